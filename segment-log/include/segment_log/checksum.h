@@ -1,0 +1,25 @@
+/* XXH3-64, the one checksum of raftmq's files and frames. checksum.c is the only file that includes <xxhash.h>.
+ *
+ * It guards against accidents, not against attackers: anyone can compute it (docs/FORMATS.md). */
+#ifndef SEGMENT_LOG_CHECKSUM_H
+#define SEGMENT_LOG_CHECKSUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* 128 random bits drawn when a cluster is founded; named by every file and every frame. All zero: no cluster yet. */
+struct cluster_id {
+    uint8_t bytes[16];
+};
+
+uint64_t checksum64(const void *data, size_t bytes);
+uint64_t checksum64_seeded(const void *data, size_t bytes, uint64_t seed);
+
+/* The hash of the concatenation of the parts, without copying them together. */
+uint64_t checksum64_parts(const struct iovec *parts, int parts_count, uint64_t seed);
+
+/* XXH3-64(cluster id, group id): seed of the entry checksums and chain(0) of the group (PROTOCOL L1, L2). */
+uint64_t checksum64_group(const struct cluster_id *cluster, uint64_t group);
+
+#endif

@@ -1,0 +1,140 @@
+/* The file interface of raftmq: a table of calls with a real implementation (disk_posix.c) and a simulated one
+ * (tests/simulator). Everything that reaches a disk goes through it; nothing else opens a file.
+ *
+ * Every call may block and may be made from any thread; calls on one file from two threads at once are allowed
+ * where pread and pwritev allow them. All calls return 0 (or a byte count) or a negative errno. Short writes and
+ * EINTR are handled inside: pwritev returns OK only when all bytes were taken. */
+#ifndef SEGMENT_LOG_DISK_H
+#define SEGMENT_LOG_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct disk;
+struct disk_file;
+
+enum disk_open_mode {
+    DISK_READ,       /* existing, read only */
+    DISK_WRITE,      /* existing, read and write */
+    DISK_CREATE_NEW, /* must not exist; mode 0600, O_NOFOLLOW */
+};
+
+typedef void (*disk_list_cb)(void *data, const char *name);
+
+struct disk_vtable {
+    int (*open)(struct disk *disk, const char *path, enum disk_open_mode mode,
+                struct disk_file **ret_file);
+    void (*close)(struct disk_file *file);
+    /* Bytes read, fewer than `bytes` only at the end of the file. */
+    ssize_t (*pread)(struct disk_file *file, void *buffer, size_t bytes, uint64_t pos);
+    int (*pwritev)(struct disk_file *file, const struct iovec *iov, int iov_count, uint64_t pos);
+    int (*datasync)(struct disk_file *file);
+    int (*size)(struct disk_file *file, uint64_t *ret_bytes);
+    int (*truncate)(struct disk_file *file, uint64_t bytes);
+    int (*allocate)(struct disk_file *file, uint64_t pos, uint64_t bytes); /* reserve; ENOSPC early */
+    int (*drop_cache)(struct disk_file *file); /* sync, then forget cached pages: the next read comes from the
+                                                  device (PROTOCOL L9) */
+    int (*make_directory)(struct disk *disk, const char *path); /* mode 0700; existing is OK */
+    int (*sync_directory)(struct disk *disk, const char *path);
+    int (*rename)(struct disk *disk, const char *from, const char *to);
+    int (*unlink)(struct disk *disk, const char *path);
+    int (*remove_directory)(struct disk *disk, const char *path); /* must be empty */
+    int (*list)(struct disk *disk, const char *path, disk_list_cb cb, void *data); /* sorted by name, no . or .. */
+    int (*lock)(struct disk *disk, const char *path, struct disk_file **ret_file); /* exclusive; -EAGAIN when held.
+                                                                                      Released by close */
+    int (*free_bytes)(struct disk *disk, const char *path, uint64_t *ret_bytes);
+};
+
+/* Implementations embed these as their first member. */
+struct disk {
+    const struct disk_vtable *vtable;
+};
+struct disk_file {
+    struct disk *disk;
+};
+
+/* The real disk. One static instance without state; never freed. */
+struct disk *disk_posix(void);
+
+#define DISK_PATH_MAX 512u
+
+static inline int disk_open(struct disk *disk, const char *path, enum disk_open_mode mode,
+                            struct disk_file **ret_file)
+{
+    return disk->vtable->open(disk, path, mode, ret_file);
+}
+static inline void disk_close(struct disk_file *file)
+{
+    if (file) file->disk->vtable->close(file);
+}
+static inline ssize_t disk_pread(struct disk_file *file, void *buffer, size_t bytes, uint64_t pos)
+{
+    return file->disk->vtable->pread(file, buffer, bytes, pos);
+}
+static inline int disk_pwritev(struct disk_file *file, const struct iovec *iov, int iov_count,
+                               uint64_t pos)
+{
+    return file->disk->vtable->pwritev(file, iov, iov_count, pos);
+}
+static inline int disk_pwrite(struct disk_file *file, const void *buffer, size_t bytes, uint64_t pos)
+{
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = bytes};
+    return file->disk->vtable->pwritev(file, &iov, 1, pos);
+}
+static inline int disk_datasync(struct disk_file *file)
+{
+    return file->disk->vtable->datasync(file);
+}
+static inline int disk_size(struct disk_file *file, uint64_t *ret_bytes)
+{
+    return file->disk->vtable->size(file, ret_bytes);
+}
+static inline int disk_truncate(struct disk_file *file, uint64_t bytes)
+{
+    return file->disk->vtable->truncate(file, bytes);
+}
+static inline int disk_allocate(struct disk_file *file, uint64_t pos, uint64_t bytes)
+{
+    return file->disk->vtable->allocate(file, pos, bytes);
+}
+static inline int disk_drop_cache(struct disk_file *file)
+{
+    return file->disk->vtable->drop_cache(file);
+}
+static inline int disk_make_directory(struct disk *disk, const char *path)
+{
+    return disk->vtable->make_directory(disk, path);
+}
+static inline int disk_sync_directory(struct disk *disk, const char *path)
+{
+    return disk->vtable->sync_directory(disk, path);
+}
+static inline int disk_rename(struct disk *disk, const char *from, const char *to)
+{
+    return disk->vtable->rename(disk, from, to);
+}
+static inline int disk_unlink(struct disk *disk, const char *path)
+{
+    return disk->vtable->unlink(disk, path);
+}
+static inline int disk_remove_directory(struct disk *disk, const char *path)
+{
+    return disk->vtable->remove_directory(disk, path);
+}
+static inline int disk_list(struct disk *disk, const char *path, disk_list_cb cb, void *data)
+{
+    return disk->vtable->list(disk, path, cb, data);
+}
+static inline int disk_lock(struct disk *disk, const char *path, struct disk_file **ret_file)
+{
+    return disk->vtable->lock(disk, path, ret_file);
+}
+static inline int disk_free_bytes(struct disk *disk, const char *path, uint64_t *ret_bytes)
+{
+    return disk->vtable->free_bytes(disk, path, ret_bytes);
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* The small durable facts of a node: its identity, and for every group its term, vote and replica record.
+ *
+ * Files in the data directory:
+ *   LOCK       held with an exclusive lock while the node runs
+ *   identity   node id, incarnation, cluster id, founding; written anew (temp, sync, rename, sync directory)
+ *   votes      two slots of checksummed 4 KiB blocks: term, vote and replica record of every group (PROTOCOL V, M4)
+ *
+ * Same two faces as the log: get and put change memory, jobs make it durable. One job writes slot A, syncs, writes
+ * slot B, syncs; updates made meanwhile are collected for the next job (V1). */
+#ifndef SEGMENT_LOG_NODE_STORE_H
+#define SEGMENT_LOG_NODE_STORE_H
+
+#include <segment_log/disk.h>
+#include <segment_log/segment_log.h>
+
+/* ---- identity --------------------------------------------------------------------------------------- */
+
+#define NODE_FOUNDING_BYTES_MAX 4096u
+
+struct node_identity {
+    uint64_t node_id;
+    uint64_t incarnation; /* random, drawn when the directory was made (M2) */
+    struct cluster_id cluster; /* zero: not founded or joined yet */
+    uint32_t founding_bytes;   /* the founding as encoded by broker/wire (M6); 0 = none */
+    uint8_t founding[NODE_FOUNDING_BYTES_MAX];
+};
+
+enum node_identity_status {
+    NODE_IDENTITY_OK,
+    NODE_IDENTITY_MISSING, /* an empty directory, or none */
+    NODE_IDENTITY_DAMAGED, /* the file is there but unreadable, or files are there without it */
+    NODE_IDENTITY_IO,
+};
+
+/* Lock the data directory, making it (0700) if it is missing. -EAGAIN: another process holds it. */
+int node_directory_lock(struct disk *disk, const char *directory, struct disk_file **ret_lock);
+SEGMENT_LOG_CHECKED enum node_identity_status
+node_identity_load(struct disk *disk, const char *directory, struct node_identity *ret_identity,
+                   struct segment_log_problem *ret_problem);
+/* Durable when it returns 0: temp file, sync, rename, directory sync. Blocks. */
+int node_identity_save(struct disk *disk, const char *directory,
+                       const struct node_identity *identity);
+
+/* ---- votes and replica records ------------------------------------------------------------------------ */
+
+enum node_replica_state {
+    NODE_REPLICA_NONE,
+    NODE_REPLICA_MADE,    /* files and base are synced; missing files are damage from now on (M4) */
+    NODE_REPLICA_DROPPED, /* entries at or below meta_index do nothing */
+};
+
+struct node_record {
+    uint64_t group;
+    uint64_t epoch; /* replica epoch (M3) */
+    enum node_replica_state state;
+    uint64_t meta_index; /* of the meta entry that made or dropped it */
+    uint64_t term;
+    uint64_t vote_node; /* 0 = none */
+    uint64_t vote_epoch;
+};
+
+#define NODE_STORE_GROUPS_MAX 4096u
+
+struct node_store;
+
+/* Open, or make when missing and `create`; a bad slot is rewritten from the good one and synced before return (V2).
+ * OK; DAMAGED: both slots are bad (V3), *ret_problem says where; FOREIGN; MISSING; IO. Blocks. */
+SEGMENT_LOG_CHECKED enum segment_log_status
+node_store_open(struct disk *disk, const char *directory, const struct cluster_id *cluster,
+                uint64_t node_id, bool create, struct node_store **ret_store,
+                struct segment_log_problem *ret_problem);
+void node_store_close(struct node_store *store);
+
+/* The record of a group as last put; false when there is none. */
+bool node_store_get(const struct node_store *store, uint64_t group, struct node_record *ret_record);
+
+/* Put a record (memory); returns its sequence: durable once node_store_durable_sequence() >= it. 0: the store is full
+ * (NODE_STORE_GROUPS_MAX groups). */
+uint64_t node_store_put(struct node_store *store, const struct node_record *record);
+uint64_t node_store_durable_sequence(const struct node_store *store);
+uint32_t node_store_count(const struct node_store *store);
+bool node_store_at(const struct node_store *store, uint32_t position, struct node_record *ret_record);
+
+struct node_store_job;
+struct node_store_job *node_store_next_job(struct node_store *store); /* NULL: nothing to do, or one is outstanding */
+void node_store_job_run(struct node_store_job *job);
+/* 0, or the negative errno: the node must stop. Frees the job. */
+int node_store_job_finish(struct node_store *store, struct node_store_job *job,
+                          struct segment_log_problem *ret_problem);
+
+#endif

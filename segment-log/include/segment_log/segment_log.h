@@ -1,0 +1,252 @@
+/* The log of one group: an append-only sequence of checksummed, chained entries in segment files.
+ *
+ * Two faces. The *loop face* (append, truncate, read from memory, info) changes memory only, never blocks and is
+ * called from one thread, the owner's. The *disk face* is jobs: segment_log_next_job() freezes what has to reach the
+ * disk, segment_log_job_run() does it on any thread, segment_log_job_finish() takes the result back on the owner's
+ * thread. At most one write job of a log is outstanding, so disk work is first in, first out and a truncation
+ * never overtakes a write (PROTOCOL L7); what is appended meanwhile is collected for the next job, which is the
+ * group commit.
+ *
+ *     append ──> tail in memory ──next_job──> write + fdatasync + mark (off the loop) ──finish──> durable
+ *
+ * Words: *appended* = in memory and queued; *durable* = fdatasync returned and the synced mark is written. The newest
+ * entries (options.cache_bytes_max) stay in memory in their on-disk encoding, in reference-counted chunks, and serve
+ * replication and consumers without a copy; older ones are read by read jobs.
+ *
+ * Files, marks, recovery and the end of the log: PROTOCOL L1-L11 and docs/FORMATS.md. */
+#ifndef SEGMENT_LOG_SEGMENT_LOG_H
+#define SEGMENT_LOG_SEGMENT_LOG_H
+
+#include <segment_log/disk.h>
+#include <segment_log/entry.h>
+
+#define SEGMENT_LOG_CHECKED __attribute__((warn_unused_result))
+
+#define SEGMENT_LOG_STATUSES(X)                                                                    \
+    X(SEGMENT_LOG_OK, "ok")                                                                        \
+    X(SEGMENT_LOG_FULL, "less than the reserve is free on the disk; log unchanged")                \
+    X(SEGMENT_LOG_IO, "the disk returned an error; this node must stop (PROTOCOL L11)")            \
+    X(SEGMENT_LOG_DAMAGED, "a synced record is damaged; nothing was cut")                          \
+    X(SEGMENT_LOG_LOST_POSITION, "no valid mark, or a missing successor segment")                  \
+    X(SEGMENT_LOG_FOREIGN, "the files belong to another cluster or group")                         \
+    X(SEGMENT_LOG_MISSING, "the directory holds no log")                                           \
+    X(SEGMENT_LOG_BAD_VERSION, "a file was written by another format version")                     \
+    X(SEGMENT_LOG_BROKEN_CHAIN, "an entry does not follow the log by its chain; log unchanged")    \
+    X(SEGMENT_LOG_BAD_ENTRY, "an entry is malformed or damaged; log unchanged")                    \
+    X(SEGMENT_LOG_NOT_CACHED, "not in memory; use a read job")                                     \
+    X(SEGMENT_LOG_OUT_OF_RANGE, "outside of the log")                                              \
+    X(SEGMENT_LOG_SUPERSEDED, "the log was cut below this range while the job ran")
+
+enum segment_log_status {
+#define X(name, text) name,
+    SEGMENT_LOG_STATUSES(X)
+#undef X
+};
+const char *segment_log_status_text(enum segment_log_status status);
+
+struct segment_log;
+
+/* The point behind which a log starts: its base. All zero but the chain for a new group at index 0. */
+struct segment_log_point {
+    uint64_t index;
+    uint64_t term;
+    uint64_t chain; /* of a new group: checksum64_group() */
+    uint64_t next_offset;
+    int64_t timestamp_ms;
+};
+
+struct segment_log_options {
+    struct disk *disk;
+    const char *directory; /* copied */
+    struct cluster_id cluster;
+    uint64_t group;
+    uint64_t segment_bytes_max; /* roll when a flush would pass it; 64 MiB */
+    uint64_t extend_bytes;      /* zero-fill ahead in steps of this; 4 MiB */
+    uint64_t cache_bytes_max;   /* newest entries kept in memory; 8 MiB */
+    uint64_t reserve_bytes;     /* free space below which appends are refused (L11) */
+    uint32_t sector_bytes;      /* 512, or the device's if larger (L4) */
+};
+
+/* Where and what, for an error that an operator reads. */
+struct segment_log_problem {
+    char path[DISK_PATH_MAX];
+    uint64_t pos;
+    uint64_t index; /* entry concerned, 0 = unknown */
+    char reason[160];
+    int error; /* errno, or 0 */
+};
+
+/* Make the directory and the first segment (L6) of a new log behind `base` and sync them. Blocks. The directory must
+ * hold no segment. On error nothing valid is left behind. */
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_create(const struct segment_log_options *options, const struct segment_log_point *base,
+                   struct segment_log **ret_log, struct segment_log_problem *ret_problem);
+
+/* Open and recover (L9, L10): reads every segment from the device until the chain ends, cuts a torn tail above the
+ * durable mark, syncs, writes a fresh mark. Blocks; call it before the log is shared.
+ * On DAMAGED, LOST_POSITION, FOREIGN, IO or BAD_VERSION nothing was changed and *ret_problem names file, place and
+ * reason. */
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_open(const struct segment_log_options *options, struct segment_log **ret_log,
+                 struct segment_log_problem *ret_problem);
+
+/* Free everything. No job may be outstanding; views may be. Unflushed entries are forgotten. Accepts NULL. */
+void segment_log_close(struct segment_log *log);
+
+/* ---- loop face: state ----------------------------------------------------------------------------- */
+
+struct segment_log_info {
+    struct segment_log_point base; /* first_index = base.index + 1 */
+    uint64_t last_index;           /* appended */
+    uint64_t last_term;
+    uint64_t last_chain;
+    uint64_t next_offset; /* base_offset of the next entry */
+    int64_t last_timestamp_ms;
+    uint64_t durable_index;
+    uint64_t cached_from_index; /* lowest index in memory; last_index + 1 when none */
+    uint64_t bytes;             /* of all segment files */
+    uint64_t unflushed_bytes;   /* appended, not yet durable: the driver bounds it */
+    uint32_t segments_count;
+    uint64_t syncs_total;  /* fdatasync calls that returned */
+    uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
+};
+void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info);
+
+/* Walk the term runs of base.index + 1 .. last_index in order. */
+typedef void (*segment_log_run_cb)(void *data, uint64_t first, uint64_t count, uint64_t term);
+void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb, void *data);
+
+/* Term and chain of an entry in memory (also of base.index). OK, NOT_CACHED or OUT_OF_RANGE. */
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_point_at(const struct segment_log *log,
+                                                                 uint64_t index,
+                                                                 struct segment_log_point *ret_point);
+
+/* ---- loop face: write ----------------------------------------------------------------------------- */
+
+struct segment_log_entry {
+    enum entry_type type;
+    uint32_t record_count; /* DATA only */
+    int64_t timestamp_ms;  /* >= the previous entry's */
+    const void *payload;   /* borrowed until return; copied. For DATA the first 16 bytes are already stamped with
+                              next_offset and term */
+    uint32_t payload_bytes;
+};
+
+/* Append own entries of `term` at the tail, in memory. Index, base offset, hash, chain and checksum are filled in.
+ * OK, or FULL (log unchanged). */
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_append(struct segment_log *log, uint64_t term, const struct segment_log_entry *entries,
+                   uint32_t entries_count, uint64_t *ret_last_index);
+
+/* Append entries as received from a leader: `bytes` of whole encoded entries, back to back, the first one with index
+ * last_index + 1. Each is checked (checksum, payload hash, chain, contiguity) before the log changes.
+ * OK; BAD_ENTRY; BROKEN_CHAIN (the first entry that does not follow: divergence, PROTOCOL D6); FULL. */
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_append_encoded(struct segment_log *log, const uint8_t *encoded, size_t bytes);
+
+/* Cut the log so that from_index is the next index. Memory at once; the disk work (L7) is the next job.
+ * from_index in base.index + 1 .. last_index + 1. */
+void segment_log_truncate(struct segment_log *log, uint64_t from_index);
+
+/* ---- disk face: write jobs ------------------------------------------------------------------------- */
+
+struct segment_log_job;
+
+/* The next disk work, or NULL when there is none or a job is outstanding. In order: a pending truncation; the flush of
+ * all entries appended so far (rolling segments as needed); zero-filling ahead. `idle` = true asks also for the
+ * sync of a mark that is written but not yet durable (L5: after 20 ms of idleness and on stop). */
+struct segment_log_job *segment_log_next_job(struct segment_log *log, bool idle);
+
+/* Do it. Blocks; any thread. */
+void segment_log_job_run(struct segment_log_job *job);
+
+struct segment_log_job_result {
+    enum segment_log_status status; /* OK, FULL (nothing written, will be tried again), IO */
+    uint64_t durable_index;         /* durable through here, ... */
+    uint64_t durable_term;          /* ... whose entry had this term when the job was frozen: a later truncation is
+                                       recognised by it (L7) */
+    uint64_t bytes_written;
+    uint64_t sync_us;
+    struct segment_log_problem problem; /* status != OK */
+};
+
+/* Take the result back and free the job. Owner's thread. After IO every further append, job and read fails. */
+void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
+                            struct segment_log_job_result *ret_result);
+
+/* A mark is written but not durable. */
+bool segment_log_has_unsynced_mark(const struct segment_log *log);
+
+/* ---- reading ---------------------------------------------------------------------------------------- */
+
+/* A stretch of whole encoded entries in memory, first_index..last_index. Parts are contiguous runs of whole entries;
+ * no entry straddles two parts. Holds references: release it on the owner's thread. */
+#define SEGMENT_LOG_VIEW_PARTS_MAX 8u
+struct segment_log_chunk;
+struct segment_log_view {
+    struct {
+        const uint8_t *bytes;
+        size_t bytes_count;
+        struct segment_log_chunk *chunk;
+    } parts[SEGMENT_LOG_VIEW_PARTS_MAX];
+    uint32_t parts_count;
+    uint64_t first_index;
+    uint64_t last_index;
+    size_t bytes_total;
+};
+void segment_log_view_release(struct segment_log_view *view);
+
+enum segment_log_key {
+    SEGMENT_LOG_BY_INDEX,  /* the entry with this index */
+    SEGMENT_LOG_BY_OFFSET, /* the DATA entry that contains this offset */
+    SEGMENT_LOG_BY_TIME,   /* the first DATA entry whose leader stamp is >= this (ms) */
+};
+
+/* Find an entry by `key` and view whole entries from there up to last_index, at least one and at most about
+ * bytes_max bytes. Entries of every type are included; the reader skips what it does not want.
+ * OK; NOT_CACHED: use a read job; OUT_OF_RANGE: below the base, or no such entry at or below last_index. */
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_read(struct segment_log *log, enum segment_log_key key, uint64_t value,
+                 uint64_t last_index, size_t bytes_max, struct segment_log_view *ret_view);
+
+/* The same from the files. create and finish on the owner's thread, run on any. Several read jobs may be outstanding,
+ * and the segments they use stay open meanwhile. Every byte is checked before it is handed out: a damaged record
+ * gives DAMAGED with the problem, never its bytes. SUPERSEDED when a truncation came between. */
+struct segment_log_read_job;
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_read_job_create(struct segment_log *log, enum segment_log_key key, uint64_t value,
+                            uint64_t last_index, size_t bytes_max,
+                            struct segment_log_read_job **ret_job);
+void segment_log_read_job_run(struct segment_log_read_job *job);
+/* Frees the job. The view is set only on OK. */
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_read_job_finish(struct segment_log *log, struct segment_log_read_job *job,
+                            struct segment_log_view *ret_view,
+                            struct segment_log_problem *ret_problem);
+
+/* ---- offline: dump and verify ------------------------------------------------------------------------ */
+
+/* One callback per record found and one per problem, walking the segment files of a directory read-only, without
+ * repairing or writing anything; also of a damaged log. `header` NULL: `text` tells about a file, mark or problem. */
+struct segment_log_walk_item {
+    const char *path;
+    uint64_t pos;
+    const struct entry_header *header;
+    const uint8_t *payload;
+    bool problem;
+    const char *text;
+};
+typedef void (*segment_log_walk_cb)(void *data, const struct segment_log_walk_item *item);
+struct segment_log_walk_summary {
+    struct cluster_id cluster;
+    uint64_t group;
+    uint64_t first_index, last_index, last_term, last_chain, next_offset;
+    uint64_t mark_index; /* of the newest valid mark */
+    uint64_t entries_count, records_count, segments_count, problems_count, torn_bytes;
+};
+SEGMENT_LOG_CHECKED enum segment_log_status
+segment_log_walk(struct disk *disk, const char *directory, segment_log_walk_cb cb, void *data,
+                 struct segment_log_walk_summary *ret_summary,
+                 struct segment_log_problem *ret_problem);
+
+#endif
