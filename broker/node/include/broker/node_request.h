@@ -1,0 +1,231 @@
+/* The one door through which clients reach a node: HTTP, later Kafka, the simulator's clients and proxying peers all
+ * fill in a struct node_request, submit it and get one callback. Pure data; no protocol of a front end appears here.
+ *
+ *     node_submit(node, request);          ... later, exactly once:  request->done(request)
+ *
+ * The request belongs to the caller and must stay in place until done() or until node_cancel() returned. All names are
+ * NUL-terminated strings borrowed until done. done() is never called from inside node_submit. */
+#ifndef BROKER_NODE_REQUEST_H
+#define BROKER_NODE_REQUEST_H
+
+#include <broker/meta.h>
+#include <broker/partition.h>
+#include <segment_log/segment_log.h>
+
+struct node;
+
+#define NODE_STATUSES(X)                                                                           \
+    X(NODE_OK, "ok")                                                                               \
+    X(NODE_TOPIC_NOT_FOUND, "there is no such topic")                                              \
+    X(NODE_PARTITION_NOT_FOUND, "the topic has no such partition")                                 \
+    X(NODE_TOPIC_EXISTS, "the topic exists with other settings")                                   \
+    X(NODE_INVALID_NAME, "the name is not allowed")                                                \
+    X(NODE_INVALID_ARGUMENT, "an argument is out of range")                                        \
+    X(NODE_TOO_MANY_TOPICS, "the cluster's limit of topics is reached")                            \
+    X(NODE_NOT_ENOUGH_NODES, "more replicas are wanted than there are nodes")                      \
+    X(NODE_CORRUPT_BATCH, "the record batch is malformed")                                         \
+    X(NODE_TOO_LARGE, "the message or batch is larger than the topic allows")                      \
+    X(NODE_OUT_OF_ORDER_SEQUENCE, "the producer's sequence has a gap or overlaps")                 \
+    X(NODE_DUPLICATE_OFFSET_UNKNOWN, "the batch was stored before; its offset is no longer known") \
+    X(NODE_PRODUCER_FENCED, "a newer epoch of this producer id has written")                       \
+    X(NODE_UNKNOWN_PRODUCER, "the producer id was forgotten; take a new one")                      \
+    X(NODE_STALE_GENERATION, "the consumer group has moved on to a newer generation")              \
+    X(NODE_OFFSET_OUT_OF_RANGE, "the offset is outside of the log")                                \
+    X(NODE_NO_OFFSET, "the group has committed no offset")                                         \
+    X(NODE_NO_LEADER, "no leader could be reached; nothing was stored")                            \
+    X(NODE_NOT_READY, "this node is not ready to serve")                                           \
+    X(NODE_OUTCOME_UNKNOWN, "it is unknown whether it was stored; retry with the same producer id and sequence") \
+    X(NODE_OVERLOADED, "too much is in flight; nothing was stored")                                \
+    X(NODE_DISK_FULL, "the disk is nearly full; nothing was stored")                               \
+    X(NODE_DAMAGED, "the range asked for is damaged on this node")                                 \
+    X(NODE_SHUTTING_DOWN, "this node is shutting down; nothing was stored")                        \
+    X(NODE_TIMEOUT, "it could not be confirmed in time; try again")
+
+enum node_status {
+#define X(name, text) name,
+    NODE_STATUSES(X)
+#undef X
+};
+const char *node_status_text(enum node_status status);
+
+enum node_request_type {
+    NODE_REQUEST_PRODUCE = 1,
+    NODE_REQUEST_FETCH,
+    NODE_REQUEST_OFFSETS, /* first and next offset of a partition, linearizable */
+    NODE_REQUEST_TOPIC_CREATE,
+    NODE_REQUEST_TOPIC_DELETE,
+    NODE_REQUEST_TOPIC_LIST,
+    NODE_REQUEST_TOPIC_GET,
+    NODE_REQUEST_PRODUCER_INIT, /* a producer id and epoch */
+    NODE_REQUEST_GROUP_COMMIT,
+    NODE_REQUEST_GROUP_FETCH, /* one committed offset */
+    NODE_REQUEST_GROUP_LIST,  /* all groups of one partition */
+};
+
+/* Where a fetch starts. */
+enum node_fetch_from {
+    NODE_FROM_OFFSET,   /* value = offset */
+    NODE_FROM_EARLIEST,
+    NODE_FROM_LATEST,   /* next_offset: only what comes */
+    NODE_FROM_TAIL,     /* value = n: the last n messages */
+    NODE_FROM_TIME,     /* value = Unix ms */
+};
+
+struct node_request {
+    enum node_request_type type;
+    void (*done)(struct node_request *request);
+    void *data;
+    uint32_t timeout_ms; /* 0 = default (10 s). For a fetch: besides wait_ms */
+
+    /* ---- in ---- */
+    const char *topic;
+    uint32_t partition;
+    bool auto_create; /* PRODUCE: create a missing topic with defaults (when the node allows it) */
+    bool redirect;    /* do not proxy: answer NODE_NO_LEADER with ret_leader set when another node leads */
+    bool from_peer;   /* proxied already: never proxied again */
+
+    struct { /* PRODUCE: one checked or unchecked record batch; patched in place (first 16 bytes) */
+        uint8_t *batch; /* borrowed until done */
+        size_t bytes;
+    } produce;
+    struct { /* FETCH */
+        enum node_fetch_from from;
+        uint64_t value;
+        size_t bytes_max;  /* at least one batch is returned even if it is larger */
+        uint32_t wait_ms;  /* long poll: how long to wait for the first message */
+    } fetch;
+    struct { /* TOPIC_CREATE */
+        struct meta_settings settings;
+        uint32_t partitions_count; /* 1 .. META_PARTITIONS_MAX */
+        uint32_t replicas_count;   /* 0 = min(3, nodes) */
+    } create;
+    struct { /* GROUP_COMMIT, GROUP_FETCH */
+        const char *group;
+        uint64_t offset;
+        int64_t generation; /* -1 */
+        const uint8_t *metadata;
+        uint32_t metadata_bytes;
+        bool has_if_offset; /* compare and set: fails with NODE_STALE_GENERATION when the committed one differs */
+        uint64_t if_offset;
+    } group;
+
+    /* ---- out ---- */
+    enum node_status status;
+    char detail[256];       /* one sentence more than the status text, what to do next; may be empty */
+    uint32_t retry_after_ms; /* > 0 with OVERLOADED, NO_LEADER, NOT_READY */
+    uint64_t ret_leader;    /* node id of the group's leader, 0 = unknown */
+    uint64_t ret_term;
+    uint64_t ret_offset;    /* PRODUCE: base offset; GROUP_FETCH */
+    uint32_t ret_count;     /* PRODUCE: records */
+    int64_t ret_timestamp_ms;
+    bool ret_duplicate;     /* PRODUCE: it was stored before; ret_offset is the original */
+    bool ret_created;       /* TOPIC_CREATE */
+    uint64_t ret_first_offset; /* FETCH, OFFSETS, OFFSET_OUT_OF_RANGE */
+    uint64_t ret_next_offset;  /* FETCH: where the next fetch starts; OFFSETS: end of the log */
+    uint64_t ret_high_watermark; /* FETCH: committed end as of the read index */
+    uint64_t ret_local_lag;    /* FETCH with local reads: entries known to be missing; else 0 */
+    struct segment_log_view ret_view; /* FETCH: whole encoded entries of every type, from the one that holds the start
+                                         on; released by the caller with segment_log_view_release */
+    uint64_t ret_fetch_offset; /* FETCH: first offset wanted: records below it in ret_view are skipped */
+    int64_t ret_producer_id;   /* PRODUCER_INIT */
+    int16_t ret_producer_epoch;
+    struct node_topic_info *ret_topics; /* TOPIC_LIST, TOPIC_GET, TOPIC_CREATE: malloc'ed, the caller frees it with
+                                           node_topics_free */
+    uint32_t ret_topics_count;
+    struct partition_offset *ret_offsets; /* GROUP_FETCH, GROUP_LIST: malloc'ed, free() */
+    uint32_t ret_offsets_count;
+
+    uint64_t node_private[48]; /* the node's; zero before submit */
+};
+
+struct node_partition_info {
+    uint32_t number;
+    uint64_t group;
+    uint64_t leader; /* 0 = unknown to this node */
+    uint64_t term;
+    bool offsets_known;
+    uint64_t first_offset, next_offset;
+    uint64_t commit_index;
+    struct meta_replica replicas[META_REPLICAS_MAX];
+    uint32_t replicas_count;
+    struct {
+        uint64_t match;
+        uint64_t lag; /* entries behind the leader's last index; UINT64_MAX = unknown */
+    } progress[META_REPLICAS_MAX]; /* known on the leader */
+    bool progress_known;
+};
+
+struct node_topic_info {
+    char name[META_TOPIC_NAME_BYTES_MAX + 1];
+    uint64_t created_index;
+    int64_t created_ms;
+    struct meta_settings settings;
+    uint32_t partitions_count;
+    struct node_partition_info *partitions; /* array[partitions_count] */
+};
+void node_topics_free(struct node_topic_info *topics, uint32_t count);
+
+/* Asynchronous; done() is called later, exactly once. */
+void node_submit(struct node *node, struct node_request *request);
+/* The client went away: done() will not be called any more. A produce may be stored all the same. */
+void node_cancel(struct node *node, struct node_request *request);
+
+/* ---- status, synchronous, of this node's knowledge ------------------------------------------------------------ */
+
+#define NODE_STATUS_TEXT_BYTES 200u
+
+struct node_member_status {
+    uint64_t node_id;
+    bool self;
+    bool connected;
+    char role[16]; /* of the meta group: leader, follower, candidate, stranger, unreachable, ... */
+    uint64_t incarnation;
+    uint64_t match_index; /* of the meta group, known on the leader */
+    bool match_known;
+    char http_address[META_ADDRESS_BYTES_MAX];
+    char peer_address[META_ADDRESS_BYTES_MAX];
+    char version[32];
+    char problem[NODE_STATUS_TEXT_BYTES]; /* empty = none */
+};
+
+struct node_cluster_status {
+    struct cluster_id cluster; /* zero: not founded */
+    uint64_t node_id;
+    uint64_t incarnation;
+    uint64_t leader; /* of the meta group */
+    uint64_t term;
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint32_t groups_count;   /* replicas on this node */
+    uint32_t groups_led;
+    uint32_t topics_count;
+    uint64_t data_bytes;
+    uint64_t uptime_ms;
+    char state[24];                        /* founding, joining, ready, no quorum, stranger, stopping */
+    char problem[NODE_STATUS_TEXT_BYTES];  /* why it cannot serve, and what to do; empty = healthy */
+    struct node_member_status members[16];
+    uint32_t members_count;
+};
+void node_cluster_status(struct node *node, struct node_cluster_status *ret_status);
+
+/* Ready to serve clients: every group that this node holds knows a leader and has caught up once. `why` gets a line per
+ * check, "[+]..." or "[-]...". */
+bool node_is_ready(struct node *node, char *why, size_t why_bytes);
+
+/* Prometheus text of the node's own counters into a malloc'ed string. */
+char *node_metrics_text(struct node *node, size_t *ret_bytes);
+
+/* Per partition replica on this node, for `/v1/cluster?groups=1` and tests. */
+struct node_group_status {
+    uint64_t group;
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1];
+    uint32_t partition;
+    char role[16];
+    uint64_t leader, term, last_index, durable_index, commit_index, applied_index, next_offset, first_offset;
+    uint64_t reads_confirmed, reads_skipped, reads_local; /* this replica's fetch answers by how they were confirmed */
+    uint64_t chain_at_commit; /* 0 = not in memory */
+    char problem[NODE_STATUS_TEXT_BYTES];
+};
+uint32_t node_groups_status(struct node *node, struct node_group_status *ret_groups, uint32_t max);
+
+#endif

@@ -1,0 +1,131 @@
+/* Connections between the nodes of a cluster: handshake, checksummed frames, two connections per node pair.
+ *
+ * *control* carries votes, heartbeats, acks, ReadIndex and small requests; *bulk* carries appends, proxied produces and
+ * snapshots (PROTOCOL C4). Nothing relies on an order between the two. The node with the lower id dials both and
+ * redials when one closes (at once, then backing off from 20 ms to 250 ms with jitter); the other one accepts. Every
+ * frame: length, type, cluster id, group id, checksum, checked before anything else looks at it; a bad one closes the
+ * connection and is counted. No frame above PEER_HELLO_BYTES_MAX is accepted before the handshake is complete.
+ *
+ * Handshake: both sides send HELLO (protocol version, cluster id or zero, node id, incarnation, process number, a nonce,
+ * list of configured peers, advertised addresses, connection kind), then HELLO_ACK returning the other's nonce. A
+ * connection is up when both acks arrived. Refused with a GOODBYE frame that carries the reason in words, which the
+ * refused side logs and shows: another cluster id, own node id, an unknown node id, a second incarnation of a node id
+ * that is connected (M2), another protocol version. A zero cluster id (an empty node) is accepted by everybody.
+ *
+ * Messages sent in one turn of the loop leave in one write per connection. */
+#ifndef BROKER_PEER_H
+#define BROKER_PEER_H
+
+#include <broker/io.h>
+#include <segment_log/checksum.h>
+
+#define PEER_PROTOCOL_VERSION  1u
+#define PEER_NODES_MAX         16u
+#define PEER_ADDRESS_BYTES_MAX 256u
+#define PEER_HELLO_BYTES_MAX   4096u
+#define PEER_FRAME_BYTES_MAX   (20u * 1024u * 1024u)
+#define PEER_QUEUE_BYTES_MAX   (64u * 1024u * 1024u) /* unsent per connection; above it peer_send refuses */
+
+enum peer_connection {
+    PEER_CONTROL,
+    PEER_BULK,
+};
+
+enum peer_frame_type {
+    PEER_FRAME_HELLO = 1,
+    PEER_FRAME_HELLO_ACK,
+    PEER_FRAME_GOODBYE,
+    /* above: of the hub itself; below: handed to the owner */
+    PEER_FRAME_RAFT = 16,  /* one raft message (raft_codec.h), in an APPEND followed by encoded entries */
+    PEER_FRAME_HEARTBEATS, /* coalesced heartbeats (PROTOCOL C6) */
+    PEER_FRAME_FOUNDING,
+    PEER_FRAME_REQUEST,    /* a proxied client request and its answer */
+    PEER_FRAME_RESPONSE,
+    PEER_FRAME_UNKNOWN_GROUP, /* "unknown group, meta at i" (M7) */
+    PEER_FRAME_TOPIC,         /* replica made / dropped notices to the topic's creator (M8) */
+};
+
+struct peer_config {
+    uint64_t node_id;
+    char address[PEER_ADDRESS_BYTES_MAX]; /* host:port */
+};
+
+/* What the other side said in its HELLO. */
+struct peer_hello {
+    uint64_t node_id;
+    uint64_t incarnation;
+    uint64_t process;
+    struct cluster_id cluster; /* zero: empty node */
+    struct peer_config peers[PEER_NODES_MAX]; /* its configured list, itself included, by ascending id */
+    uint32_t peers_count;
+    char http_address[PEER_ADDRESS_BYTES_MAX]; /* advertised to clients */
+    char kafka_address[PEER_ADDRESS_BYTES_MAX];
+    char version[32];
+};
+
+struct peer_frame {
+    uint64_t node_id; /* from */
+    enum peer_connection connection;
+    enum peer_frame_type type;
+    uint64_t group;
+    const uint8_t *body; /* borrowed until return, 8-byte aligned */
+    size_t bytes;
+};
+
+struct peer_callbacks {
+    /* The control connection came up (again): hello is borrowed until return. */
+    void (*up)(void *data, const struct peer_hello *hello);
+    /* The control connection closed; `process` as in its hello. */
+    void (*down)(void *data, uint64_t node_id, uint64_t process);
+    /* The bulk connection came up or closed. Frames queued on it are lost when it closes. */
+    void (*bulk)(void *data, uint64_t node_id, bool up);
+    void (*frame)(void *data, const struct peer_frame *frame);
+    /* Bytes were taken by the kernel on the bulk connection (C4), and its queue fell below the low water mark. */
+    void (*bulk_moved)(void *data, uint64_t node_id, bool drained);
+    /* A peer refused us or we refused it: a sentence for the log and for status, repeated at most every 10 s. */
+    void (*trouble)(void *data, uint64_t node_id, const char *reason);
+};
+
+struct peer_hub;
+
+struct peer_hub_options {
+    struct io *io;
+    uint64_t node_id;
+    uint64_t incarnation;
+    uint64_t process;
+    struct cluster_id cluster;
+    const char *listen_address;
+    const struct peer_config *peers; /* array[peers_count], this node included; copied */
+    uint32_t peers_count;
+    const char *http_address;
+    const char *kafka_address;
+    const char *version;
+    const struct peer_callbacks *callbacks; /* borrowed for the hub's life */
+    void *data;
+};
+
+/* Listen and start to dial. 0 or a negative errno (-EADDRINUSE ...). A hub of a single-node cluster listens as well. */
+int peer_hub_create(const struct peer_hub_options *options, struct peer_hub **ret_hub);
+void peer_hub_destroy(struct peer_hub *hub); /* closes everything; no callback follows */
+
+/* The cluster id is known now (founded or joined): all connections are closed and made again under it. */
+void peer_hub_set_cluster(struct peer_hub *hub, const struct cluster_id *cluster);
+
+/* Queue one frame made of `parts` (copied when release is NULL). False: not connected, or the queue is full; then every
+ * part with a release function has been released. Leaves at the end of this turn of the loop. */
+bool peer_send(struct peer_hub *hub, uint64_t node_id, enum peer_connection connection,
+               enum peer_frame_type type, uint64_t group, const struct io_buffer *parts,
+               int parts_count);
+
+bool peer_is_up(const struct peer_hub *hub, uint64_t node_id, enum peer_connection connection);
+size_t peer_queue_bytes(const struct peer_hub *hub, uint64_t node_id,
+                        enum peer_connection connection);
+/* NULL when the node never completed a handshake in this process. Borrowed until the next callback. */
+const struct peer_hello *peer_hello_of(const struct peer_hub *hub, uint64_t node_id);
+
+struct peer_counters {
+    uint64_t frames_in, frames_out, bytes_in, bytes_out, bad_frames, connects, disconnects;
+};
+void peer_hub_counters(const struct peer_hub *hub, struct peer_counters *ret_counters);
+
+#endif

@@ -1,0 +1,135 @@
+/* The state machine of group 0: nodes, topics, placement, producer-id blocks; pure (PROTOCOL M).
+ *
+ * The state is a copy-on-write tree as in a partition. Ids are never reused: the id of a partition's Raft group is
+ * drawn in apply() from a counter in the state. */
+#ifndef BROKER_META_H
+#define BROKER_META_H
+
+#include <segment_log/entry.h>
+#include <snapshot/tree.h>
+
+#define META_TOPIC_NAME_BYTES_MAX 128u
+#define META_ADDRESS_BYTES_MAX    256u
+#define META_PARTITIONS_MAX       256u /* per topic */
+#define META_REPLICAS_MAX         7u
+#define META_TOPICS_MAX           1024u
+#define META_PRODUCER_BLOCK       1000u /* producer ids handed out by one entry */
+
+struct meta_state {
+    struct tree *state;
+    uint64_t applied_index;
+    int64_t applied_timestamp_ms;
+};
+
+void meta_init(struct meta_state *meta);
+void meta_close(struct meta_state *meta);
+void meta_restore(struct meta_state *meta, struct tree *state, uint64_t index,
+                  int64_t timestamp_ms);
+
+struct meta_node {
+    uint64_t node_id;
+    uint64_t incarnation;
+    char http_address[META_ADDRESS_BYTES_MAX];  /* advertised */
+    char peer_address[META_ADDRESS_BYTES_MAX];
+    char kafka_address[META_ADDRESS_BYTES_MAX]; /* empty: no listener */
+};
+
+struct meta_replica {
+    uint64_t node_id;
+    uint64_t epoch; /* index of the meta entry that placed it (M3) */
+};
+
+struct meta_settings {
+    uint32_t message_bytes_max; /* of one batch; default 1 MiB */
+    int64_t retention_ms;       /* -1 = for ever (default) */
+    int64_t retention_bytes;    /* -1 = no limit (default) */
+    bool local_reads;           /* consistency = local (PROTOCOL R3); default false */
+};
+
+struct meta_partition {
+    uint32_t number;
+    uint64_t group; /* Raft group id */
+    struct meta_replica replicas[META_REPLICAS_MAX];
+    uint32_t replicas_count;
+    uint64_t first_leader; /* node id; campaigns at once (M7) */
+};
+
+struct meta_topic {
+    char name[META_TOPIC_NAME_BYTES_MAX + 1];
+    uint64_t created_index;
+    int64_t created_ms;
+    struct meta_settings settings;
+    uint32_t partitions_count;
+    struct meta_partition partitions[META_PARTITIONS_MAX];
+};
+
+/* ---- commands: payloads of META entries --------------------------------------------------------------- */
+
+enum meta_command_type {
+    META_NODE_SET = 1, /* a node told its incarnation and addresses */
+    META_TOPIC_CREATE,
+    META_TOPIC_DELETE,
+    META_PRODUCER_BLOCK_TAKE,
+};
+
+struct meta_command {
+    enum meta_command_type type;
+    uint64_t request; /* random, chosen by the proposer; comes back in the result */
+    struct meta_node node;
+    struct { /* TOPIC_CREATE: placement is decided by the proposing leader: replicas[p] of each partition */
+        char name[META_TOPIC_NAME_BYTES_MAX + 1];
+        struct meta_settings settings;
+        uint32_t partitions_count;
+        uint32_t replicas_count;
+        uint64_t replicas[META_PARTITIONS_MAX][META_REPLICAS_MAX]; /* node ids; [p][0] is the first leader */
+    } create;
+    char delete_name[META_TOPIC_NAME_BYTES_MAX + 1];
+};
+
+/* Returns the encoded size; writes it when it fits. decode: false = malformed. */
+size_t meta_command_encode(const struct meta_command *command, uint8_t *buffer, size_t bytes);
+bool meta_command_decode(const uint8_t *payload, size_t bytes, struct meta_command *ret_command);
+
+enum meta_result_status {
+    META_OK,
+    META_TOPIC_EXISTS,           /* with the same partitions and settings: result.topic_same = true */
+    META_TOPIC_NOT_FOUND,
+    META_TOO_MANY_TOPICS,
+};
+
+/* What applying one META entry did; the node acts on it (makes and drops replicas). */
+struct meta_result {
+    enum meta_command_type type;
+    uint64_t request;
+    enum meta_result_status status;
+    bool topic_same;
+    struct meta_topic *topic; /* created or deleted; owned by the caller, free(); NULL otherwise */
+    uint64_t producer_first;  /* PRODUCER_BLOCK_TAKE: first id of the block of META_PRODUCER_BLOCK */
+};
+
+/* Apply entry applied_index + 1 (any type; others than META change only applied_index). false = malformed or unknown:
+ * the node must stop rather than guess. */
+bool meta_apply(struct meta_state *meta, const struct entry_header *header, const uint8_t *payload,
+                struct meta_result *ret_result);
+
+/* ---- queries ------------------------------------------------------------------------------------------- */
+
+/* "[A-Za-z0-9._-]{1,128}", not "." or "..". NULL when valid, else a short reason. */
+const char *meta_name_problem(const char *name, size_t bytes);
+
+/* *ret_topic is malloc'ed, the caller frees it. */
+bool meta_topic_get(const struct meta_state *meta, const char *name, struct meta_topic **ret_topic);
+/* Cheap look-up for the data path. */
+bool meta_partition_get(const struct meta_state *meta, const char *name, uint32_t partition,
+                        struct meta_partition *ret_partition, struct meta_settings *ret_settings,
+                        uint32_t *ret_partitions_count);
+typedef bool (*meta_topic_cb)(void *data, const struct meta_topic *topic);
+void meta_topics_visit(const struct meta_state *meta, meta_topic_cb cb, void *data);
+uint32_t meta_topics_count(const struct meta_state *meta);
+bool meta_node_get(const struct meta_state *meta, uint64_t node_id, struct meta_node *ret_node);
+uint32_t meta_nodes(const struct meta_state *meta, struct meta_node *ret_nodes, uint32_t max);
+/* Topic and partition number of a Raft group; false when it never existed or is deleted. */
+bool meta_group_find(const struct meta_state *meta, uint64_t group, char *ret_name,
+                     struct meta_partition *ret_partition, struct meta_settings *ret_settings);
+
+#endif

@@ -1,0 +1,111 @@
+/* The state machine of a partition: consumer offsets per group and the producer table, pure (PROTOCOL S1, P).
+ *
+ *     partition_apply(partition, entry) -> state
+ *
+ * The state is a copy-on-write tree (snapshot/tree.h), so a snapshot is one reference. apply() reads only the log:
+ * the same entries give the same state, byte for byte, on every replica (M7). Beside the state stands the leader's
+ * *overlay*: idempotent batches that are appended and not yet applied (P1). */
+#ifndef BROKER_PARTITION_H
+#define BROKER_PARTITION_H
+
+#include <segment_log/entry.h>
+#include <snapshot/tree.h>
+
+#define PARTITION_GROUP_NAME_BYTES_MAX 128u
+#define PARTITION_METADATA_BYTES_MAX   1024u
+#define PARTITION_BATCHES_KEPT         5u    /* per producer (P2) */
+#define PARTITION_PRODUCERS_MAX        10000u /* older ones are evicted in apply() (P3) */
+
+struct partition {
+    struct tree *state;
+    uint64_t applied_index;
+    int64_t applied_timestamp_ms;
+    uint64_t next_offset;      /* of the applied prefix */
+    uint64_t log_start_offset; /* of the applied TRIM */
+    struct partition_overlay *overlay;
+};
+
+/* An empty partition at index 0; the overlay is allocated lazily. */
+void partition_init(struct partition *partition);
+void partition_close(struct partition *partition);
+
+/* Take over a loaded snapshot; `state` is moved. */
+void partition_restore(struct partition *partition, struct tree *state, uint64_t index,
+                       uint64_t next_offset, uint64_t log_start_offset, int64_t timestamp_ms);
+
+/* Apply the entry applied_index + 1. Payload bytes come from a checked log but may still be malformed (a newer
+ * version's): false = unknown or malformed content, the node must stop rather than guess. */
+bool partition_apply(struct partition *partition, const struct entry_header *header,
+                     const uint8_t *payload);
+
+/* ---- idempotent producers ------------------------------------------------------------------------------ */
+
+struct partition_batch_id { /* from the record batch header; producer_id < 0 = not idempotent */
+    int64_t producer_id;
+    int16_t producer_epoch;
+    int32_t base_sequence;
+    uint32_t records_count;
+};
+
+enum partition_verdict {
+    PARTITION_ACCEPT,
+    PARTITION_DUPLICATE,         /* ret_offset = its original base offset, committed */
+    PARTITION_DUPLICATE_PENDING, /* appended, not yet applied: wait for the fate of ret_index (P1) */
+    PARTITION_DUPLICATE_UNKNOWN, /* a duplicate older than the kept window: Kafka 46, success-like (P2) */
+    PARTITION_OUT_OF_ORDER,      /* a gap, or overlap without equality */
+    PARTITION_FENCED,            /* lower epoch than the producer's newest */
+    PARTITION_UNKNOWN_PRODUCER,  /* evicted: must take a new id (P3) */
+    PARTITION_TOO_MANY_IN_FLIGHT, /* more than PARTITION_BATCHES_KEPT appended-not-applied of this producer */
+};
+
+/* Judge a batch against the state and the overlay. Changes nothing. ret_expected_sequence helps the error text. */
+enum partition_verdict partition_check(const struct partition *partition,
+                                       const struct partition_batch_id *batch,
+                                       uint64_t *ret_offset, uint64_t *ret_index,
+                                       int32_t *ret_expected_sequence);
+
+/* The leader appended this batch at `index` with this base offset. */
+void partition_overlay_add(struct partition *partition, const struct partition_batch_id *batch,
+                           uint64_t index, uint64_t base_offset);
+/* Entries from `from_index` on were cut, or the leader stepped down (from_index = 0: drop everything). apply() drops
+ * what it applies by itself. */
+void partition_overlay_drop(struct partition *partition, uint64_t from_index);
+
+/* ---- consumer offsets ------------------------------------------------------------------------------------ */
+
+struct partition_offset {
+    char group[PARTITION_GROUP_NAME_BYTES_MAX + 1];
+    uint64_t offset;   /* next to read */
+    int64_t generation; /* of the group when it was committed; -1 = a simple consumer */
+    int64_t timestamp_ms;
+    uint32_t metadata_bytes;
+    uint8_t metadata[PARTITION_METADATA_BYTES_MAX];
+};
+
+bool partition_offset_get(const struct partition *partition, const char *group,
+                          struct partition_offset *ret_offset);
+/* In the order of group names, from `after` (NULL: the first) on; at most `max`. Returns the count. */
+uint32_t partition_offset_list(const struct partition *partition, const char *after,
+                               struct partition_offset *ret_offsets, uint32_t max);
+
+/* Payload of an OFFSETS entry: commits of several groups in one entry. A tombstone (remove = true) deletes. */
+struct partition_commit {
+    const char *group;
+    uint64_t offset;
+    int64_t generation;
+    const uint8_t *metadata; /* may be NULL when metadata_bytes = 0 */
+    uint32_t metadata_bytes;
+    bool remove;
+};
+/* Returns the encoded size; writes it when it fits in buffer_bytes. */
+size_t partition_encode_offsets(const struct partition_commit *commits, uint32_t commits_count,
+                                uint8_t *buffer, size_t buffer_bytes);
+
+/* Same offset, generation and metadata as applied: nothing to append (P5). */
+bool partition_commit_is_noop(const struct partition *partition,
+                              const struct partition_commit *commit);
+/* A commit of an older generation than the applied one is fenced. */
+bool partition_commit_is_fenced(const struct partition *partition,
+                                const struct partition_commit *commit);
+
+#endif
