@@ -4,14 +4,27 @@
 #ifndef SEGMENT_LOG_CHECKSUM_H
 #define SEGMENT_LOG_CHECKSUM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 /* 128 random bits drawn when a cluster is founded; named by every file and every frame. All zero: no cluster yet. */
 struct cluster_id {
     uint8_t bytes[16];
 };
+
+static inline bool cluster_id_is_zero(const struct cluster_id *cluster)
+{
+    static const struct cluster_id zero;
+    return memcmp(cluster, &zero, sizeof(zero)) == 0;
+}
+
+static inline bool cluster_id_equal(const struct cluster_id *a, const struct cluster_id *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
 
 uint64_t checksum64(const void *data, size_t bytes);
 uint64_t checksum64_seeded(const void *data, size_t bytes, uint64_t seed);
