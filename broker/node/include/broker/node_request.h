@@ -170,6 +170,11 @@ void node_submit(struct node *node, struct node_request *request);
 /* The client went away: done() will not be called any more. A produce may be stored all the same. */
 void node_cancel(struct node *node, struct node_request *request);
 
+/* What this node's applied meta state says about a topic, at once and without a round: enough to pick a partition and to
+ * refuse a body that is far too large before it is read. It may be stale: false (no such topic here) is never a 404. */
+bool node_topic_partitions(struct node *node, const char *topic, uint32_t *ret_partitions_count,
+                           uint32_t *ret_message_bytes_max);
+
 /* ---- status, synchronous, of this node's knowledge ------------------------------------------------------------ */
 
 #define NODE_STATUS_TEXT_BYTES 200u
