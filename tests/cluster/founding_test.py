@@ -1,0 +1,191 @@
+"""How clusters come to be, and what an empty directory may and may not do (PROTOCOL M5, M6, M9)."""
+
+import itertools
+import json
+import random
+import shutil
+
+from cluster import Cluster, check, check_equal, cli, patience, wait_for
+from promises import promise
+
+
+def cluster_ids(cluster):
+    return {node.status()["cluster_id"] for node in cluster.running()}
+
+
+def produce_and_read(cluster, topic="orders", text=b"hello"):
+    check_equal(cluster.running()[0].produce(topic, text).status, 201, "produce")
+    for node in cluster.running():
+        values = [value for _, value in node.read_all(topic)]
+        check_equal(values[-1], text.decode(), f"last message from {node}")
+
+
+@promise(seconds=90)
+def nodes_started_in_any_order_found_one_cluster(folder):
+    """All six orders of starting three nodes, each started only when the one before listens: one cluster id."""
+    for number, order in enumerate(itertools.permutations((1, 2, 3))):
+        with Cluster(f"{folder}/{number}") as cluster:
+            for node_number in order:
+                node = cluster.node(node_number)
+                node.start()
+                wait_for(lambda: node.get("/livez").status == 200, patience(10), f"{node} to listen")
+            cluster.wait_ready()
+            check_equal(len(cluster_ids(cluster)), 1, f"cluster ids of order {order}")
+            cluster.create("orders")
+            produce_and_read(cluster)
+
+
+@promise(seconds=150)
+def twenty_kills_while_founding_give_one_cluster(folder):
+    """20 SIGKILLs at random instants of the first half second of three nodes, each restarted at once: one cluster id, and
+    it serves. The instants are printed when it fails."""
+    chance = random.Random()
+    with_kills = 0
+    for attempt in range(5):
+        seed = chance.getrandbits(32)
+        draw = random.Random(seed)
+        with Cluster(f"{folder}/{attempt}") as cluster:
+            try:
+                for node in cluster:
+                    node.start()
+                for _ in range(4):
+                    victim = cluster.node(draw.randint(1, 3))
+                    # The instant is the input of this test, not a wait for something to have happened.
+                    wait_for(instant(draw.uniform(0.0, 0.12)), 5, "the instant of a kill", every=0.001)
+                    victim.kill()
+                    with_kills += 1
+                    victim.start()
+                cluster.wait_ready(20)
+                check_equal(len(cluster_ids(cluster)), 1, "cluster ids")
+                cluster.create("orders")
+                produce_and_read(cluster)
+            except Exception:
+                print(f"  # attempt {attempt} with seed {seed:#x}", flush=True)
+                raise
+    check_equal(with_kills, 20, "kills")
+
+
+def instant(seconds):
+    import time
+    due = time.monotonic() + seconds
+    return lambda: time.monotonic() >= due
+
+
+@promise()
+def an_emptied_directory_votes_in_no_group(folder):
+    """A node whose directory was emptied is a new incarnation: it votes nowhere, its status says why, and the two others
+    go on; with one of those stopped there is no majority although two processes run."""
+    with Cluster(folder).start() as cluster:
+        cluster.create("orders")
+        produce_and_read(cluster)
+        wiped = next(node for node in cluster if node is not cluster.leader("orders") and node is not cluster.leader())
+        others = [node for node in cluster if node is not wiped]
+        wiped.kill()
+        shutil.rmtree(wiped.data)
+        wiped.start()
+
+        def status_says_why():
+            status = wiped.status()
+            return status["problem"] if status["problem"] and not wiped.is_ready() else None
+
+        problem = wait_for(status_says_why, patience(15), "the emptied node's status to say why it does not serve")
+        check("incarnation" in problem or "emptied" in problem or "data directory" in problem,
+              f"the problem names the cause: {problem!r}")
+        check_equal(others[0].produce("orders", b"two of three").status, 201, "produce with the two others")
+        for group in wiped.groups().values():
+            check(group["role"] not in ("leader", "candidate", "follower"), f"the emptied node takes part: {group}")
+
+        last = cluster.leader("orders")
+        (another,) = [node for node in others if node is not last]
+        another.kill()
+        wait_for(lambda: not last.is_ready(), patience(10), "the last whole node to lose its majority")
+        answer = last.produce("orders", b"no majority", seconds=20)
+        check(answer.status in (503, 504), f"produce with one whole node and an emptied one: {answer}")
+        check_equal(json.loads(answer.body)["status"], answer.status, "problem+json")
+        another.start()
+        wait_for(another.is_ready, patience(20), "the cluster to serve again")
+        values = [value for _, value in another.read_all("orders")]
+        check("two of three" in values, f"what was acknowledged is there: {values}")
+        return problem
+
+
+@promise(seconds=90)
+def clusters_of_one_and_two_produce_read_and_restart(folder):
+    """One and two nodes found a cluster, acknowledge, serve, restart with everything, and exit 0 on SIGTERM."""
+    for count in (1, 2):
+        with Cluster(f"{folder}/{count}", count).start() as cluster:
+            cluster.create("orders")
+            lines = [f"message {i}" for i in range(500)]
+            done = cli("-s", cluster.urls, "produce", "orders", input="\n".join(lines).encode() + b"\n")
+            check_equal(done.returncode, 0, f"produce: {done.stderr[-300:]!r}")
+            for _ in range(2):
+                for node in cluster:
+                    node.kill()
+                cluster.start()
+                for node in cluster:
+                    check_equal([value for _, value in node.read_all("orders")], lines, f"messages from {node}")
+            cluster.stop_all()
+            cluster.start()
+            check_equal(cluster.node(1).read_all("orders")[-1][1], lines[-1], "after a clean stop")
+
+
+@promise()
+def a_half_dead_pair_refuses_writes_and_says_why(folder):
+    """With one of two nodes gone nothing is acknowledged; produce answers 503 or 504, the status names the missing node."""
+    with Cluster(folder, 2).start() as cluster:
+        cluster.create("orders")
+        produce_and_read(cluster)
+        dead, alive = cluster.node(1), cluster.node(2)
+        dead.kill()
+        wait_for(lambda: not alive.is_ready(), patience(10), "the survivor to notice")
+        answer = alive.produce("orders", b"alone", seconds=20)
+        check(answer.status in (503, 504), f"produce at half a pair: {answer}")
+        check_equal(answer.headers.get("content-type"), "application/problem+json", "type of the answer")
+        problem = wait_for(lambda: alive.status()["problem"], patience(10), "the status to say why")
+        check("n1" in problem or "node 1" in problem, f"it names the missing node: {problem!r}")
+        done = cli("-s", alive.url, "--timeout", "3s", "produce", "orders", input=b"alone too\n", seconds=30)
+        check(done.returncode in (4, 6), f"exit status of the tool: {done.returncode}, {done.stderr[-300:]!r}")
+        dead.start()
+        cluster.wait_ready()
+        check_equal(cluster.node(1).produce("orders", b"together").status, 201, "produce with both")
+        values = [value for _, value in alive.read_all("orders")]
+        check_equal(values[0], "hello", "first message")
+        check_equal(values[-1], "together", "last message")
+        return problem
+
+
+@promise()
+def a_node_of_another_cluster_is_refused(folder):
+    """A node with the data of another cluster reaches nobody: it does not become ready, says why, and the cluster it
+    calls goes on; nothing is founded beside."""
+    with Cluster(f"{folder}/a").start() as cluster, Cluster(f"{folder}/b", 1).start() as other:
+        cluster.create("orders")
+        stranger = cluster.node(3)
+        stranger.kill()
+        other.node(1).stop()
+        stranger.data = other.node(1).data
+        stranger.start()
+
+        def refused():
+            if not stranger.is_running():
+                return stranger.process.returncode in (65, 78)
+            return not stranger.is_ready() and stranger.status()["problem"]
+
+        wait_for(refused, patience(15), "the stranger to be refused")
+        check("cluster" in stranger.log() or "directory" in stranger.log(), f"its log says why: {stranger.log()[-500:]}")
+        check_equal(cluster.node(1).produce("orders", b"still here").status, 201, "produce at the cluster")
+
+
+@promise()
+def unequal_lists_of_peers_found_nothing(folder):
+    """Empty nodes whose lists of peers differ found no cluster, and name the difference."""
+    with Cluster(folder) as cluster:
+        full = cluster.peers
+        cluster.node(1).start()
+        cluster.peers = ",".join(full.split(",")[:2])
+        cluster.node(2).start()
+        problem = wait_for(lambda: cluster.node(1).status()["problem"], patience(15), "the status to name it")
+        wait_for(lambda: "list" in cluster.node(1).status()["problem"] or "peers" in cluster.node(1).status()["problem"],
+                 patience(15), "the problem to speak of the lists of peers")
+        check(not cluster.node(1).is_ready() and not cluster.node(2).is_ready(), "nobody founds")
+        return problem
