@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -164,7 +163,60 @@ def node_number(name):
     return int(str(name).lstrip("n"))
 
 
-class Node:
+class Server:
+    """What a test asks of a node over HTTP, wherever the node runs. Needs http_port."""
+
+    def request(self, method, path, body=None, headers=None, seconds=15):
+        return request(self.http_port, method, path, body, headers, patience(seconds))
+
+    def get(self, path, seconds=15):
+        return self.request("GET", path, seconds=seconds)
+
+    def is_ready(self):
+        return self.get("/readyz", seconds=3).status == 200
+
+    def status(self):
+        return self.get("/v1/cluster", seconds=5).json()
+
+    def groups(self):
+        """Replicas on this node, by (topic, partition); the meta group under ('', 0)."""
+        groups = self.get("/v1/cluster?groups=1", seconds=5).json()["groups"]
+        return {(group["topic"], group["partition"]): group for group in groups}
+
+    def group(self, topic, partition=0):
+        return self.groups()[(topic, partition)]
+
+    def topic(self, name):
+        return self.get(f"/v1/topics/{name}", seconds=5).json()
+
+    def produce(self, topic, value, partition=0, headers=None, seconds=15):
+        """One raw message; the answer."""
+        return self.request("POST", f"/v1/topics/{topic}/messages?partition={partition}", body=value,
+                            headers={"Content-Type": "application/octet-stream", **(headers or {})}, seconds=seconds)
+
+    def fetch(self, topic, offset="earliest", partition=0, limit=1000, wait="0s", seconds=20):
+        query = urllib.parse.urlencode({"partition": partition, "offset": offset, "limit": limit, "wait": wait})
+        return self.get(f"/v1/topics/{topic}/messages?{query}", seconds=seconds)
+
+    def read_all(self, topic, partition=0, limit=5000):
+        """Every message from the earliest to the high watermark that the first answer names: [(offset, value)]."""
+        messages, offset, end = [], "earliest", None
+        while True:
+            answer = self.fetch(topic, offset, partition, limit, seconds=60)
+            check_equal(answer.status, 200, f"fetch of {topic} at {offset} from {self}: {answer}")
+            page = answer.json()
+            if end is None:
+                end = page["high_watermark"]
+            messages += [(message["offset"], message["value"]) for message in page["messages"]]
+            if page["next_offset"] >= end:
+                return messages
+            check(page["messages"], f"fetch of {topic} at {offset} from {self} is empty below the watermark {end}")
+            offset = page["next_offset"]
+
+
+class Node(Server):
+    """A node as a process on loopback."""
+
     def __init__(self, cluster, number, http_port, peer_port):
         self.cluster, self.number = cluster, number
         self.http_port, self.peer_port = http_port, peer_port
@@ -221,53 +273,6 @@ class Node:
         with contextlib.suppress(FileNotFoundError), open(self.log_path, errors="replace") as file:
             return file.read()
         return ""
-
-    def request(self, method, path, body=None, headers=None, seconds=15):
-        return request(self.http_port, method, path, body, headers, patience(seconds))
-
-    def get(self, path, seconds=15):
-        return self.request("GET", path, seconds=seconds)
-
-    def is_ready(self):
-        return self.get("/readyz", seconds=3).status == 200
-
-    def status(self):
-        return self.get("/v1/cluster", seconds=5).json()
-
-    def groups(self):
-        """Replicas on this node, by (topic, partition); the meta group under ('', 0)."""
-        groups = self.get("/v1/cluster?groups=1", seconds=5).json()["groups"]
-        return {(group["topic"], group["partition"]): group for group in groups}
-
-    def group(self, topic, partition=0):
-        return self.groups()[(topic, partition)]
-
-    def topic(self, name):
-        return self.get(f"/v1/topics/{name}", seconds=5).json()
-
-    def produce(self, topic, value, partition=0, headers=None, seconds=15):
-        """One raw message; the answer."""
-        return self.request("POST", f"/v1/topics/{topic}/messages?partition={partition}", body=value,
-                            headers={"Content-Type": "application/octet-stream", **(headers or {})}, seconds=seconds)
-
-    def fetch(self, topic, offset="earliest", partition=0, limit=1000, wait="0s", seconds=20):
-        query = urllib.parse.urlencode({"partition": partition, "offset": offset, "limit": limit, "wait": wait})
-        return self.get(f"/v1/topics/{topic}/messages?{query}", seconds=seconds)
-
-    def read_all(self, topic, partition=0, limit=5000):
-        """Every message from the earliest to the high watermark that the first answer names: [(offset, value)]."""
-        messages, offset, end = [], "earliest", None
-        while True:
-            answer = self.fetch(topic, offset, partition, limit, seconds=60)
-            check_equal(answer.status, 200, f"fetch of {topic} at {offset} from {self}: {answer}")
-            page = answer.json()
-            if end is None:
-                end = page["high_watermark"]
-            messages += [(message["offset"], message["value"]) for message in page["messages"]]
-            if page["next_offset"] >= end:
-                return messages
-            check(page["messages"], f"fetch of {topic} at {offset} from {self} is empty below the watermark {end}")
-            offset = page["next_offset"]
 
 
 class Cluster:
@@ -352,7 +357,3 @@ class Cluster:
             tail = "\n".join("    " + line for line in node.log().splitlines()[-lines:])
             parts.append(f"  log of {node}:\n{tail}")
         return "\n".join(parts)
-
-
-def copy_folder(source, target):
-    shutil.copytree(source, target, symlinks=True)

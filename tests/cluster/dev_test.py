@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 
 from cluster import binary, check, check_equal, cli, free_ports, patience, request, spawn, wait_for
@@ -18,7 +20,7 @@ class Dev:
         with open(self.log_path, "wb") as log:
             self.process = spawn([binary(), "dev", "-n", "3", "--base-port", str(self.base_port),
                                   "--data-dir", os.path.join(folder, "data"), *more],
-                                 stdout=log, stderr=log, stdin=-3, cwd=folder)
+                                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
 
     def ports(self):
         return [self.base_port + 10 * i for i in range(3)]
@@ -45,7 +47,6 @@ def free_dev_ports():
         base = free_ports(1)[0] // 100 * 100
         try:
             for port in range(base, base + 30):
-                import socket
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port))
             return base

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 import shutil
+import time
 
 from cluster import Cluster, check, check_equal, cli, patience, wait_for
 from promises import promise
@@ -66,7 +67,6 @@ def twenty_kills_while_founding_give_one_cluster(folder):
 
 
 def instant(seconds):
-    import time
     due = time.monotonic() + seconds
     return lambda: time.monotonic() >= due
 

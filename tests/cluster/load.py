@@ -5,6 +5,7 @@ acknowledged into a file. The judgement shares no code with it: it compares the 
 
 import contextlib
 import os
+import subprocess
 import threading
 import time
 
@@ -22,7 +23,7 @@ class Producer:
         with open(self.log_path, "wb") as log:
             self.process = spawn(
                 [binary(), "-s", cluster.urls, "-q", "produce", topic, "--acked-log", self.acked_path, *options],
-                stdin=-1, stdout=log, stderr=log)
+                stdin=subprocess.PIPE, stdout=log, stderr=log)
         self._feeder = threading.Thread(target=self._feed, daemon=True)
         self._feeder.start()
 
@@ -62,7 +63,7 @@ class Producer:
         check(not self._feeder.is_alive(), f"producer {self.name} does not take its input any more")
         try:
             status = self.process.wait(patience(seconds))
-        except Exception:
+        except subprocess.TimeoutExpired:
             raise Failed(f"producer {self.name} has not ended {patience(seconds):g} s after its input") from None
         if status != 0:
             with open(self.log_path, errors="replace") as log:

@@ -1,0 +1,281 @@
+"""Bad input: each gets a clear error that says what to do, the right status and exit code, and loses nothing."""
+
+import os
+import shutil
+import subprocess
+
+from batch import batch
+from cluster import Cluster, Skipped, check, check_equal, cli, patience, spawn, wait_for
+from promises import promise
+
+JSON = {"Content-Type": "application/json"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+BATCH = {"Content-Type": "application/vnd.raftmq.batch"}
+
+
+def problem(answer, status, slug=None):
+    """The answer is a problem of this status that explains itself."""
+    check_equal(answer.status, status, f"status of {answer}")
+    check_equal(answer.headers.get("content-type"), "application/problem+json", f"type of {answer}")
+    body = answer.json()
+    check_equal(body["status"], status, "status in the body")
+    check(body["type"].startswith("urn:raftmq:problem:"), f"type {body['type']}")
+    check(len(body.get("detail", "") or body["title"]) > 15, f"it says what is wrong: {body}")
+    if slug:
+        check_equal(body["type"], f"urn:raftmq:problem:{slug}", "kind of problem")
+    return body
+
+
+@promise(seconds=90)
+def bad_requests_get_a_problem_and_lose_nothing(folder):
+    """Unknown topic, bad names, oversize, malformed JSON, NDJSON and batches, wrong CRC, bad offsets, at every node; the
+    topic keeps exactly what it had."""
+    with Cluster(folder).start() as cluster:
+        cluster.create("orders")
+        check_equal(cluster.node(1).produce("orders", b"kept").status, 201, "produce")
+        path = "/v1/topics/orders/messages"
+        for node in cluster:
+            problem(node.get("/v1/topics/nowhere"), 404, "topic-not-found")
+            problem(node.fetch("nowhere"), 404, "topic-not-found")
+            problem(node.produce("nowhere", b"x"), 404, "topic-not-found")
+            problem(node.produce("orders", b"x", partition=9), 404)
+            problem(node.get("/v1/nothing/here"), 404)
+            problem(node.request("DELETE", "/v1/topics/nowhere"), 404, "topic-not-found")
+            check_equal(node.request("PATCH", "/v1/cluster", b"{}", JSON).status, 405, "a method that is not there")
+            for name in ("a%20b", "..", "%2e%2e%2fpasswd", "x" * 300, "caf%C3%A9"):
+                answer = node.request("PUT", f"/v1/topics/{name}", b'{"partitions":1}', JSON)
+                check(answer.status in (400, 404, 422), f"topic name {name[:20]}: {answer}")
+                problem(answer, answer.status)
+            problem(node.request("PUT", "/v1/topics/new", b'{"partitions":', JSON), 400)
+            problem(node.request("PUT", "/v1/topics/new", b'{"partitons":1}', JSON), 400)
+            problem(node.request("PUT", "/v1/topics/new", b'{"partitions":0}', JSON), 422)
+            problem(node.request("PUT", "/v1/topics/orders", b'{"partitions":4}', JSON), 409)
+            problem(node.produce("orders", b"x" * (1 << 20) + b"more"), 413)
+            problem(node.request("POST", path, b'{"messages":[{"value":"a"},', JSON), 400)
+            problem(node.request("POST", path, b'{"messages":[{"valu":"a"}]}', JSON), 400)
+            problem(node.request("POST", path, b'{"value":"a"}\n{"value":', NDJSON), 400)
+            problem(node.request("POST", path, b"\xff\xfe not json", JSON), 400)
+            good = batch([b"a", b"b"])
+            for bad, what in ((good[:-1], "cut off"), (good + b"x", "trailing bytes"), (b"", "empty"),
+                              (good[:16] + b"\x01" + good[17:], "old format"), (b"\0" * 70, "zeros"),
+                              (good[:20] + bytes([good[20] ^ 1]) + good[21:], "wrong CRC"),
+                              (good[:-3] + bytes([good[-3] ^ 1]) + good[-2:], "a flipped payload bit")):
+                answer = node.request("POST", path, bad, BATCH)
+                check(answer.status in (400, 422), f"a batch that is {what}: {answer}")
+                problem(answer, answer.status)
+            body = problem(node.fetch("orders", "99"), 416, "offset-out-of-range")
+            check_equal((body["first_offset"], body["next_offset"]), (0, 1), "the range that there is")
+            for offset in ("x", "1e3", "-", "@yesterday", "18446744073709551616"):
+                check(node.fetch("orders", offset).status in (400, 416), f"offset={offset}")
+            problem(node.get(f"{path}?offset=0&limit=-1"), 400)
+            problem(node.request("PUT", "/v1/groups/g/offsets/nowhere/0", b'{"offset":1}', JSON), 404)
+            problem(node.request("PUT", "/v1/groups/g/offsets/orders/0", b'{"offset":-1}', JSON), 400)
+            check_equal([value for _, value in node.read_all("orders")], ["kept"], f"messages after all that, {node}")
+            check(node.is_ready(), f"{node} is ready after all that")
+
+
+@promise()
+def a_message_of_the_largest_size_is_taken(folder):
+    """A message just below the limit is stored and read back byte for byte; one above gets 413 also in a batch."""
+    with Cluster(folder).start() as cluster:
+        cluster.create("orders", max_message_bytes=100000)
+        value = os.urandom(49000).hex().encode()
+        check_equal(cluster.node(2).produce("orders", value).status, 201, "a large message")
+        check_equal(cluster.node(3).read_all("orders"), [(0, value.decode())], "read back")
+        problem(cluster.node(1).produce("orders", b"x" * 100001), 413)
+
+
+@promise()
+def the_tool_tells_what_to_do_and_exits_by_the_table(folder):
+    """Usage 2, not found 3, unavailable 4, conflict 5; the last line on stderr says what to do."""
+    with Cluster(folder).start() as cluster:
+        cluster.create("orders")
+        url = cluster.node(1).url
+        for arguments, status, word in (
+            (["no-such-verb"], 2, "help"),
+            (["produce"], 2, "topic"),
+            (["topic", "create", "x", "-p", "many"], 2, "many"),
+            (["-s", url, "--no-such-flag"], 2, "no-such-flag"),
+            (["-s", url, "topic", "describe", "nowhere"], 3, "nowhere"),
+            (["-s", url, "consume", "nowhere", "-e"], 3, "nowhere"),
+            (["-s", url, "topic", "create", "a b"], None, "name"),
+            (["-s", url, "topic", "create", "orders", "-p", "5"], 5, "orders"),
+            (["-s", "http://127.0.0.1:1", "--timeout", "2s", "topic", "list"], 4, "127.0.0.1:1"),
+            (["-s", url, "consume", "orders", "--from", "77", "-e"], None, "77"),
+        ):
+            done = cli(*arguments, seconds=30)
+            text = done.stderr.decode(errors="replace")
+            check(done.returncode != 0 and (status is None or done.returncode == status),
+                  f"raftmq {' '.join(arguments)}: exit status {done.returncode}, wanted {status}; {text[-300:]!r}")
+            check(word in text, f"raftmq {' '.join(arguments)}: stderr names {word!r}: {text[-300:]!r}")
+            check_equal(done.stdout, b"", f"raftmq {' '.join(arguments)}: nothing on stdout")
+        done = cli("-s", url, "produce", "nowhere", input=b"x\n")
+        check_equal(done.returncode, 3, f"produce to an unknown topic: {done.stderr!r}")
+
+
+@promise()
+def a_busy_port_is_named(folder):
+    """A second node on the same HTTP port exits with 75 and names the port."""
+    with Cluster(f"{folder}/a", 1).start() as cluster, Cluster(f"{folder}/b", 1) as other:
+        other.node(1).http_port = cluster.node(1).http_port
+        other.node(1).start()
+        check_equal(other.node(1).wait_exit(), 75, "exit status")
+        log = other.node(1).log()
+        check(str(cluster.node(1).http_port) in log and "in use" in log, f"the log names the port: {log[-300:]}")
+
+
+@promise()
+def a_foreign_data_directory_is_left_alone(folder):
+    """The directory of another node id, and one that raftmq did not make, are refused with 65 or 78; not a byte of them
+    is changed."""
+    with Cluster(f"{folder}/a").start() as cluster:
+        cluster.create("orders")
+        cluster.stop_all()
+        first, second = cluster.node(1), cluster.node(2)
+        before = fingerprint(second.data)
+        first.data = second.data
+        first.start()
+        status = first.wait_exit()
+        check(status in (65, 78), f"exit status on another node's directory: {status}; {first.log()[-300:]}")
+        check_equal(fingerprint(second.data), before, "the other node's files")
+
+        strange = f"{folder}/strange"
+        os.makedirs(strange)
+        with open(f"{strange}/thesis.txt", "w") as file:
+            file.write("years of work\n")
+        before = fingerprint(strange)
+        first.data = strange
+        first.start()
+        status = first.wait_exit()
+        check(status in (65, 78), f"exit status on a strange directory: {status}; {first.log()[-300:]}")
+        check_equal(fingerprint(strange), before, "the strange files")
+
+
+def fingerprint(folder):
+    """Names, sizes and contents, without lock files."""
+    found = {}
+    for path, _, files in os.walk(folder):
+        for file in files:
+            if "lock" not in file.lower():
+                with open(os.path.join(path, file), "rb") as data:
+                    found[os.path.relpath(os.path.join(path, file), folder)] = hash(data.read())
+    return found
+
+
+@promise()
+def unreachable_peers_are_named(folder):
+    """One of three nodes alone: alive, not ready, and its status names the two that it cannot reach."""
+    with Cluster(folder) as cluster:
+        node = cluster.node(1)
+        node.start()
+        wait_for(lambda: node.get("/livez").status == 200, patience(10), "livez")
+        text = wait_for(lambda: node.status()["problem"], patience(10), "the status to say why")
+        check("n2" in text and "n3" in text, f"it names both: {text!r}")
+        check_equal(node.get("/readyz").status, 503, "readyz")
+        answer = node.produce("orders", b"x", seconds=20)
+        check(answer.status in (503, 504), f"produce: {answer}")
+        done = cli("-s", node.url, "cluster", "status")
+        check(b"n2" in done.stdout + done.stderr, f"cluster status names them: {done.stdout!r}")
+        return text
+
+
+@promise()
+def damage_below_the_mark_stops_the_node_and_names_the_place(folder):
+    """A flipped bit in an acknowledged entry: `log verify` and the node name file, place and reason, the node exits with
+    65 and cuts nothing; the two others go on."""
+    with Cluster(folder).start() as cluster:
+        cluster.create("orders")
+        for i in range(20):
+            check_equal(cluster.node(1).produce("orders", b"precious-%02d" % i).status, 201, "produce")
+        victim = cluster.node(3)
+        cluster.wait_in_sync(victim, "orders")
+        check_equal(victim.stop(), 0, "exit status after SIGTERM")
+        path, position = find_bytes(victim.data, b"precious-07")
+        with open(path, "r+b") as file:
+            file.seek(position)
+            file.write(b"P")
+        size = os.path.getsize(path)
+        done = cli("log", "verify", victim.data)
+        text = (done.stdout + done.stderr).decode(errors="replace")
+        check(done.returncode != 0 and os.path.basename(path) in text, f"log verify: {done.returncode}, {text[-400:]!r}")
+        victim.start()
+        check_equal(victim.wait_exit(), 65, f"exit status on damage: {victim.log()[-300:]}")
+        check(os.path.basename(path) in victim.log(), f"its log names the file: {victim.log()[-500:]}")
+        check_equal(os.path.getsize(path), size, "size of the damaged file: nothing is cut")
+        check_equal(cluster.node(1).produce("orders", b"go on").status, 201, "the others go on")
+
+
+def find_bytes(folder, needle):
+    for path, _, files in os.walk(folder):
+        for file in files:
+            with open(os.path.join(path, file), "rb") as data:
+                position = data.read().find(needle)
+            if position >= 0:
+                return os.path.join(path, file), position
+    raise AssertionError(f"{needle!r} stands in no file under {folder}")
+
+
+class SmallDisk:
+    """A tmpfs in a mount namespace of its own, which ends with this process: nothing is left mounted."""
+
+    def __init__(self, path, size):
+        os.makedirs(path, exist_ok=True)
+        self.path = path
+        if not shutil.which("unshare") or os.geteuid() != 0:
+            raise Skipped("mounting a small disk needs root")
+        # `cat` holds the namespace until its input closes.
+        self.holder = spawn(["unshare", "-m", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+        mine = os.readlink("/proc/self/ns/mnt")
+
+        def separated():
+            if self.holder.poll() is not None:
+                raise Skipped("a mount namespace of its own is not allowed here")
+            return os.readlink(f"/proc/{self.holder.pid}/ns/mnt") != mine
+
+        wait_for(separated, 10, "a mount namespace")
+        done = self.run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path)
+        if done.returncode != 0:
+            raise Skipped(f"mount is not allowed here: {done.stderr.decode().strip()}")
+
+    def inside(self):
+        return ["nsenter", "-t", str(self.holder.pid), "-m", "--"]
+
+    def run(self, *command):
+        return subprocess.run([*self.inside(), *command], capture_output=True, timeout=20)
+
+    def grow(self, size):
+        done = self.run("mount", "-o", f"remount,size={size}", self.path)
+        check_equal(done.returncode, 0, f"remount: {done.stderr!r}")
+
+
+@promise(seconds=90)
+def a_full_disk_refuses_writes_keeps_reading_and_recovers_alone(folder):
+    """A node on a small disk: produce is refused with 507 before the disk is full, what was acknowledged is read, a kill
+    and restart on the full disk loses nothing, and with space again it takes writes by itself."""
+    with Cluster(folder, 1, options=["--segment-bytes", "4194304", "--reserve-bytes", "8388608"]) as cluster:
+        node = cluster.node(1)
+        disk = SmallDisk(node.data, "48m")
+        node.start(wrapper=disk.inside())
+        cluster.wait_ready()
+        cluster.create("orders")
+        acked = []
+        for i in range(400):
+            value = b"%04d-" % i + b"z" * 250000
+            answer = node.produce("orders", value)
+            if answer.status != 201:
+                break
+            acked.append(value.decode())
+        body = problem(answer, 507)
+        check(len(acked) > 10, f"some were taken: {len(acked)}")
+        check("disk" in body["title"] + body["detail"], f"it speaks of the disk: {body}")
+        check(node.is_running(), "the node runs")
+        check_equal([value for _, value in node.read_all("orders", limit=20)], acked, "messages while full")
+        node.kill()
+        node.start(wrapper=disk.inside())
+        wait_for(lambda: node.fetch("orders", limit=1).status == 200, patience(20), "reads after a restart while full")
+        check_equal([value for _, value in node.read_all("orders", limit=20)], acked, "messages after a restart")
+        disk.grow("128m")
+        wait_for(lambda: node.produce("orders", b"room again").status == 201, patience(20), "writes to be taken again")
+        check_equal([value for _, value in node.read_all("orders", limit=20)], [*acked, "room again"], "all messages")
+        return f"{len(acked)} messages of 250 kB acknowledged before 507"
