@@ -1,0 +1,156 @@
+/* Proxied requests as bytes (docs/FORMATS.md, "Proxied requests"). One layout for all types: a field that a type does not
+ * use travels as it is, so no type can be encoded by another one's rules. */
+#include <broker/request_codec.h>
+
+#include "settings_codec.h"
+
+#include <assert.h>
+
+#define REQUEST_VERSION 1u
+
+#define FLAG_AUTO_CREATE   0x01u
+#define FLAG_HAS_IF_OFFSET 0x02u
+#define FLAG_HAS_TOPIC     0x04u
+#define FLAG_HAS_GROUP     0x08u
+#define FLAGS_ALL          0x0fu
+
+/* What wire_get_string() on the other side would take. */
+static bool is_sendable_name(const char *name, size_t bytes_max)
+{
+    if (!name) return true;
+    size_t bytes = strlen(name);
+    if (bytes > bytes_max) return false;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte = (unsigned char)name[i];
+        if (byte < 0x20 || byte == 0x7f) return false;
+    }
+    return true;
+}
+
+static uint8_t flags_of(const struct node_request *request)
+{
+    unsigned flags = request->auto_create ? FLAG_AUTO_CREATE : 0u;
+    if (request->group.has_if_offset) flags |= FLAG_HAS_IF_OFFSET;
+    if (request->topic) flags |= FLAG_HAS_TOPIC;
+    if (request->group.group) flags |= FLAG_HAS_GROUP;
+    return (uint8_t)flags;
+}
+
+size_t request_codec_encode(uint64_t number, const struct node_request *request, uint8_t *buffer,
+                            size_t bytes)
+{
+    bool is_produce = request->type == NODE_REQUEST_PRODUCE;
+    size_t batch_bytes = is_produce ? request->produce.bytes : 0;
+    if (!is_sendable_name(request->topic, META_TOPIC_NAME_BYTES_MAX) ||
+        !is_sendable_name(request->group.group, PARTITION_GROUP_NAME_BYTES_MAX) ||
+        request->group.metadata_bytes > PARTITION_METADATA_BYTES_MAX || batch_bytes > UINT32_MAX) {
+        return 0;
+    }
+    struct wire_writer writer = {.buffer = buffer, .capacity = bytes};
+    wire_put_u8(&writer, REQUEST_VERSION);
+    wire_put_u8(&writer, (uint8_t)request->type);
+    wire_put_u8(&writer, flags_of(request));
+    wire_put_u8(&writer, (uint8_t)request->fetch.from);
+    wire_put_u32(&writer, request->timeout_ms);
+    wire_put_u64(&writer, number);
+    wire_put_u32(&writer, request->partition);
+    wire_put_u32(&writer, request->fetch.wait_ms);
+    wire_put_u64(&writer, request->fetch.value);
+    wire_put_u64(&writer, request->fetch.bytes_max);
+    settings_put(&writer, &request->create.settings);
+    wire_put_u32(&writer, request->create.partitions_count);
+    wire_put_u32(&writer, request->create.replicas_count);
+    wire_put_u64(&writer, request->group.offset);
+    wire_put_u64(&writer, (uint64_t)request->group.generation);
+    wire_put_u64(&writer, request->group.if_offset);
+    wire_put_u32(&writer, request->group.metadata_bytes);
+    wire_put_u32(&writer, (uint32_t)batch_bytes);
+    wire_put_string(&writer, request->topic ? request->topic : "");
+    wire_put_string(&writer, request->group.group ? request->group.group : "");
+    wire_put(&writer, request->group.metadata, request->group.metadata_bytes);
+    wire_put_padding(&writer);
+    assert(writer.bytes <= REQUEST_CODEC_BYTES_MAX);
+    return writer.bytes;
+}
+
+/* ---- decode ---------------------------------------------------------------------------------------------------- */
+
+static bool is_request_type(uint8_t type)
+{
+    return type >= NODE_REQUEST_PRODUCE && type <= NODE_REQUEST_GROUP_LIST;
+}
+
+static void get_fixed_fields(struct wire_reader *reader, struct request_codec_decoded *decoded,
+                             uint8_t *ret_flags)
+{
+    struct node_request *request = &decoded->request;
+    uint8_t type = wire_get_u8(reader);
+    uint8_t flags = wire_get_u8(reader);
+    uint8_t from = wire_get_u8(reader);
+    if (!is_request_type(type) || (flags & ~FLAGS_ALL) != 0 || from > NODE_FROM_TIME) {
+        reader->failed = true;
+    }
+    request->type = (enum node_request_type)type;
+    request->auto_create = (flags & FLAG_AUTO_CREATE) != 0;
+    request->group.has_if_offset = (flags & FLAG_HAS_IF_OFFSET) != 0;
+    request->fetch.from = (enum node_fetch_from)from;
+    request->timeout_ms = wire_get_u32(reader);
+    decoded->number = wire_get_u64(reader);
+    request->partition = wire_get_u32(reader);
+    request->fetch.wait_ms = wire_get_u32(reader);
+    request->fetch.value = wire_get_u64(reader);
+    request->fetch.bytes_max = wire_get_u64(reader);
+    settings_get(reader, &request->create.settings);
+    request->create.partitions_count = wire_get_u32(reader);
+    request->create.replicas_count = wire_get_u32(reader);
+    request->group.offset = wire_get_u64(reader);
+    request->group.generation = (int64_t)wire_get_u64(reader);
+    request->group.if_offset = wire_get_u64(reader);
+    request->group.metadata_bytes = wire_get_u32(reader);
+    decoded->batch_bytes = wire_get_u32(reader);
+    *ret_flags = flags;
+}
+
+static void get_names(struct wire_reader *reader, struct request_codec_decoded *decoded,
+                      uint8_t flags)
+{
+    struct node_request *request = &decoded->request;
+    wire_get_string(reader, decoded->topic, sizeof(decoded->topic));
+    wire_get_string(reader, decoded->group, sizeof(decoded->group));
+    if ((flags & FLAG_HAS_TOPIC) != 0) {
+        request->topic = decoded->topic;
+    } else if (decoded->topic[0] != '\0') {
+        reader->failed = true;
+    }
+    if ((flags & FLAG_HAS_GROUP) != 0) {
+        request->group.group = decoded->group;
+    } else if (decoded->group[0] != '\0') {
+        reader->failed = true;
+    }
+    if (request->group.metadata_bytes > sizeof(decoded->metadata)) reader->failed = true;
+    const uint8_t *metadata = wire_get(reader, request->group.metadata_bytes);
+    if (!metadata || request->group.metadata_bytes == 0) return;
+    memcpy(decoded->metadata, metadata, request->group.metadata_bytes);
+    request->group.metadata = decoded->metadata;
+}
+
+bool request_codec_decode(const uint8_t *body, size_t bytes,
+                          struct request_codec_decoded *ret_decoded)
+{
+    struct wire_reader reader = wire_reader_of(body, bytes);
+    memset(ret_decoded, 0, sizeof(*ret_decoded));
+    if (wire_get_u8(&reader) != REQUEST_VERSION) return false;
+    uint8_t flags;
+    get_fixed_fields(&reader, ret_decoded, &flags);
+    get_names(&reader, ret_decoded, flags);
+    wire_get_padding(&reader);
+    if (reader.failed) return false;
+
+    bool is_produce = ret_decoded->request.type == NODE_REQUEST_PRODUCE;
+    if (!is_produce && ret_decoded->batch_bytes > 0) return false;
+    const uint8_t *batch = wire_get(&reader, ret_decoded->batch_bytes);
+    if (!wire_is_complete(&reader)) return false;
+    if (is_produce) ret_decoded->batch = batch;
+    ret_decoded->request.from_peer = true;
+    return true;
+}
