@@ -23,7 +23,9 @@ struct meta_state {
 
 void meta_init(struct meta_state *meta);
 void meta_close(struct meta_state *meta);
-void meta_restore(struct meta_state *meta, struct tree *state, uint64_t index,
+/* Take over a loaded snapshot, after meta_init(); `state` is moved. False: the state holds something that this
+ * version cannot read; it was unreferenced and the meta state is empty: the node must stop rather than guess. O(n). */
+bool meta_restore(struct meta_state *meta, struct tree *state, uint64_t index,
                   int64_t timestamp_ms);
 
 struct meta_node {
@@ -86,7 +88,9 @@ struct meta_command {
     char delete_name[META_TOPIC_NAME_BYTES_MAX + 1];
 };
 
-/* Returns the encoded size; writes it when it fits. decode: false = malformed. */
+/* Returns the encoded size; writes it when it fits. 0: the command breaks a rule that decode would refuse it for (a bad
+ * name, no replica, one node twice, a setting out of range), so that no entry that stops the nodes is ever proposed.
+ * decode: false = malformed; *ret_command is then undefined. */
 size_t meta_command_encode(const struct meta_command *command, uint8_t *buffer, size_t bytes);
 bool meta_command_decode(const uint8_t *payload, size_t bytes, struct meta_command *ret_command);
 
@@ -107,8 +111,8 @@ struct meta_result {
     uint64_t producer_first;  /* PRODUCER_BLOCK_TAKE: first id of the block of META_PRODUCER_BLOCK */
 };
 
-/* Apply entry applied_index + 1 (any type; others than META change only applied_index). false = malformed or unknown:
- * the node must stop rather than guess. */
+/* Apply entry applied_index + 1 (any type; others than META change only applied_index and applied_timestamp_ms and
+ * give a result of type 0). false = malformed or unknown, nothing changed: the node must stop rather than guess. */
 bool meta_apply(struct meta_state *meta, const struct entry_header *header, const uint8_t *payload,
                 struct meta_result *ret_result);
 
@@ -116,6 +120,11 @@ bool meta_apply(struct meta_state *meta, const struct entry_header *header, cons
 
 /* "[A-Za-z0-9._-]{1,128}", not "." or "..". NULL when valid, else a short reason. */
 const char *meta_name_problem(const char *name, size_t bytes);
+/* NULL when every setting is in range, else a short reason. */
+const char *meta_settings_problem(const struct meta_settings *settings);
+
+/* The first producer id that was not handed out yet; ids start at 1. */
+uint64_t meta_producer_next(const struct meta_state *meta);
 
 /* *ret_topic is malloc'ed, the caller frees it. */
 bool meta_topic_get(const struct meta_state *meta, const char *name, struct meta_topic **ret_topic);

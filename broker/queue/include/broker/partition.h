@@ -29,14 +29,32 @@ struct partition {
 void partition_init(struct partition *partition);
 void partition_close(struct partition *partition);
 
-/* Take over a loaded snapshot; `state` is moved. */
-void partition_restore(struct partition *partition, struct tree *state, uint64_t index,
+/* Take over a loaded snapshot, after partition_init(); `state` is moved. False: the state holds something that this
+ * version cannot read; it was unreferenced and the partition is empty: the node must stop rather than guess. O(n). */
+bool partition_restore(struct partition *partition, struct tree *state, uint64_t index,
                        uint64_t next_offset, uint64_t log_start_offset, int64_t timestamp_ms);
 
 /* Apply the entry applied_index + 1. Payload bytes come from a checked log but may still be malformed (a newer
  * version's): false = unknown or malformed content, the node must stop rather than guess. */
 bool partition_apply(struct partition *partition, const struct entry_header *header,
                      const uint8_t *payload);
+
+/* ---- trimming and settings --------------------------------------------------------------------------------- */
+
+/* Payload of a TRIM entry: everything up to the entry `up_to_index`, and so every offset below log_start_offset, may go
+ * (PROTOCOL S4). apply() only ever raises both. Returns the size; writes it when it fits. */
+#define PARTITION_TRIM_BYTES 24u
+size_t partition_encode_trim(uint64_t up_to_index, uint64_t log_start_offset, uint8_t *buffer,
+                             size_t buffer_bytes);
+uint64_t partition_trimmed_index(const struct partition *partition); /* 0: nothing was trimmed */
+
+/* Payload of a SETTINGS entry: what the partition needs from meta (PROTOCOL M7). The applied one wins over what meta
+ * says; false: none was applied yet. */
+struct meta_settings;
+#define PARTITION_SETTINGS_BYTES 24u
+size_t partition_encode_settings(const struct meta_settings *settings, uint8_t *buffer,
+                                 size_t buffer_bytes);
+bool partition_settings_get(const struct partition *partition, struct meta_settings *ret_settings);
 
 /* ---- idempotent producers ------------------------------------------------------------------------------ */
 
@@ -58,13 +76,21 @@ enum partition_verdict {
     PARTITION_TOO_MANY_IN_FLIGHT, /* more than PARTITION_BATCHES_KEPT appended-not-applied of this producer */
 };
 
-/* Judge a batch against the state and the overlay. Changes nothing. ret_expected_sequence helps the error text. */
+/* Judge a batch against the state and the overlay. Changes nothing. ret_offset is set on DUPLICATE and, as it will be
+ * if the batch survives, on DUPLICATE_PENDING; ret_index on DUPLICATE_PENDING; ret_expected_sequence, which helps the
+ * error text, on OUT_OF_ORDER. Each may be NULL. O(log n).
+ *
+ * Whoever owns the partition must refuse producer ids that meta never handed out (meta_producer_next) before it asks:
+ * an eviction fences all unknown ids up to the evicted one, so one invented id near 2^63 could fence everybody. */
 enum partition_verdict partition_check(const struct partition *partition,
                                        const struct partition_batch_id *batch,
                                        uint64_t *ret_offset, uint64_t *ret_index,
                                        int32_t *ret_expected_sequence);
 
-/* The leader appended this batch at `index` with this base offset. */
+/* The leader appended this batch, which partition_check() accepted just before, at `index` with this base offset.
+ * Without a producer id: nothing. Memory is bounded: check answers TOO_MANY_IN_FLIGHT at PARTITION_OVERLAY_BATCHES_MAX
+ * batches of all producers. */
+#define PARTITION_OVERLAY_BATCHES_MAX 16384u
 void partition_overlay_add(struct partition *partition, const struct partition_batch_id *batch,
                            uint64_t index, uint64_t base_offset);
 /* Entries from `from_index` on were cut, or the leader stepped down (from_index = 0: drop everything). apply() drops
@@ -82,6 +108,10 @@ struct partition_offset {
     uint8_t metadata[PARTITION_METADATA_BYTES_MAX];
 };
 
+/* Groups with an offset here. The caller refuses a commit of a new group at PARTITION_GROUPS_MAX; apply() takes it. */
+#define PARTITION_GROUPS_MAX 100000u
+uint32_t partition_offsets_count(const struct partition *partition);
+
 bool partition_offset_get(const struct partition *partition, const char *group,
                           struct partition_offset *ret_offset);
 /* In the order of group names, from `after` (NULL: the first) on; at most `max`. Returns the count. */
@@ -97,14 +127,24 @@ struct partition_commit {
     uint32_t metadata_bytes;
     bool remove;
 };
-/* Returns the encoded size; writes it when it fits in buffer_bytes. */
+/* Returns the encoded size; writes it when it fits in buffer_bytes. 0: a name is empty or too long, the metadata is
+ * too long, the offset or generation is out of range, or commits_count is not 1..PARTITION_COMMITS_MAX. */
+#define PARTITION_COMMITS_MAX 1024u
 size_t partition_encode_offsets(const struct partition_commit *commits, uint32_t commits_count,
                                 uint8_t *buffer, size_t buffer_bytes);
 
-/* Same offset, generation and metadata as applied: nothing to append (P5). */
+/* The leader appended these commits at `index`: until it is applied, partition_commit_is_noop() is false for their
+ * groups, because the state that it compares with is about to change (P5). partition_overlay_drop() forgets them. */
+void partition_overlay_add_commits(struct partition *partition,
+                                   const struct partition_commit *commits, uint32_t commits_count,
+                                   uint64_t index);
+
+/* Same offset, generation and metadata as applied, and none of this group is in flight: nothing to append (P5). */
 bool partition_commit_is_noop(const struct partition *partition,
                               const struct partition_commit *commit);
-/* A commit of an older generation than the applied one is fenced. */
+/* A commit of an older generation than the newest applied one is fenced; one without a generation (-1) never is. The
+ * same rule stands in apply(), for a commit that was overtaken in flight: it changes nothing there, and asking again
+ * after it was applied tells that it was fenced. */
 bool partition_commit_is_fenced(const struct partition *partition,
                                 const struct partition_commit *commit);
 

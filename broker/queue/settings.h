@@ -1,0 +1,12 @@
+/* The encoding of topic settings, shared by the two state machines. Private to queue/. */
+#ifndef BROKER_QUEUE_SETTINGS_H
+#define BROKER_QUEUE_SETTINGS_H
+
+#include <broker/meta.h>
+
+bool settings__is_equal(const struct meta_settings *a, const struct meta_settings *b);
+/* PARTITION_SETTINGS_BYTES, written when they fit; 0: out of range. */
+size_t settings__encode(const struct meta_settings *settings, uint8_t *buffer, size_t buffer_bytes);
+bool settings__decode(const uint8_t *bytes, size_t bytes_count, struct meta_settings *ret_settings);
+
+#endif
