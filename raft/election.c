@@ -1,0 +1,404 @@
+/* Elections: who may stand, who gets a vote, and when (Raft §5.2, §5.4.1; thesis §4.2.3, §6.4, §9.6).
+ *
+ *                 timer                majority would vote         majority votes
+ *     FOLLOWER ----------> PRE_CANDIDATE ------------> CANDIDATE ----------------> LEADER
+ *         ^   <-----------------|   ^------ timer ---------|                          |
+ *         |        a leader     |                          | a leader                 |
+ *         +---------------------+--------------------------+------ newer term, -------+
+ *                        newer term                                no quorum
+ *
+ * Rules
+ *  1. The term changes in two places: a newer one is seen, or a candidate takes the next. Only a new term
+ *     clears the vote (V2).
+ *  2. The vote and the term are durable before any message that rests on them leaves (V1): raft__message()
+ *     sees to it. The own vote counts when it is durable, so a sole voter leads only after its sync.
+ *  3. PreVote changes neither term, vote nor last contact of anybody (C1).
+ *  4. Whoever hears a leader gives no vote unless the election is a transfer.
+ *  5. Without leadership there is always a timer: election_at_ms lies within one timeout. */
+#include "internal.h"
+
+#include <assert.h>
+
+#define SPLIT_RETRY_MS_MIN 50u
+#define SPLIT_RETRY_MS_MAX 100u
+
+static const struct raft_replica_id nobody = {0, 0};
+
+/* ---- timers --------------------------------------------------------------------------------------- */
+
+static uint64_t draw_timeout_ms(struct raft_node *node)
+{
+    uint64_t min = node->options.election_timeout_ms_min;
+    return min + raft__random(node, node->options.election_timeout_ms_max - min);
+}
+
+/* Also ends the quick retries of an early PreVote: there is contact again, or ordinary time goes on. */
+void raft__reset_election_timer(struct raft_node *node)
+{
+    node->election_at_ms = node->now_ms + draw_timeout_ms(node);
+    node->early_until_ms = 0;
+}
+
+static bool is_early(const struct raft_node *node)
+{
+    return node->now_ms < node->early_until_ms;
+}
+
+static uint64_t draw_split_retry_ms(struct raft_node *node)
+{
+    return SPLIT_RETRY_MS_MIN + raft__random(node, SPLIT_RETRY_MS_MAX - SPLIT_RETRY_MS_MIN + 1);
+}
+
+static void retry_no_later_than(struct raft_node *node, uint64_t at_ms)
+{
+    if (at_ms < node->election_at_ms) node->election_at_ms = at_ms;
+}
+
+/* ---- who may stand -------------------------------------------------------------------------------- */
+
+/* PROTOCOL C2: as a voter of its own latest configuration; D2: with its vote and position whole. A leader
+ * appends a no-op, so there must be room in the trail for one more term. */
+bool raft__can_stand(const struct raft_node *node)
+{
+    if (!node->has_vote) return false;
+    if (node->self == RAFT_MEMBERS_MAX) return false;
+    if (!raft__is_voter(&node->configuration.members[node->self])) return false;
+    return raft__trail_has_room(&node->trail, node->commit_index);
+}
+
+/* ---- changes of role ------------------------------------------------------------------------------ */
+
+static void leave_leadership(struct raft_node *node, struct raft_update *update, bool term_changed)
+{
+    uint64_t reason = RAFT_STEP_DOWN_NO_QUORUM;
+    if (term_changed) reason = RAFT_STEP_DOWN_NEWER_TERM;
+    if (term_changed && raft__is_transferring(node)) reason = RAFT_STEP_DOWN_TRANSFER;
+    raft__trace(update, (struct raft_trace){
+                            .type = RAFT_TRACE_STEP_DOWN, .a = node->hard.term, .c = reason});
+    raft__transfer_clear(node);
+    raft__reset_election_timer(node);
+}
+
+static void enter_term(struct raft_node *node, raft_term term)
+{
+    assert(term > node->hard.term);
+    node->hard.term = term;
+    node->hard.voted_for = nobody;
+    node->verified_index = 0;
+}
+
+void raft__become_follower(struct raft_node *node, struct raft_update *update, raft_term term,
+                           struct raft_replica_id leader)
+{
+    assert(term >= node->hard.term);
+    bool term_changed = term > node->hard.term;
+    bool leader_changed = !raft__same_replica(leader, node->leader);
+    if (!term_changed && !leader_changed && node->role == RAFT_FOLLOWER) return;
+
+    bool was_leader = node->role == RAFT_LEADER;
+    raft_term old_term = node->hard.term;
+    if (was_leader) leave_leadership(node, update, term_changed);
+    if (term_changed) enter_term(node, term);
+    /* Refusals of reads that others forwarded go out under the new term. */
+    raft__reads_fail_all(node, update);
+    node->role = RAFT_FOLLOWER;
+    node->leader = leader;
+    if (leader.node != 0) {
+        raft__trace(update,
+                    (struct raft_trace){.type = RAFT_TRACE_FOLLOW, .node = leader.node, .a = term});
+    } else if (leader_changed && old_term == term) {
+        raft__trace(update,
+                    (struct raft_trace){.type = RAFT_TRACE_ROLE, .a = RAFT_FOLLOWER, .b = term});
+    }
+}
+
+void raft__see_term(struct raft_node *node, struct raft_update *update, raft_term term,
+                    raft_node_id from)
+{
+    assert(term > node->hard.term);
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_TERM, .node = from, .a = term});
+    raft__become_follower(node, update, term, nobody);
+}
+
+static void clear_votes(struct raft_node *node)
+{
+    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        node->votes_yes[i] = false;
+        node->votes_no[i] = false;
+    }
+}
+
+static void ask_voters(struct raft_node *node, struct raft_update *update,
+                       enum raft_message_type type, raft_term term, bool transfer)
+{
+    for (uint32_t i = 0; i < node->configuration.members_count; i++) {
+        const struct raft_member *member = &node->configuration.members[i];
+        if (i == node->self) continue;
+        if (!raft__is_voter(member)) continue;
+        struct raft_message *message = raft__message(node, update, type, member->id);
+        if (message == NULL) break;
+        message->term = term;
+        message->vote.last_index = node->trail.last_index;
+        message->vote.last_term = raft__trail_last_term(&node->trail);
+        message->vote.transfer = transfer;
+    }
+}
+
+void raft__start_prevote(struct raft_node *node, struct raft_update *update)
+{
+    assert(node->role != RAFT_LEADER);
+    if (!raft__can_stand(node)) {
+        raft__become_follower(node, update, node->hard.term, nobody);
+        raft__reset_election_timer(node);
+        return;
+    }
+    raft__reads_fail_all(node, update);
+    node->role = RAFT_PRE_CANDIDATE;
+    node->leader = nobody;
+    if (is_early(node)) {
+        node->election_at_ms = node->now_ms + draw_split_retry_ms(node);
+    } else {
+        raft__reset_election_timer(node);
+    }
+    clear_votes(node);
+    node->votes_yes[node->self] = true;
+    raft_term term = node->hard.term + 1;
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_ELECTION, .a = term, .d = 1});
+    if (raft__quorum_reached(&node->configuration, node->votes_yes)) {
+        raft__start_election(node, update, /* transfer= */ false);
+        return;
+    }
+    ask_voters(node, update, RAFT_MESSAGE_PREVOTE, term, /* transfer= */ false);
+}
+
+/* The timer of a candidacy is an ordinary one even when it began early: two syncs and a round trip lie in it,
+ * and cutting it short would only raise the term. A lost vote shortens it. */
+void raft__start_election(struct raft_node *node, struct raft_update *update, bool transfer)
+{
+    assert(raft__can_stand(node));
+    assert(node->role != RAFT_LEADER);
+    raft__reads_fail_all(node, update);
+    enter_term(node, node->hard.term + 1);
+    node->hard.voted_for = node->options.id;
+    node->role = RAFT_CANDIDATE;
+    node->leader = nobody;
+    node->election_at_ms = node->now_ms + draw_timeout_ms(node);
+    clear_votes(node);
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_ELECTION, .a = node->hard.term});
+    ask_voters(node, update, RAFT_MESSAGE_VOTE, node->hard.term, transfer);
+}
+
+/* ---- events --------------------------------------------------------------------------------------- */
+
+void raft__election_tick(struct raft_node *node, struct raft_update *update)
+{
+    if (node->now_ms < node->election_at_ms) return;
+    raft__start_prevote(node, update);
+}
+
+/* PROTOCOL C5: a closed control connection is the fastest news of a dead leader. The lease ends here and now, so
+ * this node also gives its vote to others that noticed. */
+void raft__on_leader_lost(struct raft_node *node, struct raft_update *update, raft_node_id leader)
+{
+    if (node->role != RAFT_FOLLOWER) return;
+    if (node->leader.node == 0) return;
+    if (node->leader.node != leader) return;
+    raft__become_follower(node, update, node->hard.term, nobody);
+    if (!raft__can_stand(node)) return;
+    node->early_until_ms = node->now_ms + node->options.election_timeout_ms_max;
+    retry_no_later_than(node,
+                        node->now_ms + raft__random(node, node->options.early_prevote_ms_max + 1));
+}
+
+/* The first leader of a new group stands at once. The others may still be making their replicas, so it asks
+ * again as quickly as after a lost leader. */
+void raft__on_campaign(struct raft_node *node, struct raft_update *update)
+{
+    if (node->role == RAFT_LEADER) return;
+    if (!raft__can_stand(node)) return;
+    node->early_until_ms = node->now_ms + node->options.election_timeout_ms_max;
+    raft__start_prevote(node, update);
+}
+
+/* ---- the voter ------------------------------------------------------------------------------------ */
+
+/* Leader stickiness (thesis §4.2.3): heard within the shortest election timeout. */
+static bool hears_leader(const struct raft_node *node)
+{
+    if (node->role == RAFT_LEADER) return true;
+    if (node->leader.node == 0) return false;
+    return node->now_ms - node->leader_heard_ms < node->options.election_timeout_ms_min;
+}
+
+/* Raft §5.4.1: the later term wins; at the same term the longer log. */
+static bool log_is_behind(const struct raft_node *node, const struct raft_message *m)
+{
+    raft_term last_term = raft__trail_last_term(&node->trail);
+    if (m->vote.last_term != last_term) return m->vote.last_term < last_term;
+    return m->vote.last_index < node->trail.last_index;
+}
+
+/* The vote rule, one for both kinds: a pre-vote says what a vote would be, asked now. `m->term` is the term the
+ * candidate stands in; a voter whose vote in that term is still free gives it. */
+static enum raft_refusal judge(const struct raft_node *node, const struct raft_message *m)
+{
+    if (!node->has_vote) return RAFT_REFUSED_NO_VOTE;
+    if (m->term < node->hard.term) return RAFT_REFUSED_STALE_TERM;
+    if (!m->vote.transfer && hears_leader(node)) return RAFT_REFUSED_HEARS_LEADER;
+    if (m->term == node->hard.term) {
+        if (node->hard.voted_for.node != 0) {
+            if (!raft__same_replica(node->hard.voted_for, m->from)) {
+                return RAFT_REFUSED_ALREADY_VOTED;
+            }
+        } else if (node->leader.node != 0) {
+            return RAFT_REFUSED_ALREADY_VOTED; /* that term has its leader */
+        }
+    }
+    if (log_is_behind(node, m)) return RAFT_REFUSED_LOG_BEHIND;
+    return RAFT_REFUSED_NOT;
+}
+
+static void trace_vote(struct raft_update *update, const struct raft_message *m,
+                       enum raft_refusal refusal)
+{
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_VOTE,
+                                            .node = m->from.node,
+                                            .index = m->vote.last_index,
+                                            .index_term = m->vote.last_term,
+                                            .a = m->term,
+                                            .b = refusal == RAFT_REFUSED_NOT,
+                                            .c = refusal,
+                                            .d = m->type == RAFT_MESSAGE_PREVOTE});
+}
+
+void raft__on_prevote(struct raft_node *node, struct raft_update *update,
+                      const struct raft_message *m)
+{
+    enum raft_refusal refusal = judge(node, m);
+    trace_vote(update, m, refusal);
+    struct raft_message *reply =
+        raft__reply(node, update, RAFT_MESSAGE_PREVOTE_REPLY, m->from, refusal);
+    if (refusal == RAFT_REFUSED_NOT) reply->term = m->term;
+    reply->vote_reply.voter_term = node->hard.term;
+}
+
+void raft__on_vote(struct raft_node *node, struct raft_update *update, const struct raft_message *m)
+{
+    enum raft_refusal refusal = judge(node, m);
+    /* A candidate that is kept off by a heard leader does not move the term either, else it would depose the
+     * leader by asking. Any other newer term is seen before it is answered. */
+    if (m->term > node->hard.term && refusal != RAFT_REFUSED_HEARS_LEADER) {
+        raft__see_term(node, update, m->term, m->from.node);
+    }
+    trace_vote(update, m, refusal);
+    if (refusal == RAFT_REFUSED_NOT) {
+        assert(m->term == node->hard.term);
+        assert(node->role == RAFT_FOLLOWER || node->role == RAFT_PRE_CANDIDATE);
+        node->role = RAFT_FOLLOWER;
+        node->hard.voted_for = m->from;
+        raft__reset_election_timer(node);
+    }
+    struct raft_message *reply =
+        raft__reply(node, update, RAFT_MESSAGE_VOTE_REPLY, m->from, refusal);
+    reply->vote_reply.voter_term = node->hard.term;
+}
+
+/* ---- the candidate -------------------------------------------------------------------------------- */
+
+static void trace_voted(struct raft_update *update, const struct raft_message *m)
+{
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_VOTED,
+                                            .node = m->from.node,
+                                            .a = m->refusal == RAFT_REFUSED_NOT,
+                                            .c = m->refusal,
+                                            .d = m->type == RAFT_MESSAGE_PREVOTE_REPLY});
+}
+
+static void count_vote(struct raft_node *node, const struct raft_message *m, uint32_t member)
+{
+    if (m->refusal == RAFT_REFUSED_NOT) {
+        node->votes_yes[member] = true;
+        node->votes_no[member] = false;
+    } else if (!node->votes_yes[member]) { /* a late copy of an older answer takes nothing back */
+        node->votes_no[member] = true;
+    }
+}
+
+/* Lost beyond doubt: in the early window the next attempt need not wait for the ordinary timer. */
+static void retry_if_lost(struct raft_node *node)
+{
+    if (!is_early(node)) return;
+    if (raft__quorum_possible(&node->configuration, node->votes_no)) return;
+    retry_no_later_than(node, node->now_ms + draw_split_retry_ms(node));
+}
+
+void raft__on_prevote_reply(struct raft_node *node, struct raft_update *update,
+                            const struct raft_message *m, uint32_t member)
+{
+    /* A candidate with a long log and a low term must be able to climb to the term of those that refuse it,
+     * or nobody is ever elected (bug class "PreVote deadlock"). */
+    bool granted = m->refusal == RAFT_REFUSED_NOT;
+    if (!granted && m->vote_reply.voter_term > node->hard.term) {
+        raft__see_term(node, update, m->vote_reply.voter_term, m->from.node);
+        if (is_early(node)) {
+            retry_no_later_than(node, node->now_ms + node->options.early_prevote_ms_max);
+        }
+        return;
+    }
+    if (node->role != RAFT_PRE_CANDIDATE) return;
+    if (granted && m->term != node->hard.term + 1) return; /* an answer to an older question */
+    trace_voted(update, m);
+    node->progress[member].last_refusal = m->refusal;
+    count_vote(node, m, member);
+    if (raft__quorum_reached(&node->configuration, node->votes_yes)) {
+        raft__start_election(node, update, /* transfer= */ false);
+        return;
+    }
+    if (m->refusal == RAFT_REFUSED_HEARS_LEADER && is_early(node)) {
+        retry_no_later_than(node, node->now_ms + node->options.early_prevote_ms_max);
+    }
+    retry_if_lost(node);
+}
+
+static void win_if_majority(struct raft_node *node, struct raft_update *update)
+{
+    assert(node->role == RAFT_CANDIDATE);
+    if (!raft__quorum_reached(&node->configuration, node->votes_yes)) return;
+    if (!raft__hard_is_durable(node)) return; /* the report comes, and this is asked again */
+    uint64_t votes = 0;
+    for (uint32_t i = 0; i < node->configuration.members_count; i++) {
+        if (node->votes_yes[i]) votes++;
+    }
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_LEADER,
+                                            .a = node->hard.term,
+                                            .b = votes,
+                                            .c = raft__voters_count(&node->configuration)});
+    raft__become_leader(node, update);
+}
+
+void raft__on_vote_reply(struct raft_node *node, struct raft_update *update,
+                         const struct raft_message *m, uint32_t member)
+{
+    if (m->term != node->hard.term) return;
+    if (node->role != RAFT_CANDIDATE) return;
+    trace_voted(update, m);
+    node->progress[member].last_refusal = m->refusal;
+    count_vote(node, m, member);
+    win_if_majority(node, update);
+    if (node->role == RAFT_CANDIDATE) retry_if_lost(node);
+}
+
+void raft__on_vote_durable(struct raft_node *node, struct raft_update *update,
+                           struct raft_hard_state hard)
+{
+    assert(hard.term <= node->hard.term);
+    bool newer = hard.term > node->hard_durable.term ||
+                 (hard.term == node->hard_durable.term && hard.voted_for.node != 0);
+    if (!newer) return;
+    node->hard_durable = hard;
+    if (node->role != RAFT_CANDIDATE) return;
+    if (!raft__hard_is_durable(node)) return;
+    assert(raft__same_replica(node->hard.voted_for, node->options.id));
+    node->votes_yes[node->self] = true;
+    win_if_majority(node, update);
+}
