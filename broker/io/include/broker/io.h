@@ -5,7 +5,8 @@
  * from one seed.
  *
  * One loop thread calls everything and receives every callback; only a job's run() is called elsewhere. A callback is
- * never called from inside the function that asked for it. Structs for timers and jobs are embedded in the caller's
+ * never called from inside the function that asked for it; io_buffer's release() alone may be, by io_stream_write().
+ * Structs for timers and jobs are embedded in the caller's
  * own and must stay where they are while active. Status codes are 0 or a negative errno (ECANCELED: closed meanwhile). */
 #ifndef BROKER_IO_H
 #define BROKER_IO_H
@@ -33,7 +34,8 @@ struct io_timer {
 /* ---- jobs: blocking work off the loop ------------------------------------------------------------------- */
 
 struct io_job {
-    void (*run)(struct io_job *job);  /* on a worker thread: may block; touches only what the job owns */
+    void (*run)(
+        struct io_job *job); /* on a worker thread: may block; touches only what the job owns */
     void (*done)(struct io_job *job); /* on the loop, after run returned */
     void *data;
     struct io_job *io_next; /* the implementation's */
@@ -62,48 +64,64 @@ struct io_stream_callbacks {
 struct io_buffer {
     const void *data;
     size_t bytes;
-    void (*release)(void *owner); /* called once, on the loop; NULL: `data` is copied at once */
+    void (*release)(
+        void *
+            owner); /* called once, on the loop, also before io_stream_write() returns; NULL: `data` is
+                                     taken or copied at once */
     void *owner;
 };
 
 #define IO_WRITE_LOW_WATER_BYTES (256u * 1024u)
 
 typedef void (*io_accept_cb)(struct io_listener *listener, struct io_stream *stream);
-typedef void (*io_connect_cb)(struct io_stream *stream, int status); /* on error the owner closes the stream */
+typedef void (*io_connect_cb)(struct io_stream *stream,
+                              int status); /* on error the owner closes the stream */
 
 struct io_vtable {
-    uint64_t (*now_us)(struct io *io);  /* monotonic; read anew on each call */
-    int64_t (*wall_ms)(struct io *io);  /* Unix time */
+    uint64_t (*now_us)(struct io *io); /* monotonic; read anew on each call */
+    int64_t (*wall_ms)(struct io *io); /* Unix time */
     void (*random)(struct io *io, void *buffer, size_t bytes);
 
-    void (*timer_start)(struct io *io, struct io_timer *timer, uint64_t delay_us); /* restarts when active */
-    void (*timer_stop)(struct io *io, struct io_timer *timer);                     /* no fire after this */
+    void (*timer_start)(struct io *io, struct io_timer *timer,
+                        uint64_t delay_us); /* restarts when active */
+    void (*timer_stop)(struct io *io,
+                       struct io_timer *timer); /* no fire after this, of start or of post */
 
     /* Call fire(timer) once, soon, in this turn of the loop, after the callbacks that are ready: batches what one
-     * turn brought. Nothing to do when it is posted already. */
+     * turn brought. Nothing to do when it is posted already. A post made by a post runs in the next turn. Independent
+     * of timer_start: a timer may be posted while it is started, and then fires for each. */
     void (*post)(struct io *io, struct io_timer *timer);
 
     struct io_job_queue *(*job_queue_create)(struct io *io);
-    void (*job_queue_destroy)(struct io *io, struct io_job_queue *queue); /* must be empty */
+    void (*job_queue_destroy)(
+        struct io *io, struct io_job_queue *queue); /* must be empty; the last done() may do it */
     void (*job_submit)(struct io *io, struct io_job_queue *queue, struct io_job *job);
 
-    /* Listen on "host:port" (port 0: any; "[::1]:7070" for IPv6). 0 or a negative errno (-EADDRINUSE). */
+    /* Listen on "host:port" (port 0: any; "[::1]:7070" for IPv6; empty host: every address). 0 or a negative errno:
+     * -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (not "host:port"), -ENXIO (no such name). A name is looked up at once, and
+     * may block. */
     int (*listen)(struct io *io, const char *address, io_accept_cb accept, void *data,
                   struct io_listener **ret_listener);
     void (*listener_close)(struct io_listener *listener);
 
     /* Connect to "host:port", resolving the name off the loop. Always returns a stream, and calls `connected` later
-     * (never after io_stream_close). */
+     * (never after io_stream_close). Status 0, or -ECONNREFUSED ..., -EINVAL (not "host:port"), -ENXIO (no such name),
+     * -EAGAIN (the name server does not answer). There is no time limit: the owner closes what takes too long. What is
+     * written before the connection stands waits for it. */
     struct io_stream *(*connect)(struct io *io, const char *address, io_connect_cb connected,
                                  void *data);
-    void (*stream_start)(struct io_stream *stream, const struct io_stream_callbacks *callbacks,
-                         void *data); /* begin to read; callbacks are borrowed for the stream's life */
-    void (*stream_pause)(struct io_stream *stream, bool paused); /* stop or resume reading: back-pressure */
+    void (*stream_start)(
+        struct io_stream *stream, const struct io_stream_callbacks *callbacks,
+        void *data); /* begin to read; callbacks are borrowed for the stream's life */
+    void (*stream_pause)(struct io_stream *stream,
+                         bool paused); /* stop or resume reading: back-pressure */
     /* Queue buffers in order. Never fails: an error shows up as a read callback. After close the buffers are released
      * at once. */
     void (*stream_write)(struct io_stream *stream, const struct io_buffer *buffers, int count);
     size_t (*stream_write_queue_bytes)(const struct io_stream *stream);
-    /* Close after what is queued has been written (linger = true, at most 5 s), or at once. */
+    /* Close after what is queued has been written (linger = true, at most 5 s; then up to 1 s more for the peer's own
+     * end, so that bytes it still sends do not reset what we wrote), or at once. Only release() and closed() follow. A
+     * stream that is not connected yet, or that failed, closes at once. Call it once. */
     void (*stream_close)(struct io_stream *stream, bool linger);
     void (*stream_peer_address)(const struct io_stream *stream, char *buffer, size_t bytes);
 };
@@ -114,7 +132,7 @@ struct io {
 };
 struct io_listener {
     struct io *io;
-    void *data; /* as passed to listen */
+    void *data;    /* as passed to listen */
     uint16_t port; /* bound */
 };
 struct io_stream {
