@@ -105,8 +105,9 @@ Test(io_job, queues_run_beside_each_other)
     int own[2] = {0, 1};
     struct io_job pair[2];
     struct io_job_queue *queues[2];
+    sem_init(&meeting[0], 0, 0);
+    sem_init(&meeting[1], 0, 0);
     for (int i = 0; i < 2; i++) {
-        sem_init(&meeting[i], 0, 0);
         queues[i] = io_job_queue_create(fixture_io);
         pair[i] = (struct io_job){.run = run_meeting, .done = done_meeting, .data = &own[i]};
         io_job_submit(fixture_io, queues[i], &pair[i]);
