@@ -10,7 +10,11 @@
  *    a loop that is awake is not written to. Under load completions therefore cost no system call on either side.
  * 4. A worker touches neither job nor queue after the push, unless the queue holds more jobs: done() may free both.
  *
- * Nothing is allocated per job, and one mutex is taken once per submit and once per run. */
+ * Nothing is allocated per job, and one mutex is taken once per submit and once per run.
+ *
+ * Nobody spins. Measured with one job in flight that writes and syncs 4 KiB, 2 cores: a loop that spins up to 60 us for
+ * the completion takes p50 from 43 to 41 us and CPU from 23 to 53 us a job; three such processes at once, as a test
+ * cluster is, go from p50 73, p99 153 us to p50 103, p99 420 us. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
