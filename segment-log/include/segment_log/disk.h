@@ -34,18 +34,24 @@ struct disk_vtable {
     int (*datasync)(struct disk_file *file);
     int (*size)(struct disk_file *file, uint64_t *ret_bytes);
     int (*truncate)(struct disk_file *file, uint64_t bytes);
-    int (*allocate)(struct disk_file *file, uint64_t pos, uint64_t bytes); /* reserve; ENOSPC early */
-    int (*drop_cache)(struct disk_file *file); /* sync, then forget cached pages: the next read comes from the
+    int (*allocate)(struct disk_file *file, uint64_t pos,
+                    uint64_t bytes); /* reserve; ENOSPC early */
+    int (*drop_cache)(
+        struct disk_file *file); /* sync, then forget cached pages: the next read comes from the
                                                   device (PROTOCOL L9) */
     int (*make_directory)(struct disk *disk, const char *path); /* mode 0700; existing is OK */
     int (*sync_directory)(struct disk *disk, const char *path);
     int (*rename)(struct disk *disk, const char *from, const char *to);
     int (*unlink)(struct disk *disk, const char *path);
     int (*remove_directory)(struct disk *disk, const char *path); /* must be empty */
-    int (*list)(struct disk *disk, const char *path, disk_list_cb cb, void *data); /* sorted by name, no . or .. */
-    int (*lock)(struct disk *disk, const char *path, struct disk_file **ret_file); /* exclusive; -EAGAIN when held.
+    int (*list)(struct disk *disk, const char *path, disk_list_cb cb,
+                void *data); /* sorted by name, no . or .. */
+    int (*lock)(struct disk *disk, const char *path,
+                struct disk_file **ret_file); /* exclusive; -EAGAIN when held.
                                                                                       Released by close */
     int (*free_bytes)(struct disk *disk, const char *path, uint64_t *ret_bytes);
+    /* Monotonic microseconds, to tell how long a sync took. May be NULL: durations are then 0. */
+    uint64_t (*now_us)(struct disk *disk);
 };
 
 /* Implementations embed these as their first member. */
@@ -79,7 +85,8 @@ static inline int disk_pwritev(struct disk_file *file, const struct iovec *iov, 
 {
     return file->disk->vtable->pwritev(file, iov, iov_count, pos);
 }
-static inline int disk_pwrite(struct disk_file *file, const void *buffer, size_t bytes, uint64_t pos)
+static inline int disk_pwrite(struct disk_file *file, const void *buffer, size_t bytes,
+                              uint64_t pos)
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = bytes};
     return file->disk->vtable->pwritev(file, &iov, 1, pos);
@@ -135,6 +142,10 @@ static inline int disk_lock(struct disk *disk, const char *path, struct disk_fil
 static inline int disk_free_bytes(struct disk *disk, const char *path, uint64_t *ret_bytes)
 {
     return disk->vtable->free_bytes(disk, path, ret_bytes);
+}
+static inline uint64_t disk_now_us(struct disk *disk)
+{
+    return disk->vtable->now_us ? disk->vtable->now_us(disk) : 0;
 }
 
 #endif

@@ -58,6 +58,13 @@ static inline size_t entry_bytes(uint32_t payload_bytes)
            ~(size_t)(ENTRY_ALIGNMENT - 1u);
 }
 
+/* The payload length field of a header that was checked already. */
+static inline uint32_t entry_payload_bytes(const uint8_t *header)
+{
+    return (uint32_t)header[16] | (uint32_t)header[17] << 8 | (uint32_t)header[18] << 16 |
+           (uint32_t)header[19] << 24;
+}
+
 uint64_t entry_payload_hash(enum entry_type type, const void *payload, uint32_t payload_bytes);
 
 /* Encode `header` into buffer[ENTRY_HEADER_BYTES]. Computes chain from previous_chain (and stores it in

@@ -19,7 +19,7 @@
 
 struct node_identity {
     uint64_t node_id;
-    uint64_t incarnation; /* random, drawn when the directory was made (M2) */
+    uint64_t incarnation;      /* random, drawn when the directory was made (M2) */
     struct cluster_id cluster; /* zero: not founded or joined yet */
     uint32_t founding_bytes;   /* the founding as encoded by broker/wire (M6); 0 = none */
     uint8_t founding[NODE_FOUNDING_BYTES_MAX];
@@ -34,9 +34,9 @@ enum node_identity_status {
 
 /* Lock the data directory, making it (0700) if it is missing. -EAGAIN: another process holds it. */
 int node_directory_lock(struct disk *disk, const char *directory, struct disk_file **ret_lock);
-SEGMENT_LOG_CHECKED enum node_identity_status
-node_identity_load(struct disk *disk, const char *directory, struct node_identity *ret_identity,
-                   struct segment_log_problem *ret_problem);
+SEGMENT_LOG_CHECKED enum node_identity_status node_identity_load(
+    struct disk *disk, const char *directory, struct node_identity *ret_identity,
+    struct segment_log_problem *ret_problem);
 /* Durable when it returns 0: temp file, sync, rename, directory sync. Blocks. */
 int node_identity_save(struct disk *disk, const char *directory,
                        const struct node_identity *identity);
@@ -65,10 +65,9 @@ struct node_store;
 
 /* Open, or make when missing and `create`; a bad slot is rewritten from the good one and synced before return (V2).
  * OK; DAMAGED: both slots are bad (V3), *ret_problem says where; FOREIGN; MISSING; IO. Blocks. */
-SEGMENT_LOG_CHECKED enum segment_log_status
-node_store_open(struct disk *disk, const char *directory, const struct cluster_id *cluster,
-                uint64_t node_id, bool create, struct node_store **ret_store,
-                struct segment_log_problem *ret_problem);
+SEGMENT_LOG_CHECKED enum segment_log_status node_store_open(
+    struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t node_id,
+    bool create, struct node_store **ret_store, struct segment_log_problem *ret_problem);
 void node_store_close(struct node_store *store);
 
 /* The record of a group as last put; false when there is none. */
@@ -79,10 +78,12 @@ bool node_store_get(const struct node_store *store, uint64_t group, struct node_
 uint64_t node_store_put(struct node_store *store, const struct node_record *record);
 uint64_t node_store_durable_sequence(const struct node_store *store);
 uint32_t node_store_count(const struct node_store *store);
-bool node_store_at(const struct node_store *store, uint32_t position, struct node_record *ret_record);
+bool node_store_at(const struct node_store *store, uint32_t position,
+                   struct node_record *ret_record);
 
 struct node_store_job;
-struct node_store_job *node_store_next_job(struct node_store *store); /* NULL: nothing to do, or one is outstanding */
+struct node_store_job *node_store_next_job(
+    struct node_store *store); /* NULL: nothing to do, or one is outstanding */
 void node_store_job_run(struct node_store_job *job);
 /* 0, or the negative errno: the node must stop. Frees the job. */
 int node_store_job_finish(struct node_store *store, struct node_store_job *job,

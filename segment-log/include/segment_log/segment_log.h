@@ -22,19 +22,19 @@
 
 #define SEGMENT_LOG_CHECKED __attribute__((warn_unused_result))
 
-#define SEGMENT_LOG_STATUSES(X)                                                                    \
-    X(SEGMENT_LOG_OK, "ok")                                                                        \
-    X(SEGMENT_LOG_FULL, "less than the reserve is free on the disk; log unchanged")                \
-    X(SEGMENT_LOG_IO, "the disk returned an error; this node must stop (PROTOCOL L11)")            \
-    X(SEGMENT_LOG_DAMAGED, "a synced record is damaged; nothing was cut")                          \
-    X(SEGMENT_LOG_LOST_POSITION, "no valid mark, or a missing successor segment")                  \
-    X(SEGMENT_LOG_FOREIGN, "the files belong to another cluster or group")                         \
-    X(SEGMENT_LOG_MISSING, "the directory holds no log")                                           \
-    X(SEGMENT_LOG_BAD_VERSION, "a file was written by another format version")                     \
-    X(SEGMENT_LOG_BROKEN_CHAIN, "an entry does not follow the log by its chain; log unchanged")    \
-    X(SEGMENT_LOG_BAD_ENTRY, "an entry is malformed or damaged; log unchanged")                    \
-    X(SEGMENT_LOG_NOT_CACHED, "not in memory; use a read job")                                     \
-    X(SEGMENT_LOG_OUT_OF_RANGE, "outside of the log")                                              \
+#define SEGMENT_LOG_STATUSES(X)                                                                 \
+    X(SEGMENT_LOG_OK, "ok")                                                                     \
+    X(SEGMENT_LOG_FULL, "less than the reserve is free on the disk; log unchanged")             \
+    X(SEGMENT_LOG_IO, "the disk returned an error; this node must stop (PROTOCOL L11)")         \
+    X(SEGMENT_LOG_DAMAGED, "a synced record is damaged; nothing was cut")                       \
+    X(SEGMENT_LOG_LOST_POSITION, "no valid mark, or a missing successor segment")               \
+    X(SEGMENT_LOG_FOREIGN, "the files belong to another cluster or group")                      \
+    X(SEGMENT_LOG_MISSING, "the directory holds no log")                                        \
+    X(SEGMENT_LOG_BAD_VERSION, "a file was written by another format version")                  \
+    X(SEGMENT_LOG_BROKEN_CHAIN, "an entry does not follow the log by its chain; log unchanged") \
+    X(SEGMENT_LOG_BAD_ENTRY, "an entry is malformed or damaged; log unchanged")                 \
+    X(SEGMENT_LOG_NOT_CACHED, "not in memory; use a read job")                                  \
+    X(SEGMENT_LOG_OUT_OF_RANGE, "outside of the log")                                           \
     X(SEGMENT_LOG_SUPERSEDED, "the log was cut below this range while the job ran")
 
 enum segment_log_status {
@@ -78,17 +78,21 @@ struct segment_log_problem {
 
 /* Make the directory and the first segment (L6) of a new log behind `base` and sync them. Blocks. The directory must
  * hold no segment. On error nothing valid is left behind. */
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_create(const struct segment_log_options *options, const struct segment_log_point *base,
-                   struct segment_log **ret_log, struct segment_log_problem *ret_problem);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_create(
+    const struct segment_log_options *options, const struct segment_log_point *base,
+    struct segment_log **ret_log, struct segment_log_problem *ret_problem);
 
 /* Open and recover (L9, L10): reads every segment from the device until the chain ends, cuts a torn tail above the
  * durable mark, syncs, writes a fresh mark. Blocks; call it before the log is shared.
  * On DAMAGED, LOST_POSITION, FOREIGN, IO or BAD_VERSION nothing was changed and *ret_problem names file, place and
  * reason. */
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_open(const struct segment_log_options *options, struct segment_log **ret_log,
-                 struct segment_log_problem *ret_problem);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_open(
+    const struct segment_log_options *options, struct segment_log **ret_log,
+    struct segment_log_problem *ret_problem);
+
+/* Remove the segment files of a directory, whatever is in them, and sync it: for the files of a replica that was never
+ * recorded, or was dropped (PROTOCOL M4). The log must not be open. 0 or a negative errno. Blocks. */
+int segment_log_remove(struct disk *disk, const char *directory);
 
 /* Free everything. No job may be outstanding; views may be. Unflushed entries are forgotten. Accepts NULL. */
 void segment_log_close(struct segment_log *log);
@@ -117,9 +121,8 @@ typedef void (*segment_log_run_cb)(void *data, uint64_t first, uint64_t count, u
 void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb, void *data);
 
 /* Term and chain of an entry in memory (also of base.index). OK, NOT_CACHED or OUT_OF_RANGE. */
-SEGMENT_LOG_CHECKED enum segment_log_status segment_log_point_at(const struct segment_log *log,
-                                                                 uint64_t index,
-                                                                 struct segment_log_point *ret_point);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_point_at(
+    const struct segment_log *log, uint64_t index, struct segment_log_point *ret_point);
 
 /* ---- loop face: write ----------------------------------------------------------------------------- */
 
@@ -127,22 +130,24 @@ struct segment_log_entry {
     enum entry_type type;
     uint32_t record_count; /* DATA only */
     int64_t timestamp_ms;  /* >= the previous entry's */
-    const void *payload;   /* borrowed until return; copied. For DATA the first 16 bytes are already stamped with
+    const void *
+        payload; /* borrowed until return; copied. For DATA the first 16 bytes are already stamped with
                               next_offset and term */
     uint32_t payload_bytes;
 };
 
 /* Append own entries of `term` at the tail, in memory. Index, base offset, hash, chain and checksum are filled in.
  * OK, or FULL (log unchanged). */
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_append(struct segment_log *log, uint64_t term, const struct segment_log_entry *entries,
-                   uint32_t entries_count, uint64_t *ret_last_index);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append(
+    struct segment_log *log, uint64_t term, const struct segment_log_entry *entries,
+    uint32_t entries_count, uint64_t *ret_last_index);
 
 /* Append entries as received from a leader: `bytes` of whole encoded entries, back to back, the first one with index
  * last_index + 1. Each is checked (checksum, payload hash, chain, contiguity) before the log changes.
  * OK; BAD_ENTRY; BROKEN_CHAIN (the first entry that does not follow: divergence, PROTOCOL D6); FULL. */
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_append_encoded(struct segment_log *log, const uint8_t *encoded, size_t bytes);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append_encoded(struct segment_log *log,
+                                                                       const uint8_t *encoded,
+                                                                       size_t bytes);
 
 /* Cut the log so that from_index is the next index. Memory at once; the disk work (L7) is the next job.
  * from_index in base.index + 1 .. last_index + 1. */
@@ -163,7 +168,8 @@ void segment_log_job_run(struct segment_log_job *job);
 struct segment_log_job_result {
     enum segment_log_status status; /* OK, FULL (nothing written, will be tried again), IO */
     uint64_t durable_index;         /* durable through here, ... */
-    uint64_t durable_term;          /* ... whose entry had this term when the job was frozen: a later truncation is
+    uint64_t
+        durable_term; /* ... whose entry had this term when the job was frozen: a later truncation is
                                        recognised by it (L7) */
     uint64_t bytes_written;
     uint64_t sync_us;
@@ -205,24 +211,24 @@ enum segment_log_key {
 /* Find an entry by `key` and view whole entries from there up to last_index, at least one and at most about
  * bytes_max bytes. Entries of every type are included; the reader skips what it does not want.
  * OK; NOT_CACHED: use a read job; OUT_OF_RANGE: below the base, or no such entry at or below last_index. */
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_read(struct segment_log *log, enum segment_log_key key, uint64_t value,
-                 uint64_t last_index, size_t bytes_max, struct segment_log_view *ret_view);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read(struct segment_log *log,
+                                                             enum segment_log_key key,
+                                                             uint64_t value, uint64_t last_index,
+                                                             size_t bytes_max,
+                                                             struct segment_log_view *ret_view);
 
 /* The same from the files. create and finish on the owner's thread, run on any. Several read jobs may be outstanding,
  * and the segments they use stay open meanwhile. Every byte is checked before it is handed out: a damaged record
  * gives DAMAGED with the problem, never its bytes. SUPERSEDED when a truncation came between. */
 struct segment_log_read_job;
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_read_job_create(struct segment_log *log, enum segment_log_key key, uint64_t value,
-                            uint64_t last_index, size_t bytes_max,
-                            struct segment_log_read_job **ret_job);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read_job_create(
+    struct segment_log *log, enum segment_log_key key, uint64_t value, uint64_t last_index,
+    size_t bytes_max, struct segment_log_read_job **ret_job);
 void segment_log_read_job_run(struct segment_log_read_job *job);
 /* Frees the job. The view is set only on OK. */
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_read_job_finish(struct segment_log *log, struct segment_log_read_job *job,
-                            struct segment_log_view *ret_view,
-                            struct segment_log_problem *ret_problem);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read_job_finish(
+    struct segment_log *log, struct segment_log_read_job *job, struct segment_log_view *ret_view,
+    struct segment_log_problem *ret_problem);
 
 /* ---- offline: dump and verify ------------------------------------------------------------------------ */
 
@@ -244,9 +250,8 @@ struct segment_log_walk_summary {
     uint64_t mark_index; /* of the newest valid mark */
     uint64_t entries_count, records_count, segments_count, problems_count, torn_bytes;
 };
-SEGMENT_LOG_CHECKED enum segment_log_status
-segment_log_walk(struct disk *disk, const char *directory, segment_log_walk_cb cb, void *data,
-                 struct segment_log_walk_summary *ret_summary,
-                 struct segment_log_problem *ret_problem);
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_walk(
+    struct disk *disk, const char *directory, segment_log_walk_cb cb, void *data,
+    struct segment_log_walk_summary *ret_summary, struct segment_log_problem *ret_problem);
 
 #endif

@@ -1,0 +1,42 @@
+#include <segment_log/checksum.h>
+
+#include "bytes.h"
+
+#include <assert.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+uint64_t checksum64(const void *data, size_t bytes)
+{
+    return XXH3_64bits(data, bytes);
+}
+
+uint64_t checksum64_seeded(const void *data, size_t bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, bytes, seed);
+}
+
+uint64_t checksum64_parts(const struct iovec *parts, int parts_count, uint64_t seed)
+{
+    assert(parts_count >= 0);
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH_errorcode error = XXH3_64bits_reset_withSeed(&state, seed);
+    assert(error == XXH_OK);
+    for (int i = 0; i < parts_count; i++) {
+        if (parts[i].iov_len == 0) continue;
+        error = XXH3_64bits_update(&state, parts[i].iov_base, parts[i].iov_len);
+        assert(error == XXH_OK);
+    }
+    (void)error;
+    return XXH3_64bits_digest(&state);
+}
+
+uint64_t checksum64_group(const struct cluster_id *cluster, uint64_t group)
+{
+    uint8_t name[sizeof cluster->bytes + 8];
+    memcpy(name, cluster->bytes, sizeof cluster->bytes);
+    put_u64(name + sizeof cluster->bytes, group);
+    return XXH3_64bits(name, sizeof name);
+}

@@ -1,0 +1,157 @@
+/* Which disk work comes next, and the frame around doing it. */
+#include "log.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Free space at which a log that was full takes entries again, whatever the reserve. */
+#define SPACE_BYTES_MIN 65536u
+
+bool job__fail(struct segment_log_job *job, const char *what, int error)
+{
+    char path[DISK_PATH_MAX];
+    log__segment_path(job->log, job->writer.sequence, path);
+    problem__set(&job->problem, path, job->writer.end_pos, job->start.index + 1, error, "%s", what);
+    job->status = error__is_full(error) ? SEGMENT_LOG_FULL : SEGMENT_LOG_IO;
+    return false;
+}
+
+void job__measure_space(struct segment_log_job *job)
+{
+    const struct segment_log_options *options = &job->log->options;
+    if (options->reserve_bytes == 0 && job->kind != JOB_CHECK_SPACE && !job->log->full) return;
+    uint64_t bytes;
+    /* Not to know is no reason to refuse: the write itself will tell. */
+    if (disk_free_bytes(options->disk, options->directory, &bytes) != 0) return;
+    job->free_bytes = bytes;
+    job->free_known = true;
+}
+
+static void reset(struct segment_log *log, enum job_kind kind)
+{
+    struct segment_log_job *job = &log->job;
+    *job = (struct segment_log_job){
+        .log = log,
+        .kind = kind,
+        .writer = log->writer,
+        .status = SEGMENT_LOG_OK,
+        .parts = job->parts,
+        .chunks = job->chunks,
+        .parts_capacity = job->parts_capacity,
+        .points = job->points,
+        .points_capacity = job->points_capacity,
+    };
+}
+
+static bool freeze(struct segment_log *log, bool idle)
+{
+    struct segment_log_job *job = &log->job;
+    if (log->cut_failed) {
+        log->cut_failed = false;
+        reset(log, JOB_TRUNCATE);
+        job->status = SEGMENT_LOG_IO;
+        job->problem = log->cut_problem;
+        return true;
+    }
+    if (log->broken) return false;
+    if (log->cut_pending) {
+        reset(log, JOB_TRUNCATE);
+        truncate__freeze(log, job);
+        return true;
+    }
+    if (log->durable_index < log->last.index) {
+        reset(log, JOB_FLUSH);
+        return flush__freeze(log, job);
+    }
+    if (flush__wants_fill(log)) {
+        reset(log, JOB_FILL);
+        return true;
+    }
+    if (idle && log->writer.mark_unsynced) {
+        reset(log, JOB_SYNC);
+        return true;
+    }
+    if (log->full && (idle || log->space_wanted)) {
+        log->space_wanted = false;
+        reset(log, JOB_CHECK_SPACE);
+        return true;
+    }
+    return false;
+}
+
+struct segment_log_job *segment_log_next_job(struct segment_log *log, bool idle)
+{
+    if (log->job_outstanding) return NULL;
+    log->cut_lowest_index = UINT64_MAX;
+    if (!freeze(log, idle)) return NULL;
+    log->job_outstanding = true;
+    return &log->job;
+}
+
+void segment_log_job_run(struct segment_log_job *job)
+{
+    if (job->status != SEGMENT_LOG_OK) return;
+    int error;
+    switch (job->kind) {
+    case JOB_TRUNCATE:
+        truncate__run(job);
+        break;
+    case JOB_FLUSH:
+        flush__run(job);
+        break;
+    case JOB_FILL:
+        flush__run_fill(job);
+        break;
+    case JOB_SYNC:
+        error = writer__sync(&job->writer, &job->count);
+        if (!error) break;
+        job__fail(job, "syncing the mark failed", error);
+        job->status = SEGMENT_LOG_IO;
+        break;
+    case JOB_CHECK_SPACE:
+        job__measure_space(job);
+        break;
+    }
+}
+
+static void note_space(struct segment_log *log, const struct segment_log_job *job)
+{
+    if (job->status == SEGMENT_LOG_FULL) {
+        log->full = true;
+        return;
+    }
+    if (!job->free_known) return;
+    uint64_t least = log->options.reserve_bytes;
+    if (log->full && least < SPACE_BYTES_MIN) least = SPACE_BYTES_MIN;
+    log->full = job->free_bytes < least;
+}
+
+void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
+                            struct segment_log_job_result *ret_result)
+{
+    assert(log->job_outstanding);
+    assert(job == &log->job);
+    log->job_outstanding = false;
+    log->writer = job->writer;
+    log->syncs_total += job->count.syncs;
+    if (job->count.syncs > 0) log->sync_us_last = job->count.last_us;
+    if (job->kind == JOB_FLUSH) flush__finish(log, job);
+    if (job->kind == JOB_TRUNCATE) truncate__finish(log, job);
+    log->segments[log->segments_count - 1].file_bytes = log->writer.filled_pos;
+    note_space(log, job);
+    if (job->status == SEGMENT_LOG_IO) log->broken = true;
+    *ret_result = (struct segment_log_job_result){
+        .status = job->status,
+        .durable_index = log->durable_index,
+        .durable_term = log__term_at(log, log->durable_index),
+        .bytes_written = job->bytes_written,
+        .sync_us = job->count.last_us,
+    };
+    if (job->status != SEGMENT_LOG_OK) ret_result->problem = job->problem;
+    if (!log->broken) log__check(log);
+}
+
+bool segment_log_has_unsynced_mark(const struct segment_log *log)
+{
+    return log->writer.mark_unsynced;
+}

@@ -1,0 +1,306 @@
+/* The life of a log object, and what can be asked about it without a disk. */
+#include "log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *segment_log_status_text(enum segment_log_status status)
+{
+    switch (status) {
+#define X(name, text) \
+    case name:        \
+        return text;
+        SEGMENT_LOG_STATUSES(X)
+#undef X
+    }
+    return "unknown";
+}
+
+static struct segment_log_options with_defaults(const struct segment_log_options *options)
+{
+    struct segment_log_options result = *options;
+    assert(result.disk);
+    if (result.sector_bytes < SEGMENT_SECTOR_BYTES) result.sector_bytes = SEGMENT_SECTOR_BYTES;
+    if (result.sector_bytes > SEGMENT_SECTOR_MAX) result.sector_bytes = SEGMENT_SECTOR_MAX;
+    assert((result.sector_bytes & (result.sector_bytes - 1)) == 0);
+    uint64_t least = SEGMENT_DATA_POS + SEGMENT_BLOCK_BYTES;
+    if (result.segment_bytes_max < least) result.segment_bytes_max = least;
+    return result;
+}
+
+struct segment_log *log__new(const struct segment_log_options *options,
+                             const struct segment_log_point *base)
+{
+    struct segment_log *log = calloc(1, sizeof *log);
+    if (!log) return NULL;
+    log->options = with_defaults(options);
+    size_t length = strlen(options->directory);
+    if (length + SEGMENT_NAME_BYTES + 1 > DISK_PATH_MAX) goto fail;
+    memcpy(log->directory, options->directory, length + 1);
+    log->options.directory = log->directory;
+    log->seed = checksum64_group(&options->cluster, options->group);
+    log->base = *base;
+    log->last = *base;
+    log->durable_index = base->index;
+    log->attempted_index = base->index;
+    log->cut_lowest_index = UINT64_MAX;
+    size_t cache_bytes =
+        options->cache_bytes_max > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)options->cache_bytes_max;
+    if (!cache__init(&log->cache, cache_bytes, base)) goto fail;
+    return log;
+fail:
+    segment_log_close(log);
+    return NULL;
+}
+
+void segment_log_close(struct segment_log *log)
+{
+    if (!log) return;
+    assert(!log->job_outstanding);
+    assert(log->reads_outstanding == 0);
+    cache__close(&log->cache);
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        segment__close(&log->segments[i]);
+    }
+    disk_close(log->writer.file);
+    free(log->segments);
+    free(log->runs);
+    free(log->job.parts);
+    free(log->job.chunks);
+    free(log->job.points);
+    free(log);
+}
+
+void log__check(const struct segment_log *log)
+{
+    assert(log->base.index <= log->durable_index);
+    assert(log->durable_index <= log->last.index);
+    assert(log->durable_index <= log->attempted_index || log->cut_pending);
+    assert(log->cache.first_index <= log->durable_index + 1);
+    assert(log->cache.first_index + log->cache.count == log->last.index + 1);
+    assert(log->segments_count > 0);
+    assert(log->segments[log->segments_count - 1].sequence == log->writer.sequence);
+    assert((log->unflushed_bytes == 0) == (log->durable_index == log->last.index));
+}
+
+void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        bytes += log->segments[i].file_bytes;
+    }
+    *ret_info = (struct segment_log_info){
+        .base = log->base,
+        .last_index = log->last.index,
+        .last_term = log->last.term,
+        .last_chain = log->last.chain,
+        .next_offset = log->last.next_offset,
+        .last_timestamp_ms = log->last.timestamp_ms,
+        .durable_index = log->durable_index,
+        .cached_from_index = log->cache.first_index,
+        .bytes = bytes,
+        .unflushed_bytes = log->unflushed_bytes,
+        .segments_count = log->segments_count,
+        .syncs_total = log->syncs_total,
+        .sync_us_last = log->sync_us_last,
+    };
+}
+
+/* ---- term runs -------------------------------------------------------------------------------------- */
+
+bool log__reserve_run(struct segment_log *log)
+{
+    if (log->runs_count < log->runs_capacity) return true;
+    uint32_t capacity = log->runs_capacity ? 2 * log->runs_capacity : 16;
+    struct term_run *runs = realloc(log->runs, capacity * sizeof *runs);
+    if (!runs) return false;
+    log->runs = runs;
+    log->runs_capacity = capacity;
+    return true;
+}
+
+void log__add_term(struct segment_log *log, uint64_t index, uint64_t term)
+{
+    if (log->runs_count > 0 && log->runs[log->runs_count - 1].term == term) return;
+    assert(log->runs_count < log->runs_capacity);
+    log->runs[log->runs_count++] = (struct term_run){index, term};
+}
+
+void log__cut_runs(struct segment_log *log, uint64_t from_index)
+{
+    while (log->runs_count > 0 && log->runs[log->runs_count - 1].first_index >= from_index) {
+        log->runs_count--;
+    }
+}
+
+uint64_t log__term_at(const struct segment_log *log, uint64_t index)
+{
+    assert(index >= log->base.index && index <= log->last.index);
+    if (index == log->base.index) return log->base.term;
+    uint32_t low = 0, high = log->runs_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (log->runs[middle].first_index <= index) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return log->runs[low].term;
+}
+
+void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb, void *data)
+{
+    for (uint32_t i = 0; i < log->runs_count; i++) {
+        uint64_t first = log->runs[i].first_index;
+        uint64_t next =
+            i + 1 < log->runs_count ? log->runs[i + 1].first_index : log->last.index + 1;
+        cb(data, first, next - first, log->runs[i].term);
+    }
+}
+
+/* ---- segments --------------------------------------------------------------------------------------- */
+
+void log__segment_path(const struct segment_log *log, uint64_t sequence, char path[DISK_PATH_MAX])
+{
+    bool fits = segment_format__path(log->directory, sequence, path);
+    assert(fits);
+    (void)fits;
+}
+
+bool log__reserve_segment(struct segment_log *log)
+{
+    if (log->segments_count < log->segments_capacity) return true;
+    uint32_t capacity = log->segments_capacity ? 2 * log->segments_capacity : 8;
+    struct segment *segments = realloc(log->segments, capacity * sizeof *segments);
+    if (!segments) return false;
+    log->segments = segments;
+    log->segments_capacity = capacity;
+    return true;
+}
+
+uint32_t log__find_segment(const struct segment_log *log, uint64_t index)
+{
+    assert(log->segments_count > 0);
+    assert(index >= log->base.index);
+    uint32_t low = 0, high = log->segments_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (log->segments[middle].base.index <= index) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+enum segment_log_status segment_log_point_at(const struct segment_log *log, uint64_t index,
+                                             struct segment_log_point *ret_point)
+{
+    if (index < log->base.index || index > log->last.index) return SEGMENT_LOG_OUT_OF_RANGE;
+    if (index == log->base.index) {
+        *ret_point = log->base;
+        return SEGMENT_LOG_OK;
+    }
+    if (index + 1 < log->cache.first_index) return SEGMENT_LOG_NOT_CACHED;
+    *ret_point = cache__point(&log->cache, index);
+    return SEGMENT_LOG_OK;
+}
+
+/* ---- making ----------------------------------------------------------------------------------------- */
+
+static void find_segment_name(void *data, const char *name)
+{
+    uint64_t sequence;
+    if (segment_format__parse_name(name, &sequence)) *(bool *)data = true;
+}
+
+static int make_directory(const struct segment_log *log, struct segment_log_problem *problem)
+{
+    struct disk *disk = log->options.disk;
+    char parent[DISK_PATH_MAX];
+    path__parent(parent, log->directory);
+    int error = disk_make_directory(disk, log->directory);
+    if (!error) error = disk_sync_directory(disk, parent);
+    if (error) problem__set(problem, log->directory, 0, 0, error, "making the directory failed");
+    bool occupied = false;
+    if (!error) {
+        error = disk_list(disk, log->directory, find_segment_name, &occupied);
+        if (error) problem__set(problem, log->directory, 0, 0, error, "listing failed");
+    }
+    if (!error && occupied) {
+        error = -EEXIST;
+        problem__set(problem, log->directory, 0, 0, error, "the directory already holds segments");
+    }
+    return error;
+}
+
+enum segment_log_status segment_log_create(const struct segment_log_options *options,
+                                           const struct segment_log_point *base,
+                                           struct segment_log **ret_log,
+                                           struct segment_log_problem *ret_problem)
+{
+    struct segment_log *log = log__new(options, base);
+    if (!log || !log__reserve_segment(log)) {
+        segment_log_close(log);
+        problem__set(ret_problem, options->directory, 0, 0, 0,
+                     "out of memory, or the directory's name is too long");
+        return SEGMENT_LOG_IO;
+    }
+    struct segment_header header = {
+        .cluster = options->cluster,
+        .group = options->group,
+        .sequence = 1,
+        .base = *base,
+        .sector_bytes = log->options.sector_bytes,
+    };
+    struct sync_count count = {0};
+    int error = make_directory(log, ret_problem);
+    if (!error) error = roll__birth(&log->options, &header, &log->writer, &count, ret_problem);
+    if (error) {
+        segment_log_close(log);
+        return error__is_full(error) ? SEGMENT_LOG_FULL : SEGMENT_LOG_IO;
+    }
+    struct segment *segment = &log->segments[0];
+    if (!segment__init(segment, &header)) {
+        segment_log_close(log);
+        problem__set(ret_problem, options->directory, 0, 0, 0, "out of memory");
+        return SEGMENT_LOG_IO;
+    }
+    segment->file_bytes = log->writer.filled_pos;
+    log->segments_count = 1;
+    log->syncs_total = count.syncs;
+    log->sync_us_last = count.last_us;
+    log__check(log);
+    *ret_log = log;
+    return SEGMENT_LOG_OK;
+}
+
+struct removal {
+    struct disk *disk;
+    const char *directory;
+    int error;
+};
+
+static void remove_segment(void *data, const char *name)
+{
+    struct removal *removal = data;
+    uint64_t sequence;
+    char path[DISK_PATH_MAX];
+    if (!segment_format__parse_name(name, &sequence)) return;
+    if (!path__join(path, removal->directory, name)) return;
+    int error = disk_unlink(removal->disk, path);
+    if (error && !removal->error) removal->error = error;
+}
+
+int segment_log_remove(struct disk *disk, const char *directory)
+{
+    struct removal removal = {.disk = disk, .directory = directory};
+    int error = disk_list(disk, directory, remove_segment, &removal);
+    if (!error) error = removal.error;
+    if (!error) error = disk_sync_directory(disk, directory);
+    return error;
+}

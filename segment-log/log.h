@@ -1,0 +1,82 @@
+/* The state of one log, shared by the files of this component.
+ *
+ * Invariants (checked by log__check):
+ *   - base.index <= durable_index <= last.index; every entry behind durable_index is cached.
+ *   - segments are contiguous in sequence and in index; the last one is `writer`'s.
+ *   - while a job is outstanding only the loop's own fields change: cache, last, runs, cut. Segments and writer are
+ *     read-only for both threads; the job works on copies and finish() puts them back.
+ *   - attempted_index is the highest entry that any job may have written: what lies above it can be cut in memory. */
+#ifndef SEGMENT_LOG_LOG_H
+#define SEGMENT_LOG_LOG_H
+
+#include "cache.h"
+#include "job.h"
+#include "mark.h"
+#include "problem.h"
+#include "segment.h"
+
+struct term_run {
+    uint64_t first_index;
+    uint64_t term;
+};
+
+struct segment_log {
+    struct segment_log_options options; /* .directory points to `directory` */
+    char directory[DISK_PATH_MAX];
+    uint64_t seed; /* checksum64_group() */
+
+    struct segment_log_point base, last;
+    uint64_t durable_index;
+    uint64_t attempted_index;
+    uint64_t unflushed_bytes;
+    bool broken;       /* a sync or a write failed: nothing goes on (L11) */
+    bool full;         /* the disk had no room, or less than the reserve, when last seen */
+    bool space_wanted; /* an append was refused since: look again */
+
+    struct cache cache;
+    struct term_run *runs;
+    uint32_t runs_count, runs_capacity;
+
+    struct segment *segments;
+    uint32_t segments_count, segments_capacity;
+    struct segment_writer writer;
+
+    bool cut_pending;             /* a truncation waits for its job ... */
+    struct segment_log_point cut; /* ... which keeps this point as the end */
+    bool cut_failed;              /* ... or could not even be computed: the next job tells why */
+    struct segment_log_problem cut_problem;
+    uint64_t cuts_total;
+    uint64_t cut_lowest_index; /* lowest from_index since the outstanding job was frozen */
+
+    struct segment_log_job job;
+    bool job_outstanding;
+    uint64_t syncs_total;
+    uint64_t sync_us_last;
+    uint32_t reads_outstanding;
+};
+
+/* Make an empty log object behind `base`, without files. NULL: no memory or the directory's name is too long. */
+struct segment_log *log__new(const struct segment_log_options *options,
+                             const struct segment_log_point *base);
+void log__check(const struct segment_log *log);
+
+/* Term runs. reserve first; then add cannot fail. */
+bool log__reserve_run(struct segment_log *log);
+void log__add_term(struct segment_log *log, uint64_t index, uint64_t term);
+void log__cut_runs(struct segment_log *log, uint64_t from_index);
+uint64_t log__term_at(const struct segment_log *log, uint64_t index);
+
+/* The name was checked to fit when the log was made. */
+void log__segment_path(const struct segment_log *log, uint64_t sequence, char path[DISK_PATH_MAX]);
+bool log__reserve_segment(struct segment_log *log);
+/* The segment that holds entry `index`, or whose base it is. */
+uint32_t log__find_segment(const struct segment_log *log, uint64_t index);
+
+/* First cached entry for `key`, at or behind from_index; 0 = none. */
+uint64_t log__find_cached(const struct segment_log *log, enum segment_log_key key, uint64_t value,
+                          uint64_t from_index);
+/* View of cached entries first_index .. at most last_index. */
+void log__view(const struct segment_log *log, uint64_t first_index, uint64_t last_index,
+               size_t bytes_max, struct segment_log_view *ret_view);
+
+#endif

@@ -1,0 +1,159 @@
+#include "mark.h"
+
+#include "bytes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define ZERO_BYTES  65536u
+#define ZERO_PARTS  64
+#define PROBE_BYTES 4096u /* what is not zero is overwritten in blocks of this */
+
+static const uint8_t zeros[ZERO_BYTES];
+
+static uint64_t block_pos(uint32_t block)
+{
+    return SEGMENT_BLOCK_BYTES * (1u + block);
+}
+
+int marks__read(struct disk_file *file, uint64_t group_seed, const struct segment_header *header,
+                struct segment_marks *ret_marks)
+{
+    ret_marks->newest = -1;
+    ret_marks->other_version = false;
+    for (uint32_t i = 0; i < 2; i++) {
+        uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
+        ssize_t got = disk_pread(file, block, sizeof block, block_pos(i));
+        if (got < 0) return (int)got;
+        struct segment_mark *mark = &ret_marks->mark[i];
+        enum segment_format_status status = segment_format__decode_mark(block, group_seed, mark);
+        if (status == SEGMENT_FORMAT_VERSION) ret_marks->other_version = true;
+        ret_marks->valid[i] = status == SEGMENT_FORMAT_OK && mark->segment == header->sequence &&
+                              mark->point.index >= header->base.index &&
+                              mark->tail_bytes < header->sector_bytes &&
+                              mark->tail_bytes <= mark->end_pos - SEGMENT_DATA_POS;
+        if (!ret_marks->valid[i]) continue;
+        int newest = ret_marks->newest;
+        if (newest < 0 || mark->sequence > ret_marks->mark[newest].sequence) {
+            ret_marks->newest = (int)i;
+        }
+    }
+    return 0;
+}
+
+void writer__init(struct segment_writer *writer, struct disk_file *file,
+                  const struct segment_header *header, const struct segment_marks *marks,
+                  uint64_t file_bytes)
+{
+    assert(marks->newest >= 0);
+    *writer = (struct segment_writer){
+        .file = file,
+        .sequence = header->sequence,
+        .sector_bytes = header->sector_bytes,
+        .end_pos = marks->mark[marks->newest].end_pos,
+        .filled_pos = file_bytes,
+        .mark_sequence = marks->mark[marks->newest].sequence,
+        .mark_block = (uint32_t)marks->newest,
+    };
+}
+
+int writer__sync(struct segment_writer *writer, struct sync_count *count)
+{
+    struct disk *disk = writer->file->disk;
+    uint64_t start_us = disk_now_us(disk);
+    int error = disk_datasync(writer->file);
+    if (error) return error;
+    count->last_us = disk_now_us(disk) - start_us;
+    count->syncs++;
+    if (writer->mark_unsynced) {
+        writer->mark_block = 1u - writer->mark_block;
+        writer->mark_unsynced = false;
+    }
+    return 0;
+}
+
+int writer__write_mark(struct segment_writer *writer, uint64_t group_seed,
+                       struct segment_mark *mark)
+{
+    assert(writer->mark_block <= 1);
+    assert(mark->tail_bytes < writer->sector_bytes);
+    uint8_t block[SEGMENT_BLOCK_BYTES];
+    mark->segment = writer->sequence;
+    mark->sequence = writer->mark_sequence + 1;
+    segment_format__encode_mark(mark, group_seed, block);
+    int error = disk_pwrite(writer->file, block, sizeof block, block_pos(1u - writer->mark_block));
+    if (error) return error;
+    writer->mark_sequence = mark->sequence;
+    writer->mark_unsynced = true;
+    return 0;
+}
+
+int writer__write_both_marks(struct segment_writer *writer, uint64_t group_seed,
+                             struct segment_mark *mark, struct sync_count *count)
+{
+    for (int i = 0; i < 2; i++) {
+        int error = writer__write_mark(writer, group_seed, mark);
+        if (error) return error;
+        error = writer__sync(writer, count);
+        if (error) return error;
+    }
+    assert(!writer->mark_unsynced);
+    return 0;
+}
+
+int writer__zero(struct segment_writer *writer, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        struct iovec parts[ZERO_PARTS];
+        int parts_count = 0;
+        uint64_t pos = from;
+        while (pos < to && parts_count < ZERO_PARTS) {
+            size_t bytes = to - pos < ZERO_BYTES ? (size_t)(to - pos) : ZERO_BYTES;
+            parts[parts_count].iov_base = (void *)(uintptr_t)zeros;
+            parts[parts_count].iov_len = bytes;
+            parts_count++;
+            pos += bytes;
+        }
+        int error = disk_pwritev(writer->file, parts, parts_count, from);
+        if (error) return error;
+        from = pos;
+    }
+    return 0;
+}
+
+static int zero_dirty_blocks(struct segment_writer *writer, const uint8_t *bytes,
+                             size_t bytes_count, uint64_t pos)
+{
+    for (size_t done = 0; done < bytes_count;) {
+        /* Up to the next multiple of the block in the file, so that a kept sector in front is never touched. */
+        size_t step = PROBE_BYTES - (size_t)((pos + done) % PROBE_BYTES);
+        if (step > bytes_count - done) step = bytes_count - done;
+        if (!bytes_are_zero(bytes + done, step)) {
+            int error = writer__zero(writer, pos + done, pos + done + step);
+            if (error) return error;
+        }
+        done += step;
+    }
+    return 0;
+}
+
+int writer__zero_behind(struct segment_writer *writer, uint64_t from)
+{
+    uint64_t size;
+    int error = disk_size(writer->file, &size);
+    if (error) return error;
+    uint8_t *buffer = malloc(ZERO_BYTES);
+    if (!buffer) return -ENOMEM;
+    while (!error && from < size) {
+        ssize_t got = disk_pread(writer->file, buffer, ZERO_BYTES, from);
+        if (got <= 0) {
+            error = (int)got;
+            break;
+        }
+        error = zero_dirty_blocks(writer, buffer, (size_t)got, from);
+        from += (uint64_t)got;
+    }
+    free(buffer);
+    return error;
+}

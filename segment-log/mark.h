@@ -1,0 +1,64 @@
+/* The open segment file as the disk jobs see it, and the order in which its two mark blocks are written.
+ *
+ * Invariant: the newest durable mark is never overwritten. A mark always goes to the block that does not hold it, and
+ * that block becomes the durable one only when a sync of the file has returned. So at every instant one of the two
+ * blocks is whole, and at most one is in flight (PROTOCOL L5). */
+#ifndef SEGMENT_LOG_MARK_H
+#define SEGMENT_LOG_MARK_H
+
+#include "segment_format.h"
+
+struct segment_writer {
+    struct disk_file *file;
+    uint64_t sequence;
+    uint32_t sector_bytes;
+    uint64_t end_pos;    /* end of the last durable record */
+    uint64_t filled_pos; /* size of the file; zeros from end_pos to here */
+    uint64_t mark_sequence;
+    uint32_t mark_block; /* 0 or 1: holds the newest durable mark */
+    bool mark_unsynced;  /* a newer one stands in the other block, not yet synced */
+};
+
+/* Both mark blocks of a file as they are found. */
+struct segment_marks {
+    struct segment_mark mark[2];
+    bool valid[2];
+    int newest; /* 0 or 1; -1: neither is valid */
+    bool other_version;
+};
+
+/* Read and judge the marks of a segment. A mark of another segment (a recycled file) is not valid; one whose end lies
+ * behind the end of the file is: then the file lost what was synced. 0 or a negative errno. */
+int marks__read(struct disk_file *file, uint64_t group_seed, const struct segment_header *header,
+                struct segment_marks *ret_marks);
+
+/* Open the segment for writing behind its newest mark, which must be durable. */
+void writer__init(struct segment_writer *writer, struct disk_file *file,
+                  const struct segment_header *header, const struct segment_marks *marks,
+                  uint64_t file_bytes);
+
+/* Counted by a job and added to the log's figures when it is finished. */
+struct sync_count {
+    uint32_t syncs;
+    uint64_t last_us;
+};
+
+/* fdatasync. A failure is never retried (L11). */
+int writer__sync(struct segment_writer *writer, struct sync_count *count);
+
+/* Write a mark; durable with the next writer__sync(). mark->segment and ->sequence are filled in. */
+int writer__write_mark(struct segment_writer *writer, uint64_t group_seed,
+                       struct segment_mark *mark);
+
+/* The same mark into both blocks, one after the other, each synced: no older mark can speak again even if one of the
+ * blocks rots (L6, L7). */
+int writer__write_both_marks(struct segment_writer *writer, uint64_t group_seed,
+                             struct segment_mark *mark, struct sync_count *count);
+
+/* Zeros in [from, to). */
+int writer__zero(struct segment_writer *writer, uint64_t from, uint64_t to);
+
+/* Read [from, end of the file) and overwrite with zeros what is not zero. */
+int writer__zero_behind(struct segment_writer *writer, uint64_t from);
+
+#endif

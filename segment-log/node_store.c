@@ -1,0 +1,386 @@
+/* Term, vote and replica record of every group in the file `votes` (PROTOCOL V, M4).
+ *
+ *         0  slot A: header block, records        each slot: NODE_STORE_SLOT_BYTES
+ *    266240  slot B: the same
+ *
+ *   header block  pos bytes field
+ *                   0     4 magic "RMQV"
+ *                   4     2 version (1)    6  2 zero
+ *                   8     8 checksum       XXH3-64 over bytes 0..7 and 16..4095 of the block, then the records
+ *                  16    16 cluster id    32  8 node id
+ *                  40     8 sequence      48  4 records count
+ *   record        64 bytes: group, epoch, meta index, term, vote node, vote epoch (8 each), state (4), zero (12)
+ *
+ * Invariant: the two slots are written one after the other, each synced, so one of them is whole at every instant; an
+ * update is reported only when both hold it, so either slot alone is then provably the newest (V1). */
+#include <segment_log/node_store.h>
+
+#include "bytes.h"
+#include "problem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define STORE_MAGIC   0x56514d52u /* "RMQV" */
+#define STORE_VERSION 1u
+#define HEADER_BYTES  4096u
+#define RECORD_BYTES  64u
+#define SLOT_BYTES    (HEADER_BYTES + NODE_STORE_GROUPS_MAX * RECORD_BYTES)
+#define FILE_BYTES    (2u * SLOT_BYTES)
+static_assert(SLOT_BYTES % 4096u == 0, "slots stand in blocks of their own");
+
+#define NAME_VOTES "votes"
+#define NAME_NEW   "votes.new"
+
+struct node_store_job {
+    struct node_store *store;
+    uint64_t sequence;
+    size_t bytes;
+    int error;
+};
+
+struct node_store {
+    struct disk *disk;
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    struct cluster_id cluster;
+    uint64_t node_id;
+    struct node_record *records; /* sorted by group */
+    uint32_t records_count, records_capacity;
+    uint64_t sequence;         /* of the newest put */
+    uint64_t durable_sequence; /* both slots hold it */
+    uint64_t written_sequence; /* number in the slots: goes up with every write, also of a repair */
+    bool broken;
+    bool job_outstanding;
+    struct node_store_job job;
+    uint8_t *image; /* SLOT_BYTES: the slot as the job writes it */
+};
+
+/* ---- format ----------------------------------------------------------------------------------------- */
+
+static uint64_t slot_checksum(const uint8_t *slot, uint32_t records_count)
+{
+    const struct iovec parts[] = {
+        {.iov_base = (void *)(uintptr_t)slot, .iov_len = 8},
+        {.iov_base = (void *)(uintptr_t)(slot + 16),
+         .iov_len = HEADER_BYTES - 16 + (size_t)records_count * RECORD_BYTES},
+    };
+    return checksum64_parts(parts, 2, 0);
+}
+
+static void encode_record(const struct node_record *record, uint8_t *bytes)
+{
+    memset(bytes, 0, RECORD_BYTES);
+    put_u64(bytes, record->group);
+    put_u64(bytes + 8, record->epoch);
+    put_u64(bytes + 16, record->meta_index);
+    put_u64(bytes + 24, record->term);
+    put_u64(bytes + 32, record->vote_node);
+    put_u64(bytes + 40, record->vote_epoch);
+    put_u32(bytes + 48, (uint32_t)record->state);
+}
+
+static bool decode_record(const uint8_t *bytes, struct node_record *ret_record)
+{
+    uint32_t state = get_u32(bytes + 48);
+    if (state > NODE_REPLICA_DROPPED) return false;
+    *ret_record = (struct node_record){
+        .group = get_u64(bytes),
+        .epoch = get_u64(bytes + 8),
+        .meta_index = get_u64(bytes + 16),
+        .term = get_u64(bytes + 24),
+        .vote_node = get_u64(bytes + 32),
+        .vote_epoch = get_u64(bytes + 40),
+        .state = (enum node_replica_state)state,
+    };
+    return true;
+}
+
+/* The store as one slot; returns its bytes, whole 4 KiB blocks. */
+static size_t encode_slot(const struct node_store *store, uint64_t sequence, uint8_t *slot)
+{
+    size_t bytes = align_up(HEADER_BYTES + (uint64_t)store->records_count * RECORD_BYTES, 4096u);
+    memset(slot, 0, bytes);
+    put_u32(slot, STORE_MAGIC);
+    put_u16(slot + 4, STORE_VERSION);
+    memcpy(slot + 16, store->cluster.bytes, sizeof store->cluster.bytes);
+    put_u64(slot + 32, store->node_id);
+    put_u64(slot + 40, sequence);
+    put_u32(slot + 48, store->records_count);
+    for (uint32_t i = 0; i < store->records_count; i++) {
+        encode_record(&store->records[i], slot + HEADER_BYTES + i * RECORD_BYTES);
+    }
+    put_u64(slot + 8, slot_checksum(slot, store->records_count));
+    return bytes;
+}
+
+/* What is wrong with a slot; NULL: nothing. */
+static const char *slot_problem(const uint8_t *slot)
+{
+    if (get_u32(slot) != STORE_MAGIC) return "no slot stands here";
+    uint32_t records_count = get_u32(slot + 48);
+    if (records_count > NODE_STORE_GROUPS_MAX) return "too many records";
+    if (get_u64(slot + 8) != slot_checksum(slot, records_count)) {
+        return "the checksum does not match";
+    }
+    return NULL;
+}
+
+/* ---- records ---------------------------------------------------------------------------------------- */
+
+/* Position of the group, or where it would stand. */
+static uint32_t find_position(const struct node_store *store, uint64_t group)
+{
+    uint32_t low = 0, high = store->records_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (store->records[middle].group < group) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+bool node_store_get(const struct node_store *store, uint64_t group, struct node_record *ret_record)
+{
+    uint32_t position = find_position(store, group);
+    if (position == store->records_count || store->records[position].group != group) return false;
+    *ret_record = store->records[position];
+    return true;
+}
+
+static bool reserve_record(struct node_store *store)
+{
+    if (store->records_count == NODE_STORE_GROUPS_MAX) return false;
+    if (store->records_count < store->records_capacity) return true;
+    uint32_t capacity = store->records_capacity ? 2 * store->records_capacity : 16;
+    struct node_record *records = realloc(store->records, capacity * sizeof *records);
+    if (!records) return false;
+    store->records = records;
+    store->records_capacity = capacity;
+    return true;
+}
+
+uint64_t node_store_put(struct node_store *store, const struct node_record *record)
+{
+    uint32_t position = find_position(store, record->group);
+    bool known = position < store->records_count && store->records[position].group == record->group;
+    if (!known) {
+        if (!reserve_record(store)) return 0;
+        memmove(&store->records[position + 1], &store->records[position],
+                (store->records_count - position) * sizeof *store->records);
+        store->records_count++;
+    }
+    store->records[position] = *record;
+    return ++store->sequence;
+}
+
+uint64_t node_store_durable_sequence(const struct node_store *store)
+{
+    return store->durable_sequence;
+}
+
+uint32_t node_store_count(const struct node_store *store)
+{
+    return store->records_count;
+}
+
+bool node_store_at(const struct node_store *store, uint32_t position,
+                   struct node_record *ret_record)
+{
+    if (position >= store->records_count) return false;
+    *ret_record = store->records[position];
+    return true;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------- */
+
+static int write_slot(struct disk_file *file, uint32_t slot, const uint8_t *image, size_t bytes)
+{
+    int error = disk_pwrite(file, image, bytes, (uint64_t)slot * SLOT_BYTES);
+    return error ? error : disk_datasync(file);
+}
+
+struct node_store_job *node_store_next_job(struct node_store *store)
+{
+    if (store->broken || store->job_outstanding) return NULL;
+    if (store->durable_sequence == store->sequence) return NULL;
+    store->job_outstanding = true;
+    store->job = (struct node_store_job){
+        .store = store,
+        .sequence = store->sequence,
+        .bytes = encode_slot(store, store->written_sequence + 1, store->image),
+    };
+    return &store->job;
+}
+
+void node_store_job_run(struct node_store_job *job)
+{
+    const struct node_store *store = job->store;
+    for (uint32_t slot = 0; slot < 2 && !job->error; slot++) {
+        job->error = write_slot(store->file, slot, store->image, job->bytes);
+    }
+}
+
+int node_store_job_finish(struct node_store *store, struct node_store_job *job,
+                          struct segment_log_problem *ret_problem)
+{
+    assert(store->job_outstanding);
+    assert(job == &store->job);
+    store->job_outstanding = false;
+    if (job->error) {
+        store->broken = true;
+        problem__set(ret_problem, store->path, 0, 0, job->error, "writing the votes failed");
+        return job->error;
+    }
+    store->written_sequence++;
+    store->durable_sequence = job->sequence;
+    return 0;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------- */
+
+/* A store appears whole, by a rename: a half-made one would look like a lost vote. */
+static int make_file(struct node_store *store, const char *directory)
+{
+    char temporary[DISK_PATH_MAX];
+    if (!path__join(temporary, directory, NAME_NEW)) return -ENAMETOOLONG;
+    int error = disk_unlink(store->disk, temporary);
+    if (error && error != -ENOENT) return error;
+    struct disk_file *file = NULL;
+    error = disk_open(store->disk, temporary, DISK_CREATE_NEW, &file);
+    size_t bytes = encode_slot(store, 1, store->image);
+    if (!error) error = disk_pwrite(file, store->image, bytes, 0);
+    if (!error) error = disk_pwrite(file, store->image, bytes, SLOT_BYTES);
+    if (!error) error = disk_datasync(file);
+    disk_close(file);
+    if (!error) error = disk_rename(store->disk, temporary, store->path);
+    if (!error) error = disk_sync_directory(store->disk, directory);
+    return error;
+}
+
+static enum segment_log_status load_records(struct node_store *store, const uint8_t *slot,
+                                            struct segment_log_problem *problem)
+{
+    if (get_u16(slot + 4) != STORE_VERSION) {
+        problem__set(problem, store->path, 0, 0, 0, "the votes have another format version");
+        return SEGMENT_LOG_BAD_VERSION;
+    }
+    if (memcmp(slot + 16, store->cluster.bytes, sizeof store->cluster.bytes) != 0 ||
+        get_u64(slot + 32) != store->node_id) {
+        problem__set(problem, store->path, 0, 0, 0, "the votes are of another cluster or node");
+        return SEGMENT_LOG_FOREIGN;
+    }
+    uint32_t count = get_u32(slot + 48);
+    for (uint32_t i = 0; i < count; i++) {
+        struct node_record record;
+        if (!decode_record(slot + HEADER_BYTES + i * RECORD_BYTES, &record) ||
+            (i > 0 && record.group <= store->records[i - 1].group)) {
+            problem__set(problem, store->path, i, 0, 0, "a record is out of range or order");
+            return SEGMENT_LOG_DAMAGED;
+        }
+        if (node_store_put(store, &record) == 0) {
+            problem__set(problem, store->path, 0, 0, -ENOMEM, "out of memory");
+            return SEGMENT_LOG_IO;
+        }
+    }
+    store->written_sequence = get_u64(slot + 40);
+    return SEGMENT_LOG_OK;
+}
+
+/* Both slots from the newest, the other one first, so that the only good copy is never the one in flight (V2). */
+static int repair(struct node_store *store, uint32_t newest)
+{
+    size_t bytes = encode_slot(store, ++store->written_sequence, store->image);
+    int error = write_slot(store->file, 1 - newest, store->image, bytes);
+    return error ? error : write_slot(store->file, newest, store->image, bytes);
+}
+
+static enum segment_log_status load(struct node_store *store, uint8_t *slots,
+                                    struct segment_log_problem *problem)
+{
+    int error = disk_drop_cache(store->file);
+    ssize_t got = error ? 0 : disk_pread(store->file, slots, FILE_BYTES, 0);
+    if (got < 0) error = (int)got;
+    if (error) {
+        problem__set(problem, store->path, 0, 0, error, "reading the votes failed");
+        return SEGMENT_LOG_IO;
+    }
+    const char *bad[2] = {slot_problem(slots), slot_problem(slots + SLOT_BYTES)};
+    if (bad[0] && bad[1]) {
+        problem__set(problem, store->path, 0, 0, 0, "both slots are bad: %s; %s", bad[0], bad[1]);
+        return SEGMENT_LOG_DAMAGED;
+    }
+    uint32_t newest = bad[0] ? 1 : 0;
+    if (!bad[0] && !bad[1] && get_u64(slots + SLOT_BYTES + 40) > get_u64(slots + 40)) newest = 1;
+    enum segment_log_status status =
+        load_records(store, slots + (size_t)newest * SLOT_BYTES, problem);
+    if (status != SEGMENT_LOG_OK) return status;
+    error = repair(store, newest);
+    if (error) {
+        problem__set(problem, store->path, 0, 0, error, "rewriting the votes failed");
+        return SEGMENT_LOG_IO;
+    }
+    store->sequence = store->durable_sequence = 1;
+    return SEGMENT_LOG_OK;
+}
+
+static enum segment_log_status open_file(struct node_store *store, const char *directory,
+                                         bool create, struct segment_log_problem *problem)
+{
+    int error = disk_sync_directory(store->disk, directory);
+    if (!error) error = disk_open(store->disk, store->path, DISK_WRITE, &store->file);
+    if (error == -ENOENT && !create) {
+        problem__set(problem, store->path, 0, 0, error, "there are no votes");
+        return SEGMENT_LOG_MISSING;
+    }
+    if (error == -ENOENT) {
+        error = make_file(store, directory);
+        if (!error) error = disk_open(store->disk, store->path, DISK_WRITE, &store->file);
+    }
+    if (!error) return SEGMENT_LOG_OK;
+    problem__set(problem, store->path, 0, 0, error, "opening the votes failed");
+    return SEGMENT_LOG_IO;
+}
+
+enum segment_log_status node_store_open(struct disk *disk, const char *directory,
+                                        const struct cluster_id *cluster, uint64_t node_id,
+                                        bool create, struct node_store **ret_store,
+                                        struct segment_log_problem *ret_problem)
+{
+    struct node_store *store = calloc(1, sizeof *store);
+    uint8_t *slots = calloc(1, FILE_BYTES);
+    enum segment_log_status status = SEGMENT_LOG_IO;
+    if (!store || !slots) goto out_of_memory;
+    store->disk = disk;
+    store->cluster = *cluster;
+    store->node_id = node_id;
+    store->image = malloc(SLOT_BYTES);
+    if (!store->image || !path__join(store->path, directory, NAME_VOTES)) goto out_of_memory;
+    status = open_file(store, directory, create, ret_problem);
+    if (status == SEGMENT_LOG_OK) status = load(store, slots, ret_problem);
+    goto out;
+out_of_memory:
+    problem__set(ret_problem, directory, 0, 0, -ENOMEM, "out of memory, or the name is too long");
+out:
+    free(slots);
+    if (status == SEGMENT_LOG_OK) {
+        *ret_store = store;
+    } else {
+        node_store_close(store);
+    }
+    return status;
+}
+
+void node_store_close(struct node_store *store)
+{
+    if (!store) return;
+    assert(!store->job_outstanding);
+    disk_close(store->file);
+    free(store->image);
+    free(store->records);
+    free(store);
+}

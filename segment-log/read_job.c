@@ -1,0 +1,268 @@
+/* Reading from the files: entries that are no longer cached. Each job opens its own descriptors, so that old segments cost
+ * none while nobody reads them, and a truncation that unlinks a file does not disturb a job that has it open.
+ *
+ * A job starts at a sparse point and follows the chain from there: every byte handed out is checked against its header, its
+ * place and its predecessor (PROTOCOL L2, R3). */
+#include "log.h"
+#include "scan.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One segment to look through. A search by time may go on in the next ones: a stretch without DATA can be long. */
+struct read_part {
+    uint64_t sequence;
+    uint32_t sector_bytes;
+    struct segment_point start;
+    uint64_t last_index; /* durable ones only */
+    uint64_t end_pos;
+};
+
+struct segment_log_read_job {
+    struct disk *disk;
+    char directory[DISK_PATH_MAX];
+    uint64_t seed;
+    enum segment_log_key key;
+    uint64_t value;
+    uint64_t last_index;
+    size_t bytes_max;
+    uint64_t cuts_total; /* of the log when the job was made */
+    struct read_part *parts;
+    uint32_t parts_count;
+
+    enum segment_log_status status;
+    struct segment_log_problem problem;
+    struct segment_log_chunk *chunk; /* the result, entries back to back */
+    uint64_t first_index;
+    uint64_t found_last_index;
+    uint64_t searched_index; /* nothing was found through here */
+};
+
+static void add_part(const struct segment_log *log, struct segment_log_read_job *job,
+                     const struct segment *segment)
+{
+    struct read_part *part = &job->parts[job->parts_count++];
+    *part = (struct read_part){
+        .sequence = segment->sequence,
+        .sector_bytes = segment->sector_bytes,
+        .start = *segment__find(segment, job->key, job->value),
+        .last_index = segment->last_index,
+        .end_pos = segment->end_pos,
+    };
+    if (part->last_index > log->durable_index) part->last_index = log->durable_index;
+}
+
+/* The last segment whose base precedes the value; segment 0 when none does. */
+static uint32_t first_segment(const struct segment_log *log, enum segment_log_key key,
+                              uint64_t value)
+{
+    uint32_t low = 0, high = log->segments_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (segment__point_precedes(&log->segments[middle].base, key, value)) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+enum segment_log_status segment_log_read_job_create(struct segment_log *log,
+                                                    enum segment_log_key key, uint64_t value,
+                                                    uint64_t last_index, size_t bytes_max,
+                                                    struct segment_log_read_job **ret_job)
+{
+    if (log->broken) return SEGMENT_LOG_IO;
+    if (last_index > log->last.index) last_index = log->last.index;
+    if (last_index <= log->base.index) return SEGMENT_LOG_OUT_OF_RANGE;
+    if (key == SEGMENT_LOG_BY_INDEX && (value <= log->base.index || value > last_index)) {
+        return SEGMENT_LOG_OUT_OF_RANGE;
+    }
+    if (key == SEGMENT_LOG_BY_OFFSET &&
+        (value < log->base.next_offset || value >= log->last.next_offset)) {
+        return SEGMENT_LOG_OUT_OF_RANGE;
+    }
+    uint32_t first = first_segment(log, key, value);
+    uint32_t count = key == SEGMENT_LOG_BY_TIME ? log->segments_count - first : 1;
+    struct segment_log_read_job *job = calloc(1, sizeof *job);
+    struct read_part *parts = calloc(count, sizeof *parts);
+    if (!job || !parts) {
+        free(job);
+        free(parts);
+        return SEGMENT_LOG_IO;
+    }
+    job->disk = log->options.disk;
+    memcpy(job->directory, log->directory, sizeof job->directory);
+    job->seed = log->seed;
+    job->key = key;
+    job->value = value;
+    job->last_index = last_index;
+    job->bytes_max = bytes_max;
+    job->cuts_total = log->cuts_total;
+    job->parts = parts;
+    for (uint32_t i = 0; i < count; i++) {
+        add_part(log, job, &log->segments[first + i]);
+    }
+    log->reads_outstanding++;
+    *ret_job = job;
+    return SEGMENT_LOG_OK;
+}
+
+static bool is_wanted(const struct segment_log_read_job *job, const struct entry_header *header)
+{
+    switch (job->key) {
+    case SEGMENT_LOG_BY_INDEX:
+        return header->index >= job->value;
+    case SEGMENT_LOG_BY_OFFSET:
+        return header->record_count > 0 && header->base_offset + header->record_count > job->value;
+    case SEGMENT_LOG_BY_TIME:
+        return header->record_count > 0 && header->timestamp_ms >= (int64_t)job->value;
+    }
+    assert(false);
+    return false;
+}
+
+/* Room for the entries from `record` on: what was asked for, or what is left of the segment, or the one entry. */
+static bool make_chunk(struct segment_log_read_job *job, const struct read_part *part,
+                       const struct segment_scan_record *record)
+{
+    size_t capacity = job->bytes_max;
+    if (capacity > part->end_pos - record->pos) capacity = (size_t)(part->end_pos - record->pos);
+    if (capacity < record->bytes_count) capacity = record->bytes_count;
+    job->chunk = chunk__create(capacity);
+    if (job->chunk) return true;
+    job->status = SEGMENT_LOG_IO;
+    problem__set(&job->problem, job->directory, record->pos, record->header.index, -ENOMEM,
+                 "out of memory");
+    return false;
+}
+
+/* False: the result is complete. */
+static bool take_record(struct segment_log_read_job *job, const struct read_part *part,
+                        const struct segment_scan_record *record)
+{
+    struct segment_log_chunk *chunk = job->chunk;
+    if (!chunk) {
+        if (!is_wanted(job, &record->header)) {
+            job->searched_index = record->header.index;
+            return true;
+        }
+        if (record->header.index > job->last_index) {
+            job->status = SEGMENT_LOG_OUT_OF_RANGE;
+            return false;
+        }
+        if (!make_chunk(job, part, record)) return false;
+        chunk = job->chunk;
+        job->first_index = record->header.index;
+    }
+    if (record->header.index > job->last_index) return false;
+    if (chunk->capacity - chunk->used < record->bytes_count) return false;
+    memcpy(chunk->bytes + chunk->used, record->bytes, record->bytes_count);
+    chunk->used += record->bytes_count;
+    job->found_last_index = record->header.index;
+    return true;
+}
+
+static void note_bad_record(struct segment_log_read_job *job, const struct segment_scan *scan,
+                            const char *path)
+{
+    /* What was gathered in front of it is whole; the next read starts at the damage and tells. */
+    if (job->chunk && job->chunk->used > 0) return;
+    /* A sector that cannot be read is damage of these records; other errors are the node's. */
+    bool damaged = scan->error == 0 || scan->error == -EIO;
+    job->status = damaged ? SEGMENT_LOG_DAMAGED : SEGMENT_LOG_IO;
+    problem__set(&job->problem, path, scan->error ? scan->pos : scan->bad_pos, scan->at.index + 1,
+                 scan->error, "%s", scan->error ? "reading failed" : scan->reason);
+}
+
+/* False: the job is done, with or without a result. */
+static bool read_part(struct segment_log_read_job *job, const struct read_part *part)
+{
+    if (part->start.before.index >= part->last_index) return true;
+    char path[DISK_PATH_MAX];
+    bool fits = segment_format__path(job->directory, part->sequence, path);
+    assert(fits);
+    (void)fits;
+    struct disk_file *file;
+    int error = disk_open(job->disk, path, DISK_READ, &file);
+    if (error) {
+        job->status = error == -ENOENT ? SEGMENT_LOG_DAMAGED : SEGMENT_LOG_IO;
+        problem__set(&job->problem, path, 0, part->start.before.index + 1, error,
+                     "opening the segment failed");
+        return false;
+    }
+    struct segment_scan scan;
+    scan__init(&scan, file, job->seed, part->sector_bytes, &part->start.before, part->start.pos,
+               part->end_pos);
+    bool more = true;
+    while (more && scan.at.index < part->last_index) {
+        struct segment_scan_record record;
+        if (scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) {
+            more = take_record(job, part, &record);
+        } else {
+            note_bad_record(job, &scan, path);
+            more = false;
+        }
+    }
+    scan__close(&scan);
+    disk_close(file);
+    return more && !job->chunk;
+}
+
+void segment_log_read_job_run(struct segment_log_read_job *job)
+{
+    assert(job->status == SEGMENT_LOG_OK);
+    for (uint32_t i = 0; i < job->parts_count; i++) {
+        if (!read_part(job, &job->parts[i])) break;
+    }
+    if (job->status == SEGMENT_LOG_OK && !job->chunk) job->status = SEGMENT_LOG_OUT_OF_RANGE;
+}
+
+/* The files hold nothing of that time: the entry is one that was not durable when the job was made, and is cached. */
+static enum segment_log_status find_behind(struct segment_log *log,
+                                           const struct segment_log_read_job *job,
+                                           struct segment_log_view *ret_view)
+{
+    if (job->key != SEGMENT_LOG_BY_TIME) return SEGMENT_LOG_OUT_OF_RANGE;
+    uint64_t from_index = job->searched_index + 1;
+    if (from_index < log->cache.first_index) return SEGMENT_LOG_SUPERSEDED;
+    uint64_t index = log__find_cached(log, job->key, job->value, from_index);
+    if (index == 0 || index > job->last_index) return SEGMENT_LOG_OUT_OF_RANGE;
+    log__view(log, index, job->last_index, job->bytes_max, ret_view);
+    return SEGMENT_LOG_OK;
+}
+
+enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
+                                                    struct segment_log_read_job *job,
+                                                    struct segment_log_view *ret_view,
+                                                    struct segment_log_problem *ret_problem)
+{
+    assert(log->reads_outstanding > 0);
+    log->reads_outstanding--;
+    enum segment_log_status status = job->status;
+    if (log->broken) {
+        status = SEGMENT_LOG_IO;
+    } else if (job->cuts_total != log->cuts_total) {
+        /* Bytes may have been overwritten under the job: neither its result nor its complaint counts. */
+        status = SEGMENT_LOG_SUPERSEDED;
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE) {
+        status = find_behind(log, job, ret_view);
+    } else if (status == SEGMENT_LOG_OK) {
+        ret_view->parts[0].bytes = job->chunk->bytes;
+        ret_view->parts[0].bytes_count = job->chunk->used;
+        ret_view->parts[0].chunk = job->chunk;
+        ret_view->parts_count = 1;
+        ret_view->first_index = job->first_index;
+        ret_view->last_index = job->found_last_index;
+        ret_view->bytes_total = job->chunk->used;
+        job->chunk = NULL;
+    }
+    if (status != SEGMENT_LOG_OK && ret_problem) *ret_problem = job->problem;
+    if (job->chunk) chunk__unref(job->chunk);
+    free(job->parts);
+    free(job);
+    return status;
+}

@@ -1,0 +1,388 @@
+/* Opening a log after anything (PROTOCOL L6, L9, L10).
+ *
+ *   look   every file: sync and drop the cache, read header and marks, follow the chain from the device. Nothing is
+ *          changed; any verdict but OK ends here.
+ *   mend   what a crash left half done, always towards the state that was looked at: restore the sector that a truncation
+ *          was rewriting, unlink segments behind the last one, zero the torn tail, sync, write fresh marks.
+ *
+ * Where the log ends:
+ *   - the first segment whose newest mark does not say "continued" is the last; files behind it hold nothing that was
+ *     ever acknowledged (an unfinished roll) or are being dropped (a truncation).
+ *   - in a continued segment everything up to the mark must be whole; what stands behind is ignored.
+ *   - in the last one the chain ends the log, but not in front of the mark: that is damage. */
+#include "log.h"
+#include "scan.h"
+
+#include "bytes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct found_segment {
+    uint64_t sequence;
+    struct segment_header header;
+    bool mend_marks; /* continued, but one of its blocks does not say so */
+};
+
+struct recovery {
+    struct segment_log *log; /* made when the first header is known */
+    const struct segment_log_options *options;
+    struct segment_log_problem *problem;
+    uint64_t seed;
+    struct found_segment *found;
+    uint32_t found_count, found_capacity;
+    bool out_of_memory;
+
+    char path[DISK_PATH_MAX]; /* the segment being looked at */
+    struct disk_file *file;
+    struct segment_marks marks;
+    uint64_t file_bytes;
+};
+
+static enum segment_log_status fail(struct recovery *recovery, enum segment_log_status status,
+                                    uint64_t pos, uint64_t index, int error, const char *reason)
+{
+    problem__set(recovery->problem, recovery->path, pos, index, error, "%s", reason);
+    return status;
+}
+
+/* ---- look ------------------------------------------------------------------------------------------- */
+
+static void add_name(void *data, const char *name)
+{
+    struct recovery *recovery = data;
+    uint64_t sequence;
+    if (!segment_format__parse_name(name, &sequence)) return;
+    if (recovery->found_count == recovery->found_capacity) {
+        uint32_t capacity = recovery->found_capacity ? 2 * recovery->found_capacity : 16;
+        struct found_segment *found = realloc(recovery->found, capacity * sizeof *found);
+        if (!found) {
+            recovery->out_of_memory = true;
+            return;
+        }
+        recovery->found = found;
+        recovery->found_capacity = capacity;
+    }
+    recovery->found[recovery->found_count++] = (struct found_segment){.sequence = sequence};
+}
+
+static enum segment_log_status list_segments(struct recovery *recovery)
+{
+    const struct segment_log_options *options = recovery->options;
+    memcpy(recovery->path, "", 1);
+    size_t length = strlen(options->directory);
+    if (length + SEGMENT_NAME_BYTES + 1 > DISK_PATH_MAX) {
+        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENAMETOOLONG,
+                    "the directory's name is too long");
+    }
+    memcpy(recovery->path, options->directory, length + 1);
+    int error = disk_list(options->disk, options->directory, add_name, recovery);
+    if (error == -ENOENT) {
+        return fail(recovery, SEGMENT_LOG_MISSING, 0, 0, error, "there is no such directory");
+    }
+    if (!error && recovery->out_of_memory) error = -ENOMEM;
+    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "listing the directory failed");
+    if (recovery->found_count == 0) {
+        return fail(recovery, SEGMENT_LOG_MISSING, 0, 0, 0, "the directory holds no segment");
+    }
+    return SEGMENT_LOG_OK;
+}
+
+/* Open a segment, have its bytes come from the device, read header and marks. *ret_whole is false when its header is not
+ * there (an unfinished birth, or damage: the caller knows which). */
+static enum segment_log_status open_segment(struct recovery *recovery, struct found_segment *found,
+                                            bool *ret_whole)
+{
+    *ret_whole = false;
+    bool fits = segment_format__path(recovery->options->directory, found->sequence, recovery->path);
+    assert(fits);
+    (void)fits;
+    int error = disk_open(recovery->options->disk, recovery->path, DISK_WRITE, &recovery->file);
+    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "opening the segment failed");
+    error = disk_drop_cache(recovery->file);
+    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "syncing the segment failed");
+    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
+    ssize_t got = disk_pread(recovery->file, block, sizeof block, 0);
+    if (got < 0) return fail(recovery, SEGMENT_LOG_IO, 0, 0, (int)got, "reading the header failed");
+    switch (segment_format__decode_header(block, &found->header)) {
+    case SEGMENT_FORMAT_BAD:
+        return SEGMENT_LOG_OK;
+    case SEGMENT_FORMAT_VERSION:
+        return fail(recovery, SEGMENT_LOG_BAD_VERSION, 0, 0, 0,
+                    "the segment has another format version");
+    case SEGMENT_FORMAT_OK:
+        break;
+    }
+    const struct segment_header *header = &found->header;
+    if (memcmp(&header->cluster, &recovery->options->cluster, sizeof header->cluster) != 0) {
+        return fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0, "the segment is of another cluster");
+    }
+    if (header->group != recovery->options->group) {
+        return fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0, "the segment is of another group");
+    }
+    if (header->sequence != found->sequence) return SEGMENT_LOG_OK;
+    error = marks__read(recovery->file, recovery->seed, header, &recovery->marks);
+    if (!error) error = disk_size(recovery->file, &recovery->file_bytes);
+    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "reading the marks failed");
+    if (recovery->marks.other_version) {
+        return fail(recovery, SEGMENT_LOG_BAD_VERSION, SEGMENT_BLOCK_BYTES, 0, 0,
+                    "a synced mark has another format version");
+    }
+    *ret_whole = true;
+    return SEGMENT_LOG_OK;
+}
+
+static void close_segment(struct recovery *recovery)
+{
+    disk_close(recovery->file);
+    recovery->file = NULL;
+}
+
+static bool points_are_equal(const struct segment_log_point *a, const struct segment_log_point *b)
+{
+    return a->index == b->index && a->term == b->term && a->chain == b->chain &&
+           a->next_offset == b->next_offset && a->timestamp_ms == b->timestamp_ms;
+}
+
+static enum segment_log_status take_record(struct recovery *recovery, struct segment *segment,
+                                           const struct segment_log_point *before,
+                                           const struct segment_scan_record *record)
+{
+    struct segment_log *log = recovery->log;
+    segment__add_point(segment, record->pos, before);
+    uint8_t *place = log__reserve_run(log) ? cache__place(&log->cache, record->bytes_count) : NULL;
+    if (!place) return fail(recovery, SEGMENT_LOG_IO, record->pos, 0, -ENOMEM, "out of memory");
+    memcpy(place, record->bytes, record->bytes_count);
+    cache__add(&log->cache, &record->header, record->bytes_count);
+    log__add_term(log, record->header.index, record->header.term);
+    /* Everything is durable by the time open returns; the newest entries stay in memory. */
+    cache__evict(&log->cache, record->header.index);
+    return SEGMENT_LOG_OK;
+}
+
+/* Follow the records of one segment from the device. */
+static enum segment_log_status read_records(struct recovery *recovery, struct segment *segment,
+                                            const struct segment_mark *mark)
+{
+    struct segment_scan scan;
+    /* Behind the end of a continued segment nothing counts, so nothing there is even looked at. */
+    uint64_t limit_pos = mark->continued ? mark->end_pos : recovery->file_bytes;
+    scan__init(&scan, recovery->file, recovery->seed, segment->sector_bytes, &segment->base,
+               SEGMENT_DATA_POS, limit_pos);
+    scan.restored = mark;
+    enum segment_log_status status = SEGMENT_LOG_OK;
+    for (;;) {
+        if (scan.pos == mark->end_pos && !points_are_equal(&scan.at, &mark->point)) {
+            status = fail(recovery, SEGMENT_LOG_DAMAGED, scan.pos, scan.at.index, 0,
+                          "the chain does not lead to the synced mark");
+            break;
+        }
+        struct segment_log_point before = scan.at;
+        uint64_t before_pos = scan.pos;
+        struct segment_scan_record record;
+        enum segment_scan_status found = scan__next(&scan, &record);
+        if (found == SEGMENT_SCAN_IO) {
+            status = fail(recovery, SEGMENT_LOG_IO, scan.pos, scan.at.index + 1, scan.error,
+                          "reading records failed");
+            break;
+        }
+        if (found == SEGMENT_SCAN_END) {
+            /* Not in front of the mark: what was synced and is not there is damage, never a short log (L10). */
+            if (scan.pos < mark->end_pos) {
+                status = fail(recovery, SEGMENT_LOG_DAMAGED, scan.bad_pos, scan.at.index + 1, 0,
+                              scan.reason);
+            }
+            break;
+        }
+        if (before_pos < mark->end_pos && scan.pos > mark->end_pos) {
+            status = fail(recovery, SEGMENT_LOG_DAMAGED, record.pos, record.header.index, 0,
+                          "a record reaches across the synced mark");
+            break;
+        }
+        status = take_record(recovery, segment, &before, &record);
+        if (status != SEGMENT_LOG_OK) break;
+    }
+    segment->end_pos = scan.pos;
+    segment->last_index = scan.at.index;
+    segment->file_bytes = recovery->file_bytes;
+    recovery->log->last = scan.at;
+    scan__close(&scan);
+    return status;
+}
+
+static enum segment_log_status look_at_segment(struct recovery *recovery, uint32_t position,
+                                               bool *ret_continued)
+{
+    struct found_segment *found = &recovery->found[position];
+    bool whole;
+    enum segment_log_status status = open_segment(recovery, found, &whole);
+    if (status != SEGMENT_LOG_OK) return status;
+    if (position == 0) {
+        if (!whole) {
+            return fail(recovery, SEGMENT_LOG_DAMAGED, 0, 0, 0,
+                        "the header of the first segment is damaged");
+        }
+        recovery->log = log__new(recovery->options, &found->header.base);
+        if (!recovery->log) return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
+    }
+    struct segment_log *log = recovery->log;
+    if (!whole || found->sequence != recovery->found[0].sequence + position ||
+        !points_are_equal(&found->header.base, &log->last)) {
+        return fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, log->last.index + 1, 0,
+                    "the segment before says it is continued, but this does not follow it");
+    }
+    if (recovery->marks.newest < 0) {
+        return fail(recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES, 0, 0,
+                    "neither synced mark is valid");
+    }
+    if (!log__reserve_segment(log)) {
+        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
+    }
+    struct segment *segment = &log->segments[log->segments_count];
+    if (!segment__init(segment, &found->header)) {
+        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
+    }
+    log->segments_count++;
+    const struct segment_mark *mark = &recovery->marks.mark[recovery->marks.newest];
+    const struct segment_mark *other = &recovery->marks.mark[1 - recovery->marks.newest];
+    *ret_continued = mark->continued;
+    found->mend_marks = mark->continued && !(recovery->marks.valid[1 - recovery->marks.newest] &&
+                                             other->continued && other->end_pos == mark->end_pos);
+    return read_records(recovery, segment, mark);
+}
+
+static enum segment_log_status look(struct recovery *recovery)
+{
+    enum segment_log_status status = list_segments(recovery);
+    if (status != SEGMENT_LOG_OK) return status;
+    bool continued = true;
+    for (uint32_t i = 0; continued; i++) {
+        if (i == recovery->found_count) {
+            return fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, recovery->log->last.index + 1, 0,
+                        "the segment says it is continued, but there is none behind it");
+        }
+        close_segment(recovery);
+        status = look_at_segment(recovery, i, &continued);
+        if (status != SEGMENT_LOG_OK) return status;
+    }
+    return SEGMENT_LOG_OK;
+}
+
+/* ---- mend ------------------------------------------------------------------------------------------- */
+
+/* A crash between the two marks of a hand-over: write the second one now, so that one rotten block can never make an older
+ * "not continued" speak again. */
+static int mend_continued(struct recovery *recovery, const struct found_segment *found)
+{
+    struct segment_log *log = recovery->log;
+    log__segment_path(log, found->sequence, recovery->path);
+    struct disk_file *file;
+    int error = disk_open(log->options.disk, recovery->path, DISK_WRITE, &file);
+    if (error) return error;
+    struct segment_marks marks;
+    error = marks__read(file, log->seed, &found->header, &marks);
+    if (!error && marks.newest < 0) error = -EIO;
+    if (!error) {
+        struct segment_writer writer;
+        struct sync_count count = {0};
+        writer__init(&writer, file, &found->header, &marks, 0);
+        struct segment_mark mark = marks.mark[marks.newest];
+        error = writer__write_mark(&writer, log->seed, &mark);
+        if (!error) error = writer__sync(&writer, &count);
+    }
+    disk_close(file);
+    return error;
+}
+
+static int unlink_behind(struct recovery *recovery)
+{
+    struct segment_log *log = recovery->log;
+    for (uint32_t i = recovery->found_count; i > log->segments_count; i--) {
+        log__segment_path(log, recovery->found[i - 1].sequence, recovery->path);
+        int error = disk_unlink(log->options.disk, recovery->path);
+        if (error) return error;
+    }
+    return 0;
+}
+
+/* The last segment: finish what a truncation began, cut the torn tail, write fresh marks. recovery->file is it. */
+static int mend_last(struct recovery *recovery)
+{
+    struct segment_log *log = recovery->log;
+    const struct found_segment *found = &recovery->found[log->segments_count - 1];
+    const struct segment *segment = &log->segments[log->segments_count - 1];
+    const struct segment_mark *old = &recovery->marks.mark[recovery->marks.newest];
+    struct segment_writer *writer = &log->writer;
+    writer__init(writer, recovery->file, &found->header, &recovery->marks, recovery->file_bytes);
+    recovery->file = NULL;
+    log__segment_path(log, segment->sequence, recovery->path);
+    int error = 0;
+    if (old->tail_bytes > 0) {
+        uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
+        memcpy(sector, old->tail, old->tail_bytes);
+        error =
+            disk_pwrite(writer->file, sector, writer->sector_bytes, old->end_pos - old->tail_bytes);
+    }
+    /* From the next sector on: the sector of the last record is not written again, and the bytes behind that record in it
+     * are no record, or the chain would not end here. */
+    uint64_t behind = align_up(segment->end_pos, writer->sector_bytes);
+    if (!error) error = writer__zero_behind(writer, behind);
+    struct sync_count count = {0};
+    if (!error) error = writer__sync(writer, &count);
+    if (!error) error = disk_size(writer->file, &writer->filled_pos);
+    if (error) return error;
+    writer->end_pos = segment->end_pos;
+    struct segment_mark mark = {.end_pos = segment->end_pos, .point = log->last};
+    error = writer__write_both_marks(writer, log->seed, &mark, &count);
+    log->syncs_total = count.syncs;
+    log->sync_us_last = count.last_us;
+    return error;
+}
+
+static enum segment_log_status mend(struct recovery *recovery)
+{
+    struct segment_log *log = recovery->log;
+    int error = 0;
+    for (uint32_t i = 0; !error && i + 1 < log->segments_count; i++) {
+        if (recovery->found[i].mend_marks) error = mend_continued(recovery, &recovery->found[i]);
+    }
+    if (!error) error = unlink_behind(recovery);
+    if (!error) error = disk_sync_directory(log->options.disk, log->directory);
+    if (!error) error = mend_last(recovery);
+    if (error) {
+        return fail(recovery, SEGMENT_LOG_IO, 0, log->last.index + 1, error,
+                    "writing the recovered state failed");
+    }
+    struct segment *segment = &log->segments[log->segments_count - 1];
+    segment->file_bytes = log->writer.filled_pos;
+    log->durable_index = log->last.index;
+    log->attempted_index = log->last.index;
+    return SEGMENT_LOG_OK;
+}
+
+enum segment_log_status segment_log_open(const struct segment_log_options *options,
+                                         struct segment_log **ret_log,
+                                         struct segment_log_problem *ret_problem)
+{
+    struct recovery *recovery = calloc(1, sizeof *recovery);
+    if (!recovery) {
+        problem__set(ret_problem, options->directory, 0, 0, -ENOMEM, "out of memory");
+        return SEGMENT_LOG_IO;
+    }
+    recovery->options = options;
+    recovery->problem = ret_problem;
+    recovery->seed = checksum64_group(&options->cluster, options->group);
+    enum segment_log_status status = look(recovery);
+    if (status == SEGMENT_LOG_OK) status = mend(recovery);
+    close_segment(recovery);
+    if (status == SEGMENT_LOG_OK) {
+        log__check(recovery->log);
+        *ret_log = recovery->log;
+    } else {
+        segment_log_close(recovery->log);
+    }
+    free(recovery->found);
+    free(recovery);
+    return status;
+}

@@ -1,0 +1,163 @@
+#include "scan.h"
+
+#include "bytes.h"
+#include "entry.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define WINDOW_BYTES 262144u
+
+void scan__init(struct segment_scan *scan, struct disk_file *file, uint64_t group_seed,
+                uint32_t sector_bytes, const struct segment_log_point *at, uint64_t pos,
+                uint64_t limit_pos)
+{
+    *scan = (struct segment_scan){
+        .file = file,
+        .group_seed = group_seed,
+        .sector_bytes = sector_bytes,
+        .limit_pos = limit_pos,
+        .at = *at,
+        .pos = pos,
+    };
+}
+
+void scan__close(struct segment_scan *scan)
+{
+    free(scan->buffer);
+    scan->buffer = NULL;
+}
+
+/* The sector that a truncation was rewriting, as the mark remembers it: kept bytes, then zeros (segment_format.h). */
+static void restore_tail(const struct segment_scan *scan, uint8_t *bytes, size_t bytes_count,
+                         uint64_t pos)
+{
+    const struct segment_mark *mark = scan->restored;
+    if (!mark || mark->tail_bytes == 0) return;
+    uint64_t first = mark->end_pos - mark->tail_bytes;
+    uint64_t end = align_up(mark->end_pos, scan->sector_bytes);
+    for (uint64_t at = first > pos ? first : pos; at < end && at < pos + bytes_count; at++) {
+        bytes[at - pos] = at < mark->end_pos ? mark->tail[at - first] : 0;
+    }
+}
+
+static bool reserve_buffer(struct segment_scan *scan, size_t bytes)
+{
+    if (scan->buffer_capacity >= bytes) return true;
+    size_t capacity = bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES;
+    free(scan->buffer);
+    scan->buffer_bytes = 0;
+    scan->buffer_capacity = 0;
+    scan->buffer = malloc(capacity);
+    if (!scan->buffer) return false;
+    scan->buffer_capacity = capacity;
+    return true;
+}
+
+const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes, size_t *ret_bytes)
+{
+    *ret_bytes = 0;
+    scan->error = 0;
+    if (pos >= scan->limit_pos) return NULL;
+    if (bytes > scan->limit_pos - pos) bytes = (size_t)(scan->limit_pos - pos);
+    bool inside = pos >= scan->buffer_pos && pos + bytes <= scan->buffer_pos + scan->buffer_bytes;
+    if (!inside) {
+        if (!reserve_buffer(scan, bytes)) {
+            scan->error = -ENOMEM;
+            return NULL;
+        }
+        size_t window = scan->buffer_capacity;
+        if (window > scan->limit_pos - pos) window = (size_t)(scan->limit_pos - pos);
+        ssize_t got = disk_pread(scan->file, scan->buffer, window, pos);
+        scan->buffer_bytes = 0;
+        if (got < 0) {
+            scan->error = (int)got;
+            return NULL;
+        }
+        scan->buffer_pos = pos;
+        scan->buffer_bytes = (size_t)got;
+        restore_tail(scan, scan->buffer, scan->buffer_bytes, pos);
+        if (bytes > (size_t)got) bytes = (size_t)got;
+        if (bytes == 0) return NULL;
+    }
+    *ret_bytes = bytes;
+    return scan->buffer + (pos - scan->buffer_pos);
+}
+
+static const char *why_not_following(const struct segment_scan *scan,
+                                     const struct entry_header *header)
+{
+    const struct segment_log_point *at = &scan->at;
+    if (header->index != at->index + 1) return "the record has another index";
+    if (header->term < at->term) return "the record has an older term than the one before";
+    if (header->base_offset != at->next_offset) return "the record has another base offset";
+    if (header->timestamp_ms < at->timestamp_ms) return "the record is older than the one before";
+    if (header->chain != entry_chain(header, at->chain)) {
+        return "the chain from the record before does not reach this one";
+    }
+    return NULL;
+}
+
+/* NULL: *ret is the next record. Otherwise why it is not; scan->error is set when that is a failing disk. */
+static const char *try_record(struct segment_scan *scan, uint64_t pos,
+                              struct segment_scan_record *ret, bool *ret_blank)
+{
+    *ret_blank = true;
+    size_t got;
+    const uint8_t *bytes = scan__load(scan, pos, ENTRY_HEADER_BYTES, &got);
+    if (!bytes) return scan->error ? "the disk failed" : "the segment ends here";
+    *ret_blank = bytes_are_zero(bytes, got);
+    enum entry_decode_status status =
+        entry_decode_header(bytes, got, scan->group_seed, &ret->header);
+    if (status != ENTRY_DECODE_OK) return entry_decode_status_text(status);
+    const char *reason = why_not_following(scan, &ret->header);
+    if (reason) return reason;
+    size_t size = entry_bytes(ret->header.payload_bytes);
+    bytes = scan__load(scan, pos, size, &got);
+    if (!bytes) return "the disk failed";
+    if (got < size) return entry_decode_status_text(ENTRY_DECODE_SHORT);
+    if (!entry__payload_matches(bytes, &ret->header)) {
+        return entry_decode_status_text(ENTRY_DECODE_BAD_PAYLOAD);
+    }
+    ret->pos = pos;
+    ret->bytes = bytes;
+    ret->bytes_count = size;
+    ret->payload = bytes + ENTRY_HEADER_BYTES;
+    return NULL;
+}
+
+struct segment_log_point scan__point_behind(const struct entry_header *header)
+{
+    return (struct segment_log_point){
+        .index = header->index,
+        .term = header->term,
+        .chain = header->chain,
+        .next_offset = header->base_offset + header->record_count,
+        .timestamp_ms = header->timestamp_ms,
+    };
+}
+
+enum segment_scan_status scan__next(struct segment_scan *scan, struct segment_scan_record *ret)
+{
+    uint64_t places[2] = {scan->pos, align_up(scan->pos, scan->sector_bytes)};
+    int places_count = places[0] == places[1] ? 1 : 2;
+    scan->reason = NULL;
+    for (int i = 0; i < places_count; i++) {
+        bool blank;
+        const char *reason = try_record(scan, places[i], ret, &blank);
+        if (scan->error) return SEGMENT_SCAN_IO;
+        if (!reason) {
+            scan->at = scan__point_behind(&ret->header);
+            scan->pos = ret->pos + ret->bytes_count;
+            return SEGMENT_SCAN_RECORD;
+        }
+        /* Of two places the one that holds something says more. */
+        if (!scan->reason || (scan->bad_is_blank && !blank)) {
+            scan->reason = reason;
+            scan->bad_pos = places[i];
+            scan->bad_is_blank = blank;
+        }
+    }
+    return SEGMENT_SCAN_END;
+}

@@ -1,0 +1,83 @@
+#include "segment.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+bool segment__init(struct segment *segment, const struct segment_header *header)
+{
+    *segment = (struct segment){
+        .sequence = header->sequence,
+        .sector_bytes = header->sector_bytes,
+        .base = header->base,
+        .last_index = header->base.index,
+        .end_pos = SEGMENT_DATA_POS,
+        .points_count = 1,
+        .points_capacity = 4,
+    };
+    segment->points = malloc(segment->points_capacity * sizeof *segment->points);
+    if (!segment->points) return false;
+    segment->points[0] = (struct segment_point){.pos = SEGMENT_DATA_POS, .before = header->base};
+    return true;
+}
+
+void segment__close(struct segment *segment)
+{
+    free(segment->points);
+    segment->points = NULL;
+}
+
+void segment__add_point(struct segment *segment, uint64_t pos,
+                        const struct segment_log_point *before)
+{
+    assert(segment->points_count > 0);
+    const struct segment_point *last = &segment->points[segment->points_count - 1];
+    assert(pos >= last->pos);
+    if (pos - last->pos < SEGMENT_SPARSE_BYTES) return;
+    if (segment->points_count == segment->points_capacity) {
+        uint32_t capacity = 2 * segment->points_capacity;
+        struct segment_point *points = realloc(segment->points, capacity * sizeof *points);
+        if (!points) return;
+        segment->points = points;
+        segment->points_capacity = capacity;
+    }
+    segment->points[segment->points_count++] = (struct segment_point){pos, *before};
+}
+
+void segment__cut_points(struct segment *segment, uint64_t from_index)
+{
+    while (segment->points_count > 1 &&
+           segment->points[segment->points_count - 1].before.index + 1 >= from_index) {
+        segment->points_count--;
+    }
+}
+
+bool segment__point_precedes(const struct segment_log_point *before, enum segment_log_key key,
+                             uint64_t value)
+{
+    switch (key) {
+    case SEGMENT_LOG_BY_INDEX:
+        return before->index < value;
+    case SEGMENT_LOG_BY_OFFSET:
+        return before->next_offset <= value;
+    /* Stamps never fall: all entries in front of a state with a lower stamp are too early. */
+    case SEGMENT_LOG_BY_TIME:
+        return before->timestamp_ms < (int64_t)value;
+    }
+    assert(false);
+    return false;
+}
+
+const struct segment_point *segment__find(const struct segment *segment, enum segment_log_key key,
+                                          uint64_t value)
+{
+    uint32_t low = 0, high = segment->points_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (segment__point_precedes(&segment->points[middle].before, key, value)) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return &segment->points[low];
+}

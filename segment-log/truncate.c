@@ -1,0 +1,248 @@
+/* Cutting the log (PROTOCOL L7).
+ *
+ * In memory at once; on disk one job, in this order, so that a crash at any instant leaves a prefix of the old log that
+ * holds at least what is kept:
+ *   1. both marks of the segment that will be last: lowered, not continued, each synced
+ *   2. later segments unlinked, newest first; the directory synced
+ *   3. everything behind the kept end overwritten with zeros, synced
+ *
+ * Step 3 is what keeps a cut record from ever being found again: recovery looks for the next record right behind the last
+ * one, and a cut record there still follows by its chain. It may share its first sector with the last kept record. That
+ * sector is rewritten in place; should the rewrite be torn, recovery takes the kept bytes from the mark of step 1. */
+#include "log.h"
+#include "scan.h"
+
+#include "bytes.h"
+
+#include <assert.h>
+
+/* Read forward in `segment` to the entry `index` and tell the state behind it and the end of its record. */
+static bool find_end(const struct segment_log *log, const struct segment *segment,
+                     struct disk_file *file, const char *path, uint64_t index,
+                     struct segment_log_point *ret_point, uint64_t *ret_pos,
+                     struct segment_log_problem *problem)
+{
+    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index);
+    uint64_t size;
+    int error = disk_size(file, &size);
+    if (error) {
+        problem__set(problem, path, 0, index, error, "asking for the size failed");
+        return false;
+    }
+    struct segment_scan scan;
+    scan__init(&scan, file, log->seed, segment->sector_bytes, &start->before, start->pos, size);
+    bool found = true;
+    while (found && scan.at.index < index) {
+        struct segment_scan_record record;
+        if (scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) continue;
+        problem__set(problem, path, scan.bad_pos, scan.at.index + 1, scan.error, "%s",
+                     scan.error ? "reading failed" : scan.reason);
+        found = false;
+    }
+    *ret_point = scan.at;
+    *ret_pos = scan.pos;
+    scan__close(&scan);
+    return found;
+}
+
+/* The state behind an entry that is no longer cached. Blocks; see segment_log_truncate(). */
+static bool read_point(const struct segment_log *log, uint64_t index,
+                       struct segment_log_point *ret_point, struct segment_log_problem *problem)
+{
+    const struct segment *segment = &log->segments[log__find_segment(log, index)];
+    if (index == segment->base.index) {
+        *ret_point = segment->base;
+        return true;
+    }
+    char path[DISK_PATH_MAX];
+    log__segment_path(log, segment->sequence, path);
+    struct disk_file *file;
+    int error = disk_open(log->options.disk, path, DISK_READ, &file);
+    if (error) {
+        problem__set(problem, path, 0, index, error, "opening failed");
+        return false;
+    }
+    uint64_t pos;
+    bool found = find_end(log, segment, file, path, index, ret_point, &pos, problem);
+    disk_close(file);
+    return found;
+}
+
+void segment_log_truncate(struct segment_log *log, uint64_t from_index)
+{
+    assert(from_index > log->base.index);
+    assert(from_index <= log->last.index + 1);
+    if (from_index == log->last.index + 1) return;
+    struct segment_log_point end;
+    enum segment_log_status status = segment_log_point_at(log, from_index - 1, &end);
+    if (status == SEGMENT_LOG_NOT_CACHED &&
+        !read_point(log, from_index - 1, &end, &log->cut_problem)) {
+        log->broken = true;
+        log->cut_failed = true;
+        return;
+    }
+    if (from_index >= log->cache.first_index) {
+        cache__cut(&log->cache, from_index);
+    } else {
+        cache__reset(&log->cache, &end);
+    }
+    log__cut_runs(log, from_index);
+    log->last = end;
+    if (log->durable_index > end.index) log->durable_index = end.index;
+    log->unflushed_bytes = 0;
+    for (uint64_t i = log->durable_index + 1; i <= end.index; i++) {
+        log->unflushed_bytes += cache__meta(&log->cache, i)->bytes;
+    }
+    log->cuts_total++;
+    if (from_index < log->cut_lowest_index) log->cut_lowest_index = from_index;
+    /* What no job has been given yet is not on disk: nothing to cut there. */
+    if (from_index > log->attempted_index) return;
+    log->attempted_index = end.index;
+    if (!log->cut_pending || end.index < log->cut.index) log->cut = end;
+    log->cut_pending = true;
+}
+
+void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
+{
+    log->cut_pending = false;
+    /* Kept entries that a flush tried to write and could not (a full disk) are written again behind the cut. */
+    job->end = log->cut.index > log->durable_index ? cache__point(&log->cache, log->durable_index)
+                                                   : log->cut;
+    job->start = job->end;
+    job->keep_segment = log__find_segment(log, job->end.index);
+}
+
+static bool fail(struct segment_log_job *job, const char *what, int error)
+{
+    job__fail(job, what, error);
+    /* Also when the disk has no room: a truncation that stopped halfway is no state to go on from. */
+    job->status = SEGMENT_LOG_IO;
+    return false;
+}
+
+/* Make the segment that will be last the one that job->writer writes. */
+static bool switch_segment(struct segment_log_job *job)
+{
+    const struct segment_log *log = job->log;
+    const struct segment *segment = &log->segments[job->keep_segment];
+    if (segment->sequence == job->writer.sequence) return true;
+    char path[DISK_PATH_MAX];
+    log__segment_path(log, segment->sequence, path);
+    struct disk_file *file;
+    int error = disk_open(log->options.disk, path, DISK_WRITE, &file);
+    if (error) return fail(job, "opening the segment that is cut failed", error);
+    const struct segment_header header = {.sequence = segment->sequence,
+                                          .sector_bytes = segment->sector_bytes,
+                                          .base = segment->base};
+    struct segment_marks marks;
+    uint64_t size = 0;
+    error = marks__read(file, log->seed, &header, &marks);
+    if (!error) error = disk_size(file, &size);
+    if (error || marks.newest < 0) {
+        disk_close(file);
+        return fail(job, "reading the marks of the segment that is cut failed", error);
+    }
+    disk_close(job->writer.file);
+    writer__init(&job->writer, file, &header, &marks, size);
+    return true;
+}
+
+/* The kept part of the sector in which the cut is, for the mark; none when nothing but zeros follows in it. */
+static bool keep_tail(struct segment_log_job *job, uint64_t end_pos, struct segment_mark *mark)
+{
+    const struct segment_writer *writer = &job->writer;
+    uint32_t tail_bytes = (uint32_t)(end_pos % writer->sector_bytes);
+    if (tail_bytes == 0) return true;
+    uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
+    ssize_t got = disk_pread(writer->file, sector, writer->sector_bytes, end_pos - tail_bytes);
+    if (got < 0) return fail(job, "reading the sector of the cut failed", (int)got);
+    if (bytes_are_zero(sector + tail_bytes, writer->sector_bytes - tail_bytes)) return true;
+    /* What does not fit leaves less than a header in the sector: overwrite() spoils that header behind it. */
+    if (tail_bytes > SEGMENT_TAIL_BYTES_MAX) return true;
+    mark->tail_bytes = tail_bytes;
+    memcpy(mark->tail, sector, tail_bytes);
+    return true;
+}
+
+static bool drop_later_segments(struct segment_log_job *job)
+{
+    const struct segment_log *log = job->log;
+    if (job->keep_segment + 1 == log->segments_count) return true;
+    for (uint32_t i = log->segments_count - 1; i > job->keep_segment; i--) {
+        char path[DISK_PATH_MAX];
+        log__segment_path(log, log->segments[i].sequence, path);
+        int error = disk_unlink(log->options.disk, path);
+        if (error) return fail(job, "removing a cut segment failed", error);
+    }
+    int error = disk_sync_directory(log->options.disk, log->directory);
+    return error ? fail(job, "syncing the directory failed", error) : true;
+}
+
+static int overwrite(struct segment_writer *writer, uint64_t end_pos,
+                     const struct segment_mark *mark)
+{
+    uint64_t boundary = align_up(end_pos, writer->sector_bytes);
+    int error = 0;
+    if (mark->tail_bytes > 0) {
+        uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
+        memcpy(sector, mark->tail, mark->tail_bytes);
+        error = disk_pwrite(writer->file, sector, writer->sector_bytes, end_pos - mark->tail_bytes);
+    }
+    if (!error) error = writer__zero_behind(writer, boundary);
+    if (!error && end_pos % writer->sector_bytes > SEGMENT_TAIL_BYTES_MAX) {
+        /* A header that begins in the last 72 bytes of the sector reaches here; its checksum, or its field that is
+         * always zero, fails now, whatever its payload holds. */
+        static const uint8_t spoiled[ENTRY_ALIGNMENT] = {255, 255, 255, 255, 255, 255, 255, 255};
+        error = disk_pwrite(writer->file, spoiled, sizeof spoiled, boundary);
+    }
+    return error;
+}
+
+void truncate__run(struct segment_log_job *job)
+{
+    const struct segment_log *log = job->log;
+    if (!switch_segment(job)) return;
+    struct segment_writer *writer = &job->writer;
+    char path[DISK_PATH_MAX];
+    log__segment_path(log, writer->sequence, path);
+    struct segment_log_point end;
+    uint64_t end_pos;
+    if (!find_end(log, &log->segments[job->keep_segment], writer->file, path, job->end.index, &end,
+                  &end_pos, &job->problem)) {
+        job->status = SEGMENT_LOG_IO;
+        return;
+    }
+    if (end.chain != job->end.chain) {
+        fail(job, "the kept entry has another chain in the file than in memory", 0);
+        return;
+    }
+    struct segment_mark mark = {.end_pos = end_pos, .point = end};
+    if (!keep_tail(job, end_pos, &mark)) return;
+    int error = writer__write_both_marks(writer, log->seed, &mark, &job->count);
+    if (error) {
+        fail(job, "lowering the marks failed", error);
+        return;
+    }
+    if (!drop_later_segments(job)) return;
+    error = overwrite(writer, end_pos, &mark);
+    if (!error) error = writer__sync(writer, &job->count);
+    if (!error) error = disk_size(writer->file, &writer->filled_pos);
+    if (error) {
+        fail(job, "overwriting the cut entries failed", error);
+        return;
+    }
+    writer->end_pos = end_pos;
+}
+
+void truncate__finish(struct segment_log *log, struct segment_log_job *job)
+{
+    /* When it failed the list may name files that are gone, but the log is broken then and does no more work. */
+    if (job->status != SEGMENT_LOG_OK) return;
+    while (log->segments_count > job->keep_segment + 1) {
+        segment__close(&log->segments[--log->segments_count]);
+    }
+    struct segment *segment = &log->segments[job->keep_segment];
+    segment->last_index = job->end.index;
+    segment->end_pos = job->writer.end_pos;
+    segment__cut_points(segment, job->end.index + 1);
+}
