@@ -202,6 +202,10 @@ struct segment_log_view {
 };
 void segment_log_view_release(struct segment_log_view *view);
 
+/* A view of its own copy of `encoded`: whole entries that another node served. False: no memory, or no whole entries. */
+bool segment_log_view_copy(const uint8_t *encoded, size_t bytes, uint64_t first_index,
+                           uint64_t last_index, struct segment_log_view *ret_view);
+
 enum segment_log_key {
     SEGMENT_LOG_BY_INDEX,  /* the entry with this index */
     SEGMENT_LOG_BY_OFFSET, /* the DATA entry that contains this offset */

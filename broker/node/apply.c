@@ -1,0 +1,231 @@
+/* Committed entries go, in order, into the state; whoever waits for an entry is answered here (PROTOCOL P1, P4). */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define APPLY_BYTES_MAX (1024u * 1024u) /* in one go; then other groups have their turn */
+
+static void complete_waiter(struct group *group, struct node_request *request,
+                            const struct entry_header *header)
+{
+    request->ret_term = header->term;
+    request->ret_leader = group->node->identity.node_id;
+    if (request->type == NODE_REQUEST_PRODUCE) {
+        request->ret_offset = header->base_offset;
+        request->ret_count = header->record_count;
+        request->ret_timestamp_ms = header->timestamp_ms;
+    }
+    request__finish(request, NODE_OK, NULL);
+}
+
+static void complete_waiters(struct group *group, const struct entry_header *header)
+{
+    while (!list_is_empty(&group->waiting)) {
+        struct request_state *state =
+            list_entry(group->waiting.next, struct request_state, stage_link);
+        assert(state->index >= header->index);
+        if (state->index > header->index) return;
+        struct node_request *request = request_of_state(state);
+        if (group->is_meta) {
+            list_remove(&state->stage_link); /* topics__applied looks it up by its command */
+            list_push_back(&group->node->topics, &state->stage_link);
+            state->stage = STAGE_TOPIC;
+            continue;
+        }
+        complete_waiter(group, request, header);
+    }
+}
+
+static bool apply_meta(struct group *group, const struct entry_header *header,
+                       const uint8_t *payload)
+{
+    struct node *node = group->node;
+    struct meta_result result;
+    memset(&result, 0, sizeof(result));
+    if (!meta_apply(&node->meta, header, payload, &result)) return false;
+    if (header->type == ENTRY_META) {
+        complete_waiters(group, header);
+        topics__applied(node, header->index, &result);
+    }
+    free(result.topic);
+    return true;
+}
+
+static bool apply_partition(struct group *group, const struct entry_header *header,
+                            const uint8_t *payload)
+{
+    if (!partition_apply(&group->partition, header, payload)) return false;
+    if (header->type == ENTRY_DATA) {
+        group->counters.produced_batches++;
+        group->counters.produced_records += header->record_count;
+        group->counters.produced_bytes += header->payload_bytes;
+    }
+    complete_waiters(group, header);
+    return true;
+}
+
+static bool apply_entry(struct group *group, const struct entry_header *header,
+                        const uint8_t *payload)
+{
+    assert(header->index == group->applied_index + 1u);
+    const bool applied = group->is_meta ? apply_meta(group, header, payload)
+                                        : apply_partition(group, header, payload);
+    if (!applied) {
+        node__fatal(group->node, NODE_FATAL_DAMAGE,
+                    "group %" PRIu64 ": entry %" PRIu64
+                    " (%s) is not understood; was it written by a newer version?",
+                    group->id, header->index, entry_type_name(header->type));
+        return false;
+    }
+    group->applied_index = header->index;
+    return true;
+}
+
+/* Apply the entries of a view; the bytes were checked when they entered the log or were read from its files. */
+static bool apply_view(struct group *group, const struct segment_log_view *view)
+{
+    const uint64_t seed = checksum64_group(&group->node->identity.cluster, group->id);
+    for (uint32_t i = 0; i < view->parts_count; i++) {
+        const uint8_t *at = view->parts[i].bytes;
+        const uint8_t *end = at + view->parts[i].bytes_count;
+        while (at < end) {
+            struct entry_header header;
+            if (entry_decode_header(at, (size_t)(end - at), seed, &header) != ENTRY_DECODE_OK) {
+                node__fatal(group->node, NODE_FATAL_DAMAGE,
+                            "group %" PRIu64 ": the entry after %" PRIu64 " is damaged in memory",
+                            group->id, group->applied_index);
+                return false;
+            }
+            if (header.index > group->applied_index &&
+                !apply_entry(group, &header, at + ENTRY_HEADER_BYTES)) {
+                return false;
+            }
+            if (group->dropping) return false;
+            at += entry_bytes(header.payload_bytes);
+        }
+    }
+    return true;
+}
+
+static void after_apply(struct group *group)
+{
+    if (group->role == RAFT_LEADER && !group->own_noop_applied &&
+        group->applied_index >= group->own_noop_index && group->own_noop_index != 0) {
+        group->own_noop_applied = true;
+        topics__tell_leads(group);
+        request__unpark(group->node, group);
+    }
+}
+
+/* ---- entries that are no longer in memory: after a restart ---------------------------------------------------------------- */
+
+struct apply_read {
+    struct io_job job;
+    struct group *group;
+    struct segment_log_read_job *read;
+};
+
+static void run_apply_read(struct io_job *job)
+{
+    struct apply_read *read = job->data;
+    segment_log_read_job_run(read->read);
+}
+
+static void done_apply_read(struct io_job *job)
+{
+    struct apply_read *read = job->data;
+    struct group *group = read->group;
+    struct node *node = group->node;
+    struct segment_log_view view;
+    struct segment_log_problem problem = {0};
+    const enum segment_log_status status =
+        segment_log_read_job_finish(group->log, read->read, &view, &problem);
+    free(read);
+    group->apply_reading = false;
+    if (!node__enter(node)) {
+        if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
+        group->jobs_count--;
+        return;
+    }
+    if (status != SEGMENT_LOG_OK) {
+        node__fatal(node, status == SEGMENT_LOG_IO ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
+                    "group %" PRIu64 ": %s at byte %" PRIu64 ", entry %" PRIu64 ": %s (%s)",
+                    group->id, problem.path, problem.pos, problem.index, problem.reason,
+                    segment_log_status_text(status));
+        return;
+    }
+    if (!group->dropping && apply_view(group, &view)) after_apply(group);
+    segment_log_view_release(&view);
+    if (node->state == NODE_FAILED) return;
+    if (!group->dropping) node__dirty(group);
+    group__job_done(group);
+}
+
+static void start_apply_read(struct group *group)
+{
+    struct apply_read *read = calloc(1, sizeof(*read));
+    if (!read) abort();
+    read->group = group;
+    const enum segment_log_status status =
+        segment_log_read_job_create(group->log, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u,
+                                    group->commit_index, APPLY_BYTES_MAX, &read->read);
+    if (status != SEGMENT_LOG_OK) {
+        free(read);
+        node__fatal(group->node, NODE_FATAL_DAMAGE,
+                    "group %" PRIu64 ": committed entry %" PRIu64 " cannot be read: %s", group->id,
+                    group->applied_index + 1u, segment_log_status_text(status));
+        return;
+    }
+    read->job.run = run_apply_read;
+    read->job.done = done_apply_read;
+    read->job.data = read;
+    group->apply_reading = true;
+    group->jobs_count++;
+    io_job_submit(group->node->io, group->read_queue, &read->job);
+}
+
+void apply__run(struct group *group)
+{
+    if (group->apply_reading || group->dropping) return;
+    if (group->applied_index >= group->commit_index) return;
+    struct segment_log_view view;
+    const enum segment_log_status status =
+        segment_log_read(group->log, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u,
+                         group->commit_index, APPLY_BYTES_MAX, &view);
+    if (status == SEGMENT_LOG_NOT_CACHED) {
+        start_apply_read(group);
+        return;
+    }
+    if (status != SEGMENT_LOG_OK) {
+        node__fatal(group->node, NODE_FATAL_DAMAGE,
+                    "group %" PRIu64 ": committed entry %" PRIu64 " cannot be read: %s", group->id,
+                    group->applied_index + 1u, segment_log_status_text(status));
+        return;
+    }
+    const bool more = view.last_index < group->commit_index;
+    const bool applied = apply_view(group, &view);
+    segment_log_view_release(&view);
+    if (!applied) return;
+    after_apply(group);
+    if (more) node__dirty(group);
+}
+
+/* Entries from `from_index` on are gone for good: whoever waited for one of them knows now that nothing was stored. */
+void apply__truncated(struct group *group, uint64_t from_index)
+{
+    assert(from_index > group->applied_index);
+    if (!group->is_meta) partition_overlay_drop(&group->partition, from_index);
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &group->waiting)
+    {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        if (state->index < from_index) continue;
+        state->may_be_stored = false;
+        state->index = 0;
+        request__park(request_of_state(state),
+                      group); /* P4: known not to be stored: it may be tried again */
+    }
+}

@@ -1,0 +1,256 @@
+/* Disk work of a node as jobs: log writes, the vote store, checkpoints, free space. Completions come back here. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPACE_CHECK_US 1000000u
+
+/* ---- log writes --------------------------------------------------------------------------------------------------------- */
+
+static void run_write(struct io_job *job)
+{
+    segment_log_job_run(((struct group *)job->data)->write);
+}
+
+static void count_sync(struct node *node, uint64_t sync_us)
+{
+    if (sync_us == 0) return;
+    node->counters.sync_count++;
+    node->counters.sync_us_total += sync_us;
+    if (sync_us > node->counters.sync_us_max) node->counters.sync_us_max = sync_us;
+}
+
+static void done_write(struct io_job *job)
+{
+    struct group *group = job->data;
+    struct node *node = group->node;
+    struct segment_log_job_result result;
+    segment_log_job_finish(group->log, group->write, &result);
+    group->write = NULL;
+    if (!node__enter(node)) {
+        group->jobs_count--;
+        return;
+    }
+    group->last_write_us = io_now_us(node->io);
+    count_sync(node, result.sync_us);
+    switch (result.status) {
+    case SEGMENT_LOG_OK:
+        break;
+    case SEGMENT_LOG_FULL:
+        node->disk_full = true; /* the job is tried again when there is space (disk__check_space) */
+        break;
+    case SEGMENT_LOG_IO:
+    case SEGMENT_LOG_DAMAGED:
+    case SEGMENT_LOG_LOST_POSITION:
+    case SEGMENT_LOG_FOREIGN:
+    case SEGMENT_LOG_MISSING:
+    case SEGMENT_LOG_BAD_VERSION:
+    case SEGMENT_LOG_BROKEN_CHAIN:
+    case SEGMENT_LOG_BAD_ENTRY:
+    case SEGMENT_LOG_NOT_CACHED:
+    case SEGMENT_LOG_OUT_OF_RANGE:
+    case SEGMENT_LOG_SUPERSEDED:
+        /* L11: no ack, no vote after this; never try the sync again. */
+        node__fatal(node, NODE_FATAL_DISK, "group %" PRIu64 ": write to %s failed: %s (errno %d)",
+                    group->id, result.problem.path, result.problem.reason, result.problem.error);
+        return;
+    }
+    if (result.durable_index && !group->dropping) {
+        struct raft_event event = {.type = RAFT_EVENT_DURABLE};
+        event.durable.index = result.durable_index;
+        event.durable.term = result.durable_term;
+        (void)group__step(group, &event);
+        if (node->state == NODE_FAILED) return;
+        node__dirty(group);
+    }
+    node__post(node);
+    group__job_done(group); /* may free the group */
+}
+
+void disk__pump_log(struct group *group, bool idle)
+{
+    struct node *node = group->node;
+    if (group->write || group->dropping || node->state == NODE_FAILED) return;
+    /* A full disk is tried again at the pace of the space check, not in a circle. */
+    if (node->disk_full && io_now_us(node->io) - group->last_write_us < SPACE_CHECK_US / 4u) return;
+    group->write = segment_log_next_job(group->log, idle);
+    if (!group->write) return;
+    group->jobs_count++;
+    group->write_job.run = run_write;
+    group->write_job.done = done_write;
+    group->write_job.data = group;
+    io_job_submit(node->io, group->queue, &group->write_job);
+}
+
+/* ---- vote store ------------------------------------------------------------------------------------------------------------ */
+
+static void run_store(struct io_job *job)
+{
+    node_store_job_run(((struct node *)job->data)->store_running);
+}
+
+static void done_store(struct io_job *job)
+{
+    struct node *node = job->data;
+    struct segment_log_problem problem = {0};
+    const int error = node_store_job_finish(node->store, node->store_running, &problem);
+    node->store_running = NULL;
+    if (!node__enter(node)) return;
+    if (error < 0) {
+        node__fatal(node, NODE_FATAL_DISK, "vote store %s: %s (errno %d)", problem.path,
+                    problem.reason, -error);
+        return;
+    }
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups)
+    {
+        group__store_durable(list_entry(link, struct group, link));
+        if (node->state == NODE_FAILED) return;
+    }
+    group__births_durable(node);
+    disk__pump_store(node);
+    node__post(node);
+}
+
+void disk__pump_store(struct node *node)
+{
+    if (node->store_running || node->state == NODE_FAILED) return;
+    node->store_running = node_store_next_job(node->store);
+    if (!node->store_running) return;
+    node->store_job.run = run_store;
+    node->store_job.done = done_store;
+    node->store_job.data = node;
+    io_job_submit(node->io, node->store_queue, &node->store_job);
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------------------ */
+
+struct checkpoint {
+    struct io_job job;
+    struct group *group;
+    struct disk *disk;
+    struct snapshot_header header;
+    struct tree *state; /* one reference: frozen (S1) */
+    enum snapshot_status status;
+    struct segment_log_problem problem;
+};
+
+static void run_checkpoint(struct io_job *job)
+{
+    struct checkpoint *checkpoint = job->data;
+    checkpoint->status =
+        snapshot_write(checkpoint->disk, checkpoint->group->directory, &checkpoint->header,
+                       checkpoint->state, &checkpoint->problem);
+    if (checkpoint->status == SNAPSHOT_OK) {
+        (void)snapshot_remove_older(checkpoint->disk, checkpoint->group->directory,
+                                    checkpoint->header.point.index);
+    }
+}
+
+static void done_checkpoint(struct io_job *job)
+{
+    struct checkpoint *checkpoint = job->data;
+    struct group *group = checkpoint->group;
+    struct node *node = group->node;
+    group->checkpoint_running = false;
+    tree_unref(checkpoint->state);
+    const enum snapshot_status status = checkpoint->status;
+    if (status == SNAPSHOT_OK) {
+        group->checkpoint_index = checkpoint->header.point.index;
+        group->counters.checkpoints++;
+    }
+    if (!node__enter(node)) {
+        group->jobs_count--;
+    } else if (status == SNAPSHOT_OK || status == SNAPSHOT_FULL) {
+        group__job_done(group);
+    } else {
+        node__fatal(node, NODE_FATAL_DISK, "checkpoint %s: %s", checkpoint->problem.path,
+                    checkpoint->problem.reason);
+    }
+    free(checkpoint);
+}
+
+/* S2: a checkpoint is written only when the log is durable through its index. */
+void disk__checkpoint(struct group *group, bool force)
+{
+    struct node *node = group->node;
+    if (group->checkpoint_running || group->dropping || node->disk_full) return;
+    if (group->applied_index <= group->checkpoint_index) return;
+    const uint64_t behind = group->applied_index - group->checkpoint_index;
+    if (!force && behind < node->options.checkpoint_entries) return;
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    if (info.durable_index < group->applied_index) return;
+    struct checkpoint *checkpoint = calloc(1, sizeof(*checkpoint));
+    if (!checkpoint) abort();
+    if (segment_log_point_at(group->log, group->applied_index, &checkpoint->header.point) !=
+        SEGMENT_LOG_OK) {
+        free(checkpoint); /* the tail moved past it: the next one will do */
+        return;
+    }
+    checkpoint->group = group;
+    checkpoint->disk = node->disk;
+    checkpoint->header.kind = SNAPSHOT_CHECKPOINT;
+    checkpoint->header.cluster = node->identity.cluster;
+    checkpoint->header.group = group->id;
+    checkpoint->header.log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset;
+    checkpoint->header.configuration_bytes = (uint32_t)raft_codec_encode_configuration(
+        raft_configuration_of(group->raft), checkpoint->header.configuration,
+        sizeof(checkpoint->header.configuration));
+    checkpoint->state = tree_ref(group->is_meta ? node->meta.state : group->partition.state);
+    checkpoint->job.run = run_checkpoint;
+    checkpoint->job.done = done_checkpoint;
+    checkpoint->job.data = checkpoint;
+    group->checkpoint_running = true;
+    group->jobs_count++;
+    io_job_submit(node->io, group->read_queue, &checkpoint->job);
+}
+
+/* ---- free space --------------------------------------------------------------------------------------------------------------- */
+
+static void run_space(struct io_job *job)
+{
+    struct node *node = job->data;
+    if (disk_free_bytes(node->disk, node->data_directory, &node->free_bytes) < 0) {
+        node->free_bytes = UINT64_MAX; /* unknown: writes tell */
+    }
+}
+
+static void done_space(struct io_job *job)
+{
+    struct node *node = job->data;
+    node->space_running = false;
+    node->space_checked_us = io_now_us(node->io);
+    if (!node__enter(node)) return;
+    const bool full = node->free_bytes < node->options.reserve_bytes;
+    if (full != node->disk_full) {
+        node__log(node, full ? "error" : "info",
+                  full ? "event=\"disk nearly full, refusing writes\" free_bytes=%" PRIu64
+                       : "event=\"disk has space again, taking writes\" free_bytes=%" PRIu64,
+                  node->free_bytes);
+    }
+    node->disk_full = full;
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups)
+    {
+        disk__pump_log(list_entry(link, struct group, link), false);
+    }
+    node__post(node);
+}
+
+void disk__check_space(struct node *node)
+{
+    if (node->space_running || node->state == NODE_FAILED) return;
+    if (node->space_checked_us && io_now_us(node->io) - node->space_checked_us < SPACE_CHECK_US) {
+        return;
+    }
+    node->space_running = true;
+    node->space_job.run = run_space;
+    node->space_job.done = done_space;
+    node->space_job.data = node;
+    io_job_submit(node->io, node->setup_queue, &node->space_job);
+}

@@ -1,0 +1,424 @@
+/* Reading: the barrier (ReadIndex, PROTOCOL R) and fetches behind it, on leader and followers alike.
+ *
+ *   barrier ── read index known ── applied >= index ──> answer from the own log
+ *
+ * A fetch that finds nothing waits without a confirmation (POLL) and confirms when it is about to answer (R; DESIGN §5). */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the barrier ------------------------------------------------------------------------------------------------------------ */
+
+void fetch__barrier(struct node_request *request, struct group *group)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    state->group = group;
+    state->index = 0;
+    state->confirmed = false;
+    state->barrier_id = node->next_number++;
+    request__move(request, STAGE_BARRIER, &group->barriers);
+    struct raft_event event = {.type = RAFT_EVENT_READ};
+    event.read.id = state->barrier_id;
+    const enum raft_status status = group__step(group, &event);
+    if (status == RAFT_BUSY && state->stage == STAGE_BARRIER) {
+        request__park(request, group); /* asked again at the next maintenance: nothing is lost */
+    }
+    node__post(node);
+}
+
+/* Called while an update is performed: only notes the index; the rest happens at the end of the turn. */
+void fetch__read_state(struct group *group, const struct raft_read *read)
+{
+    for (struct list_link *link = group->barriers.next; link != &group->barriers;
+         link = link->next) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        if (state->barrier_id != read->id) continue;
+        if (read->refusal == RAFT_REFUSED_NOT) {
+            state->index = read->index;
+            state->confirmed = true;
+            /* An index of 0 cannot happen: the leader's own-term no-op is committed before any answer (R2). */
+            assert(read->index > 0);
+        } else {
+            request__park(request_of_state(state), group);
+        }
+        break;
+    }
+    node__dirty(group);
+}
+
+static void behind_barrier(struct node_request *request, struct group *group);
+
+void fetch__applied(struct group *group)
+{
+    struct list_link ready;
+    list_init(&ready);
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &group->barriers)
+    {
+        const struct request_state *state = list_entry(link, struct request_state, stage_link);
+        if (!state->confirmed || state->index > group->applied_index) continue;
+        list_remove(link);
+        list_push_back(&ready, link);
+    }
+    while ((link = list_pop_front(&ready))) {
+        behind_barrier(request_of_state(list_entry(link, struct request_state, stage_link)), group);
+        if (group->node->state == NODE_FAILED || group->dropping) return;
+    }
+    if (group->is_meta || list_is_empty(&group->polls)) return;
+    list_for_each_safe(link, after, &group->polls)
+    {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        struct node_request *request = request_of_state(state);
+        if (request->ret_fetch_offset >= group->partition.next_offset) continue;
+        if (state->settings.local_reads) {
+            fetch__start(request, group);
+        } else {
+            fetch__barrier(request, group);
+        }
+    }
+}
+
+/* ---- fetch -------------------------------------------------------------------------------------------------------------------- */
+
+struct fetch_read {
+    struct io_job job;
+    struct group *group;
+    struct segment_log_read_job *read;
+    struct node_request *request; /* NULL: cancelled */
+    bool by_time;
+};
+
+static uint64_t header_field(const uint8_t *header, size_t pos)
+{
+    uint64_t value = 0;
+    for (uint32_t i = 0; i < 8u; i++) {
+        value |= (uint64_t)header[pos + i] << (8u * i);
+    }
+    return value;
+}
+
+/* Offsets behind the last and at the first DATA entry of a view. */
+static void view_offsets(const struct segment_log_view *view, uint64_t *ret_first,
+                         uint64_t *ret_next)
+{
+    bool first = true;
+    for (uint32_t i = 0; i < view->parts_count; i++) {
+        const uint8_t *at = view->parts[i].bytes;
+        const uint8_t *end = at + view->parts[i].bytes_count;
+        while (at < end) {
+            const uint64_t base_offset = header_field(at, 40);
+            const uint32_t count = (uint32_t)(header_field(at, 16) >> 32);
+            if (first) *ret_first = base_offset;
+            first = false;
+            *ret_next = base_offset + count;
+            at += entry_bytes(entry_payload_bytes(at));
+        }
+    }
+}
+
+static void count_answer(struct node_request *request, struct group *group)
+{
+    if (request_state(request)->settings.local_reads) {
+        group->counters.reads_local++;
+    } else if (request_state(request)->confirmed) {
+        group->counters.reads_confirmed++;
+    } else {
+        group->counters.reads_skipped++;
+    }
+}
+
+static void fill_bounds(struct node_request *request, const struct group *group)
+{
+    request->ret_first_offset = group->partition.log_start_offset;
+    request->ret_high_watermark = group->partition.next_offset;
+    request->ret_leader = group->leader;
+    request->ret_term = group->term;
+    request->ret_local_lag = 0;
+    if (request_state(request)->settings.local_reads) {
+        struct segment_log_info info;
+        segment_log_info(group->log, &info);
+        request->ret_local_lag = info.last_index - group->applied_index;
+    }
+}
+
+static void answer_empty(struct node_request *request, struct group *group, uint64_t offset)
+{
+    fill_bounds(request, group);
+    request->ret_fetch_offset = offset;
+    request->ret_next_offset = offset;
+    memset(&request->ret_view, 0, sizeof(request->ret_view));
+    count_answer(request, group);
+    request__finish(request, NODE_OK, NULL);
+}
+
+static void nothing_yet(struct node_request *request, struct group *group, uint64_t offset)
+{
+    struct request_state *state = request_state(request);
+    const uint64_t now_us = io_now_us(state->node->io);
+    if (state->poll_until_us == 0) {
+        state->poll_until_us = now_us + (uint64_t)request->fetch.wait_ms * 1000u;
+    }
+    if (state->poll_expired || now_us >= state->poll_until_us) {
+        answer_empty(request, group, offset);
+        return;
+    }
+    /* From here on the fetch is for this offset, whatever "latest" will mean when it is answered. */
+    request->fetch.from = NODE_FROM_OFFSET;
+    request->fetch.value = offset;
+    request->ret_fetch_offset = offset;
+    state->group = group;
+    request__move(request, STAGE_POLL, &group->polls);
+}
+
+static void answer_view(struct node_request *request, struct group *group,
+                        const struct segment_log_view *view, bool by_time)
+{
+    uint64_t first = 0;
+    uint64_t next = 0;
+    view_offsets(view, &first, &next);
+    fill_bounds(request, group);
+    request->ret_view = *view;
+    if (by_time) request->ret_fetch_offset = first;
+    request->ret_next_offset = next;
+    group->counters.fetched_bytes += view->bytes_total;
+    count_answer(request, group);
+    request__finish(request, NODE_OK, NULL);
+}
+
+static void out_of_range(struct node_request *request, struct group *group, uint64_t offset)
+{
+    fill_bounds(request, group);
+    request->ret_next_offset = group->partition.next_offset;
+    request__finish(request, NODE_OFFSET_OUT_OF_RANGE,
+                    "offset %" PRIu64 " is not in %" PRIu64 "..%" PRIu64
+                    "; use earliest, latest or an offset in that range",
+                    offset, group->partition.log_start_offset, group->partition.next_offset);
+}
+
+/* ---- reads from segment files --------------------------------------------------------------------------------------------------- */
+
+static void run_fetch_read(struct io_job *job)
+{
+    struct fetch_read *read = job->data;
+    segment_log_read_job_run(read->read);
+}
+
+static void damaged_read(struct node_request *request, const struct segment_log_problem *problem)
+{
+    request__finish(request, NODE_DAMAGED,
+                    "%.120s at byte %" PRIu64 ": %.80s; read from another node", problem->path,
+                    problem->pos, problem->reason);
+}
+
+static void done_fetch_read(struct io_job *job)
+{
+    struct fetch_read *read = job->data;
+    struct group *group = read->group;
+    struct node *node = group->node;
+    struct node_request *request = read->request;
+    struct segment_log_view view;
+    struct segment_log_problem problem = {0};
+    const enum segment_log_status status =
+        segment_log_read_job_finish(group->log, read->read, &view, &problem);
+    const bool by_time = read->by_time;
+    free(read);
+    if (!node__enter(node) || !request) {
+        if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
+        if (node->state == NODE_FAILED || node->state == NODE_STOPPED) {
+            group->jobs_count--;
+        } else {
+            group__job_done(group);
+        }
+        return;
+    }
+    request_state(request)->reading = NULL;
+    request_state(request)->stage = STAGE_NEW;
+    if (status == SEGMENT_LOG_OK) {
+        answer_view(request, group, &view, by_time);
+    } else if (status == SEGMENT_LOG_DAMAGED) {
+        node__log(node, "error",
+                  "event=\"damaged record, not served\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
+                  " entry=%" PRIu64 " reason=\"%s\"",
+                  group->id, problem.path, problem.pos, problem.index, problem.reason);
+        damaged_read(request, &problem);
+    } else if (status == SEGMENT_LOG_IO) {
+        node__fatal(node, NODE_FATAL_DISK, "read of %s failed: %s", problem.path, problem.reason);
+        return;
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && by_time) {
+        nothing_yet(request, group, group->partition.next_offset);
+    } else {
+        request__park(request, group); /* cut or moved meanwhile: ask again */
+    }
+    node__post(node);
+    group__job_done(group);
+}
+
+static void start_read(struct node_request *request, struct group *group, enum segment_log_key key,
+                       uint64_t value)
+{
+    struct fetch_read *read = calloc(1, sizeof(*read));
+    if (!read) abort();
+    const enum segment_log_status status = segment_log_read_job_create(
+        group->log, key, value, group->applied_index, request->fetch.bytes_max, &read->read);
+    if (status != SEGMENT_LOG_OK) {
+        free(read);
+        out_of_range(request, group, value);
+        return;
+    }
+    read->group = group;
+    read->request = request;
+    read->by_time = key == SEGMENT_LOG_BY_TIME;
+    read->job.run = run_fetch_read;
+    read->job.done = done_fetch_read;
+    read->job.data = read;
+    request__move(request, STAGE_READING, NULL);
+    request_state(request)->reading = read;
+    group->jobs_count++;
+    io_job_submit(group->node->io, group->read_queue, &read->job);
+}
+
+void fetch__forget(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    if (state->stage == STAGE_READING && state->reading) {
+        ((struct fetch_read *)state->reading)->request = NULL;
+        state->reading = NULL;
+    }
+}
+
+static void read_by(struct node_request *request, struct group *group, enum segment_log_key key,
+                    uint64_t value)
+{
+    struct segment_log_view view;
+    switch (segment_log_read(group->log, key, value, group->applied_index, request->fetch.bytes_max,
+                             &view)) {
+    case SEGMENT_LOG_OK:
+        answer_view(request, group, &view, key == SEGMENT_LOG_BY_TIME);
+        return;
+    case SEGMENT_LOG_NOT_CACHED:
+        start_read(request, group, key, value);
+        return;
+    case SEGMENT_LOG_OUT_OF_RANGE:
+        if (key == SEGMENT_LOG_BY_TIME) {
+            nothing_yet(request, group, group->partition.next_offset);
+        } else {
+            out_of_range(request, group, value);
+        }
+        return;
+    case SEGMENT_LOG_FULL:
+    case SEGMENT_LOG_IO:
+    case SEGMENT_LOG_DAMAGED:
+    case SEGMENT_LOG_LOST_POSITION:
+    case SEGMENT_LOG_FOREIGN:
+    case SEGMENT_LOG_MISSING:
+    case SEGMENT_LOG_BAD_VERSION:
+    case SEGMENT_LOG_BROKEN_CHAIN:
+    case SEGMENT_LOG_BAD_ENTRY:
+    case SEGMENT_LOG_SUPERSEDED:
+        request__finish(request, NODE_DAMAGED, "the log of this node cannot be read");
+        return;
+    }
+}
+
+static void answer_fetch(struct node_request *request, struct group *group)
+{
+    const uint64_t start = group->partition.log_start_offset;
+    const uint64_t end = group->partition.next_offset;
+    uint64_t offset = request->fetch.value;
+    switch (request->fetch.from) {
+    case NODE_FROM_OFFSET:
+        break;
+    case NODE_FROM_EARLIEST:
+        offset = start;
+        break;
+    case NODE_FROM_LATEST:
+        offset = end;
+        break;
+    case NODE_FROM_TAIL:
+        offset = end - start > request->fetch.value ? end - request->fetch.value : start;
+        break;
+    case NODE_FROM_TIME:
+        read_by(request, group, SEGMENT_LOG_BY_TIME, request->fetch.value);
+        return;
+    }
+    if (offset < start || offset > end) {
+        out_of_range(request, group, offset);
+        return;
+    }
+    request->ret_fetch_offset = offset;
+    if (offset == end) {
+        nothing_yet(request, group, offset);
+        return;
+    }
+    read_by(request, group, SEGMENT_LOG_BY_OFFSET, offset);
+}
+
+static void answer_offsets(struct node_request *request, struct group *group)
+{
+    fill_bounds(request, group);
+    request->ret_next_offset = group->partition.next_offset;
+    request__finish(request, NODE_OK, NULL);
+}
+
+/* The read index is applied: answer from the own state. */
+static void behind_barrier(struct node_request *request, struct group *group)
+{
+    switch (request->type) {
+    case NODE_REQUEST_TOPIC_LIST:
+    case NODE_REQUEST_TOPIC_GET:
+        topics__answer_list(request);
+        return;
+    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_TOPIC_CREATE:
+    case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_PRODUCER_INIT:
+    case NODE_REQUEST_FETCH:
+    case NODE_REQUEST_OFFSETS:
+    case NODE_REQUEST_GROUP_FETCH:
+    case NODE_REQUEST_GROUP_LIST:
+    case NODE_REQUEST_GROUP_COMMIT:
+        break;
+    }
+    if (group->is_meta) { /* the missing topic was looked for with everything applied (M8) */
+        request_state(request)->meta_checked = true;
+        request__dispatch(request);
+        return;
+    }
+    switch (request->type) {
+    case NODE_REQUEST_FETCH:
+        answer_fetch(request, group);
+        return;
+    case NODE_REQUEST_OFFSETS:
+        answer_offsets(request, group);
+        return;
+    case NODE_REQUEST_GROUP_FETCH:
+    case NODE_REQUEST_GROUP_LIST:
+        offsets__answer(request, group);
+        return;
+    case NODE_REQUEST_GROUP_COMMIT: /* P5: equal to what is committed, and confirmed */
+        request__finish(request, NODE_OK, NULL);
+        return;
+    case NODE_REQUEST_TOPIC_LIST:
+    case NODE_REQUEST_TOPIC_GET:
+    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_TOPIC_CREATE:
+    case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_PRODUCER_INIT:
+        assert(!"no barrier of a partition is set for this request");
+    }
+}
+
+void fetch__start(struct node_request *request, struct group *group)
+{
+    struct request_state *state = request_state(request);
+    if (state->settings.local_reads) {
+        request__move(request, STAGE_NEW, NULL);
+        behind_barrier(request, group);
+        return;
+    }
+    fetch__barrier(request, group);
+}

@@ -1,0 +1,224 @@
+/* How a cluster comes to be (PROTOCOL M6), and how a node finds its place in one.
+ *
+ *   empty ──all configured peers are empty, lists equal, I have the lowest id──> founding durable ──> group 0
+ *     └──────────────a founding arrives from any peer, it lists my incarnation──────────^
+ *     └──────────────a founding arrives that knows my node id by another incarnation──> stranger
+ *
+ * A node makes one founding durable, ever. It is the base of group 0 at index 0. A founded node sends it to every empty
+ * node that connects, so a lost frame costs nothing but the reconnect. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool lists_equal(const struct node *node, const struct peer_hello *hello)
+{
+    if (hello->peers_count != node->options.peers_count) return false;
+    for (uint32_t i = 0; i < hello->peers_count; i++) {
+        bool found = false;
+        for (uint32_t j = 0; j < node->options.peers_count; j++) {
+            if (hello->peers[i].node_id == node->options.peers[j].node_id) found = true;
+        }
+        if (!found) return false;
+    }
+    return true;
+}
+
+static void founding_configuration(const struct founding *founding,
+                                   struct raft_configuration *ret_configuration)
+{
+    memset(ret_configuration, 0, sizeof(*ret_configuration));
+    for (uint32_t i = 0; i < founding->nodes_count; i++) {
+        /* M9: above 5 nodes meta has 5 voters, the rest are its learners. */
+        ret_configuration->members[i] = (struct raft_member){
+            .id = {.node = founding->nodes[i].node_id, .epoch = 0},
+            .voter = i < 5u,
+        };
+    }
+    ret_configuration->members_count = founding->nodes_count;
+}
+
+/* M6: the founding is durable before anybody hears of it. Blocks for two syncs, once in the life of a directory. */
+static bool make_durable(struct node *node, const struct founding *founding)
+{
+    const size_t bytes =
+        founding_encode(founding, node->identity.founding, sizeof(node->identity.founding));
+    assert(bytes > 0 && bytes <= sizeof(node->identity.founding));
+    node->identity.founding_bytes = (uint32_t)bytes;
+    memcpy(node->identity.cluster.bytes, founding->cluster, sizeof(founding->cluster));
+    if (node_identity_save(node->disk, node->data_directory, &node->identity) == 0) return true;
+    node__fatal(node, NODE_FATAL_DISK, "cannot make the founding durable in %s",
+                node->data_directory);
+    return false;
+}
+
+/* The founding names me by this very directory. */
+static bool lists_me(const struct node *node, const struct founding *founding)
+{
+    for (uint32_t i = 0; i < founding->nodes_count; i++) {
+        if (founding->nodes[i].node_id == node->identity.node_id) {
+            return founding->nodes[i].incarnation == node->identity.incarnation;
+        }
+    }
+    return false;
+}
+
+static bool open_store(struct node *node, bool create)
+{
+    struct segment_log_problem problem = {0};
+    const enum segment_log_status status =
+        node_store_open(node->disk, node->data_directory, &node->identity.cluster,
+                        node->identity.node_id, create, &node->store, &problem);
+    if (status == SEGMENT_LOG_OK) return true;
+    const enum node_fatal code = status == SEGMENT_LOG_IO || status == SEGMENT_LOG_FULL
+                                     ? NODE_FATAL_DISK
+                                     : NODE_FATAL_DAMAGE;
+    node__fatal(node, code, "%s at %" PRIu64 ": %s (%s)",
+                problem.path[0] ? problem.path : node->data_directory, problem.pos,
+                problem.reason[0] ? problem.reason : "cannot be opened",
+                segment_log_status_text(status));
+    return false;
+}
+
+static void make_group_zero(struct node *node)
+{
+    struct raft_configuration configuration;
+    founding_configuration(&node->founding, &configuration);
+    node->state = NODE_JOINING;
+    group__make(node, 0, 0, 0, &configuration, node->founding.founder == node->identity.node_id, "",
+                0);
+}
+
+/* Open every recorded replica; group 0 is made when its record is missing, which is the crash between founding and
+ * record (M4). */
+static bool open_groups(struct node *node)
+{
+    bool has_meta = false;
+    for (uint32_t i = 0; i < node_store_count(node->store); i++) {
+        struct node_record record;
+        if (!node_store_at(node->store, i, &record)) break;
+        if (record.state != NODE_REPLICA_MADE) continue;
+        if (!group__open(node, &record)) return false;
+        if (record.group == 0) has_meta = true;
+    }
+    if (!has_meta) {
+        make_group_zero(node);
+        return true;
+    }
+    node__start_running(node);
+    return true;
+}
+
+static void become_stranger(struct node *node)
+{
+    node->state = NODE_STRANGER;
+    node__log(node, "error",
+              "event=\"this data directory is new to the cluster, no vote in any group\" "
+              "incarnation=%016" PRIx64,
+              node->identity.incarnation);
+}
+
+bool founding__start(struct node *node)
+{
+    if (node->identity.founding_bytes == 0) return true;
+    if (!founding_decode(node->identity.founding, node->identity.founding_bytes, &node->founding)) {
+        node__fatal(node, NODE_FATAL_DAMAGE, "%s/identity: the founding cannot be read",
+                    node->data_directory);
+        return false;
+    }
+    if (!lists_me(node, &node->founding)) {
+        become_stranger(node);
+        return true;
+    }
+    /* The store is born right after the founding. It is missing only when the crash came between the two, and then
+     * there are no groups either; a missing store beside a groups directory is damage (M4). */
+    const bool fresh = !group__any_directory(node);
+    if (!open_store(node, fresh)) return false;
+    return open_groups(node);
+}
+
+/* A founding is known and durable: start as one of its nodes, or stay out. */
+static void adopt(struct node *node)
+{
+    peer_hub_set_cluster(node->hub, &node->identity.cluster);
+    if (!lists_me(node, &node->founding)) {
+        become_stranger(node);
+        return;
+    }
+    if (!open_store(node, true)) return;
+    make_group_zero(node);
+}
+
+static void propose_founding(struct node *node)
+{
+    struct founding founding = {.founder = node->identity.node_id};
+    do {
+        io_random(node->io, founding.cluster, sizeof(founding.cluster));
+    } while (cluster_id_is_zero((const struct cluster_id *)(const void *)founding.cluster));
+    /* By ascending node id: insertion sort of at most FOUNDING_NODES_MAX. */
+    for (uint32_t i = 0; i < node->options.peers_count; i++) {
+        const uint64_t id = node->options.peers[i].node_id;
+        const struct peer_hello *hello =
+            id == node->identity.node_id ? NULL : peer_hello_of(node->hub, id);
+        const uint64_t incarnation = hello ? hello->incarnation : node->identity.incarnation;
+        uint32_t at = founding.nodes_count++;
+        while (at > 0 && founding.nodes[at - 1].node_id > id) {
+            founding.nodes[at] = founding.nodes[at - 1];
+            at--;
+        }
+        founding.nodes[at].node_id = id;
+        founding.nodes[at].incarnation = incarnation;
+    }
+    if (!make_durable(node, &founding)) return;
+    node->founding = founding;
+    node__log(node, "info", "event=\"founded the cluster\" nodes=%u", founding.nodes_count);
+    adopt(node);
+}
+
+void founding__check(struct node *node)
+{
+    assert(node->state == NODE_FOUNDING);
+    uint64_t lowest = node->identity.node_id;
+    for (uint32_t i = 0; i < node->options.peers_count; i++) {
+        const uint64_t id = node->options.peers[i].node_id;
+        if (id < lowest) lowest = id;
+        if (id == node->identity.node_id) continue;
+        const struct peer_hello *hello = peer_hello_of(node->hub, id);
+        if (!hello || !peer_is_up(node->hub, id, PEER_CONTROL)) return;
+        if (!cluster_id_is_zero(&hello->cluster)) return; /* it will send its founding */
+        if (!lists_equal(node, hello)) {
+            struct peer_state *peer = node__peer(node, id);
+            snprintf(peer->trouble, sizeof(peer->trouble),
+                     "n%" PRIu64 " was started with another list of peers; start all nodes with "
+                     "the same --peers",
+                     id);
+            node__log(node, "error", "event=\"lists of peers differ, not founding\" peer=%" PRIu64,
+                      id);
+            return;
+        }
+    }
+    if (lowest == node->identity.node_id) propose_founding(node);
+}
+
+void founding__send(struct node *node, uint64_t to)
+{
+    if (node->identity.founding_bytes == 0) return;
+    const struct io_buffer part = {.data = node->identity.founding,
+                                   .bytes = node->identity.founding_bytes};
+    (void)peer_send(node->hub, to, PEER_CONTROL, PEER_FRAME_FOUNDING, 0, &part, 1);
+}
+
+void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes)
+{
+    if (node->state != NODE_FOUNDING) return; /* one founding, ever */
+    struct founding founding;
+    if (bytes > NODE_FOUNDING_BYTES_MAX || !founding_decode(body, bytes, &founding)) {
+        node->counters.bad_frames++;
+        return;
+    }
+    if (!make_durable(node, &founding)) return;
+    node->founding = founding;
+    node__log(node, "info", "event=\"joins the cluster\" told_by=%" PRIu64, from);
+    adopt(node);
+}

@@ -1,0 +1,470 @@
+/* What the files of broker/node share: the node, its replicas ("groups"), the life of a request.
+ *
+ * Place: everything here runs on the loop thread. Blocking work (log writes, vote store, reads from segment files,
+ * snapshots, making and dropping replicas) is jobs; their completions come back as callbacks and find their replica by
+ * a pointer that stays valid while the job is counted in group->jobs_count.
+ *
+ * Nothing calls back into a client from inside one of its calls: finished requests are collected and answered at the end
+ * of the turn (turn.c). A replica's core is stepped by group__step() alone, which performs the update before it returns.
+ *
+ * Invariants:
+ *  I1 applied_index <= commit_index <= last index of the log.
+ *  I2 A message that depends on a term or vote leaves only when the store has made it durable (perform.c).
+ *  I3 A request is on exactly one list of its stage, or owned by exactly one job.
+ *  I4 An entry's waiter is answered OK only by apply, and fails definitely only by a truncation (PROTOCOL P4). */
+#ifndef BROKER_NODE_INTERNAL_H
+#define BROKER_NODE_INTERNAL_H
+
+#include "list.h"
+
+#include <broker/meta.h>
+#include <broker/node.h>
+#include <broker/partition.h>
+#include <broker/raft_codec.h>
+#include <raft/raft.h>
+#include <segment_log/node_store.h>
+#include <segment_log/segment_log.h>
+#include <snapshot/snapshot.h>
+
+#define NODE_GROUPS_HASH      256u
+#define NODE_APPEND_BYTES_MAX (1024u * 1024u) /* entries in one APPEND frame */
+#define NODE_BULK_QUEUE_BYTES_MAX \
+    (8u * 1024u * 1024u) /* per peer, above it nothing more is handed over */
+#define NODE_UNFLUSHED_BYTES_MAX \
+    (64u * 1024u * 1024u)             /* per log, above it appends wait or are refused */
+#define NODE_PROPOSALS_MAX      1024u /* entries in one proposal */
+#define NODE_REQUEST_TIMEOUT_MS 10000u
+#define NODE_MAINTENANCE_US     25000u
+#define NODE_MARK_IDLE_US       20000u /* PROTOCOL L5 */
+#define NODE_TRAIL_RUNS_MAX     65536u
+#define NODE_LOG_LINE_BYTES     512u
+
+enum request_stage {
+    STAGE_NEW,
+    STAGE_PARKED,  /* waits for a leader, or for the leader's own-term no-op to be applied */
+    STAGE_QUEUED,  /* will be proposed at the end of this turn */
+    STAGE_WAITING, /* its entry is appended at `index`: waits for apply or truncation */
+    STAGE_BARRIER, /* waits for a read index, then for applied >= index */
+    STAGE_POLL,    /* long poll: waits for data, or for the end of its wait */
+    STAGE_READING, /* owned by a read job */
+    STAGE_PROXIED, /* sent to another node */
+    STAGE_TOPIC, /* CREATE waits for its groups to lead, DELETE for a majority to have dropped them */
+    STAGE_DONE, /* answered at the end of the turn */
+};
+
+struct group;
+
+/* What the node keeps in node_request.node_private. */
+struct request_state {
+    struct list_link all; /* node->requests */
+    struct list_link stage_link;
+    enum request_stage stage;
+    struct node *node;
+    struct group *group; /* of this stage, may be NULL */
+    uint64_t deadline_us;
+    uint64_t poll_until_us; /* fetch: end of the long poll */
+    uint64_t index;         /* WAITING: entry; BARRIER: read index once known, else 0 */
+    uint64_t barrier_id;    /* BARRIER: of the READ event */
+    uint64_t proxy_number;
+    uint64_t proxy_node;
+    uint64_t command_request; /* meta command: random number of its entry */
+    uint64_t admitted_bytes;
+    uint64_t group_id;
+    bool meta_checked;  /* a miss was confirmed by a ReadIndex on meta (PROTOCOL M8) */
+    bool created;       /* TOPIC_CREATE: the entry is applied */
+    bool may_be_stored; /* an entry of it may be in a log: failure is "unknown" */
+    bool poll_expired;
+    bool confirmed; /* the read was confirmed by a ReadIndex round */
+    bool internal;  /* made by the node itself (auto-create) */
+    struct meta_settings settings;
+    struct node_request *child; /* auto-create */
+    void *reading;              /* READING: the job */
+    uint8_t *payload;           /* QUEUED: an encoded META command, owned */
+    uint32_t payload_bytes;
+    uint64_t parked_us;
+};
+_Static_assert(sizeof(struct request_state) <= sizeof(((struct node_request *)0)->node_private),
+               "node_request.node_private must hold the node's part");
+
+static inline struct request_state *request_state(struct node_request *request)
+{
+    return (struct request_state *)(void *)request->node_private;
+}
+
+static inline struct node_request *request_of_state(struct request_state *state)
+{
+    return (struct node_request *)(void *)((char *)state -
+                                           offsetof(struct node_request, node_private));
+}
+
+/* One entry about to be proposed. */
+struct proposal {
+    enum entry_type type;
+    uint32_t record_count;
+    const uint8_t *payload;
+    uint32_t payload_bytes;
+    int64_t timestamp_ms;
+};
+
+/* An APPEND whose entries are being read from the files. */
+struct append_read {
+    struct io_job job;
+    struct group *group;
+    struct segment_log_read_job *read;
+    struct raft_message message;
+    bool dropped_behind; /* later APPENDs to the same member were dropped meanwhile */
+};
+
+/* A message that waits for a hard state to become durable (I2). */
+struct held_message {
+    struct held_message *next;
+    uint64_t sequence;
+    struct raft_message message;
+};
+
+struct group_counters {
+    uint64_t reads_confirmed;
+    uint64_t reads_skipped;
+    uint64_t reads_local;
+    uint64_t produced_batches;
+    uint64_t produced_records;
+    uint64_t produced_bytes;
+    uint64_t fetched_bytes;
+    uint64_t duplicates;
+    uint64_t leader_changes;
+    uint64_t appends_rejected;
+    uint64_t checkpoints;
+};
+
+/* A replica of one Raft group on this node. */
+struct group {
+    struct node *node;
+    struct group *hash_next;
+    struct list_link link; /* node->groups */
+    uint64_t id;
+    uint64_t epoch;
+    bool is_meta;
+    char directory[DISK_PATH_MAX];
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1];
+    uint32_t partition_number;
+
+    struct raft_node *raft;
+    struct raft_term_run *trail;
+    struct segment_log *log;
+    struct io_job_queue *queue;      /* log writes, one at a time */
+    struct io_job_queue *read_queue; /* reads and checkpoints */
+    struct io_job write_job;
+    struct segment_log_job *write; /* outstanding, or NULL */
+    uint64_t last_write_us;
+
+    struct partition partition; /* unless is_meta */
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t own_noop_index; /* leader: its no-op; produce is taken once applied (P1) */
+    bool own_noop_applied;
+
+    enum raft_role role;
+    uint64_t term;
+    uint64_t leader;
+    uint64_t leads_told_term; /* "this group leads" was told for this term */
+
+    struct raft_hard_state hard_state; /* newest handed to the store */
+    uint64_t hard_state_sequence;
+    bool hard_state_pending;
+    struct held_message *held, **held_tail;
+
+    struct append_read *append_reads[RAFT_MEMBERS_MAX]; /* by position in the configuration */
+
+    struct list_link parked;
+    struct list_link queued;
+    struct list_link waiting; /* by ascending index */
+    struct list_link barriers;
+    struct list_link polls;
+    bool dirty; /* on node->dirty */
+    struct list_link dirty_link;
+
+    struct proposal proposals[NODE_PROPOSALS_MAX];
+    uint32_t proposals_count;
+    uint8_t *offsets_payload; /* of the OFFSETS entry being proposed; grows */
+    size_t offsets_capacity;
+
+    bool apply_reading; /* an apply waits for a read job */
+    uint64_t checkpoint_index;
+    bool checkpoint_running;
+    uint32_t jobs_count; /* outstanding jobs that point here */
+    bool dropping;       /* deleted: freed when jobs_count falls to 0 */
+    void (*drop_done)(struct group *group);
+    uint64_t timer_at_ms;
+    struct group_counters counters;
+    char problem[NODE_STATUS_TEXT_BYTES];
+};
+
+enum node_state {
+    NODE_FOUNDING, /* no cluster id yet */
+    NODE_JOINING,  /* founding known, group 0 is being made */
+    NODE_RUNNING,
+    NODE_STRANGER, /* belongs to a cluster that knows this node id with another incarnation */
+    NODE_STOPPING,
+    NODE_STOPPED,
+    NODE_FAILED,
+};
+
+/* Where the leader of a group was last seen; also for groups without a replica here. */
+struct leader_hint {
+    struct leader_hint *next;
+    uint64_t group;
+    uint64_t term;
+    uint64_t leader;
+};
+
+/* Replicas of a deleted group that told that they are gone (M8). */
+struct drop_watch {
+    struct list_link link;
+    struct meta_topic *topic;
+    struct node_request *request;
+    uint32_t dropped[META_PARTITIONS_MAX]; /* bit per replica position */
+};
+
+struct peer_state {
+    bool configured;
+    bool listed;   /* of the founding, with this incarnation */
+    bool stranger; /* connected with another incarnation than the founding's */
+    uint64_t process;
+    struct io_timer lost_timer; /* PROTOCOL C5: one heartbeat after the control connection closed */
+    bool lost_pending;
+    struct node *node;
+    uint64_t node_id;
+    char trouble[NODE_STATUS_TEXT_BYTES];
+    uint64_t trouble_us;
+    uint8_t *heartbeats; /* body of the coalesced frame of this turn */
+    size_t heartbeats_bytes, heartbeats_capacity;
+};
+
+struct node {
+    struct node_options options;
+    char data_directory[DISK_PATH_MAX];
+    struct io *io;
+    struct disk *disk;
+    struct disk_file *lock;
+    struct node_identity identity;
+    struct founding founding;
+    enum node_state state;
+    struct node_store *store;
+    struct io_job_queue *store_queue;
+    struct io_job store_job;
+    struct node_store_job *store_running;
+    struct io_job_queue *setup_queue; /* replicas made and dropped, in order */
+    uint32_t setup_jobs_count;
+
+    struct peer_hub *hub;
+    struct peer_state peers[PEER_NODES_MAX];
+    uint32_t peers_count;
+    uint64_t process; /* random number of this process */
+
+    struct group *groups_hash[NODE_GROUPS_HASH];
+    struct list_link groups;
+    struct list_link births;   /* struct group_birth under way */
+    struct list_link dropping; /* groups that wait for their jobs to end */
+    uint32_t groups_count;
+    struct group *meta_group;
+    struct meta_state meta;
+
+    struct list_link requests; /* all of them */
+    struct list_link done;     /* STAGE_DONE */
+    struct list_link parked;   /* STAGE_PARKED without a replica here */
+    struct list_link proxied;
+    struct list_link guests; /* requests of peers served here (proxy.c) */
+    struct list_link topics; /* STAGE_TOPIC */
+    struct list_link drops;  /* struct drop_watch */
+    struct list_link dirty;  /* groups with work at the end of the turn */
+    struct leader_hint *hints[NODE_GROUPS_HASH];
+    uint64_t inflight_bytes;
+    uint64_t next_number; /* barrier ids, proxy numbers */
+
+    int64_t producer_next, producer_end; /* leader of meta: rest of its block */
+    bool producer_taking;
+    bool registering; /* a META_NODE_SET of this leader is under way */
+    uint64_t registered_us;
+
+    struct io_timer turn_timer;  /* posted: end of this turn */
+    struct io_timer tick_timer;  /* next core timer */
+    struct io_timer maintenance; /* every NODE_MAINTENANCE_US */
+    uint64_t tick_at_ms;
+    uint64_t seen_us; /* time of the last entry into the node (time gaps, C7) */
+    bool in_turn;
+
+    bool disk_full;
+    bool space_running;
+    struct io_job space_job;
+    uint64_t space_checked_us;
+    uint64_t free_bytes;
+
+    uint64_t started_us;
+    void (*stopped)(void *data);
+    void *stopped_data;
+    uint64_t stop_deadline_us;
+    uint64_t stop_settled_us;
+
+    const uint8_t *received_entries; /* of the APPEND being stepped; borrowed from its frame */
+    size_t received_bytes;
+    uint64_t received_first;
+    struct raft_update update; /* scratch of group__step; not re-entrant */
+    bool stepping;
+
+    struct {
+        uint64_t requests_total[16];
+        uint64_t proxied_out, proxied_in;
+        uint64_t refused_overload, refused_full;
+        uint64_t bad_frames;
+        uint64_t unknown_groups;
+        uint64_t time_gaps;
+        uint64_t sync_count;
+        uint64_t sync_us_total;
+        uint64_t sync_us_max;
+    } counters;
+};
+
+/* ---- node.c ------------------------------------------------------------------------------------------------- */
+void node__fatal(struct node *node, enum node_fatal code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void node__log(struct node *node, const char *level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Every entry from outside calls this first: false when the node does nothing any more. Detects time gaps (C7). */
+bool node__enter(struct node *node);
+struct peer_state *node__peer(struct node *node, uint64_t node_id);
+bool node__peer_is_usable(struct node *node, uint64_t node_id);
+void node__start_running(struct node *node);
+
+/* ---- founding.c ------------------------------------------------------------------------------------------------ */
+void founding__check(struct node *node);
+void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
+void founding__send(struct node *node, uint64_t to);
+bool founding__start(struct node *node); /* after the identity is loaded: make or open group 0 */
+
+/* ---- turn.c ------------------------------------------------------------------------------------------------- */
+void node__post(struct node *node);
+void node__dirty(struct group *group);
+void node__schedule_tick(struct node *node);
+void turn__init(struct node *node);
+
+/* ---- group.c --------------------------------------------------------------------------------------------------- */
+struct group *node__group(const struct node *node, uint64_t id);
+/* Everything that a new replica needs. Runs off the loop. */
+struct group_birth {
+    struct io_job job;
+    struct node *node;
+    uint64_t group_id;
+    uint64_t epoch;
+    uint64_t meta_index;
+    struct raft_configuration configuration;
+    bool campaign;
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1];
+    uint32_t partition_number;
+    int error;
+    struct segment_log_problem problem;
+    struct segment_log *log;
+    uint64_t store_sequence;
+    struct list_link link;
+};
+void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t meta_index,
+                 const struct raft_configuration *configuration, bool campaign, const char *topic,
+                 uint32_t partition_number);
+bool group__open(struct node *node,
+                 const struct node_record *record); /* at start; false: fatal was called */
+void group__drop(struct group *group, uint64_t meta_index);
+void group__free(struct group *group);
+void group__job_done(struct group *group); /* a counted job ended */
+void group__directory(const struct node *node, uint64_t id, char *buffer, size_t bytes);
+void group__births_durable(struct node *node);
+bool group__is_being_made(const struct node *node, uint64_t id);
+void group__free_births(struct node *node);
+bool group__any_directory(const struct node *node);
+
+/* ---- perform.c -------------------------------------------------------------------------------------------------- */
+/* Step the core and perform its update. The status is the core's. */
+enum raft_status group__step(struct group *group, struct raft_event *event);
+void group__store_durable(struct group *group);
+
+/* ---- disk.c ------------------------------------------------------------------------------------------------------ */
+void disk__pump_log(struct group *group, bool idle);
+void disk__pump_store(struct node *node);
+void disk__check_space(struct node *node);
+void disk__checkpoint(struct group *group, bool force);
+
+enum segment_log_status produce__append(struct group *group, uint64_t term,
+                                        uint64_t *ret_last_index);
+
+/* ---- replicate.c -------------------------------------------------------------------------------------------------- */
+struct append_cut {
+    raft_node_id to;
+    raft_index last;
+};
+/* Send one message to its receiver. For an APPEND: *ret_cut is filled in and true returned when fewer entries left
+ * than it names. */
+bool replicate__send(struct group *group, const struct raft_message *message,
+                     struct append_cut *ret_cut);
+/* Append entries first..last of the message being stepped. */
+enum segment_log_status replicate__append(struct group *group, uint64_t first, uint64_t last);
+void replicate__flush_heartbeats(struct node *node);
+void replicate__frame(struct node *node, const struct peer_frame *frame);
+
+/* ---- apply.c ------------------------------------------------------------------------------------------------------ */
+void apply__run(struct group *group);
+void apply__truncated(struct group *group, uint64_t from_index);
+
+/* ---- request.c ---------------------------------------------------------------------------------------------------- */
+void request__finish(struct node_request *request, enum node_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void request__dispatch(struct node_request *request); /* (re)start it from the beginning */
+void request__move(struct node_request *request, enum request_stage stage, struct list_link *list);
+void request__park(struct node_request *request, struct group *group);
+void request__unpark(struct node *node,
+                     struct group *group); /* NULL: those without a replica here */
+void request__expire(struct node *node);
+void request__fail_all(struct node *node, enum node_status status, const char *why);
+
+/* ---- read barrier, fetch (fetch.c) --------------------------------------------------------------------------------- */
+void fetch__barrier(struct node_request *request, struct group *group);
+void fetch__read_state(struct group *group, const struct raft_read *read);
+void fetch__applied(struct group *group); /* applied_index moved */
+void fetch__forget(struct node_request *request);
+void fetch__start(struct node_request *request, struct group *group);
+
+/* ---- produce.c ------------------------------------------------------------------------------------------------------ */
+void produce__start(struct node_request *request, struct group *group);
+void produce__propose(struct group *group); /* end of turn: propose what is queued */
+/* Append a META command; the request waits for its entry. */
+void produce__meta_command(struct node_request *request, const struct meta_command *command);
+
+/* ---- topics.c ------------------------------------------------------------------------------------------------------- */
+void topics__create(struct node_request *request);
+void topics__delete(struct node_request *request);
+void topics__answer_list(struct node_request *request);
+void topics__applied(struct node *node, uint64_t index, struct meta_result *result);
+void topics__check_waiting(struct node *node);
+void topics__notice(struct node *node, const struct peer_frame *frame);
+void topics__tell_leads(struct group *group);
+void topics__tell_all(struct node *node, uint64_t to);
+void topics__tell_dropped(struct node *node, uint64_t group_id);
+void topics__register_nodes(struct node *node);
+void topics__forget(struct node_request *request);
+void topics__dropped(struct node *node, uint64_t group_id, uint64_t by);
+void topics__reconcile(struct node *node);
+void topics__auto_create(struct node_request *request);
+struct node_topic_info *topics__info(struct node *node, const struct meta_topic *topic);
+void topics__free_watches(struct node *node);
+void topics__producer_init(struct node_request *request);
+uint64_t topics__leader_of(struct node *node, uint64_t group_id, uint64_t *ret_term);
+
+/* ---- offsets.c ------------------------------------------------------------------------------------------------------ */
+void offsets__commit(struct node_request *request, struct group *group);
+void offsets__answer(struct node_request *request, struct group *group);
+
+/* ---- proxy.c ------------------------------------------------------------------------------------------------------- */
+/* Hand the request to another node; false: not connected. */
+bool proxy__send(struct node_request *request, uint64_t to);
+void proxy__frame(struct node *node, const struct peer_frame *frame);
+void proxy__peer_down(struct node *node, uint64_t node_id);
+void proxy__free_all(struct node *node);
+
+#endif

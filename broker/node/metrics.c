@@ -1,0 +1,184 @@
+/* Prometheus text (0.0.4) of a node's own counters; names as in the peers' metrics where there is a common one. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define METRICS_GROUPS_MAX 256u /* rows per group metric: bounded cardinality */
+
+static void metric(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP raftmq_%s %s\n# TYPE raftmq_%s %s\n", name, help, name, type);
+}
+
+static void counter(FILE *out, const char *name, const char *help, uint64_t value)
+{
+    metric(out, name, "counter", help);
+    fprintf(out, "raftmq_%s %" PRIu64 "\n", name, value);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, uint64_t value)
+{
+    metric(out, name, "gauge", help);
+    fprintf(out, "raftmq_%s %" PRIu64 "\n", name, value);
+}
+
+struct group_metric {
+    const char *name;
+    const char *type;
+    const char *help;
+    uint64_t (*value)(const struct group *group);
+};
+
+static uint64_t value_term(const struct group *group)
+{
+    return group->term;
+}
+static uint64_t value_has_leader(const struct group *group)
+{
+    return group->leader != 0;
+}
+static uint64_t value_leads(const struct group *group)
+{
+    return group->role == RAFT_LEADER;
+}
+static uint64_t value_commit(const struct group *group)
+{
+    return group->commit_index;
+}
+static uint64_t value_applied(const struct group *group)
+{
+    return group->applied_index;
+}
+static uint64_t value_last(const struct group *group)
+{
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    return info.last_index;
+}
+static uint64_t value_leader_changes(const struct group *group)
+{
+    return group->counters.leader_changes;
+}
+static uint64_t value_rejected(const struct group *group)
+{
+    return group->counters.appends_rejected;
+}
+static uint64_t value_next_offset(const struct group *group)
+{
+    return group->is_meta ? 0 : group->partition.next_offset;
+}
+static uint64_t value_records(const struct group *group)
+{
+    return group->counters.produced_records;
+}
+static uint64_t value_duplicates(const struct group *group)
+{
+    return group->counters.duplicates;
+}
+
+static const struct group_metric group_metrics[] = {
+    {"raft_term", "gauge", "Current term.", value_term},
+    {"raft_has_leader", "gauge", "1 when a leader is known.", value_has_leader},
+    {"raft_is_leader", "gauge", "1 when this node leads the group.", value_leads},
+    {"raft_commit_index", "gauge", "Last committed entry.", value_commit},
+    {"raft_applied_index", "gauge", "Last applied entry.", value_applied},
+    {"raft_last_index", "gauge", "Last appended entry.", value_last},
+    {"raft_leader_changes_total", "counter", "Leaders seen.", value_leader_changes},
+    {"raft_append_rejected_total", "counter", "APPENDs that a follower refused.", value_rejected},
+    {"partition_next_offset", "gauge", "Offset of the next message.", value_next_offset},
+    {"messages_applied_total", "counter", "Messages applied here.", value_records},
+    {"produce_duplicates_total", "counter", "Retries answered with the original.",
+     value_duplicates},
+};
+
+static void label(const struct group *group, char *buffer, size_t bytes)
+{
+    struct meta_partition partition;
+    struct meta_settings settings;
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1] = "";
+    if (!group->is_meta &&
+        meta_group_find(&group->node->meta, group->id, topic, &partition, &settings)) {
+        snprintf(buffer, bytes, "group=\"%" PRIu64 "\",topic=\"%s\",partition=\"%u\"", group->id,
+                 topic, partition.number);
+        return;
+    }
+    snprintf(buffer, bytes, "group=\"%" PRIu64 "\"", group->id);
+}
+
+static void print_groups(FILE *out, struct node *node)
+{
+    char text[256];
+    for (size_t m = 0; m < sizeof(group_metrics) / sizeof(group_metrics[0]); m++) {
+        metric(out, group_metrics[m].name, group_metrics[m].type, group_metrics[m].help);
+        uint32_t rows = 0;
+        for (struct list_link *link = node->groups.next;
+             link != &node->groups && rows < METRICS_GROUPS_MAX; link = link->next, rows++) {
+            const struct group *group = list_entry(link, struct group, link);
+            label(group, text, sizeof(text));
+            fprintf(out, "raftmq_%s{%s} %" PRIu64 "\n", group_metrics[m].name, text,
+                    group_metrics[m].value(group));
+        }
+    }
+    metric(out, "fetch_answers_total", "counter",
+           "Fetches answered, by how the read was confirmed.");
+    uint32_t rows = 0;
+    for (struct list_link *link = node->groups.next;
+         link != &node->groups && rows < METRICS_GROUPS_MAX; link = link->next, rows++) {
+        const struct group *group = list_entry(link, struct group, link);
+        if (group->is_meta) continue;
+        label(group, text, sizeof(text));
+        const char *role = group->role == RAFT_LEADER ? "leader" : "follower";
+        const char *format = "raftmq_fetch_answers_total{%s,role=\"%s\",read=\"%s\"} %" PRIu64 "\n";
+        fprintf(out, format, text, role, "confirmed", group->counters.reads_confirmed);
+        fprintf(out, format, text, role, "skipped", group->counters.reads_skipped);
+        fprintf(out, format, text, role, "local", group->counters.reads_local);
+    }
+}
+
+static void print_syncs(FILE *out, const struct node *node)
+{
+    metric(out, "log_fsync_seconds", "summary", "fdatasync calls of the logs.");
+    fprintf(out, "raftmq_log_fsync_seconds_sum %.6f\nraftmq_log_fsync_seconds_count %" PRIu64 "\n",
+            (double)node->counters.sync_us_total / 1e6, node->counters.sync_count);
+    metric(out, "log_fsync_seconds_max", "gauge", "Slowest fdatasync since start.");
+    fprintf(out, "raftmq_log_fsync_seconds_max %.6f\n", (double)node->counters.sync_us_max / 1e6);
+}
+
+char *node_metrics_text(struct node *node, size_t *ret_bytes)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) return NULL;
+    metric(out, "build_info", "gauge", "Version of this node.");
+    fprintf(out, "raftmq_build_info{version=\"%s\"} 1\n", node->options.version);
+    gauge(out, "uptime_seconds", "Seconds since start.",
+          (io_now_us(node->io) - node->started_us) / 1000000u);
+    gauge(out, "disk_full", "1 while writes are refused for lack of space.", node->disk_full);
+    gauge(out, "produce_inflight_bytes", "Produce bytes admitted and not answered.",
+          node->inflight_bytes);
+    counter(out, "produce_refused_overload_total", "Produces refused: too much in flight.",
+            node->counters.refused_overload);
+    counter(out, "produce_refused_full_total", "Produces refused: disk nearly full.",
+            node->counters.refused_full);
+    counter(out, "proxied_out_total", "Requests sent to another node.", node->counters.proxied_out);
+    counter(out, "proxied_in_total", "Requests served for another node.",
+            node->counters.proxied_in);
+    counter(out, "peer_bad_frames_total", "Malformed frames of peers.", node->counters.bad_frames);
+    counter(out, "time_gaps_total", "Pauses longer than an election timeout.",
+            node->counters.time_gaps);
+    struct peer_counters peers;
+    peer_hub_counters(node->hub, &peers);
+    counter(out, "peer_bytes_in_total", "Bytes received from peers.", peers.bytes_in);
+    counter(out, "peer_bytes_out_total", "Bytes sent to peers.", peers.bytes_out);
+    counter(out, "peer_disconnects_total", "Connections to peers that closed.", peers.disconnects);
+    print_syncs(out, node);
+    print_groups(out, node);
+    fclose(out);
+    *ret_bytes = bytes;
+    return text;
+}

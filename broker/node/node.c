@@ -1,0 +1,461 @@
+/* Life of a node: open the data directory, found or join, run, stop. */
+#include "internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void node__log(struct node *node, const char *level, const char *format, ...)
+{
+    char line[NODE_LOG_LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    if (node->options.log) node->options.log(node->options.data, level, line);
+}
+
+void node__fatal(struct node *node, enum node_fatal code, const char *format, ...)
+{
+    if (node->state == NODE_FAILED) return;
+    node->state = NODE_FAILED;
+    char reason[NODE_LOG_LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    node->options.fatal(node->options.data, code, reason);
+}
+
+/* PROTOCOL C7: after a pause (SIGSTOP, a suspended machine) nothing that was true before may be relied on: the cores
+ * drop their read rounds and a leader hears its quorum again before it answers anything. */
+static void check_time_gap(struct node *node)
+{
+    const uint64_t now_us = io_now_us(node->io);
+    const uint64_t gap_us = now_us - node->seen_us;
+    node->seen_us = now_us;
+    if (gap_us < node->options.election_timeout_ms_min * 1000u) return;
+    node->counters.time_gaps++;
+    node__log(node, "warn", "event=\"time gap, confirming leadership anew\" gap_ms=%" PRIu64,
+              gap_us / 1000u);
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups)
+    {
+        struct group *group = list_entry(link, struct group, link);
+        struct raft_event event = {.type = RAFT_EVENT_TIME_GAP};
+        (void)group__step(group, &event);
+    }
+}
+
+bool node__enter(struct node *node)
+{
+    if (node->state == NODE_FAILED || node->state == NODE_STOPPED) return false;
+    check_time_gap(node);
+    return node->state != NODE_FAILED;
+}
+
+struct peer_state *node__peer(struct node *node, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        if (node->peers[i].node_id == node_id) return &node->peers[i];
+    }
+    return NULL;
+}
+
+/* Raft traffic goes only to and from nodes of the founding that run on the directory it names (M2, M3). */
+bool node__peer_is_usable(struct node *node, uint64_t node_id)
+{
+    const struct peer_state *peer = node__peer(node, node_id);
+    return peer && peer->listed && !peer->stranger;
+}
+
+/* ---- peers --------------------------------------------------------------------------------------------------------- */
+
+static void leader_lost(struct node *node, uint64_t node_id)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups)
+    {
+        struct group *group = list_entry(link, struct group, link);
+        if (group->leader != node_id) continue;
+        struct raft_event event = {.type = RAFT_EVENT_LEADER_LOST, .node = node_id};
+        (void)group__step(group, &event);
+    }
+}
+
+static void on_lost_timer(struct io_timer *timer)
+{
+    struct peer_state *peer = timer->data;
+    struct node *node = peer->node;
+    if (!node__enter(node) || !peer->lost_pending) return;
+    peer->lost_pending = false;
+    leader_lost(node, peer->node_id);
+    node__post(node);
+}
+
+static void judge_incarnation(struct node *node, struct peer_state *peer,
+                              const struct peer_hello *hello)
+{
+    peer->listed = false;
+    peer->stranger = false;
+    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
+        if (node->founding.nodes[i].node_id != peer->node_id) continue;
+        peer->listed = true;
+        peer->stranger = node->founding.nodes[i].incarnation != hello->incarnation;
+    }
+    if (!peer->stranger) return;
+    snprintf(peer->trouble, sizeof(peer->trouble),
+             "n%" PRIu64 " came back with another data directory; it has no vote until it is "
+             "replaced, or started on its old directory",
+             peer->node_id);
+    node__log(node, "warn", "event=\"peer runs on another data directory\" peer=%" PRIu64,
+              peer->node_id);
+}
+
+static void on_up(void *data, const struct peer_hello *hello)
+{
+    struct node *node = data;
+    if (!node__enter(node)) return;
+    struct peer_state *peer = node__peer(node, hello->node_id);
+    if (!peer) return;
+    const bool other_process = peer->process && peer->process != hello->process;
+    peer->process = hello->process;
+    peer->trouble[0] = 0;
+    if (peer->lost_pending) {
+        peer->lost_pending = false;
+        io_timer_stop(node->io, &peer->lost_timer);
+        if (other_process) leader_lost(node, hello->node_id);
+    }
+    node__log(node, "info", "event=\"peer connected\" peer=%" PRIu64, hello->node_id);
+    if (node->founding.nodes_count) judge_incarnation(node, peer, hello);
+    if (node->state == NODE_FOUNDING) {
+        founding__check(node);
+    } else if (cluster_id_is_zero(&hello->cluster)) {
+        founding__send(node, hello->node_id);
+    }
+    topics__tell_all(node, hello->node_id);
+    request__unpark(node, NULL);
+    node__post(node);
+}
+
+static void on_down(void *data, uint64_t node_id, uint64_t process)
+{
+    struct node *node = data;
+    (void)process;
+    if (!node__enter(node)) return;
+    struct peer_state *peer = node__peer(node, node_id);
+    if (!peer) return;
+    node__log(node, "warn", "event=\"peer disconnected, redialing\" peer=%" PRIu64, node_id);
+    peer->lost_pending = true;
+    io_timer_start(node->io, &peer->lost_timer, node->options.heartbeat_ms * 1000u);
+    proxy__peer_down(node, node_id);
+    node__post(node);
+}
+
+static void on_bulk(void *data, uint64_t node_id, bool up)
+{
+    struct node *node = data;
+    if (!node__enter(node)) return;
+    if (!up) proxy__peer_down(node, node_id);
+    node__post(node);
+}
+
+static void on_bulk_moved(void *data, uint64_t node_id, bool drained)
+{
+    struct node *node = data;
+    (void)drained;
+    if (!node__enter(node)) return;
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups)
+    {
+        struct group *group = list_entry(link, struct group, link);
+        if (group->role != RAFT_LEADER) continue;
+        struct raft_event event = {.type = RAFT_EVENT_BULK_MOVED, .node = node_id};
+        (void)group__step(group, &event);
+    }
+    node__post(node);
+}
+
+static void on_frame(void *data, const struct peer_frame *frame)
+{
+    struct node *node = data;
+    if (!node__enter(node)) return;
+    switch (frame->type) {
+    case PEER_FRAME_RAFT:
+    case PEER_FRAME_HEARTBEATS:
+        replicate__frame(node, frame);
+        break;
+    case PEER_FRAME_FOUNDING:
+        founding__received(node, frame->node_id, frame->body, frame->bytes);
+        break;
+    case PEER_FRAME_REQUEST:
+    case PEER_FRAME_RESPONSE:
+        proxy__frame(node, frame);
+        break;
+    case PEER_FRAME_UNKNOWN_GROUP:
+        node->counters.unknown_groups++;
+        break;
+    case PEER_FRAME_TOPIC:
+        topics__notice(node, frame);
+        break;
+    case PEER_FRAME_HELLO:
+    case PEER_FRAME_HELLO_ACK:
+    case PEER_FRAME_GOODBYE:
+        node->counters.bad_frames++;
+        break;
+    }
+    node__post(node);
+}
+
+static void on_trouble(void *data, uint64_t node_id, const char *reason)
+{
+    struct node *node = data;
+    if (!node__enter(node)) return;
+    struct peer_state *peer = node__peer(node, node_id);
+    if (peer) {
+        snprintf(peer->trouble, sizeof(peer->trouble), "%s", reason);
+        peer->trouble_us = io_now_us(node->io);
+    }
+    node__log(node, "warn", "event=\"peer trouble\" peer=%" PRIu64 " reason=\"%s\"", node_id,
+              reason);
+}
+
+static const struct peer_callbacks peer_callbacks = {
+    .up = on_up,
+    .down = on_down,
+    .bulk = on_bulk,
+    .frame = on_frame,
+    .bulk_moved = on_bulk_moved,
+    .trouble = on_trouble,
+};
+
+/* ---- start --------------------------------------------------------------------------------------------------------- */
+
+static bool load_identity(struct node *node)
+{
+    const int locked = node_directory_lock(node->disk, node->data_directory, &node->lock);
+    if (locked == -EAGAIN) {
+        node__fatal(node, NODE_FATAL_BUSY,
+                    "data directory %s is in use by another process; stop it, or choose another "
+                    "--data-dir",
+                    node->data_directory);
+        return false;
+    }
+    if (locked < 0) {
+        node__fatal(node, NODE_FATAL_CONFIG,
+                    "data directory %s cannot be opened: %s; check the path and its permissions",
+                    node->data_directory, strerror(-locked));
+        return false;
+    }
+    struct segment_log_problem problem = {0};
+    switch (node_identity_load(node->disk, node->data_directory, &node->identity, &problem)) {
+    case NODE_IDENTITY_OK:
+        break;
+    case NODE_IDENTITY_MISSING:
+        memset(&node->identity, 0, sizeof(node->identity));
+        node->identity.node_id = node->options.node_id;
+        do {
+            io_random(node->io, &node->identity.incarnation, sizeof(node->identity.incarnation));
+        } while (node->identity.incarnation == 0);
+        if (node_identity_save(node->disk, node->data_directory, &node->identity) < 0) {
+            node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
+            return false;
+        }
+        break;
+    case NODE_IDENTITY_DAMAGED:
+        node__fatal(node, NODE_FATAL_DAMAGE,
+                    "%s: %s; move the directory aside and start with an empty one",
+                    problem.path[0] ? problem.path : node->data_directory, problem.reason);
+        return false;
+    case NODE_IDENTITY_IO:
+        node__fatal(node, NODE_FATAL_DISK, "%s: %s", problem.path, problem.reason);
+        return false;
+    }
+    if (node->identity.node_id != node->options.node_id) {
+        node__fatal(node, NODE_FATAL_CONFIG,
+                    "data directory %s belongs to node n%" PRIu64 ", this is n%" PRIu64
+                    "; use its own directory, or --node-id n%" PRIu64,
+                    node->data_directory, node->identity.node_id, node->options.node_id,
+                    node->identity.node_id);
+        return false;
+    }
+    return true;
+}
+
+static bool open_hub(struct node *node)
+{
+    const struct peer_hub_options hub_options = {
+        .io = node->io,
+        .node_id = node->options.node_id,
+        .incarnation = node->identity.incarnation,
+        .process = node->process,
+        .cluster = node->identity.cluster,
+        .listen_address = node->options.listen_peer,
+        .peers = node->options.peers,
+        .peers_count = node->options.peers_count,
+        .http_address = node->options.advertise_http,
+        .kafka_address = node->options.advertise_kafka,
+        .version = node->options.version,
+        .callbacks = &peer_callbacks,
+        .data = node,
+    };
+    const int error = peer_hub_create(&hub_options, &node->hub);
+    if (error == 0) return true;
+    node__fatal(node, NODE_FATAL_BUSY,
+                "cannot listen for peers on %s: %s; stop what uses the port, or choose another "
+                "--listen-peer",
+                node->options.listen_peer, strerror(-error));
+    return false;
+}
+
+static void init_peers(struct node *node)
+{
+    node->peers_count = node->options.peers_count;
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        struct peer_state *peer = &node->peers[i];
+        peer->node = node;
+        peer->node_id = node->options.peers[i].node_id;
+        peer->configured = true;
+        peer->lost_timer.fire = on_lost_timer;
+        peer->lost_timer.data = peer;
+    }
+}
+
+static void init_lists(struct node *node)
+{
+    list_init(&node->groups);
+    list_init(&node->births);
+    list_init(&node->dropping);
+    list_init(&node->requests);
+    list_init(&node->done);
+    list_init(&node->parked);
+    list_init(&node->proxied);
+    list_init(&node->guests);
+    list_init(&node->topics);
+    list_init(&node->drops);
+    list_init(&node->dirty);
+}
+
+struct node *node_create(const struct node_options *options)
+{
+    assert(options->peers_count >= 1 && options->peers_count <= PEER_NODES_MAX);
+    assert(options->node_id != 0);
+    struct node *node = calloc(1, sizeof(*node));
+    if (!node) abort();
+    node->options = *options;
+    node->io = options->io;
+    node->disk = options->disk;
+    snprintf(node->data_directory, sizeof(node->data_directory), "%s", options->data_directory);
+    node->options.data_directory = node->data_directory;
+    init_lists(node);
+    init_peers(node);
+    meta_init(&node->meta);
+    node->started_us = io_now_us(node->io);
+    node->seen_us = node->started_us;
+    node->next_number = 1;
+    do {
+        io_random(node->io, &node->process, sizeof(node->process));
+    } while (node->process == 0);
+    node->store_queue = io_job_queue_create(node->io);
+    node->setup_queue = io_job_queue_create(node->io);
+    turn__init(node);
+    node->state = NODE_FOUNDING;
+    if (!load_identity(node) || !founding__start(node) || !open_hub(node)) {
+        node_destroy(node);
+        return NULL;
+    }
+    node->seen_us =
+        io_now_us(node->io); /* recovery may have taken longer than an election timeout */
+    if (node->state == NODE_FOUNDING) founding__check(node);
+    io_timer_start(node->io, &node->maintenance, NODE_MAINTENANCE_US);
+    disk__check_space(node);
+    node__post(node);
+    return node;
+}
+
+/* Group 0 is open (or about to be made): serve. */
+void node__start_running(struct node *node)
+{
+    if (node->state == NODE_FOUNDING || node->state == NODE_JOINING) node->state = NODE_RUNNING;
+    topics__reconcile(node);
+    node__schedule_tick(node);
+    request__unpark(node, NULL);
+}
+
+/* ---- stop ----------------------------------------------------------------------------------------------------------- */
+
+void node_stop(struct node *node, uint32_t drain_ms, void (*stopped)(void *data), void *data)
+{
+    if (!node__enter(node)) {
+        stopped(data);
+        return;
+    }
+    node->state = NODE_STOPPING;
+    node->stopped = stopped;
+    node->stopped_data = data;
+    node->stop_deadline_us = io_now_us(node->io) + (uint64_t)drain_ms * 1000u;
+    node__log(node, "info", "event=\"stopping, handing leadership over\" groups_led=%u",
+              0u + node->groups_count);
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups)
+    {
+        struct group *group = list_entry(link, struct group, link);
+        if (group->role != RAFT_LEADER) continue;
+        struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
+        (void)group__step(group, &event);
+    }
+    node__post(node);
+}
+
+static void free_hints(struct node *node)
+{
+    for (uint32_t i = 0; i < NODE_GROUPS_HASH; i++) {
+        struct leader_hint *hint = node->hints[i];
+        while (hint) {
+            struct leader_hint *next = hint->next;
+            free(hint);
+            hint = next;
+        }
+    }
+}
+
+void node_destroy(struct node *node)
+{
+    if (!node) return;
+    node->state = NODE_STOPPED;
+    io_timer_stop(node->io, &node->turn_timer);
+    io_timer_stop(node->io, &node->tick_timer);
+    io_timer_stop(node->io, &node->maintenance);
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        io_timer_stop(node->io, &node->peers[i].lost_timer);
+        free(node->peers[i].heartbeats);
+    }
+    peer_hub_destroy(node->hub);
+    proxy__free_all(node);
+    topics__free_watches(node);
+    while (!list_is_empty(&node->groups)) {
+        group__free(list_entry(node->groups.next, struct group, link));
+    }
+    while (!list_is_empty(&node->dropping)) {
+        group__free(list_entry(node->dropping.next, struct group, link));
+    }
+    group__free_births(node);
+    free_hints(node);
+    meta_close(&node->meta);
+    if (node->store_running) {
+        struct segment_log_problem problem;
+        (void)node_store_job_finish(node->store, node->store_running, &problem);
+    }
+    node_store_close(node->store);
+    io_job_queue_destroy(node->io, node->store_queue);
+    io_job_queue_destroy(node->io, node->setup_queue);
+    disk_close(node->lock);
+    free(node);
+}

@@ -1,0 +1,120 @@
+/* Consumer offsets of groups: commit on the leader (PROTOCOL P5), read anywhere behind a barrier. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OFFSETS_LIST_MAX 1000u
+
+static bool check_compare(struct node_request *request, struct group *group)
+{
+    if (!request->group.has_if_offset) return true;
+    struct partition_offset current;
+    const bool known = partition_offset_get(&group->partition, request->group.group, &current);
+    const uint64_t offset = known ? current.offset : 0;
+    if (offset == request->group.if_offset) return true;
+    request->ret_offset = offset;
+    request__finish(request, NODE_STALE_GENERATION,
+                    "the committed offset is %" PRIu64 ", not %" PRIu64 "; read it and try again",
+                    offset, request->group.if_offset);
+    return false;
+}
+
+void offsets__commit(struct node_request *request, struct group *group)
+{
+    const char *problem = meta_name_problem(request->group.group, strlen(request->group.group));
+    if (problem) {
+        request__finish(request, NODE_INVALID_NAME, "group name: %s", problem);
+        return;
+    }
+    const struct partition_commit commit = {
+        .group = request->group.group,
+        .offset = request->group.offset,
+        .generation = request->group.generation,
+        .metadata = request->group.metadata,
+        .metadata_bytes = request->group.metadata_bytes,
+    };
+    uint8_t probe[8];
+    if (partition_encode_offsets(&commit, 1, probe, sizeof(probe)) == 0) {
+        request__finish(request, NODE_INVALID_ARGUMENT,
+                        "metadata of at most %u bytes and an offset below 2^63 are allowed",
+                        PARTITION_METADATA_BYTES_MAX);
+        return;
+    }
+    if (request->group.offset > group->partition.next_offset) {
+        request->ret_first_offset = group->partition.log_start_offset;
+        request->ret_next_offset = group->partition.next_offset;
+        request__finish(request, NODE_OFFSET_OUT_OF_RANGE,
+                        "offset %" PRIu64 " is beyond the end of the log, %" PRIu64,
+                        request->group.offset, group->partition.next_offset);
+        return;
+    }
+    struct partition_offset known;
+    if (partition_offsets_count(&group->partition) >= PARTITION_GROUPS_MAX &&
+        !partition_offset_get(&group->partition, request->group.group, &known)) {
+        request__finish(request, NODE_OVERLOADED, "this partition holds its limit of %u groups",
+                        PARTITION_GROUPS_MAX);
+        return;
+    }
+    if (partition_commit_is_fenced(&group->partition, &commit)) {
+        request__finish(request, NODE_STALE_GENERATION, "generation %" PRId64 " is over",
+                        request->group.generation);
+        return;
+    }
+    /* A comparison is made with what is applied: while a commit of this group is in flight it waits its turn. */
+    if (request->group.has_if_offset &&
+        partition_commits_in_flight(&group->partition, commit.group)) {
+        request__park(request, group);
+        return;
+    }
+    if (!check_compare(request, group)) return;
+    if (partition_commit_is_noop(&group->partition, &commit)) {
+        /* P5: nothing to append; answered when a ReadIndex round that begins now is confirmed. */
+        fetch__barrier(request, group);
+        return;
+    }
+    struct request_state *state = request_state(request);
+    state->group = group;
+    request__move(request, STAGE_QUEUED, &group->queued);
+    node__dirty(group);
+}
+
+static void answer_one(struct node_request *request, struct group *group)
+{
+    struct partition_offset *offset = malloc(sizeof(*offset));
+    if (!offset) abort();
+    if (!partition_offset_get(&group->partition, request->group.group, offset)) {
+        free(offset);
+        request__finish(request, NODE_NO_OFFSET, "group \"%s\" has committed nothing here",
+                        request->group.group);
+        return;
+    }
+    request->ret_offsets = offset;
+    request->ret_offsets_count = 1;
+    request->ret_offset = offset->offset;
+    request__finish(request, NODE_OK, NULL);
+}
+
+static void answer_list(struct node_request *request, struct group *group)
+{
+    struct partition_offset *offsets = calloc(OFFSETS_LIST_MAX, sizeof(*offsets));
+    if (!offsets) abort();
+    /* The name in the request, if any, is where the previous page ended. */
+    request->ret_offsets_count =
+        partition_offset_list(&group->partition, request->group.group, offsets, OFFSETS_LIST_MAX);
+    request->ret_offsets = offsets;
+    request__finish(request, NODE_OK, NULL);
+}
+
+void offsets__answer(struct node_request *request, struct group *group)
+{
+    request->ret_next_offset = group->partition.next_offset;
+    request->ret_first_offset = group->partition.log_start_offset;
+    request->ret_high_watermark = group->partition.next_offset;
+    if (request->type == NODE_REQUEST_GROUP_FETCH) {
+        answer_one(request, group);
+    } else {
+        answer_list(request, group);
+    }
+}

@@ -1,0 +1,249 @@
+/* Requests for another node, and those of other nodes for us: REQUEST and RESPONSE frames on the bulk connection.
+ *
+ * A produce that left is never sent again (PROTOCOL P4): if the connection breaks before the answer its outcome is
+ * unknown. An answer "I do not lead" is definite, nothing was stored, and the request looks for the leader again. */
+#include "internal.h"
+
+#include <broker/request_codec.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A request of a peer while it is served here. */
+struct guest {
+    struct request_codec_decoded decoded;
+    struct node *node;
+    uint64_t from;
+    uint64_t process; /* of the asking node: an answer for an earlier process is dropped */
+    uint8_t *batch;
+    struct list_link link;
+};
+
+static bool only_reads(enum node_request_type type)
+{
+    switch (type) {
+    case NODE_REQUEST_FETCH:
+    case NODE_REQUEST_OFFSETS:
+    case NODE_REQUEST_TOPIC_LIST:
+    case NODE_REQUEST_TOPIC_GET:
+    case NODE_REQUEST_PRODUCER_INIT:
+    case NODE_REQUEST_GROUP_FETCH:
+    case NODE_REQUEST_GROUP_LIST:
+        return true;
+    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_TOPIC_CREATE:
+    case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_GROUP_COMMIT:
+        return false;
+    }
+    return false;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------------------------------- */
+
+bool proxy__send(struct node_request *request, uint64_t to)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    if (!peer_is_up(node->hub, to, PEER_BULK)) return false;
+    if (peer_queue_bytes(node->hub, to, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX) return false;
+    uint8_t head[REQUEST_CODEC_BYTES_MAX];
+    state->proxy_number = node->next_number++;
+    const size_t bytes = request_codec_encode(state->proxy_number, request, head, sizeof(head));
+    if (bytes == 0 || bytes > sizeof(head)) {
+        request__finish(request, NODE_INVALID_NAME, "a name is too long");
+        return true;
+    }
+    /* The batch is copied: the client may go away while it is queued. */
+    struct io_buffer parts[2] = {{.data = head, .bytes = bytes}};
+    int count = 1;
+    if (request->type == NODE_REQUEST_PRODUCE) {
+        parts[count++] =
+            (struct io_buffer){.data = request->produce.batch, .bytes = request->produce.bytes};
+    }
+    if (!peer_send(node->hub, to, PEER_BULK, PEER_FRAME_REQUEST, 0, parts, count)) return false;
+    node->counters.proxied_out++;
+    state->proxy_node = to;
+    request__move(request, STAGE_PROXIED, &node->proxied);
+    return true;
+}
+
+static void answer_lost(struct node_request *request, uint64_t node_id)
+{
+    if (only_reads(request->type)) {
+        request__park(request, NULL); /* asked again, of whoever can answer then */
+        return;
+    }
+    request__finish(request, NODE_OUTCOME_UNKNOWN,
+                    "the connection to node n%" PRIu64 " broke before it answered", node_id);
+}
+
+void proxy__peer_down(struct node *node, uint64_t node_id)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->proxied)
+    {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        if (state->proxy_node == node_id) answer_lost(request_of_state(state), node_id);
+    }
+}
+
+static struct node_request *find_asked(struct node *node, uint64_t number, uint64_t from)
+{
+    for (struct list_link *link = node->proxied.next; link != &node->proxied; link = link->next) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        if (state->proxy_number == number && state->proxy_node == from) {
+            return request_of_state(state);
+        }
+    }
+    return NULL;
+}
+
+static bool take_view(struct node_request *request, const struct response_codec_view *view)
+{
+    memset(&request->ret_view, 0, sizeof(request->ret_view));
+    if (!view->bytes) return true;
+    return segment_log_view_copy(view->bytes, view->bytes_count, view->first_index,
+                                 view->last_index, &request->ret_view);
+}
+
+static void received_response(struct node *node, const struct peer_frame *frame)
+{
+    uint64_t number = 0;
+    if (!response_codec_decode_number(frame->body, frame->bytes, &number)) {
+        node->counters.bad_frames++;
+        return;
+    }
+    struct node_request *request = find_asked(node, number, frame->node_id);
+    if (!request) return; /* answered by its deadline, or cancelled */
+    struct response_codec_view view;
+    if (!response_codec_decode(frame->body, frame->bytes, request, &view) ||
+        !take_view(request, &view)) {
+        node->counters.bad_frames++;
+        answer_lost(request, frame->node_id);
+        return;
+    }
+    if (request->status == NODE_NO_LEADER || request->status == NODE_SHUTTING_DOWN) {
+        request__park(request, NULL);
+        return;
+    }
+    char detail[sizeof(request->detail)];
+    memcpy(detail, request->detail, sizeof(detail));
+    detail[sizeof(detail) - 1] = 0;
+    request__finish(request, request->status, "%s", detail);
+}
+
+/* ---- answering --------------------------------------------------------------------------------------------------------------- */
+
+static void free_guest(struct guest *guest)
+{
+    struct node_request *request = &guest->decoded.request;
+    segment_log_view_release(&request->ret_view);
+    node_topics_free(request->ret_topics, request->ret_topics_count);
+    free(request->ret_offsets);
+    free(guest->batch);
+    list_remove(&guest->link);
+    free(guest);
+}
+
+static void keep_bytes(void *owner)
+{
+    (void)owner;
+}
+
+static void release_view(void *owner)
+{
+    segment_log_view_release(owner);
+    free(owner);
+}
+
+static int add_view_parts(struct io_buffer *parts, int count, struct segment_log_view *view)
+{
+    if (view->parts_count == 0) return count;
+    struct segment_log_view *owner = malloc(sizeof(*owner));
+    if (!owner) abort();
+    *owner = *view;
+    memset(view, 0, sizeof(*view));
+    for (uint32_t i = 0; i < owner->parts_count; i++) {
+        const bool last = i + 1u == owner->parts_count;
+        parts[count++] = (struct io_buffer){.data = owner->parts[i].bytes,
+                                            .bytes = owner->parts[i].bytes_count,
+                                            .release = last ? release_view : keep_bytes,
+                                            .owner = last ? owner : NULL};
+    }
+    return count;
+}
+
+static void guest_done(struct node_request *request)
+{
+    struct guest *guest = request->data;
+    struct node *node = guest->node;
+    const struct peer_state *peer = node__peer(node, guest->from);
+    if (peer && peer->process == guest->process) {
+        size_t bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);
+        if (bytes == 0) {
+            request->status = NODE_TOO_LARGE;
+            request->ret_topics_count = 0;
+            request->ret_offsets_count = 0;
+            bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);
+        }
+        uint8_t *head = malloc(bytes);
+        if (!head) abort();
+        (void)response_codec_encode(guest->decoded.number, request, head, bytes);
+        struct io_buffer parts[1 + SEGMENT_LOG_VIEW_PARTS_MAX] = {
+            {.data = head, .bytes = bytes, .release = free, .owner = head}};
+        const int count = add_view_parts(parts, 1, &request->ret_view);
+        (void)peer_send(node->hub, guest->from, PEER_BULK, PEER_FRAME_RESPONSE, 0, parts, count);
+    }
+    free_guest(guest);
+}
+
+static void received_request(struct node *node, const struct peer_frame *frame)
+{
+    struct guest *guest = calloc(1, sizeof(*guest));
+    if (!guest) abort();
+    if (!request_codec_decode(frame->body, frame->bytes, &guest->decoded)) {
+        node->counters.bad_frames++;
+        free(guest);
+        return;
+    }
+    guest->node = node;
+    guest->from = frame->node_id;
+    const struct peer_state *peer = node__peer(node, frame->node_id);
+    guest->process = peer ? peer->process : 0;
+    struct node_request *request = &guest->decoded.request;
+    if (guest->decoded.batch_bytes > 0) {
+        guest->batch = malloc(guest->decoded.batch_bytes);
+        if (!guest->batch) abort();
+        memcpy(guest->batch, guest->decoded.batch, guest->decoded.batch_bytes);
+        request->produce.batch = guest->batch;
+        request->produce.bytes = guest->decoded.batch_bytes;
+    }
+    request->from_peer = true;
+    request->done = guest_done;
+    request->data = guest;
+    list_push_back(&node->guests, &guest->link);
+    node->counters.proxied_in++;
+    node_submit(node, request);
+}
+
+void proxy__free_all(struct node *node)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->guests)
+    {
+        free_guest(list_entry(link, struct guest, link));
+    }
+}
+
+void proxy__frame(struct node *node, const struct peer_frame *frame)
+{
+    if (frame->type == PEER_FRAME_REQUEST) {
+        received_request(node, frame);
+    } else {
+        received_response(node, frame);
+    }
+}

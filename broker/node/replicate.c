@@ -1,0 +1,478 @@
+/* Raft messages to and from peers: entries are attached here, as the bytes that are in the log already.
+ *
+ * An APPEND leaves with the entries that are in memory, at most NODE_APPEND_BYTES_MAX of them; what does not fit, or a
+ * full queue, is told to the core as a *cut*. Entries that are no longer in memory are read by a job; meanwhile later
+ * APPENDs to the same member are dropped, and the cut after the read makes the core send them again. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- sending ------------------------------------------------------------------------------------------------------------ */
+
+static enum peer_connection connection_of(enum raft_message_type type)
+{
+    return type == RAFT_MESSAGE_APPEND ? PEER_BULK : PEER_CONTROL;
+}
+
+static void keep_bytes(void *owner)
+{
+    (void)owner; /* the last part of the view releases all */
+}
+
+static void release_chunk_view(void *owner)
+{
+    segment_log_view_release(owner);
+    free(owner);
+}
+
+/* The message and the entries of `view`, by reference. False: not connected, or the queue is full. */
+static bool send_append(struct group *group, const struct raft_message *message,
+                        struct segment_log_view *view)
+{
+    struct node *node = group->node;
+    uint8_t head[RAFT_CODEC_MESSAGE_BYTES_MAX];
+    struct io_buffer parts[1 + SEGMENT_LOG_VIEW_PARTS_MAX];
+    parts[0] = (struct io_buffer){.data = head,
+                                  .bytes = raft_codec_encode_message(message, head, sizeof(head))};
+    assert(parts[0].bytes > 0 && parts[0].bytes <= sizeof(head));
+    int count = 1;
+    if (view && view->parts_count) {
+        struct segment_log_view *owner = malloc(sizeof(*owner));
+        if (!owner) abort();
+        *owner = *view;
+        for (uint32_t i = 0; i < view->parts_count; i++) {
+            const bool last = i + 1u == view->parts_count;
+            /* The parts leave in order, so the last one to be written releases them all. */
+            parts[count++] = (struct io_buffer){.data = view->parts[i].bytes,
+                                                .bytes = view->parts[i].bytes_count,
+                                                .release = last ? release_chunk_view : keep_bytes,
+                                                .owner = last ? owner : NULL};
+        }
+    }
+    return peer_send(node->hub, message->to.node, PEER_BULK, PEER_FRAME_RAFT, group->id, parts,
+                     count);
+}
+
+static bool bulk_has_room(struct node *node, uint64_t to)
+{
+    return peer_is_up(node->hub, to, PEER_BULK) &&
+           peer_queue_bytes(node->hub, to, PEER_BULK) < NODE_BULK_QUEUE_BYTES_MAX;
+}
+
+static uint32_t member_position(const struct group *group, uint64_t node_id)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node == node_id) return i;
+    }
+    return RAFT_MEMBERS_MAX;
+}
+
+/* ---- entries that are no longer in memory ---------------------------------------------------------------------------- */
+
+static void run_append_read(struct io_job *job)
+{
+    struct append_read *read = job->data;
+    segment_log_read_job_run(read->read);
+}
+
+static void done_append_read(struct io_job *job)
+{
+    struct append_read *read = job->data;
+    struct group *group = read->group;
+    struct node *node = group->node;
+    struct segment_log_view view;
+    struct segment_log_problem problem = {0};
+    const enum segment_log_status status =
+        segment_log_read_job_finish(group->log, read->read, &view, &problem);
+    const uint32_t position = member_position(group, read->message.to.node);
+    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        if (group->append_reads[i] == read) group->append_reads[i] = NULL;
+    }
+    if (!node__enter(node)) {
+        if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
+        group->jobs_count--;
+        free(read);
+        return;
+    }
+    if (status == SEGMENT_LOG_DAMAGED || status == SEGMENT_LOG_IO) {
+        node__fatal(node, status == SEGMENT_LOG_IO ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
+                    "group %" PRIu64 ": %s at byte %" PRIu64 ", entry %" PRIu64 ": %s", group->id,
+                    problem.path, problem.pos, problem.index, problem.reason);
+        return;
+    }
+    struct raft_message *message = &read->message;
+    uint64_t sent = message->append.previous_index;
+    const bool still_leads = group->role == RAFT_LEADER && group->term == message->term &&
+                             !group->dropping && position < RAFT_MEMBERS_MAX;
+    if (status == SEGMENT_LOG_OK) {
+        if (still_leads && bulk_has_room(node, message->to.node)) {
+            message->append.last = view.last_index;
+            if (send_append(group, message, &view)) sent = view.last_index;
+        } else {
+            segment_log_view_release(&view);
+        }
+    }
+    if (still_leads) {
+        struct raft_event cut = {.type = RAFT_EVENT_APPEND_CUT};
+        cut.cut.to = message->to.node;
+        cut.cut.last = sent;
+        (void)group__step(group, &cut);
+    }
+    free(read);
+    node__post(node);
+    group__job_done(group);
+}
+
+/* True: the read is under way. */
+static bool start_append_read(struct group *group, const struct raft_message *message,
+                              uint32_t position)
+{
+    struct segment_log_read_job *job;
+    if (segment_log_read_job_create(group->log, SEGMENT_LOG_BY_INDEX, message->append.first,
+                                    message->append.last, NODE_APPEND_BYTES_MAX,
+                                    &job) != SEGMENT_LOG_OK) {
+        return false;
+    }
+    struct append_read *read = calloc(1, sizeof(*read));
+    if (!read) abort();
+    read->group = group;
+    read->read = job;
+    read->message = *message;
+    read->job.run = run_append_read;
+    read->job.done = done_append_read;
+    read->job.data = read;
+    group->append_reads[position] = read;
+    group->jobs_count++;
+    io_job_submit(group->node->io, group->read_queue, &read->job);
+    return true;
+}
+
+/* C3: the receiver compares the chain behind which the entries stand. 0 = not in memory, not compared. */
+static uint64_t chain_at(struct group *group, uint64_t index)
+{
+    struct segment_log_point point;
+    return segment_log_point_at(group->log, index, &point) == SEGMENT_LOG_OK ? point.chain : 0;
+}
+
+static bool cut_to(struct append_cut *cut, const struct raft_message *message, uint64_t last)
+{
+    cut->to = message->to.node;
+    cut->last = last;
+    return true;
+}
+
+static bool send_entries(struct group *group, const struct raft_message *original,
+                         struct append_cut *ret_cut)
+{
+    struct node *node = group->node;
+    struct raft_message message = *original;
+    const uint32_t position = member_position(group, message.to.node);
+    if (position == RAFT_MEMBERS_MAX) return false;
+    if (group->append_reads[position]) {
+        group->append_reads[position]->dropped_behind = true;
+        return false; /* the cut after the read makes up for it */
+    }
+    if (!bulk_has_room(node, message.to.node)) {
+        return cut_to(ret_cut, &message, message.append.previous_index);
+    }
+    message.append.previous_chain = chain_at(group, message.append.previous_index);
+    if (message.append.last < message.append.first) { /* a probe */
+        (void)send_append(group, &message, NULL);
+        return false;
+    }
+    struct segment_log_view view;
+    const enum segment_log_status status =
+        segment_log_read(group->log, SEGMENT_LOG_BY_INDEX, message.append.first,
+                         message.append.last, NODE_APPEND_BYTES_MAX, &view);
+    if (status == SEGMENT_LOG_NOT_CACHED && start_append_read(group, &message, position)) {
+        return false;
+    }
+    if (status != SEGMENT_LOG_OK) {
+        return cut_to(ret_cut, &message, message.append.previous_index);
+    }
+    const uint64_t wanted = message.append.last;
+    message.append.last = view.last_index;
+    const uint64_t sent_last = view.last_index;
+    if (!send_append(group, &message, &view)) {
+        return cut_to(ret_cut, &message, message.append.previous_index);
+    }
+    return sent_last < wanted ? cut_to(ret_cut, &message, sent_last) : false;
+}
+
+/* ---- coalesced heartbeats (C6) ------------------------------------------------------------------------------------------ */
+
+/* Body of a HEARTBEATS frame: (group u64, bytes u32, message) one after the other. */
+static void coalesce(struct node *node, struct peer_state *peer, const struct raft_message *message)
+{
+    (void)node;
+    uint8_t head[RAFT_CODEC_MESSAGE_BYTES_MAX];
+    const uint32_t bytes = (uint32_t)raft_codec_encode_message(message, head, sizeof(head));
+    const size_t need = peer->heartbeats_bytes + 12u + bytes;
+    if (need > peer->heartbeats_capacity) {
+        const size_t capacity = need < 4096u ? 4096u : need * 2u;
+        uint8_t *grown = realloc(peer->heartbeats, capacity);
+        if (!grown) abort();
+        peer->heartbeats = grown;
+        peer->heartbeats_capacity = capacity;
+    }
+    uint8_t *at = peer->heartbeats + peer->heartbeats_bytes;
+    for (uint32_t i = 0; i < 8u; i++) {
+        at[i] = (uint8_t)(message->group >> (8u * i));
+    }
+    for (uint32_t i = 0; i < 4u; i++) {
+        at[8u + i] = (uint8_t)(bytes >> (8u * i));
+    }
+    memcpy(at + 12, head, bytes);
+    peer->heartbeats_bytes = need;
+}
+
+void replicate__flush_heartbeats(struct node *node)
+{
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        struct peer_state *peer = &node->peers[i];
+        if (peer->heartbeats_bytes == 0) continue;
+        const struct io_buffer part = {.data = peer->heartbeats, .bytes = peer->heartbeats_bytes};
+        (void)peer_send(node->hub, peer->node_id, PEER_CONTROL, PEER_FRAME_HEARTBEATS, 0, &part, 1);
+        peer->heartbeats_bytes = 0;
+    }
+}
+
+bool replicate__send(struct group *group, const struct raft_message *message,
+                     struct append_cut *ret_cut)
+{
+    struct node *node = group->node;
+    if (!node__peer_is_usable(node, message->to.node)) {
+        if (message->type != RAFT_MESSAGE_APPEND) return false;
+        return cut_to(ret_cut, message, message->append.previous_index);
+    }
+    switch (message->type) {
+    case RAFT_MESSAGE_APPEND:
+        return send_entries(group, message, ret_cut);
+    case RAFT_MESSAGE_HEARTBEAT: {
+        struct raft_message heartbeat = *message;
+        heartbeat.heartbeat.commit_chain = chain_at(group, message->heartbeat.commit_index);
+        coalesce(node, node__peer(node, message->to.node), &heartbeat);
+        node__post(node);
+        return false;
+    }
+    case RAFT_MESSAGE_HEARTBEAT_REPLY:
+        coalesce(node, node__peer(node, message->to.node), message);
+        node__post(node);
+        return false;
+    case RAFT_MESSAGE_PREVOTE:
+    case RAFT_MESSAGE_PREVOTE_REPLY:
+    case RAFT_MESSAGE_VOTE:
+    case RAFT_MESSAGE_VOTE_REPLY:
+    case RAFT_MESSAGE_APPEND_REPLY:
+    case RAFT_MESSAGE_READ_INDEX:
+    case RAFT_MESSAGE_READ_INDEX_REPLY:
+    case RAFT_MESSAGE_TIMEOUT_NOW: {
+        uint8_t body[RAFT_CODEC_MESSAGE_BYTES_MAX];
+        const struct io_buffer part = {
+            .data = body, .bytes = raft_codec_encode_message(message, body, sizeof(body))};
+        (void)peer_send(node->hub, message->to.node, connection_of(message->type), PEER_FRAME_RAFT,
+                        group->id, &part, 1);
+        return false;
+    }
+    }
+    return false;
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------------------------------- */
+
+/* Why a received APPEND is not given to the core. */
+enum check {
+    CHECK_OK,
+    CHECK_MALFORMED,
+    CHECK_BROKEN_CHAIN,
+};
+
+static bool add_run(struct raft_message *message, uint64_t index, uint64_t term)
+{
+    struct raft_term_run *runs = message->append.runs;
+    const uint32_t count = message->append.runs_count;
+    if (count > 0 && runs[count - 1].term == term) {
+        runs[count - 1].count++;
+        return true;
+    }
+    if (count == RAFT_MESSAGE_RUNS_MAX) return false;
+    runs[count] = (struct raft_term_run){.first = index, .count = 1, .term = term};
+    message->append.runs_count++;
+    return true;
+}
+
+/* L2: checksum, payload hash, contiguity and chain of every entry, before the core hears of it. */
+static enum check check_entries(const struct group *group, struct raft_message *message,
+                                const uint8_t *entries, size_t bytes)
+{
+    const uint64_t seed = checksum64_group(&group->node->identity.cluster, group->id);
+    uint64_t chain = message->append.previous_chain;
+    uint64_t index = message->append.first;
+    size_t pos = 0;
+    message->append.runs_count = 0;
+    while (pos < bytes) {
+        struct entry_header header;
+        const uint8_t *payload;
+        if (entry_decode(entries + pos, bytes - pos, seed, &header, &payload) != ENTRY_DECODE_OK ||
+            header.index != index || index > message->append.last || header.term > message->term) {
+            return CHECK_MALFORMED;
+        }
+        if (chain != 0 && entry_chain(&header, chain) != header.chain) return CHECK_BROKEN_CHAIN;
+        chain = header.chain;
+        if (!add_run(message, index, header.term)) return CHECK_MALFORMED;
+        pos += entry_bytes(header.payload_bytes);
+        index++;
+    }
+    return index == message->append.last + 1u ? CHECK_OK : CHECK_MALFORMED;
+}
+
+/* C3: equal index and term with another chain is divergence: a lost write or worse, on one of the two. */
+static bool previous_diverges(struct group *group, const struct raft_message *message)
+{
+    if (message->append.previous_chain == 0) return false;
+    struct segment_log_point point;
+    if (segment_log_point_at(group->log, message->append.previous_index, &point) !=
+        SEGMENT_LOG_OK) {
+        return false;
+    }
+    return point.term == message->append.previous_term &&
+           point.chain != message->append.previous_chain;
+}
+
+static void stop_diverged(struct group *group, const struct raft_message *message)
+{
+    node__fatal(
+        group->node, NODE_FATAL_DAMAGE,
+        "group %" PRIu64 " %s: entry %" PRIu64 " of term %" PRIu64
+        " differs from the leader n%" PRIu64
+        " (same index and term, other chain); compare both with `raftmq log verify --at %" PRIu64
+        "`",
+        group->id, group->directory, message->append.previous_index, message->append.previous_term,
+        message->from.node, message->append.previous_index);
+}
+
+enum segment_log_status replicate__append(struct group *group, uint64_t first, uint64_t last)
+{
+    struct node *node = group->node;
+    const uint8_t *entries = node->received_entries;
+    size_t bytes = node->received_bytes;
+    uint64_t index = node->received_first;
+    assert(first >= index);
+    size_t skip = 0;
+    while (index < first) {
+        skip += entry_bytes(entry_payload_bytes(entries + skip));
+        index++;
+    }
+    size_t end = skip;
+    while (index <= last) {
+        end += entry_bytes(entry_payload_bytes(entries + end));
+        index++;
+    }
+    assert(end <= bytes);
+    return segment_log_append_encoded(group->log, entries + skip, end - skip);
+}
+
+static void receive_append(struct group *group, struct raft_message *message,
+                           const uint8_t *entries, size_t bytes)
+{
+    struct node *node = group->node;
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    /* Bounded memory: what the disk cannot take yet is not taken from the network either; it is sent again. */
+    if (bytes > 0 && (node->disk_full || info.unflushed_bytes > NODE_UNFLUSHED_BYTES_MAX)) return;
+    switch (check_entries(group, message, entries, bytes)) {
+    case CHECK_OK:
+        break;
+    case CHECK_MALFORMED:
+    case CHECK_BROKEN_CHAIN:
+        node->counters.bad_frames++;
+        return;
+    }
+    if (message->term >= group->term && previous_diverges(group, message)) {
+        stop_diverged(group, message);
+        return;
+    }
+    node->received_entries = entries;
+    node->received_bytes = bytes;
+    node->received_first = message->append.first;
+    struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = message};
+    (void)group__step(group, &event);
+    node->received_entries = NULL;
+}
+
+static void tell_unknown_group(struct node *node, uint64_t to, uint64_t group_id)
+{
+    node->counters.unknown_groups++;
+    uint8_t body[8];
+    for (uint32_t i = 0; i < 8u; i++) {
+        body[i] = (uint8_t)(node->meta.applied_index >> (8u * i));
+    }
+    const struct io_buffer part = {.data = body, .bytes = sizeof(body)};
+    (void)peer_send(node->hub, to, PEER_CONTROL, PEER_FRAME_UNKNOWN_GROUP, group_id, &part, 1);
+}
+
+static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
+                            const uint8_t *body, size_t bytes)
+{
+    struct raft_message message;
+    const size_t used = raft_codec_decode_message(body, bytes, &message);
+    if (used == 0 || message.from.node != from) {
+        node->counters.bad_frames++;
+        return;
+    }
+    message.group = group_id;
+    struct group *group = node__group(node, group_id);
+    if (!group) {
+        if (node->meta_group) tell_unknown_group(node, from, group_id);
+        return;
+    }
+    if (message.type == RAFT_MESSAGE_APPEND) {
+        receive_append(group, &message, body + used, bytes - used);
+        return;
+    }
+    if (used != bytes) {
+        node->counters.bad_frames++;
+        return;
+    }
+    if (message.type == RAFT_MESSAGE_APPEND_REPLY && message.refusal != RAFT_REFUSED_NOT) {
+        group->counters.appends_rejected++;
+    }
+    struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
+    (void)group__step(group, &event);
+}
+
+static void receive_heartbeats(struct node *node, const struct peer_frame *frame)
+{
+    const uint8_t *at = frame->body;
+    size_t left = frame->bytes;
+    while (left > 0) {
+        if (left < 12u) break;
+        uint64_t group_id = 0;
+        uint32_t bytes = 0;
+        for (uint32_t i = 0; i < 8u; i++) {
+            group_id |= (uint64_t)at[i] << (8u * i);
+        }
+        for (uint32_t i = 0; i < 4u; i++) {
+            bytes |= (uint32_t)at[8u + i] << (8u * i);
+        }
+        if (bytes > left - 12u) break;
+        receive_message(node, frame->node_id, group_id, at + 12, bytes);
+        if (node->state == NODE_FAILED) return;
+        at += 12u + bytes;
+        left -= 12u + bytes;
+    }
+    if (left > 0) node->counters.bad_frames++;
+}
+
+void replicate__frame(struct node *node, const struct peer_frame *frame)
+{
+    if (!node__peer_is_usable(node, frame->node_id)) return;
+    if (frame->type == PEER_FRAME_HEARTBEATS) {
+        receive_heartbeats(node, frame);
+    } else {
+        receive_message(node, frame->node_id, frame->group, frame->body, frame->bytes);
+    }
+}

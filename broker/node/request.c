@@ -1,0 +1,461 @@
+/* The life of a request: admission, finding who can serve it, waiting, the honest answer when time runs out.
+ *
+ *   submit ─> dispatch ─┬─ served here: produce.c, fetch.c, offsets.c, topics.c
+ *      ^                ├─ proxied to the leader: proxy.c
+ *      └── unpark ── PARKED: no leader is known, or it cannot take requests yet
+ *
+ * dispatch() may run several times for one request; it never continues one that may be in a log already (P4). */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PARKED_RETRY_US 25000u
+#define PARKED_REFUSE_FACTOR \
+    2u /* election timeouts without a reachable majority before "no leader" is said at once */
+
+const char *node_status_text(enum node_status status)
+{
+    switch (status) {
+#define X(name, text) \
+    case name:        \
+        return text;
+        NODE_STATUSES(X)
+#undef X
+    }
+    return "unknown status";
+}
+
+void request__move(struct node_request *request, enum request_stage stage, struct list_link *list)
+{
+    struct request_state *state = request_state(request);
+    list_remove(&state->stage_link);
+    state->stage = stage;
+    if (list) list_push_back(list, &state->stage_link);
+}
+
+static void drop_payload(struct request_state *state)
+{
+    free(state->payload);
+    state->payload = NULL;
+}
+
+static void orphan_child(struct request_state *state)
+{
+    if (!state->child) return;
+    state->child->data = NULL;
+    state->child = NULL;
+}
+
+void request__finish(struct node_request *request, enum node_status status, const char *format, ...)
+{
+    struct request_state *state = request_state(request);
+    if (state->stage == STAGE_DONE) return;
+    request->status = status;
+    request->detail[0] = 0;
+    if (format) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(request->detail, sizeof(request->detail), format, arguments);
+        va_end(arguments);
+    }
+    drop_payload(state);
+    orphan_child(state);
+    if (request->type == NODE_REQUEST_TOPIC_DELETE) topics__forget(request);
+    request__move(request, STAGE_DONE, &state->node->done);
+    node__post(state->node);
+}
+
+/* ---- waiting for a leader -------------------------------------------------------------------------------------------------- */
+
+void request__park(struct node_request *request, struct group *group)
+{
+    struct request_state *state = request_state(request);
+    if (state->stage != STAGE_PARKED && state->parked_us == 0) {
+        state->parked_us = io_now_us(state->node->io);
+    }
+    drop_payload(state);
+    state->group = group;
+    request__move(request, STAGE_PARKED, group ? &group->parked : &state->node->parked);
+}
+
+void request__unpark(struct node *node, struct group *group)
+{
+    struct list_link batch;
+    list_init(&batch);
+    list_splice_back(&batch, group ? &group->parked : &node->parked);
+    struct list_link *link;
+    while ((link = list_pop_front(&batch))) {
+        request__dispatch(request_of_state(list_entry(link, struct request_state, stage_link)));
+    }
+}
+
+/* Why there is no leader, in words that name what is missing. */
+static bool majority_is_reachable(struct node *node, char *why, size_t why_bytes)
+{
+    uint32_t voters = 0;
+    uint32_t reached = 0;
+    char missing[96] = "";
+    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
+        const uint64_t id = node->founding.nodes[i].node_id;
+        voters++;
+        const bool here = id == node->identity.node_id;
+        if (here || (peer_is_up(node->hub, id, PEER_CONTROL) && node__peer_is_usable(node, id))) {
+            reached++;
+            continue;
+        }
+        const size_t used = strlen(missing);
+        snprintf(missing + used, sizeof(missing) - used, "%sn%" PRIu64, used ? ", " : "", id);
+    }
+    if (reached * 2u > voters) {
+        snprintf(why, why_bytes, "%s", "an election is under way; try again");
+        return true;
+    }
+    snprintf(why, why_bytes,
+             "no quorum: this node reaches %u of %u nodes (itself included), a majority is %u; "
+             "start or reconnect %s",
+             reached, voters, voters / 2u + 1u, missing[0] ? missing : "the others");
+    return false;
+}
+
+static void refuse_parked(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    char why[NODE_STATUS_TEXT_BYTES];
+    request->retry_after_ms = 1000;
+    if (node->state == NODE_FOUNDING || node->state == NODE_JOINING) {
+        request__finish(request, NODE_NOT_READY,
+                        "the cluster is not founded yet: every node of --peers must be up once");
+        return;
+    }
+    (void)majority_is_reachable(node, why, sizeof(why));
+    request__finish(request, NODE_NO_LEADER, "%s", why);
+}
+
+/* ---- when time runs out ---------------------------------------------------------------------------------------------------- */
+
+static bool stores_something(enum node_request_type type)
+{
+    switch (type) {
+    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_TOPIC_CREATE:
+    case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_GROUP_COMMIT:
+        return true;
+    case NODE_REQUEST_PRODUCER_INIT: /* an id that nobody uses costs nothing */
+    case NODE_REQUEST_FETCH:
+    case NODE_REQUEST_OFFSETS:
+    case NODE_REQUEST_TOPIC_LIST:
+    case NODE_REQUEST_TOPIC_GET:
+    case NODE_REQUEST_GROUP_FETCH:
+    case NODE_REQUEST_GROUP_LIST:
+        return false;
+    }
+    return false;
+}
+
+static void timed_out(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    char why[NODE_STATUS_TEXT_BYTES];
+    switch (state->stage) {
+    case STAGE_NEW:
+    case STAGE_PARKED:
+    case STAGE_QUEUED:
+        refuse_parked(request);
+        return;
+    case STAGE_WAITING:
+    case STAGE_TOPIC:
+        (void)majority_is_reachable(state->node, why, sizeof(why));
+        request__finish(request, NODE_OUTCOME_UNKNOWN, "not confirmed by a majority in time (%s)",
+                        why);
+        return;
+    case STAGE_PROXIED:
+        if (stores_something(request->type)) {
+            request__finish(request, NODE_OUTCOME_UNKNOWN,
+                            "node n%" PRIu64 " took the request and did not answer in time",
+                            state->proxy_node);
+        } else {
+            request__finish(request, NODE_TIMEOUT, "node n%" PRIu64 " did not answer in time",
+                            state->proxy_node);
+        }
+        return;
+    case STAGE_BARRIER:
+        (void)majority_is_reachable(state->node, why, sizeof(why));
+        request->retry_after_ms = 200;
+        request__finish(request, NODE_TIMEOUT, "the read could not be confirmed (%s)", why);
+        return;
+    case STAGE_POLL: /* its own clock: poll_until_us */
+    case STAGE_READING:
+    case STAGE_DONE:
+        return;
+    }
+}
+
+static void expire_one(struct node *node, struct request_state *state, uint64_t now_us)
+{
+    struct node_request *request = request_of_state(state);
+    if (state->stage == STAGE_POLL) {
+        if (now_us < state->poll_until_us) return;
+        state->poll_expired = true; /* R: confirm, then answer that there is nothing */
+        state->deadline_us = now_us + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
+        fetch__barrier(request, state->group);
+        return;
+    }
+    if (now_us >= state->deadline_us) {
+        timed_out(request);
+        return;
+    }
+    if (state->stage != STAGE_PARKED) return;
+    char why[NODE_STATUS_TEXT_BYTES];
+    const uint64_t refuse_us = PARKED_REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
+    if (node->state == NODE_RUNNING && now_us - state->parked_us > refuse_us &&
+        !majority_is_reachable(node, why, sizeof(why))) {
+        refuse_parked(request);
+    }
+}
+
+void request__expire(struct node *node)
+{
+    const uint64_t now_us = io_now_us(node->io);
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->requests)
+    {
+        expire_one(node, list_entry(link, struct request_state, all), now_us);
+        if (node->state == NODE_FAILED) return;
+    }
+    request__unpark(node, NULL);
+    list_for_each_safe(link, after, &node->groups)
+    {
+        request__unpark(node, list_entry(link, struct group, link));
+    }
+}
+
+void request__fail_all(struct node *node, enum node_status status, const char *why)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->requests)
+    {
+        struct request_state *state = list_entry(link, struct request_state, all);
+        if (state->stage == STAGE_READING) continue;
+        const bool unknown =
+            state->may_be_stored || state->stage == STAGE_WAITING ||
+            (state->stage == STAGE_PROXIED && stores_something(request_of_state(state)->type));
+        request__finish(request_of_state(state), unknown ? NODE_OUTCOME_UNKNOWN : status, "%s",
+                        why);
+    }
+}
+
+/* ---- dispatch -------------------------------------------------------------------------------------------------------------- */
+
+static void to_leader(struct node_request *request, uint64_t group_id)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    uint64_t term = 0;
+    const uint64_t leader = topics__leader_of(node, group_id, &term);
+    struct group *group = node__group(node, group_id);
+    request->ret_leader = leader;
+    request->ret_term = term;
+    if (leader == 0 || leader == node->identity.node_id) {
+        if (request->from_peer) {
+            request->retry_after_ms = 50;
+            request__finish(request, NODE_NO_LEADER, "n%" PRIu64 " does not lead any more",
+                            node->identity.node_id);
+        } else {
+            request__park(request, group);
+        }
+        return;
+    }
+    if (request->from_peer || request->redirect) {
+        request__finish(request, NODE_NO_LEADER, "n%" PRIu64 " leads", leader);
+        return;
+    }
+    if (!proxy__send(request, leader)) request__park(request, group);
+}
+
+/* A missing topic is believed only after a ReadIndex on meta (M8). */
+static void topic_missing(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    if (!state->meta_checked) {
+        if (node->meta_group) {
+            fetch__barrier(request, node->meta_group);
+        } else {
+            request__park(request, NULL);
+        }
+        return;
+    }
+    if (request->type == NODE_REQUEST_PRODUCE && request->auto_create &&
+        node->options.auto_create_topics && !request->from_peer) {
+        topics__auto_create(request);
+        return;
+    }
+    request__finish(request, NODE_TOPIC_NOT_FOUND,
+                    "no topic \"%s\"; create it with `raftmq topic create %s`", request->topic,
+                    request->topic);
+}
+
+static void on_partition(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    struct meta_partition partition;
+    uint32_t partitions_count = 0;
+    if (!meta_partition_get(&node->meta, request->topic, request->partition, &partition,
+                            &state->settings, &partitions_count)) {
+        if (partitions_count > 0) {
+            request__finish(request, NODE_PARTITION_NOT_FOUND,
+                            "topic \"%s\" has partitions 0 to %u", request->topic,
+                            partitions_count - 1u);
+            return;
+        }
+        topic_missing(request);
+        return;
+    }
+    state->group_id = partition.group;
+    struct group *group = node__group(node, partition.group);
+    if (request->type != NODE_REQUEST_PRODUCE && request->type != NODE_REQUEST_GROUP_COMMIT) {
+        if (group) {
+            fetch__start(request, group);
+        } else {
+            to_leader(request, partition.group);
+        }
+        return;
+    }
+    if (!group || group->role != RAFT_LEADER) {
+        to_leader(request, partition.group);
+    } else if (!group->own_noop_applied) { /* P1 */
+        request__park(request, group);
+    } else if (request->type == NODE_REQUEST_PRODUCE) {
+        produce__start(request, group);
+    } else {
+        offsets__commit(request, group);
+    }
+}
+
+static void on_meta_leader(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct group *group = state->node->meta_group;
+    if (!group || group->role != RAFT_LEADER) {
+        to_leader(request, 0);
+    } else if (!group->own_noop_applied) {
+        request__park(request, group);
+    } else if (request->type == NODE_REQUEST_TOPIC_CREATE) {
+        topics__create(request);
+    } else if (request->type == NODE_REQUEST_TOPIC_DELETE) {
+        topics__delete(request);
+    } else {
+        topics__producer_init(request);
+    }
+}
+
+void request__dispatch(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    assert(!state->may_be_stored);
+    list_remove(&state->stage_link);
+    state->stage = STAGE_NEW;
+    if (node->state == NODE_STRANGER) {
+        request->retry_after_ms = 5000;
+        request__finish(request, NODE_NOT_READY,
+                        "this node's data directory is new to the cluster; use another node, or "
+                        "start it on its old directory");
+        return;
+    }
+    if (!node->meta_group) {
+        request__park(request, NULL);
+        return;
+    }
+    switch (request->type) {
+    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_FETCH:
+    case NODE_REQUEST_OFFSETS:
+    case NODE_REQUEST_GROUP_COMMIT:
+    case NODE_REQUEST_GROUP_FETCH:
+    case NODE_REQUEST_GROUP_LIST:
+        on_partition(request);
+        return;
+    case NODE_REQUEST_TOPIC_CREATE:
+    case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_PRODUCER_INIT:
+        on_meta_leader(request);
+        return;
+    case NODE_REQUEST_TOPIC_LIST:
+    case NODE_REQUEST_TOPIC_GET:
+        fetch__barrier(request, node->meta_group);
+        return;
+    }
+}
+
+/* ---- the door ---------------------------------------------------------------------------------------------------------------- */
+
+static bool admit(struct node *node, struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    if (request->type != NODE_REQUEST_PRODUCE) return true;
+    if (node->disk_full) {
+        node->counters.refused_full++;
+        request->retry_after_ms = 5000;
+        request__finish(request, NODE_DISK_FULL,
+                        "%" PRIu64 " bytes are free in %s, %" PRIu64
+                        " are kept in reserve; free some space, writes resume by themselves",
+                        node->free_bytes, node->data_directory, node->options.reserve_bytes);
+        return false;
+    }
+    if (node->inflight_bytes + request->produce.bytes > node->options.inflight_bytes_max) {
+        node->counters.refused_overload++;
+        request->retry_after_ms = 100;
+        request__finish(request, NODE_OVERLOADED,
+                        "%" PRIu64 " bytes are in flight, the limit is %" PRIu64,
+                        node->inflight_bytes, node->options.inflight_bytes_max);
+        return false;
+    }
+    state->admitted_bytes = request->produce.bytes;
+    node->inflight_bytes += state->admitted_bytes;
+    return true;
+}
+
+void node_submit(struct node *node, struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    memset(state, 0, sizeof(*state));
+    state->node = node;
+    const uint32_t timeout_ms = request->timeout_ms ? request->timeout_ms : NODE_REQUEST_TIMEOUT_MS;
+    list_push_back(&node->requests, &state->all);
+    if (!node__enter(node)) return; /* the process is about to exit */
+    state->deadline_us = io_now_us(node->io) + (uint64_t)timeout_ms * 1000u;
+    node->counters.requests_total[request->type]++;
+    if (node->state == NODE_STOPPING) {
+        request->retry_after_ms = 500;
+        request__finish(request, NODE_SHUTTING_DOWN, "use another node");
+        return;
+    }
+    if (!admit(node, request)) return;
+    request__dispatch(request);
+    node__post(node);
+}
+
+void node_cancel(struct node *node, struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    assert(state->node == node);
+    list_remove(&state->all);
+    list_remove(&state->stage_link);
+    drop_payload(state);
+    orphan_child(state);
+    fetch__forget(request);
+    topics__forget(request);
+    node->inflight_bytes -= state->admitted_bytes;
+    state->admitted_bytes = 0;
+    state->stage = STAGE_DONE;
+}
