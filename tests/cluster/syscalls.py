@@ -11,10 +11,10 @@ import signal
 import subprocess
 import time
 
-from cluster import Failed, Skipped, spawn
+from cluster import Skipped, spawn, wait_for
 
 _LINE = re.compile(r"^(\d+\.\d+) (\w+)\((.*)\)\s+= (-?\d+|\?)(.*?)(?: <(\d+\.\d+)>)?$")
-_FILE = re.compile(r"^\d+<([^>]*)>")
+_FILE = re.compile(r"^\d+<(.*?)>(?:\(deleted\))?(?:,|$)")
 
 
 class Call:
@@ -40,15 +40,17 @@ class Tracer:
              "-e", "trace=fdatasync,fsync,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg", *options,
              "-p", str(node.process.pid)],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 20
         threads = f"/proc/{node.process.pid}/task"
-        while any(not _is_traced(f"{threads}/{task}") for task in os.listdir(threads)):
+
+        def attached():
+            if node.process.poll() is not None:
+                return True  # an injected error ended it before this look
             if self.process.poll() is not None:
                 reason = self.process.stderr.read().decode(errors="replace").strip().splitlines()
                 raise Skipped(f"strace may not attach here: {reason[-1] if reason else self.process.returncode}")
-            if time.monotonic() > deadline:
-                raise Failed("strace has not attached to every thread")
-            time.sleep(0.01)
+            return all(_is_traced(f"{threads}/{task}") for task in os.listdir(threads))
+
+        wait_for(attached, 20, "strace to attach to every thread", every=0.01)
 
     def stop(self):
         if self.process.poll() is None:
