@@ -22,9 +22,10 @@
 #define PEER_PROTOCOL_VERSION  1u
 #define PEER_NODES_MAX         16u
 #define PEER_ADDRESS_BYTES_MAX 256u
-#define PEER_HELLO_BYTES_MAX   4096u
+#define PEER_HELLO_BYTES_MAX   8192u /* PEER_NODES_MAX addresses of the greatest length fit in */
 #define PEER_FRAME_BYTES_MAX   (20u * 1024u * 1024u)
 #define PEER_QUEUE_BYTES_MAX   (64u * 1024u * 1024u) /* unsent per connection; above it peer_send refuses */
+#define PEER_PARTS_MAX         32u                   /* of one frame */
 
 enum peer_connection {
     PEER_CONTROL,
@@ -72,17 +73,22 @@ struct peer_frame {
     size_t bytes;
 };
 
+/* Called on the loop, never from inside a function of this header. A callback may call all of them but destroy. */
 struct peer_callbacks {
     /* The control connection came up (again): hello is borrowed until return. */
     void (*up)(void *data, const struct peer_hello *hello);
-    /* The control connection closed; `process` as in its hello. */
+    /* The control connection closed; `process` as in its hello. A new connection of the same process that replaces an
+     * old one (half-open TCP) is told by neither down nor up; one of another process by down, then up. */
     void (*down)(void *data, uint64_t node_id, uint64_t process);
-    /* The bulk connection came up or closed. Frames queued on it are lost when it closes. */
+    /* The bulk connection came up or closed. Frames queued on it are lost when it closes, also when a new one replaces
+     * it: then it is told as closed and up again. */
     void (*bulk)(void *data, uint64_t node_id, bool up);
     void (*frame)(void *data, const struct peer_frame *frame);
-    /* Bytes were taken by the kernel on the bulk connection (C4), and its queue fell below the low water mark. */
+    /* Bytes were taken by the kernel on the bulk connection since the last call (C4): at most every 20 ms; at once with
+     * drained = true when its queue fell to or below IO_WRITE_LOW_WATER_BYTES after it was above it. */
     void (*bulk_moved)(void *data, uint64_t node_id, bool drained);
-    /* A peer refused us or we refused it: a sentence for the log and for status, repeated at most every 10 s. */
+    /* A peer refused us, we refused it, or it cannot be reached: a sentence for the log and for status. The same one is
+     * repeated at most every 10 s. node_id 0: somebody who did not say who he is. */
     void (*trouble)(void *data, uint64_t node_id, const char *reason);
 };
 
@@ -104,15 +110,18 @@ struct peer_hub_options {
     void *data;
 };
 
-/* Listen and start to dial. 0 or a negative errno (-EADDRINUSE ...). A hub of a single-node cluster listens as well. */
+/* Listen and start to dial. 0 or a negative errno (-EADDRINUSE ...; -EINVAL: ids of 0, twice, more than PEER_NODES_MAX,
+ * this node not among the peers, or a text that is too long). A hub of a single-node cluster listens as well. */
 int peer_hub_create(const struct peer_hub_options *options, struct peer_hub **ret_hub);
 void peer_hub_destroy(struct peer_hub *hub); /* closes everything; no callback follows */
 
-/* The cluster id is known now (founded or joined): all connections are closed and made again under it. */
+/* The cluster id is known now (founded or joined): all connections are closed and made again under it. The callbacks
+ * that tell so come later in this turn. Nothing happens when it is the hub's id already. */
 void peer_hub_set_cluster(struct peer_hub *hub, const struct cluster_id *cluster);
 
-/* Queue one frame made of `parts` (copied when release is NULL). False: not connected, or the queue is full; then every
- * part with a release function has been released. Leaves at the end of this turn of the loop. */
+/* Queue one frame made of `parts` (copied when release is NULL), at most PEER_PARTS_MAX. False: not connected, the queue is
+ * full, or the body is above PEER_FRAME_BYTES_MAX; then every part with a release function has been released. A small part
+ * is copied and released at once, too. Leaves at the end of this turn of the loop. */
 bool peer_send(struct peer_hub *hub, uint64_t node_id, enum peer_connection connection,
                enum peer_frame_type type, uint64_t group, const struct io_buffer *parts,
                int parts_count);
