@@ -219,12 +219,12 @@ void apply__truncated(struct group *group, uint64_t from_index)
     if (!group->is_meta) partition_overlay_drop(&group->partition, from_index);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &group->waiting)
-    {
+    list_for_each_safe(link, after, &group->waiting) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         if (state->index < from_index) continue;
         state->may_be_stored = false;
         state->index = 0;
+        request_of_state(state)->ret_duplicate = false;
         request__park(request_of_state(state),
                       group); /* P4: known not to be stored: it may be tried again */
     }

@@ -37,8 +37,10 @@ static void done_write(struct io_job *job)
     count_sync(node, result.sync_us);
     switch (result.status) {
     case SEGMENT_LOG_OK:
+        group->write_refused = false;
         break;
     case SEGMENT_LOG_FULL:
+        group->write_refused = true;
         node->disk_full = true; /* the job is tried again when there is space (disk__check_space) */
         break;
     case SEGMENT_LOG_IO:
@@ -74,7 +76,9 @@ void disk__pump_log(struct group *group, bool idle)
     struct node *node = group->node;
     if (group->write || group->dropping || node->state == NODE_FAILED) return;
     /* A full disk is tried again at the pace of the space check, not in a circle. */
-    if (node->disk_full && io_now_us(node->io) - group->last_write_us < SPACE_CHECK_US / 4u) return;
+    if (group->write_refused && io_now_us(node->io) - group->last_write_us < SPACE_CHECK_US / 4u) {
+        return;
+    }
     group->write = segment_log_next_job(group->log, idle);
     if (!group->write) return;
     group->jobs_count++;
@@ -105,8 +109,7 @@ static void done_store(struct io_job *job)
     }
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         group__store_durable(list_entry(link, struct group, link));
         if (node->state == NODE_FAILED) return;
     }
@@ -235,8 +238,7 @@ static void done_space(struct io_job *job)
     node->disk_full = full;
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         disk__pump_log(list_entry(link, struct group, link), false);
     }
     node__post(node);

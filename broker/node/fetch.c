@@ -57,8 +57,7 @@ void fetch__applied(struct group *group)
     list_init(&ready);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &group->barriers)
-    {
+    list_for_each_safe(link, after, &group->barriers) {
         const struct request_state *state = list_entry(link, struct request_state, stage_link);
         if (!state->confirmed || state->index > group->applied_index) continue;
         list_remove(link);
@@ -69,11 +68,11 @@ void fetch__applied(struct group *group)
         if (group->node->state == NODE_FAILED || group->dropping) return;
     }
     if (group->is_meta || list_is_empty(&group->polls)) return;
-    list_for_each_safe(link, after, &group->polls)
-    {
+    list_for_each_safe(link, after, &group->polls) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         struct node_request *request = request_of_state(state);
         if (request->ret_fetch_offset >= group->partition.next_offset) continue;
+        state->deadline_us = io_now_us(state->node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
         if (state->settings.local_reads) {
             fetch__start(request, group);
         } else {

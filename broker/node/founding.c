@@ -141,7 +141,8 @@ bool founding__start(struct node *node)
 /* A founding is known and durable: start as one of its nodes, or stay out. */
 static void adopt(struct node *node)
 {
-    peer_hub_set_cluster(node->hub, &node->identity.cluster);
+    node->cluster_changed = true;
+    node__post(node);
     if (!lists_me(node, &node->founding)) {
         become_stranger(node);
         return;

@@ -379,9 +379,57 @@ static void bring_to_life(struct group_birth *birth)
     node__log(node, "info", "event=\"replica made\" group=%" PRIu64 " topic=\"%s\" partition=%u",
               group->id, group->topic, group->partition_number);
     if (group->is_meta) node__start_running(node);
-    struct raft_event event = {.type = birth->campaign ? RAFT_EVENT_CAMPAIGN : RAFT_EVENT_TICK};
+    group->campaign_wanted = birth->campaign;
+    group->made_mask = birth->made_mask;
+    struct raft_event event = {.type = RAFT_EVENT_TICK};
     (void)group__step(group, &event);
+    topics__tell_made(group);
+    group__made_on(node, group->id, node->identity.node_id);
     request__unpark(node, NULL);
+}
+
+static void note_made(uint32_t *mask, const struct raft_configuration *configuration,
+                      uint64_t node_id)
+{
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node == node_id) *mask |= 1u << i;
+    }
+}
+
+static bool made_on_majority(const struct group *group)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+    uint32_t voters = 0;
+    uint32_t made = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (!configuration->members[i].voter) continue;
+        voters++;
+        if (group->made_mask & (1u << i)) made++;
+    }
+    return made * 2u > voters;
+}
+
+/* M6, M7: the first leader stands at once, that is, when a majority is there to answer; votes asked of replicas that are
+ * still being made would be lost, and the next try is an election timeout away. */
+void group__made_on(struct node *node, uint64_t group_id, uint64_t node_id)
+{
+    struct group *group = node__group(node, group_id);
+    if (!group) {
+        struct list_link *link;
+        for (link = node->births.next; link != &node->births; link = link->next) {
+            struct group_birth *birth = list_entry(link, struct group_birth, link);
+            if (birth->group_id == group_id) {
+                note_made(&birth->made_mask, &birth->configuration, node_id);
+            }
+        }
+        return;
+    }
+    note_made(&group->made_mask, raft_configuration_of(group->raft), node_id);
+    if (!group->campaign_wanted || !made_on_majority(group)) return;
+    group->campaign_wanted = false;
+    if (group->leader != 0 || group->term != 0) return; /* somebody was faster */
+    struct raft_event event = {.type = RAFT_EVENT_CAMPAIGN};
+    (void)group__step(group, &event);
 }
 
 void group__births_durable(struct node *node)
@@ -389,8 +437,7 @@ void group__births_durable(struct node *node)
     const uint64_t durable = node_store_durable_sequence(node->store);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->births)
-    {
+    list_for_each_safe(link, after, &node->births) {
         struct group_birth *birth = list_entry(link, struct group_birth, link);
         if (birth->store_sequence == 0 || birth->store_sequence > durable) continue;
         list_remove(link);
@@ -568,8 +615,7 @@ static void fail_list(struct list_link *list)
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, list)
-    {
+    list_for_each_safe(link, after, list) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         request__finish(request_of_state(state), NODE_TOPIC_NOT_FOUND, "the topic was deleted");
     }

@@ -191,6 +191,11 @@ struct group {
     bool apply_reading; /* an apply waits for a read job */
     uint64_t checkpoint_index;
     bool checkpoint_running;
+    bool
+        write_refused; /* the last write found no space: tried again at the pace of the space check */
+    bool
+        campaign_wanted; /* first leader (M6, M7): stands when a majority of the replicas is made */
+    uint32_t made_mask;  /* bit per member position: that replica told that it is made */
     uint32_t jobs_count; /* outstanding jobs that point here */
     bool dropping;       /* deleted: freed when jobs_count falls to 0 */
     void (*drop_done)(struct group *group);
@@ -230,6 +235,7 @@ struct peer_state {
     bool listed;   /* of the founding, with this incarnation */
     bool stranger; /* connected with another incarnation than the founding's */
     uint64_t process;
+    uint64_t moved_told_us;     /* last BULK_MOVED that was stepped */
     struct io_timer lost_timer; /* PROTOCOL C5: one heartbeat after the control connection closed */
     bool lost_pending;
     struct node *node;
@@ -290,8 +296,8 @@ struct node {
     struct io_timer tick_timer;  /* next core timer */
     struct io_timer maintenance; /* every NODE_MAINTENANCE_US */
     uint64_t tick_at_ms;
-    uint64_t seen_us; /* time of the last entry into the node (time gaps, C7) */
-    bool in_turn;
+    uint64_t seen_us;     /* time of the last entry into the node (time gaps, C7) */
+    bool cluster_changed; /* the hub is told at the end of the turn, not from inside its callback */
 
     bool disk_full;
     bool space_running;
@@ -358,6 +364,7 @@ struct group_birth {
     uint64_t meta_index;
     struct raft_configuration configuration;
     bool campaign;
+    uint32_t made_mask; /* as in struct group, while this replica is being made */
     char topic[META_TOPIC_NAME_BYTES_MAX + 1];
     uint32_t partition_number;
     int error;
@@ -379,6 +386,8 @@ void group__births_durable(struct node *node);
 bool group__is_being_made(const struct node *node, uint64_t id);
 void group__free_births(struct node *node);
 bool group__any_directory(const struct node *node);
+/* The replica on `node_id` told that it is made. */
+void group__made_on(struct node *node, uint64_t group_id, uint64_t node_id);
 
 /* ---- perform.c -------------------------------------------------------------------------------------------------- */
 /* Step the core and perform its update. The status is the core's. */
@@ -444,6 +453,7 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
 void topics__check_waiting(struct node *node);
 void topics__notice(struct node *node, const struct peer_frame *frame);
 void topics__tell_leads(struct group *group);
+void topics__tell_made(struct group *group);
 void topics__tell_all(struct node *node, uint64_t to);
 void topics__tell_dropped(struct node *node, uint64_t group_id);
 void topics__register_nodes(struct node *node);

@@ -43,8 +43,7 @@ static void check_time_gap(struct node *node)
               gap_us / 1000u);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         struct raft_event event = {.type = RAFT_EVENT_TIME_GAP};
         (void)group__step(group, &event);
@@ -79,8 +78,7 @@ static void leader_lost(struct node *node, uint64_t node_id)
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (group->leader != node_id) continue;
         struct raft_event event = {.type = RAFT_EVENT_LEADER_LOST, .node = node_id};
@@ -153,7 +151,6 @@ static void on_down(void *data, uint64_t node_id, uint64_t process)
     node__log(node, "warn", "event=\"peer disconnected, redialing\" peer=%" PRIu64, node_id);
     peer->lost_pending = true;
     io_timer_start(node->io, &peer->lost_timer, node->options.heartbeat_ms * 1000u);
-    proxy__peer_down(node, node_id);
     node__post(node);
 }
 
@@ -168,12 +165,16 @@ static void on_bulk(void *data, uint64_t node_id, bool up)
 static void on_bulk_moved(void *data, uint64_t node_id, bool drained)
 {
     struct node *node = data;
-    (void)drained;
     if (!node__enter(node)) return;
+    struct peer_state *peer = node__peer(node, node_id);
+    if (!peer) return;
+    /* Every write would be too often: CheckQuorum asks whether anything moved within election timeouts (C4). */
+    const uint64_t now_us = io_now_us(node->io);
+    if (!drained && now_us - peer->moved_told_us < node->options.heartbeat_ms * 500u) return;
+    peer->moved_told_us = now_us;
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (group->role != RAFT_LEADER) continue;
         struct raft_event event = {.type = RAFT_EVENT_BULK_MOVED, .node = node_id};
@@ -400,17 +401,7 @@ void node_stop(struct node *node, uint32_t drain_ms, void (*stopped)(void *data)
     node->stopped = stopped;
     node->stopped_data = data;
     node->stop_deadline_us = io_now_us(node->io) + (uint64_t)drain_ms * 1000u;
-    node__log(node, "info", "event=\"stopping, handing leadership over\" groups_led=%u",
-              0u + node->groups_count);
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
-        struct group *group = list_entry(link, struct group, link);
-        if (group->role != RAFT_LEADER) continue;
-        struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
-        (void)group__step(group, &event);
-    }
+    node__log(node, "info", "event=\"stopping, handing leadership over\"");
     node__post(node);
 }
 

@@ -263,6 +263,20 @@ static void repark(struct group *group, struct list_link *list)
     }
 }
 
+/* Repeats of batches that were about to be appended and were not. */
+static void unwait(struct group *group, uint64_t from_index)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &group->waiting) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        if (state->index < from_index) continue;
+        state->may_be_stored = false;
+        request_of_state(state)->ret_duplicate = false;
+        request__park(request_of_state(state), group);
+    }
+}
+
 static void propose_batch(struct group *group, struct collector *collector)
 {
     const uint64_t first_index = collector->next_index - group->proposals_count;
@@ -273,6 +287,7 @@ static void propose_batch(struct group *group, struct collector *collector)
     if (status != RAFT_OK) {
         /* Nothing was appended: others may lead now, ask again from the start. */
         if (!group->is_meta) partition_overlay_drop(&group->partition, first_index);
+        unwait(group, first_index);
         repark(group, &collector->appended);
         repark(group, &collector->commits);
         return;

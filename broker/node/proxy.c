@@ -83,8 +83,7 @@ void proxy__peer_down(struct node *node, uint64_t node_id)
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->proxied)
-    {
+    list_for_each_safe(link, after, &node->proxied) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         if (state->proxy_node == node_id) answer_lost(request_of_state(state), node_id);
     }
@@ -233,8 +232,7 @@ void proxy__free_all(struct node *node)
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->guests)
-    {
+    list_for_each_safe(link, after, &node->guests) {
         free_guest(list_entry(link, struct guest, link));
     }
 }

@@ -170,6 +170,10 @@ static void timed_out(struct node_request *request)
         return;
     case STAGE_WAITING:
     case STAGE_TOPIC:
+        if (!stores_something(request->type)) {
+            refuse_parked(request);
+            return;
+        }
         (void)majority_is_reachable(state->node, why, sizeof(why));
         request__finish(request, NODE_OUTCOME_UNKNOWN, "not confirmed by a majority in time (%s)",
                         why);
@@ -200,7 +204,7 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
 {
     struct node_request *request = request_of_state(state);
     if (state->stage == STAGE_POLL) {
-        if (now_us < state->poll_until_us) return;
+        if (now_us < state->poll_until_us && node->state != NODE_STOPPING) return;
         state->poll_expired = true; /* R: confirm, then answer that there is nothing */
         state->deadline_us = now_us + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
         fetch__barrier(request, state->group);
@@ -224,14 +228,12 @@ void request__expire(struct node *node)
     const uint64_t now_us = io_now_us(node->io);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->requests)
-    {
+    list_for_each_safe(link, after, &node->requests) {
         expire_one(node, list_entry(link, struct request_state, all), now_us);
         if (node->state == NODE_FAILED) return;
     }
     request__unpark(node, NULL);
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         request__unpark(node, list_entry(link, struct group, link));
     }
 }
@@ -240,8 +242,7 @@ void request__fail_all(struct node *node, enum node_status status, const char *w
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->requests)
-    {
+    list_for_each_safe(link, after, &node->requests) {
         struct request_state *state = list_entry(link, struct request_state, all);
         if (state->stage == STAGE_READING) continue;
         const bool unknown =
@@ -365,6 +366,10 @@ void request__dispatch(struct node_request *request)
     assert(!state->may_be_stored);
     list_remove(&state->stage_link);
     state->stage = STAGE_NEW;
+    if (state->internal) { /* of a leader that leads no more: the next one does it anew */
+        request__finish(request, NODE_NO_LEADER, NULL);
+        return;
+    }
     if (node->state == NODE_STRANGER) {
         request->retry_after_ms = 5000;
         request__finish(request, NODE_NOT_READY,

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Entries between commit and apply that are not "behind" but work in progress. */
+#define BEHIND_MAX 1000u
+
 static uint32_t voters_reached(struct node *node, uint32_t *ret_voters)
 {
     uint32_t reached = 0;
@@ -213,7 +216,9 @@ bool node_is_ready(struct node *node, char *why, size_t why_bytes)
         const struct group *group = list_entry(link, struct group, link);
         if (group->leader == 0) without_leader++;
         /* Before anything of this term is committed a node cannot know how far it is behind. */
-        if (group->commit_index == 0 || group->applied_index < group->commit_index) behind++;
+        if (group->commit_index == 0 || group->applied_index + BEHIND_MAX < group->commit_index) {
+            behind++;
+        }
     }
     check_line(why, why_bytes, without_leader == 0, "leaders known, missing in %u of %u groups",
                without_leader, node->groups_count);

@@ -12,6 +12,7 @@
 enum notice {
     NOTICE_LEADS = 1,
     NOTICE_DROPPED = 2,
+    NOTICE_MADE = 3,
 };
 #define NOTICE_BYTES 9u
 
@@ -95,10 +96,16 @@ void topics__tell_leads(struct group *group)
     topics__check_waiting(group->node);
 }
 
+void topics__tell_made(struct group *group)
+{
+    broadcast(group->node, NOTICE_MADE, group->id, 0);
+}
+
 void topics__tell_all(struct node *node, uint64_t to)
 {
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         const struct group *group = list_entry(link, struct group, link);
+        if (group->term == 0) send_notice(node, to, NOTICE_MADE, group->id, 0);
         if (group->role != RAFT_LEADER || !group->own_noop_applied) continue;
         send_notice(node, to, NOTICE_LEADS, group->id, group->term);
     }
@@ -120,6 +127,8 @@ void topics__notice(struct node *node, const struct peer_frame *frame)
         topics__check_waiting(node);
     } else if (frame->body[0] == NOTICE_DROPPED) {
         topics__dropped(node, frame->group, frame->node_id);
+    } else if (frame->body[0] == NOTICE_MADE) {
+        group__made_on(node, frame->group, frame->node_id);
     } else {
         node->counters.bad_frames++;
     }
@@ -389,8 +398,7 @@ void topics__reconcile(struct node *node)
     meta_topics_visit(&node->meta, reconcile_topic, node);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (group->is_meta) continue;
         struct meta_partition partition;
@@ -454,8 +462,7 @@ void topics__dropped(struct node *node, uint64_t group_id, uint64_t by)
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->drops)
-    {
+    list_for_each_safe(link, after, &node->drops) {
         struct drop_watch *watch = list_entry(link, struct drop_watch, link);
         for (uint32_t p = 0; p < watch->topic->partitions_count; p++) {
             const struct meta_partition *partition = &watch->topic->partitions[p];
@@ -489,8 +496,7 @@ void topics__forget(struct node_request *request)
     struct node *node = request_state(request)->node;
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->drops)
-    {
+    list_for_each_safe(link, after, &node->drops) {
         struct drop_watch *watch = list_entry(link, struct drop_watch, link);
         if (watch->request == request) free_watch(watch);
     }
@@ -500,8 +506,7 @@ void topics__check_waiting(struct node *node)
 {
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->topics)
-    {
+    list_for_each_safe(link, after, &node->topics) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         if (state->created) check_created(node, state);
     }
@@ -623,8 +628,6 @@ void topics__producer_init(struct node_request *request)
 {
     struct request_state *state = request_state(request);
     struct node *node = state->node;
-    if (state->internal)
-        return; /* a META_NODE_SET that lost its leader: asked again by the next leader */
     if (node->producer_next < node->producer_end) {
         request->ret_producer_id = node->producer_next++;
         request->ret_producer_epoch = 0;

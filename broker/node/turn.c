@@ -51,7 +51,10 @@ static void on_turn(struct io_timer *timer)
 {
     struct node *node = timer->data;
     if (!node__enter(node)) return;
-    node->in_turn = true;
+    if (node->cluster_changed) {
+        node->cluster_changed = false;
+        peer_hub_set_cluster(node->hub, &node->identity.cluster);
+    }
     struct list_link batch;
     list_init(&batch);
     for (int pass = 0; pass < 4 && !list_is_empty(&node->dirty); pass++) {
@@ -63,7 +66,6 @@ static void on_turn(struct io_timer *timer)
         }
     }
     replicate__flush_heartbeats(node);
-    node->in_turn = false;
     answer_done(node);
     if (node->state == NODE_FAILED || node->state == NODE_STOPPED) return;
     if (!list_is_empty(&node->dirty) || !list_is_empty(&node->done)) node__post(node);
@@ -106,8 +108,7 @@ static void on_tick(struct io_timer *timer)
     const uint64_t now_ms = io_now_ms(node->io);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (due_at(group) > now_ms) continue;
         struct raft_event event = {.type = RAFT_EVENT_TICK};
@@ -134,15 +135,30 @@ static bool is_settled(struct node *node)
     return settled;
 }
 
-static bool leads_something(const struct node *node)
+/* True while there is leadership that somebody could take over; asks again where a transfer was given up. */
+static bool hands_over(struct node *node)
 {
-    for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
-        const struct group *group = list_entry(link, struct group, link);
-        if (group->role == RAFT_LEADER && raft_configuration_of(group->raft)->members_count > 1) {
-            return true;
-        }
+    bool somebody = false;
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        const uint64_t id = node->peers[i].node_id;
+        if (id != node->identity.node_id && peer_is_up(node->hub, id, PEER_BULK)) somebody = true;
     }
-    return false;
+    if (!somebody) return false;
+    bool leads = false;
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups) {
+        struct group *group = list_entry(link, struct group, link);
+        if (group->role != RAFT_LEADER) continue;
+        if (raft_configuration_of(group->raft)->members_count < 2u) continue;
+        leads = true;
+        struct raft_view view;
+        raft_view(group->raft, io_now_ms(node->io), &view);
+        if (view.transferring) continue;
+        struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
+        (void)group__step(group, &event);
+    }
+    return leads;
 }
 
 /* Stopping: leadership is handed over, requests are answered, marks are synced; then, or at the deadline, done. */
@@ -150,7 +166,7 @@ static void continue_stop(struct node *node)
 {
     const uint64_t now_us = io_now_us(node->io);
     const bool late = now_us >= node->stop_deadline_us;
-    if (!late && (leads_something(node) || !list_is_empty(&node->requests))) return;
+    if (!late && (hands_over(node) || !list_is_empty(&node->requests))) return;
     if (!list_is_empty(&node->requests)) {
         request__fail_all(node, NODE_SHUTTING_DOWN, "the node stopped before it could answer");
         node__post(node);
@@ -181,8 +197,7 @@ static void on_maintenance(struct io_timer *timer)
     disk__check_space(node);
     struct list_link *link;
     struct list_link *after;
-    list_for_each_safe(link, after, &node->groups)
-    {
+    list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (now_us - group->last_write_us >= NODE_MARK_IDLE_US) disk__pump_log(group, true);
         disk__checkpoint(group, false);
