@@ -124,7 +124,7 @@ static bool take_bytes(struct http_exchange *exchange, json_t *object, const cha
     static const uint8_t nothing[1];
     json_t *plain = json_object_get(object, name);
     json_t *encoded = json_object_get(object, name_b64);
-    *taken += (plain != NULL) + (encoded != NULL);
+    *taken += (plain ? 1u : 0u) + (encoded ? 1u : 0u);
     *ret_present = plain || encoded;
     *ret_data = NULL;
     *ret_bytes = 0;
