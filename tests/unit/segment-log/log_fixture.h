@@ -1,0 +1,56 @@
+/* Small helpers that the tests of the log share. */
+#ifndef LOG_FIXTURE_H
+#define LOG_FIXTURE_H
+
+#include <segment_log/segment_log.h>
+
+#define FIXTURE_GROUP 7u
+
+extern const struct cluster_id fixture_cluster;
+
+/* Small segments and a small cache, so that a few entries reach every path. */
+struct segment_log_options fixture_options(struct disk *disk, const char *directory);
+
+/* The state in front of the first entry of a new group. */
+struct segment_log_point fixture_origin(void);
+
+/* A log on `disk` in `directory`, made or opened; a failing one fails the test. */
+struct segment_log *fixture_create(const struct segment_log_options *options);
+struct segment_log *fixture_open(const struct segment_log_options *options);
+/* Open a log that must not open; returns why. */
+enum segment_log_status fixture_open_fails(const struct segment_log_options *options,
+                                           struct segment_log_problem *ret_problem);
+
+/* A payload that depends on `index` and `term` alone; stamped when DATA. */
+void fixture_payload(uint8_t *payload, uint32_t bytes, enum entry_type type, uint64_t index,
+                     uint64_t base_offset, uint64_t term);
+
+/* Append one entry and return the status. */
+enum segment_log_status fixture_try_append(struct segment_log *log, uint64_t term,
+                                           enum entry_type type, uint32_t payload_bytes);
+/* Append `count` DATA entries of 3 records each. */
+void fixture_append(struct segment_log *log, uint64_t term, uint32_t count, uint32_t payload_bytes);
+
+/* Run jobs until none is left (idle ones too); the first status that is not OK, else OK. */
+enum segment_log_status fixture_flush(struct segment_log *log);
+/* One job. False: there was none. */
+bool fixture_run_job(struct segment_log *log, bool idle, struct segment_log_job_result *ret_result);
+
+struct segment_log_info fixture_info(const struct segment_log *log);
+
+/* Read from memory or, when not cached, by a read job. */
+enum segment_log_status fixture_read(struct segment_log *log, enum segment_log_key key,
+                                     uint64_t value, uint64_t last_index, size_t bytes_max,
+                                     struct segment_log_view *ret_view);
+enum segment_log_status fixture_read_files(struct segment_log *log, enum segment_log_key key,
+                                           uint64_t value, uint64_t last_index, size_t bytes_max,
+                                           struct segment_log_view *ret_view,
+                                           struct segment_log_problem *ret_problem);
+
+/* Every entry of the log is readable, checks out and has the payload that fixture_payload() gave it. */
+void fixture_check_all(struct segment_log *log);
+
+/* Path of a segment by its sequence. */
+void fixture_segment_path(const char *directory, uint64_t sequence, char path[DISK_PATH_MAX]);
+
+#endif
