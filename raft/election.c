@@ -96,7 +96,6 @@ void raft__become_follower(struct raft_node *node, struct raft_update *update, r
     if (!term_changed && !leader_changed && node->role == RAFT_FOLLOWER) return;
 
     bool was_leader = node->role == RAFT_LEADER;
-    raft_term old_term = node->hard.term;
     if (was_leader) leave_leadership(node, update, term_changed);
     if (term_changed) enter_term(node, term);
     /* Refusals of reads that others forwarded go out under the new term. */
@@ -106,7 +105,7 @@ void raft__become_follower(struct raft_node *node, struct raft_update *update, r
     if (leader.node != 0) {
         raft__trace(update,
                     (struct raft_trace){.type = RAFT_TRACE_FOLLOW, .node = leader.node, .a = term});
-    } else if (leader_changed && old_term == term) {
+    } else if (leader_changed && !was_leader && !term_changed) {
         raft__trace(update,
                     (struct raft_trace){.type = RAFT_TRACE_ROLE, .a = RAFT_FOLLOWER, .b = term});
     }

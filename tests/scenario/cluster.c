@@ -1,0 +1,796 @@
+#include "cluster.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cluster_fail(const struct cluster *cluster, const char *promise)
+{
+    fprintf(stderr, "broken promise at %" PRIu64 " ms: %s\n", cluster->now_ms, promise);
+    abort();
+}
+
+static void require(const struct cluster *cluster, bool holds, const char *promise)
+{
+    if (!holds) cluster_fail(cluster, promise);
+}
+
+static void *allocate(size_t count, size_t bytes)
+{
+    void *memory = calloc(count, bytes);
+    assert(memory != NULL);
+    return memory;
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+/* ---- logs ----------------------------------------------------------------------------------------- */
+
+static void log_push(struct cluster_log *log, struct cluster_entry entry)
+{
+    if (log->count == log->capacity) {
+        log->capacity = log->capacity == 0 ? 64 : log->capacity * 2;
+        log->entries = realloc(log->entries, log->capacity * sizeof log->entries[0]);
+        assert(log->entries != NULL);
+    }
+    uint64_t chain = log->count == 0 ? 1 : log->entries[log->count - 1].chain;
+    entry.chain = mix(mix(chain ^ entry.term) ^ entry.value);
+    log->entries[log->count++] = entry;
+}
+
+static const struct cluster_entry *log_at(const struct cluster_log *log, raft_index index)
+{
+    assert(index >= 1);
+    assert(index <= log->count);
+    return &log->entries[index - 1];
+}
+
+static void log_apply(struct cluster_log *log, const struct cluster_disk_job *job)
+{
+    if (job->truncate_from != 0 && job->truncate_from <= log->count) {
+        log->count = job->truncate_from - 1;
+    }
+    for (uint32_t i = 0; i < job->count; i++) {
+        assert(log->count + 1 == job->first + i);
+        log_push(log, job->entries[i]);
+    }
+}
+
+static void log_copy(struct cluster_log *target, const struct cluster_log *source)
+{
+    target->count = 0;
+    for (raft_index i = 0; i < source->count; i++) {
+        log_push(target, source->entries[i]);
+    }
+}
+
+/* ---- promises of the group ------------------------------------------------------------------------ */
+
+static struct cluster_known *known_slot(struct cluster_known *table, uint64_t capacity,
+                                        raft_index index, raft_term term)
+{
+    uint64_t at = mix(mix(index) ^ term) % capacity;
+    while (table[at].index != 0 && (table[at].index != index || table[at].term != term)) {
+        at = (at + 1) % capacity;
+    }
+    return &table[at];
+}
+
+static void known_grow(struct cluster *cluster)
+{
+    uint64_t capacity = cluster->known_capacity == 0 ? 1024 : cluster->known_capacity * 2;
+    struct cluster_known *table = allocate(capacity, sizeof *table);
+    for (uint64_t i = 0; i < cluster->known_capacity; i++) {
+        const struct cluster_known *known = &cluster->known[i];
+        if (known->index != 0) *known_slot(table, capacity, known->index, known->term) = *known;
+    }
+    free(cluster->known);
+    cluster->known = table;
+    cluster->known_capacity = capacity;
+}
+
+static void check_log_matching(struct cluster *cluster, const struct cluster_log *log,
+                               raft_index index)
+{
+    if (2 * cluster->known_count >= cluster->known_capacity) known_grow(cluster);
+    const struct cluster_entry *entry = log_at(log, index);
+    struct cluster_known *known =
+        known_slot(cluster->known, cluster->known_capacity, index, entry->term);
+    if (known->index == 0) {
+        *known = (struct cluster_known){index, entry->term, entry->chain};
+        cluster->known_count++;
+    }
+    require(cluster, known->chain == entry->chain, "log matching");
+}
+
+static void check_leader(struct cluster *cluster, const struct cluster_node *node, raft_term term)
+{
+    if (term >= cluster->leader_of_term_capacity) {
+        raft_term capacity = term * 2 + 64;
+        cluster->leader_of_term =
+            realloc(cluster->leader_of_term, capacity * sizeof cluster->leader_of_term[0]);
+        assert(cluster->leader_of_term != NULL);
+        memset(cluster->leader_of_term + cluster->leader_of_term_capacity, 0,
+               (capacity - cluster->leader_of_term_capacity) * sizeof cluster->leader_of_term[0]);
+        cluster->leader_of_term_capacity = capacity;
+    }
+    raft_node_id *leader = &cluster->leader_of_term[term];
+    require(cluster, *leader == 0, "election safety: a term has one leader, once");
+    *leader = node->id;
+    cluster->elections++;
+
+    /* A slow winner of an old term may know less than a newer one has committed since. */
+    raft_index index = cluster->committed.count;
+    while (index > 0 && log_at(&cluster->committed, index)->term >= term) {
+        index--;
+    }
+    if (index == 0) return;
+    require(cluster, node->log.count >= index, "leader completeness: the log is long enough");
+    require(cluster, log_at(&node->log, index)->chain == log_at(&cluster->committed, index)->chain,
+            "leader completeness: committed entries are there");
+}
+
+static bool half_has(const struct cluster *cluster, raft_index index, bool old_half)
+{
+    uint32_t voters = 0;
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < cluster->configuration.members_count; i++) {
+        const struct raft_member *member = &cluster->configuration.members[i];
+        if (!(old_half ? member->voter_old : member->voter)) continue;
+        voters++;
+        const struct cluster_log *disk = &cluster->nodes[member->id.node].disk;
+        if (disk->count < index) continue;
+        if (log_at(disk, index)->chain == log_at(&cluster->committed, index)->chain) holders++;
+    }
+    return holders > voters / 2;
+}
+
+static void check_commit(struct cluster *cluster, struct cluster_node *node, raft_index index)
+{
+    require(cluster, index >= node->commit_index, "the commit index never falls");
+    require(cluster, index <= node->log.count, "only what is in the log is committed");
+    raft_index newly = cluster->committed.count;
+    for (raft_index i = node->commit_index + 1; i <= index; i++) {
+        const struct cluster_entry *entry = log_at(&node->log, i);
+        if (i > cluster->committed.count) log_push(&cluster->committed, *entry);
+        require(cluster, log_at(&cluster->committed, i)->chain == entry->chain,
+                "state machine safety: one entry per committed index");
+    }
+    node->commit_index = index;
+    if (cluster->committed.count == newly) return;
+    require(cluster, half_has(cluster, index, false), "committed is durable on a majority");
+    if (cluster->configuration.joint) {
+        require(cluster, half_has(cluster, index, true),
+                "committed is durable on a majority of the old half");
+    }
+}
+
+/* What a node says must be on its own disk when the message leaves. */
+static void check_sent(const struct cluster *cluster, const struct cluster_node *node,
+                       const struct raft_message *m)
+{
+    bool granted = m->refusal == RAFT_REFUSED_NOT;
+    bool asks =
+        m->type == RAFT_MESSAGE_PREVOTE || (m->type == RAFT_MESSAGE_PREVOTE_REPLY && granted);
+    if (!asks) {
+        require(cluster, m->term <= node->hard_durable.term,
+                "no message carries a term that is not durable");
+    }
+    if (m->type == RAFT_MESSAGE_VOTE_REPLY && granted) {
+        bool durable =
+            node->hard_durable.term > m->term ||
+            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == m->to.node);
+        require(cluster, durable, "no vote is told before it is durable");
+    }
+    if (m->type == RAFT_MESSAGE_VOTE) {
+        bool durable =
+            node->hard_durable.term > m->term ||
+            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == node->id);
+        require(cluster, durable, "no candidacy is told before the own vote is durable");
+    }
+    if (m->type == RAFT_MESSAGE_HEARTBEAT) {
+        require(cluster, m->heartbeat.commit_index <= cluster->committed.count,
+                "a heartbeat tells only of what is committed");
+    }
+}
+
+/* ---- packets -------------------------------------------------------------------------------------- */
+
+static void packets_push(struct cluster_packets *packets, struct cluster_packet packet)
+{
+    if (packets->count == packets->capacity) {
+        packets->capacity = packets->capacity == 0 ? 64 : packets->capacity * 2;
+        packets->items = realloc(packets->items, packets->capacity * sizeof packets->items[0]);
+        assert(packets->items != NULL);
+    }
+    packets->items[packets->count++] = packet;
+}
+
+static struct cluster_packet packets_take(struct cluster_packets *packets, uint32_t i)
+{
+    assert(i < packets->count);
+    struct cluster_packet packet = packets->items[i];
+    packets->count--;
+    memmove(packets->items + i, packets->items + i + 1,
+            (packets->count - i) * sizeof packets->items[0]);
+    return packet;
+}
+
+static uint32_t append_count(const struct raft_message *m)
+{
+    if (m->type != RAFT_MESSAGE_APPEND) return 0;
+    if (m->append.last < m->append.first) return 0;
+    return (uint32_t)(m->append.last - m->append.first + 1);
+}
+
+struct cluster_packet cluster_packet_copy(const struct cluster_packet *packet)
+{
+    struct cluster_packet copy = *packet;
+    uint32_t count = append_count(&packet->message);
+    copy.entries = NULL;
+    if (count > 0) {
+        copy.entries = allocate(count, sizeof copy.entries[0]);
+        memcpy(copy.entries, packet->entries, count * sizeof copy.entries[0]);
+    }
+    return copy;
+}
+
+void cluster_packet_free(struct cluster_packet *packet)
+{
+    free(packet->entries);
+    packet->entries = NULL;
+}
+
+static void packets_clear(struct cluster_packets *packets)
+{
+    for (uint32_t i = 0; i < packets->count; i++) {
+        cluster_packet_free(&packets->items[i]);
+    }
+    packets->count = 0;
+}
+
+/* ---- sending -------------------------------------------------------------------------------------- */
+
+static void transmit(struct cluster *cluster, struct cluster_node *node,
+                     struct cluster_packet packet)
+{
+    check_sent(cluster, node, &packet.message);
+    packet.deliver_at_ms = cluster->now_ms;
+    if (cluster->on_send != NULL) packet.deliver_at_ms = cluster->on_send(cluster, &packet.message);
+    if (packet.deliver_at_ms == UINT64_MAX) {
+        cluster_packet_free(&packet);
+        return;
+    }
+    packets_push(&cluster->network, packet);
+}
+
+/* Longest part of the APPEND that has no more runs than one may carry. */
+static raft_index last_within_runs(const struct cluster *cluster, const struct cluster_node *node,
+                                   const struct raft_message *m)
+{
+    uint32_t runs = 0;
+    raft_term term = 0;
+    for (raft_index i = m->append.first; i <= m->append.last; i++) {
+        raft_term entry_term = log_at(&node->log, i)->term;
+        if (entry_term != term) runs++;
+        if (runs > cluster->options.append_runs_max) return i - 1;
+        term = entry_term;
+    }
+    return m->append.last;
+}
+
+struct cut_list {
+    struct raft_event events[CLUSTER_NODES_MAX];
+    uint32_t count;
+    bool is_cut[CLUSTER_NODES_MAX];
+};
+
+/* Attach the entries; send less when told so, and then drop what is queued behind. */
+static void send_append(struct cluster *cluster, struct cluster_node *node, struct raft_message m,
+                        struct cut_list *cuts, bool after_sync)
+{
+    if (cuts->is_cut[m.to.node]) return;
+    raft_index last = last_within_runs(cluster, node, &m);
+    if (cluster->on_send_append != NULL) {
+        raft_index hooked = cluster->on_send_append(cluster, &m);
+        if (hooked < last) last = hooked;
+    }
+    bool nothing = last == m.append.previous_index &&
+                   (append_count(&m) > 0 || cluster->blocked[node->id][m.to.node]);
+    if (last < m.append.last || nothing) {
+        cuts->is_cut[m.to.node] = true;
+        cuts->events[cuts->count++] = (struct raft_event){.type = RAFT_EVENT_APPEND_CUT,
+                                                          .cut = {.to = m.to.node, .last = last}};
+        if (nothing) return;
+    }
+    m.append.last = last;
+    struct cluster_packet packet = {.message = m, .after_hard = node->hard_queued_total};
+    uint32_t count = append_count(&m);
+    if (count > 0) {
+        packet.entries = allocate(count, sizeof packet.entries[0]);
+        for (uint32_t i = 0; i < count; i++) {
+            packet.entries[i] = *log_at(&node->log, m.append.first + i);
+        }
+    }
+    if (after_sync) {
+        packets_push(&node->held, packet);
+    } else {
+        transmit(cluster, node, packet);
+    }
+}
+
+/* Acks are judged when the core gives them out, also those that wait for a vote to be durable. */
+static void check_ack(const struct cluster *cluster, const struct cluster_node *node,
+                      const struct raft_message *m)
+{
+    if (m->refusal != RAFT_REFUSED_NOT) return;
+    raft_index match = 0;
+    if (m->type == RAFT_MESSAGE_APPEND_REPLY) match = m->append_reply.match_index;
+    if (m->type == RAFT_MESSAGE_HEARTBEAT_REPLY) match = m->heartbeat_reply.match_index;
+    if (match == 0) return;
+    require(cluster, match <= node->disk.count, "no ack before the entries are durable");
+    require(cluster, log_at(&node->disk, match)->chain == log_at(&node->log, match)->chain,
+            "an ack speaks of the entries that are on the disk");
+    for (uint32_t i = 0; i < node->jobs_count; i++) {
+        raft_index cut = node->jobs[i].truncate_from;
+        require(cluster, cut == 0 || cut > match, "no ack of what a queued cut takes away");
+    }
+}
+
+static void send_all(struct cluster *cluster, struct cluster_node *node,
+                     const struct raft_message *messages, uint32_t count, bool after_sync,
+                     struct cut_list *cuts)
+{
+    bool wait = after_sync && node->hard_queue_count > 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (messages[i].type == RAFT_MESSAGE_APPEND) {
+            send_append(cluster, node, messages[i], cuts, wait);
+            continue;
+        }
+        check_ack(cluster, node, &messages[i]);
+        struct cluster_packet packet = {.message = messages[i],
+                                        .after_hard = node->hard_queued_total};
+        if (wait) {
+            packets_push(&node->held, packet);
+        } else {
+            transmit(cluster, node, packet);
+        }
+    }
+}
+
+/* ---- performing an update ------------------------------------------------------------------------- */
+
+static void perform_log(struct cluster *cluster, struct cluster_node *node,
+                        const struct cluster_packet *received)
+{
+    const struct raft_update *update = &cluster->update;
+    struct cluster_disk_job job = {.truncate_from = update->truncate_from};
+    if (update->append.source != RAFT_APPEND_NONE) {
+        job.first = update->append.first;
+        job.count = (uint32_t)(update->append.last - update->append.first + 1);
+        job.entries = allocate(job.count, sizeof job.entries[0]);
+    }
+    for (uint32_t i = 0; i < job.count; i++) {
+        if (update->append.source == RAFT_APPEND_RECEIVED) {
+            assert(received != NULL);
+            job.entries[i] = received->entries[job.first + i - received->message.append.first];
+        } else {
+            job.entries[i].term = update->append.term;
+            job.entries[i].value = ++cluster->values_total;
+        }
+    }
+    if (job.truncate_from == 0 && job.count == 0) return;
+    if (job.truncate_from != 0) {
+        require(cluster, job.truncate_from > node->commit_index, "nothing committed is cut");
+        for (uint32_t i = 0; i < node->reports_count; i++) {
+            raft_index *cut = &node->reports[i].cut_since;
+            if (*cut == 0 || job.truncate_from < *cut) *cut = job.truncate_from;
+        }
+    }
+    log_apply(&node->log, &job);
+    for (uint32_t i = 0; i < job.count; i++) {
+        check_log_matching(cluster, &node->log, job.first + i);
+    }
+    assert(node->jobs_count < CLUSTER_JOBS_MAX);
+    node->jobs[node->jobs_count++] = job;
+}
+
+static void perform_reads(struct cluster *cluster, struct cluster_node *node)
+{
+    const struct raft_update *update = &cluster->update;
+    for (uint32_t i = 0; i < update->reads_count; i++) {
+        const struct raft_read *read = &update->reads[i];
+        struct cluster_read *begun = &cluster->reads[read->id % CLUSTER_READS_MAX];
+        require(cluster, begun->open, "a read ends once");
+        require(cluster, begun->node == node->id, "a read ends where it began");
+        begun->open = false;
+        if (read->refusal == RAFT_REFUSED_NOT) {
+            cluster->reads_answered++;
+            require(cluster, read->index >= begun->at_least,
+                    "linearizable: a read sees what was committed before it began");
+            require(cluster, read->index <= cluster->committed.count,
+                    "a read sees only what is committed");
+        } else {
+            cluster->reads_refused++;
+        }
+        if (cluster->on_read != NULL) cluster->on_read(cluster, node->id, read);
+    }
+}
+
+static void perform(struct cluster *cluster, struct cluster_node *node,
+                    const struct cluster_packet *received, struct cut_list *cuts)
+{
+    const struct raft_update *update = &cluster->update;
+    perform_log(cluster, node, received);
+    if (update->hard_state_changed) {
+        assert(node->hard_queue_count < CLUSTER_HARD_MAX);
+        node->hard_queue[node->hard_queue_count++] = update->hard_state;
+        node->hard_queued_total++;
+    }
+    struct raft_view view;
+    raft_view(node->core, cluster->now_ms, &view);
+    bool leads = view.role == RAFT_LEADER;
+    if (leads && !node->leads) check_leader(cluster, node, view.term);
+    node->leads = leads;
+    check_commit(cluster, node, update->commit_index);
+    send_all(cluster, node, update->messages_now, update->messages_now_count, false, cuts);
+    send_all(cluster, node, update->messages_after_sync, update->messages_after_sync_count, true,
+             cuts);
+    perform_reads(cluster, node);
+    node->timer_at_ms = update->timer_at_ms;
+    require(cluster, view.last_index == node->log.count, "trail and log have one length");
+}
+
+static enum raft_status step(struct cluster *cluster, raft_node_id id, struct raft_event event,
+                             const struct cluster_packet *received)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(node->up);
+    event.now_ms = cluster->now_ms;
+    memcpy(node->core_before, node->core, raft_node_bytes());
+    enum raft_status status = raft_step(node->core, &event, &cluster->update);
+    raft_check_invariants(node->core, node->core_before);
+    if (status != RAFT_OK) {
+        node->timer_at_ms = cluster->update.timer_at_ms;
+        return status;
+    }
+    for (uint32_t i = 0; i < cluster->update.traces_count && cluster->on_trace != NULL; i++) {
+        cluster->on_trace(cluster, id, &cluster->update.traces[i]);
+    }
+    struct cut_list cuts = {.count = 0};
+    perform(cluster, node, received, &cuts);
+    for (uint32_t i = 0; i < cuts.count; i++) {
+        enum raft_status cut_status = step(cluster, id, cuts.events[i], NULL);
+        assert(cut_status == RAFT_OK);
+    }
+    return RAFT_OK;
+}
+
+enum raft_status cluster_step(struct cluster *cluster, raft_node_id id, struct raft_event event)
+{
+    return step(cluster, id, event, NULL);
+}
+
+enum raft_status cluster_event(struct cluster *cluster, raft_node_id id, enum raft_event_type type)
+{
+    return step(cluster, id, (struct raft_event){.type = type}, NULL);
+}
+
+enum raft_status cluster_propose(struct cluster *cluster, raft_node_id id, uint32_t count)
+{
+    return step(cluster, id,
+                (struct raft_event){.type = RAFT_EVENT_PROPOSE, .propose = {.count = count}}, NULL);
+}
+
+uint64_t cluster_read(struct cluster *cluster, raft_node_id id)
+{
+    uint64_t read_id = cluster->reads_begun + 1;
+    struct cluster_read *begun = &cluster->reads[read_id % CLUSTER_READS_MAX];
+    if (begun->open) return 0;
+    *begun = (struct cluster_read){.open = true, .node = id, .at_least = cluster->committed.count};
+    cluster->reads_begun++;
+    enum raft_status status = step(
+        cluster, id, (struct raft_event){.type = RAFT_EVENT_READ, .read = {.id = read_id}}, NULL);
+    if (status == RAFT_OK) return read_id;
+    assert(status == RAFT_BUSY);
+    begun->open = false;
+    return 0;
+}
+
+/* ---- the disk ------------------------------------------------------------------------------------- */
+
+static void apply_oldest_job(struct cluster_node *node)
+{
+    assert(node->jobs_count > 0);
+    log_apply(&node->disk, &node->jobs[0]);
+    free(node->jobs[0].entries);
+    node->jobs_count--;
+    memmove(node->jobs, node->jobs + 1, node->jobs_count * sizeof node->jobs[0]);
+}
+
+void cluster_finish_job(struct cluster *cluster, raft_node_id id)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(node->up);
+    bool wrote = node->jobs[0].count > 0;
+    apply_oldest_job(node);
+    if (!wrote) return;
+    struct cluster_report report = {.index = node->disk.count,
+                                    .term = log_at(&node->disk, node->disk.count)->term};
+    for (uint32_t i = 0; i < node->jobs_count; i++) { /* cuts that were queued behind the write */
+        raft_index cut = node->jobs[i].truncate_from;
+        if (cut != 0 && (report.cut_since == 0 || cut < report.cut_since)) report.cut_since = cut;
+    }
+    assert(node->reports_count < CLUSTER_JOBS_MAX);
+    node->reports[node->reports_count++] = report;
+}
+
+void cluster_report_oldest(struct cluster *cluster, raft_node_id id)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(node->up);
+    assert(node->reports_count > 0);
+    struct cluster_report report = node->reports[0];
+    node->reports_count--;
+    memmove(node->reports, node->reports + 1, node->reports_count * sizeof node->reports[0]);
+    /* A driver's duty (raft/raft.h): the same entry may have been cut and written anew, and then its term does
+     * not tell the two writes apart. Any other superseded report is the core's to see through. */
+    bool cut = report.cut_since != 0 && report.cut_since <= report.index;
+    if (cut && report.index <= node->log.count &&
+        log_at(&node->log, report.index)->term == report.term) {
+        return;
+    }
+    enum raft_status status =
+        step(cluster, id,
+             (struct raft_event){.type = RAFT_EVENT_DURABLE,
+                                 .durable = {.index = report.index, .term = report.term}},
+             NULL);
+    assert(status == RAFT_OK);
+}
+
+static void apply_oldest_hard(struct cluster_node *node)
+{
+    assert(node->hard_queue_count > 0);
+    node->hard_durable = node->hard_queue[0];
+    node->hard_durable_total++;
+    node->hard_queue_count--;
+    memmove(node->hard_queue, node->hard_queue + 1,
+            node->hard_queue_count * sizeof node->hard_queue[0]);
+}
+
+void cluster_finish_hard(struct cluster *cluster, raft_node_id id)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(node->up);
+    apply_oldest_hard(node);
+    enum raft_status status = step(
+        cluster, id,
+        (struct raft_event){.type = RAFT_EVENT_VOTE_DURABLE, .vote_durable = node->hard_durable},
+        NULL);
+    assert(status == RAFT_OK);
+    while (node->held.count > 0 && node->held.items[0].after_hard <= node->hard_durable_total) {
+        transmit(cluster, node, packets_take(&node->held, 0));
+    }
+}
+
+/* ---- the network ---------------------------------------------------------------------------------- */
+
+void cluster_duplicate(struct cluster *cluster, const struct cluster_packet *packet,
+                       uint64_t deliver_at_ms)
+{
+    struct cluster_packet copy = cluster_packet_copy(packet);
+    copy.deliver_at_ms = deliver_at_ms;
+    packets_push(&cluster->network, copy);
+}
+
+void cluster_drop(struct cluster *cluster, uint32_t i)
+{
+    struct cluster_packet packet = packets_take(&cluster->network, i);
+    cluster_packet_free(&packet);
+}
+
+static void fill_runs(struct cluster_packet *packet)
+{
+    struct raft_message *m = &packet->message;
+    uint32_t count = append_count(m);
+    m->append.runs_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct raft_term_run *run = &m->append.runs[m->append.runs_count];
+        if (m->append.runs_count > 0 && run[-1].term == packet->entries[i].term) {
+            run[-1].count++;
+            continue;
+        }
+        assert(m->append.runs_count < RAFT_MESSAGE_RUNS_MAX);
+        *run = (struct raft_term_run){m->append.first + i, 1, packet->entries[i].term};
+        m->append.runs_count++;
+    }
+}
+
+void cluster_deliver(struct cluster *cluster, uint32_t i)
+{
+    struct cluster_packet packet = packets_take(&cluster->network, i);
+    raft_node_id to = packet.message.to.node;
+    assert(to < CLUSTER_NODES_MAX);
+    if (cluster->nodes[to].up && !cluster->blocked[packet.message.from.node][to]) {
+        if (packet.message.type == RAFT_MESSAGE_APPEND) fill_runs(&packet);
+        enum raft_status status = step(
+            cluster, to,
+            (struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &packet.message}, &packet);
+        assert(status == RAFT_OK);
+    }
+    cluster_packet_free(&packet);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+void cluster_open(struct cluster *cluster, const struct cluster_options *options,
+                  const struct raft_configuration *configuration)
+{
+    memset(cluster, 0, sizeof *cluster);
+    cluster->options = *options;
+    cluster->configuration = *configuration;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        raft_node_id id = configuration->members[i].id.node;
+        assert(id > 0);
+        assert(id < CLUSTER_NODES_MAX);
+        struct cluster_node *node = &cluster->nodes[id];
+        node->id = id;
+        node->is_member = true;
+        node->has_vote = true;
+        node->core = allocate(1, raft_node_bytes());
+        node->core_before = allocate(1, raft_node_bytes());
+        node->runs = NULL; /* sized at each start */
+        node->timer_at_ms = UINT64_MAX;
+    }
+}
+
+void cluster_close(struct cluster *cluster)
+{
+    for (raft_node_id id = 1; id < CLUSTER_NODES_MAX; id++) {
+        struct cluster_node *node = &cluster->nodes[id];
+        if (node->is_member && node->up) cluster_crash(cluster, id, 0, 0);
+        free(node->core);
+        free(node->core_before);
+        free(node->runs);
+        free(node->log.entries);
+        free(node->disk.entries);
+        free(node->held.items);
+    }
+    packets_clear(&cluster->network);
+    free(cluster->network.items);
+    free(cluster->committed.entries);
+    free(cluster->known);
+    free(cluster->leader_of_term);
+}
+
+void cluster_set_disk(struct cluster *cluster, raft_node_id id, const raft_term *terms,
+                      uint32_t terms_count, struct raft_hard_state hard)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(!node->up);
+    node->disk.count = 0;
+    for (uint32_t i = 0; i < terms_count; i++) {
+        log_push(&node->disk, (struct cluster_entry){.term = terms[i], .value = mix(i) ^ terms[i]});
+        check_log_matching(cluster, &node->disk, i + 1);
+    }
+    node->hard_durable = hard;
+}
+
+/* The runs of the log on disk, into `runs`. */
+static uint32_t disk_runs(const struct cluster_log *disk, struct raft_term_run *runs)
+{
+    uint32_t count = 0;
+    for (raft_index i = 1; i <= disk->count; i++) {
+        raft_term term = log_at(disk, i)->term;
+        if (count > 0 && runs[count - 1].term == term) {
+            runs[count - 1].count++;
+        } else {
+            runs[count++] = (struct raft_term_run){i, 1, term};
+        }
+    }
+    return count;
+}
+
+void cluster_start(struct cluster *cluster, raft_node_id id)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(!node->up);
+    node->process = ++cluster->processes_total;
+    log_copy(&node->log, &node->disk);
+    struct raft_term_run *runs = allocate(node->disk.count + 1, sizeof *runs);
+    uint32_t runs_count = disk_runs(&node->disk, runs);
+    uint32_t runs_max = cluster->options.trail_runs_max;
+    if (runs_max < runs_count + 4) runs_max = runs_count + 4; /* what is on disk always fits */
+    free(node->runs);
+    node->runs = allocate(runs_max, sizeof node->runs[0]);
+    struct raft_options options = {
+        .group = 7,
+        .id = {.node = id, .epoch = 0},
+        .election_timeout_ms_min = 300,
+        .election_timeout_ms_max = 600,
+        .heartbeat_ms = 50,
+        .early_prevote_ms_max = 25,
+        .append_entries_max = cluster->options.append_entries_max,
+        .append_inflight_max = cluster->options.append_inflight_max,
+        .seed = mix(cluster->options.seed ^ node->process),
+        .process = node->process,
+        .trail_runs = node->runs,
+        .trail_runs_max = runs_max,
+    };
+    /* A checkpoint may have kept what was known to be committed, as far as the log was durable too; on odd
+     * processes it did not. */
+    raft_index commit = node->process % 2 == 1 ? 0 : node->commit_index;
+    if (commit > node->disk.count) commit = node->disk.count;
+    while (commit > 0 &&
+           log_at(&node->disk, commit)->chain != log_at(&cluster->committed, commit)->chain) {
+        commit--;
+    }
+    struct raft_start start = {
+        .hard_state = node->hard_durable,
+        .configuration = cluster->configuration,
+        .runs = runs,
+        .runs_count = runs_count,
+        .commit_index = commit,
+        .has_vote = node->has_vote,
+        .now_ms = cluster->now_ms,
+    };
+    enum raft_status status = raft_init(node->core, &options, &start);
+    free(runs);
+    require(cluster, status == RAFT_OK, "a node starts from what it has on disk");
+    raft_check_invariants(node->core, NULL);
+    node->commit_index = start.commit_index;
+    node->up = true;
+    node->leads = false;
+    node->timer_at_ms = raft_timer_at_ms(node->core);
+}
+
+void cluster_crash(struct cluster *cluster, raft_node_id id, uint32_t jobs_kept, uint32_t hard_kept)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(node->up);
+    for (uint32_t i = 0; i < jobs_kept && node->jobs_count > 0; i++) {
+        apply_oldest_job(node);
+    }
+    for (uint32_t i = 0; i < hard_kept && node->hard_queue_count > 0; i++) {
+        apply_oldest_hard(node);
+    }
+    for (uint32_t i = 0; i < node->jobs_count; i++) {
+        free(node->jobs[i].entries);
+    }
+    node->jobs_count = 0;
+    node->reports_count = 0;
+    node->hard_queue_count = 0;
+    node->hard_queued_total = 0;
+    node->hard_durable_total = 0;
+    packets_clear(&node->held);
+    node->up = false;
+    node->leads = false;
+    node->timer_at_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < CLUSTER_READS_MAX; i++) {
+        if (cluster->reads[i].node == id) cluster->reads[i].open = false;
+    }
+}
+
+raft_node_id cluster_leader(const struct cluster *cluster)
+{
+    raft_node_id leader = 0;
+    raft_term term = 0;
+    for (raft_node_id id = 1; id < CLUSTER_NODES_MAX; id++) {
+        const struct cluster_node *node = &cluster->nodes[id];
+        if (!node->up || !node->leads) continue;
+        struct raft_view view;
+        raft_view(node->core, cluster->now_ms, &view);
+        if (leader != 0 && view.term <= term) continue;
+        leader = id;
+        term = view.term;
+    }
+    return leader;
+}
