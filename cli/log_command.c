@@ -1,0 +1,381 @@
+/* Offline inspection of log files. It needs no running node and no configuration, and it parses its own flags, so that it
+ * works on files copied from anywhere. */
+#include "log_command.h"
+
+#include <segment_log/segment_log.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RESULT_OK = 0, RESULT_PROBLEMS = 1, RESULT_USAGE = 2, RESULT_NOT_FOUND = 3 };
+
+#define SEARCH_DEPTH_MAX   3 /* data directory / groups / group */
+#define BATCH_HEADER_BYTES 61u
+
+static const char usage_text[] =
+    "usage: raftmq log dump   [--records] [--json] PATH...\n"
+    "       raftmq log verify [--at INDEX] [--json] PATH...\n"
+    "\n"
+    "Reads the log files of a stopped node; writes nothing. PATH is a data directory or the\n"
+    "directory of a group.\n"
+    "\n"
+    "  dump       one line per entry: index, term, type, offset, count, bytes, time, chain, "
+    "status\n"
+    "  verify     recompute every checksum and chain; one line per group\n"
+    "  --records  also show the batch header of DATA entries\n"
+    "  --at INDEX also show the chain at this index: equal on two nodes means equal logs up to it\n"
+    "  --json     machine readable (also -o json)\n"
+    "\n"
+    "exit status: 0 whole, 1 problems found, 2 usage, 3 no log there\n";
+
+struct request {
+    bool verify;
+    bool json;
+    bool records;
+    bool has_at;
+    uint64_t at;
+    const char *paths[64];
+    int paths_count;
+};
+
+struct report {
+    const struct request *request;
+    const char *directory;
+    bool first_group; /* nothing printed yet in the JSON array */
+    int groups_count;
+    int problems_count;
+
+    /* of the group being walked */
+    bool has_offset;
+    uint64_t first_offset;
+    bool chain_found;
+    uint64_t chain_at;
+    int group_problems;
+};
+
+/* ---- arguments --------------------------------------------------------------------------------------- */
+
+static bool parse_index(const char *text, uint64_t *ret_index)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9') return false;
+    *ret_index = strtoull(text, &end, 10);
+    return *end == 0;
+}
+
+static int refuse(const char *reason, const char *what)
+{
+    fprintf(stderr, "raftmq log: %s%s%s\n%s", reason, what[0] ? " " : "", what, usage_text);
+    return RESULT_USAGE;
+}
+
+/* 0, or the exit status; -1: help was printed. */
+static int parse(int argc, char **argv, struct request *request)
+{
+    const char *action = argc > 1 ? argv[1] : "";
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage_text, stdout);
+            return -1;
+        }
+    }
+    if (strcmp(action, "dump") != 0 && strcmp(action, "verify") != 0) {
+        return refuse("say dump or verify", "");
+    }
+    request->verify = strcmp(action, "verify") == 0;
+    bool flags_ended = false;
+    for (int i = 2; i < argc; i++) {
+        const char *word = argv[i];
+        if (flags_ended || word[0] != '-') {
+            if (request->paths_count == (int)(sizeof request->paths / sizeof *request->paths)) {
+                return refuse("too many paths", "");
+            }
+            request->paths[request->paths_count++] = word;
+        } else if (strcmp(word, "--") == 0) {
+            flags_ended = true;
+        } else if (strcmp(word, "--json") == 0) {
+            request->json = true;
+        } else if (strcmp(word, "-o") == 0 && i + 1 < argc && strcmp(argv[i + 1], "json") == 0) {
+            request->json = true;
+            i++;
+        } else if (strcmp(word, "--records") == 0 && !request->verify) {
+            request->records = true;
+        } else if ((strcmp(word, "--at") == 0 || strcmp(word, "--chain-at") == 0) &&
+                   request->verify) {
+            if (i + 1 == argc || !parse_index(argv[i + 1], &request->at)) {
+                return refuse("--at needs an index", "");
+            }
+            request->has_at = true;
+            i++;
+        } else {
+            return refuse("unknown flag", word);
+        }
+    }
+    return request->paths_count > 0 ? 0 : refuse("name a directory", "");
+}
+
+/* ---- output ------------------------------------------------------------------------------------------ */
+
+static void print_json_text(const char *text)
+{
+    putchar('"');
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\') {
+            printf("\\%c", *p);
+        } else if (*p < 0x20 || *p >= 0x7f) {
+            /* Bytes that are not ASCII are shown one by one: a path need not be UTF-8. */
+            printf("\\u%04x", *p);
+        } else {
+            putchar(*p);
+        }
+    }
+    putchar('"');
+}
+
+static uint64_t big(const uint8_t *p, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++) {
+        value = value << 8 | p[i];
+    }
+    return value;
+}
+
+/* The fields of a Kafka record batch v2 behind the stamped ones. */
+static void print_batch(const struct request *request, const struct segment_log_walk_item *item)
+{
+    if (!request->records || item->header->type != ENTRY_DATA) return;
+    if (item->header->payload_bytes < BATCH_HEADER_BYTES) return;
+    const uint8_t *batch = item->payload;
+    const char *format =
+        request->json ? ",\"batch\":{\"magic\":%u,\"attributes\":%u,\"base_timestamp\":%" PRId64
+                        ",\"max_timestamp\":%" PRId64 ",\"producer_id\":%" PRId64
+                        ",\"producer_epoch\":%d,\"base_sequence\":%d,\"records\":%d}"
+                      : "    batch magic %u attributes %u timestamps %" PRId64 "..%" PRId64
+                        " producer %" PRId64 " epoch %d sequence %d records %d\n";
+    printf(format, (unsigned)batch[16], (unsigned)big(batch + 21, 2), (int64_t)big(batch + 27, 8),
+           (int64_t)big(batch + 35, 8), (int64_t)big(batch + 43, 8),
+           (int)(int16_t)big(batch + 51, 2), (int)(int32_t)big(batch + 53, 4),
+           (int)(int32_t)big(batch + 57, 4));
+}
+
+static void print_entry(const struct report *report, const struct segment_log_walk_item *item)
+{
+    const struct entry_header *header = item->header;
+    if (!report->request->json) {
+        printf("%" PRIu64 " %" PRIu64 " %s %" PRIu64 " %" PRIu32 " %" PRIu32 " %" PRId64
+               " %016" PRIx64 " ok\n",
+               header->index, header->term, entry_type_name(header->type), header->base_offset,
+               header->record_count, header->payload_bytes, header->timestamp_ms, header->chain);
+        print_batch(report->request, item);
+        return;
+    }
+    printf("{\"index\":%" PRIu64 ",\"term\":%" PRIu64 ",\"type\":\"%s\",\"offset\":%" PRIu64
+           ",\"count\":%" PRIu32 ",\"bytes\":%" PRIu32 ",\"timestamp\":%" PRId64
+           ",\"chain\":\"%016" PRIx64 "\",\"pos\":%" PRIu64,
+           header->index, header->term, entry_type_name(header->type), header->base_offset,
+           header->record_count, header->payload_bytes, header->timestamp_ms, header->chain,
+           item->pos);
+    print_batch(report->request, item);
+    printf("}\n");
+}
+
+static void print_remark(const struct report *report, const struct segment_log_walk_item *item)
+{
+    if (!report->request->json) {
+        printf("%s %s at %" PRIu64 ": %s\n", item->problem ? "problem" : "note", item->path,
+               item->pos, item->text);
+        return;
+    }
+    printf("{\"%s\":", item->problem ? "problem" : "note");
+    print_json_text(item->text);
+    printf(",\"path\":");
+    print_json_text(item->path);
+    printf(",\"pos\":%" PRIu64 "}\n", item->pos);
+}
+
+static void note_item(void *data, const struct segment_log_walk_item *item)
+{
+    struct report *report = data;
+    const struct request *request = report->request;
+    if (!item->header) {
+        if (item->problem) report->group_problems++;
+        /* In the JSON of verify problems are named on stderr, so that stdout stays one document. */
+        if (request->verify && request->json) {
+            fprintf(stderr, "%s %s at %" PRIu64 ": %s\n", item->problem ? "problem" : "note",
+                    item->path, item->pos, item->text);
+        } else {
+            print_remark(report, item);
+        }
+        return;
+    }
+    if (!report->has_offset) {
+        report->has_offset = true;
+        report->first_offset = item->header->base_offset;
+    }
+    if (request->has_at && item->header->index == request->at) {
+        report->chain_found = true;
+        report->chain_at = item->header->chain;
+    }
+    if (!request->verify) print_entry(report, item);
+}
+
+static void print_group_text(const struct report *report,
+                             const struct segment_log_walk_summary *summary)
+{
+    uint64_t first_offset = report->has_offset ? report->first_offset : summary->next_offset;
+    printf("group %" PRIu64 " entries %" PRIu64 " offsets ", summary->group,
+           summary->entries_count);
+    if (summary->next_offset > first_offset) {
+        printf("%" PRIu64 "..%" PRIu64, first_offset, summary->next_offset - 1);
+    } else {
+        printf("none");
+    }
+    printf(" last_index %" PRIu64 " term %" PRIu64 " chain %016" PRIx64 " mark_index %" PRIu64,
+           summary->last_index, summary->last_term, summary->last_chain, summary->mark_index);
+    if (report->request->has_at) {
+        printf(" chain_at %" PRIu64 " ", report->request->at);
+        if (report->chain_found) {
+            printf("%016" PRIx64, report->chain_at);
+        } else {
+            printf("none");
+        }
+    }
+    if (report->group_problems == 0) {
+        printf(": ok\n");
+    } else {
+        printf(": %d problem%s\n", report->group_problems, report->group_problems == 1 ? "" : "s");
+    }
+}
+
+static void print_group_json(struct report *report, const struct segment_log_walk_summary *summary)
+{
+    printf("%s{\"group\":%" PRIu64 ",\"path\":", report->first_group ? "" : ",", summary->group);
+    report->first_group = false;
+    print_json_text(report->directory);
+    printf(",\"cluster\":\"");
+    for (size_t i = 0; i < sizeof summary->cluster.bytes; i++) {
+        printf("%02x", summary->cluster.bytes[i]);
+    }
+    printf("\",\"segments\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"records\":%" PRIu64
+           ",\"first_index\":%" PRIu64 ",\"last_index\":%" PRIu64 ",\"last_term\":%" PRIu64
+           ",\"chain\":\"%016" PRIx64 "\",\"next_offset\":%" PRIu64 ",\"mark_index\":%" PRIu64
+           ",\"torn_bytes\":%" PRIu64,
+           summary->segments_count, summary->entries_count, summary->records_count,
+           summary->first_index, summary->last_index, summary->last_term, summary->last_chain,
+           summary->next_offset, summary->mark_index, summary->torn_bytes);
+    if (report->request->has_at) {
+        printf(",\"chain_at\":");
+        if (report->chain_found) {
+            printf("\"%016" PRIx64 "\"", report->chain_at);
+        } else {
+            printf("null");
+        }
+    }
+    printf(",\"problems\":%d}", report->group_problems);
+}
+
+/* ---- finding and walking ------------------------------------------------------------------------------ */
+
+struct listing {
+    char **names;
+    size_t count;
+    bool has_segments;
+    bool out_of_memory;
+};
+
+static void note_name(void *data, const char *name)
+{
+    struct listing *listing = data;
+    size_t length = strlen(name);
+    if (length > 8 && strcmp(name + length - 8, ".segment") == 0) listing->has_segments = true;
+    char **names = realloc(listing->names, (listing->count + 1) * sizeof *names);
+    char *copy = strdup(name);
+    if (names) listing->names = names;
+    if (!names || !copy) {
+        free(copy);
+        listing->out_of_memory = true;
+        return;
+    }
+    listing->names[listing->count++] = copy;
+}
+
+static void walk_group(struct report *report, const char *directory)
+{
+    const struct request *request = report->request;
+    report->directory = directory;
+    report->has_offset = false;
+    report->chain_found = false;
+    report->group_problems = 0;
+    if (!request->verify && !request->json) printf("# %s\n", directory);
+    struct segment_log_walk_summary summary;
+    struct segment_log_problem problem = {0};
+    enum segment_log_status status =
+        segment_log_walk(disk_posix(), directory, note_item, report, &summary, &problem);
+    if (status != SEGMENT_LOG_OK) {
+        fprintf(stderr, "problem %s: %s\n", problem.path, problem.reason);
+        report->group_problems++;
+    }
+    /* The base of the log has a chain as well: a node without entries still tells that it starts alike. */
+    if (request->has_at && summary.first_index == request->at + 1 && summary.entries_count == 0) {
+        report->chain_found = true;
+        report->chain_at = summary.last_chain;
+    }
+    if (request->verify && request->json) print_group_json(report, &summary);
+    if (request->verify && !request->json) print_group_text(report, &summary);
+    report->groups_count++;
+    report->problems_count += report->group_problems;
+}
+
+static void search(struct report *report, const char *directory, int depth)
+{
+    struct listing listing = {0};
+    int error = disk_list(disk_posix(), directory, note_name, &listing);
+    if (error && depth == 0) {
+        fprintf(stderr, "raftmq log: %s: %s\n", directory, strerror(-error));
+    }
+    if (!error && listing.out_of_memory) {
+        fprintf(stderr, "problem %s: out of memory\n", directory);
+        report->problems_count++;
+    } else if (!error && listing.has_segments) {
+        walk_group(report, directory);
+    } else if (!error && depth < SEARCH_DEPTH_MAX) {
+        for (size_t i = 0; i < listing.count; i++) {
+            char path[DISK_PATH_MAX];
+            int length = snprintf(path, sizeof path, "%s/%s", directory, listing.names[i]);
+            if (length > 0 && (size_t)length < sizeof path) search(report, path, depth + 1);
+        }
+    }
+    for (size_t i = 0; i < listing.count; i++) {
+        free(listing.names[i]);
+    }
+    free(listing.names);
+}
+
+int log_command_main(int argc, char **argv)
+{
+    struct request request = {0};
+    int result = parse(argc, argv, &request);
+    if (result != 0) return result < 0 ? RESULT_OK : result;
+    struct report report = {.request = &request, .first_group = true};
+    bool missing = false;
+    if (request.verify && request.json) printf("{\"groups\":[");
+    for (int i = 0; i < request.paths_count; i++) {
+        int before = report.groups_count;
+        search(&report, request.paths[i], 0);
+        if (report.groups_count > before) continue;
+        fprintf(stderr, "raftmq log: %s: no log is in this directory\n", request.paths[i]);
+        missing = true;
+    }
+    if (request.verify && request.json) {
+        printf("],\"problems\":%d}\n", report.problems_count);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("raftmq log: writing the output");
+        return RESULT_PROBLEMS;
+    }
+    if (report.problems_count > 0) return RESULT_PROBLEMS;
+    return missing ? RESULT_NOT_FOUND : RESULT_OK;
+}
