@@ -178,6 +178,13 @@ void http__groups_list(struct http_exchange *exchange)
         !http__exchange_parameter_u64(exchange, "partition", META_PARTITIONS_MAX - 1, &partition)) {
         return;
     }
+    const struct http_parameter *after = http__head_parameter(&exchange->head, "after");
+    if (after && !http__text_is_name(after->value, after->value_bytes)) {
+        http__reply_problem(exchange, HTTP_INVALID_ARGUMENT,
+                            "?after= must be the last group of the previous page");
+        return;
+    }
+    exchange->node.group.group = after ? after->value : NULL;
     exchange->node.partition = (uint32_t)partition;
     http__exchange_submit(exchange, NODE_REQUEST_GROUP_LIST, list_done);
 }
