@@ -51,11 +51,12 @@ bool frame__decode_header(const uint8_t *buffer, struct frame_header *ret_header
     header.type = wire_get_u16(&reader);
     wire_get_zeros(&reader, 6);
     header.group = wire_get_u64(&reader);
-    memcpy(header.cluster.bytes, wire_get(&reader, sizeof(header.cluster.bytes)),
-           sizeof(header.cluster.bytes));
+    const uint8_t *cluster = wire_get(&reader, sizeof(header.cluster.bytes));
     header.body_hash = wire_get_u64(&reader);
     uint64_t header_hash = wire_get_u64(&reader);
-    if (reader.failed || header_hash != checksum64(buffer, HEADER_HASHED_BYTES)) return false;
+    if (!wire_is_complete(&reader)) return false;
+    if (header_hash != checksum64(buffer, HEADER_HASHED_BYTES)) return false;
+    memcpy(header.cluster.bytes, cluster, sizeof(header.cluster.bytes));
     *ret_header = header;
     return true;
 }

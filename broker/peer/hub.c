@@ -197,7 +197,7 @@ void hub__moved(struct peer_hub *hub, struct peer_link *link, bool at_once)
     uint64_t taken = link->written_bytes - io_stream_write_queue_bytes(link->stream);
     bool drained = link->was_above_low_water && link__queue_bytes(link) <= IO_WRITE_LOW_WATER_BYTES;
     if (at_once && !drained) return;
-    if (taken == link->moved_bytes) return;
+    if (taken <= link->moved_bytes) return;
     link->moved_bytes = taken;
     if (drained) link->was_above_low_water = false;
     hub->callbacks->bulk_moved(hub->data, link->node_id, drained);

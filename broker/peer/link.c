@@ -262,6 +262,7 @@ static void take_ack(struct peer_link *link, const uint8_t *body, size_t bytes)
     }
     link->state = LINK_UP;
     link->up_at_us = io_now_us(link->io);
+    link->moved_bytes = link->written_bytes; /* the handshake is no movement of the owner's bytes */
     io_timer_stop(link->io, &link->deadline);
     hub__link_up(link->hub, link);
 }
