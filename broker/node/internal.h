@@ -15,6 +15,7 @@
 #ifndef BROKER_NODE_INTERNAL_H
 #define BROKER_NODE_INTERNAL_H
 
+#include "heartbeat.h"
 #include "list.h"
 
 #include <broker/meta.h>
@@ -242,8 +243,7 @@ struct peer_state {
     uint64_t node_id;
     char trouble[NODE_STATUS_TEXT_BYTES];
     uint64_t trouble_us;
-    uint8_t *heartbeats; /* body of the coalesced frame of this turn */
-    size_t heartbeats_bytes, heartbeats_capacity;
+    struct heartbeat_books heartbeats; /* PROTOCOL C6 */
 };
 
 struct node {

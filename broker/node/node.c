@@ -123,6 +123,7 @@ static void on_up(void *data, const struct peer_hello *hello)
     if (!peer) return;
     const bool other_process = peer->process && peer->process != hello->process;
     peer->process = hello->process;
+    heartbeat_books_clear(&peer->heartbeats);
     peer->trouble[0] = 0;
     if (peer->lost_pending) {
         peer->lost_pending = false;
@@ -426,7 +427,7 @@ void node_destroy(struct node *node)
     io_timer_stop(node->io, &node->maintenance);
     for (uint32_t i = 0; i < node->peers_count; i++) {
         io_timer_stop(node->io, &node->peers[i].lost_timer);
-        free(node->peers[i].heartbeats);
+        heartbeat_books_close(&node->peers[i].heartbeats);
     }
     peer_hub_destroy(node->hub);
     proxy__free_all(node);

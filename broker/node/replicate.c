@@ -204,39 +204,25 @@ static bool send_entries(struct group *group, const struct raft_message *origina
 
 /* ---- coalesced heartbeats (C6) ------------------------------------------------------------------------------------------ */
 
-/* Body of a HEARTBEATS frame: (group u64, bytes u32, message) one after the other. */
-static void coalesce(struct node *node, struct peer_state *peer, const struct raft_message *message)
+static void coalesce(struct peer_state *peer, enum heartbeat_kind kind,
+                     const struct raft_message *message)
 {
-    (void)node;
-    uint8_t head[RAFT_CODEC_MESSAGE_BYTES_MAX];
-    const uint32_t bytes = (uint32_t)raft_codec_encode_message(message, head, sizeof(head));
-    const size_t need = peer->heartbeats_bytes + 12u + bytes;
-    if (need > peer->heartbeats_capacity) {
-        const size_t capacity = need < 4096u ? 4096u : need * 2u;
-        uint8_t *grown = realloc(peer->heartbeats, capacity);
-        if (!grown) abort();
-        peer->heartbeats = grown;
-        peer->heartbeats_capacity = capacity;
-    }
-    uint8_t *at = peer->heartbeats + peer->heartbeats_bytes;
-    for (uint32_t i = 0; i < 8u; i++) {
-        at[i] = (uint8_t)(message->group >> (8u * i));
-    }
-    for (uint32_t i = 0; i < 4u; i++) {
-        at[8u + i] = (uint8_t)(bytes >> (8u * i));
-    }
-    memcpy(at + 12, head, bytes);
-    peer->heartbeats_bytes = need;
+    uint8_t body[RAFT_CODEC_MESSAGE_BYTES_MAX];
+    const size_t bytes = raft_codec_encode_message(message, body, sizeof(body));
+    heartbeat_offer(&peer->heartbeats, kind, message->group, body, bytes);
+    node__post(peer->node);
 }
 
 void replicate__flush_heartbeats(struct node *node)
 {
     for (uint32_t i = 0; i < node->peers_count; i++) {
         struct peer_state *peer = &node->peers[i];
-        if (peer->heartbeats_bytes == 0) continue;
-        const struct io_buffer part = {.data = peer->heartbeats, .bytes = peer->heartbeats_bytes};
+        size_t bytes = 0;
+        uint8_t *body = heartbeat_build(&peer->heartbeats, &bytes);
+        if (!body) continue;
+        const struct io_buffer part = {
+            .data = body, .bytes = bytes, .release = free, .owner = body};
         (void)peer_send(node->hub, peer->node_id, PEER_CONTROL, PEER_FRAME_HEARTBEATS, 0, &part, 1);
-        peer->heartbeats_bytes = 0;
     }
 }
 
@@ -254,13 +240,11 @@ bool replicate__send(struct group *group, const struct raft_message *message,
     case RAFT_MESSAGE_HEARTBEAT: {
         struct raft_message heartbeat = *message;
         heartbeat.heartbeat.commit_chain = chain_at(group, message->heartbeat.commit_index);
-        coalesce(node, node__peer(node, message->to.node), &heartbeat);
-        node__post(node);
+        coalesce(node__peer(node, message->to.node), HEARTBEAT_BEATS, &heartbeat);
         return false;
     }
     case RAFT_MESSAGE_HEARTBEAT_REPLY:
-        coalesce(node, node__peer(node, message->to.node), message);
-        node__post(node);
+        coalesce(node__peer(node, message->to.node), HEARTBEAT_REPLIES, message);
         return false;
     case RAFT_MESSAGE_PREVOTE:
     case RAFT_MESSAGE_PREVOTE_REPLY:
@@ -444,27 +428,25 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     (void)group__step(group, &event);
 }
 
+struct heartbeat_source {
+    struct node *node;
+    uint64_t from;
+};
+
+static void receive_heartbeat(void *data, uint64_t group_id, const uint8_t *message, size_t bytes)
+{
+    const struct heartbeat_source *source = data;
+    if (source->node->state == NODE_FAILED) return;
+    receive_message(source->node, source->from, group_id, message, bytes);
+}
+
 static void receive_heartbeats(struct node *node, const struct peer_frame *frame)
 {
-    const uint8_t *at = frame->body;
-    size_t left = frame->bytes;
-    while (left > 0) {
-        if (left < 12u) break;
-        uint64_t group_id = 0;
-        uint32_t bytes = 0;
-        for (uint32_t i = 0; i < 8u; i++) {
-            group_id |= (uint64_t)at[i] << (8u * i);
-        }
-        for (uint32_t i = 0; i < 4u; i++) {
-            bytes |= (uint32_t)at[8u + i] << (8u * i);
-        }
-        if (bytes > left - 12u) break;
-        receive_message(node, frame->node_id, group_id, at + 12, bytes);
-        if (node->state == NODE_FAILED) return;
-        at += 12u + bytes;
-        left -= 12u + bytes;
+    struct peer_state *peer = node__peer(node, frame->node_id);
+    struct heartbeat_source source = {.node = node, .from = frame->node_id};
+    if (!heartbeat_read(&peer->heartbeats, frame->body, frame->bytes, receive_heartbeat, &source)) {
+        node->counters.bad_frames++;
     }
-    if (left > 0) node->counters.bad_frames++;
 }
 
 void replicate__frame(struct node *node, const struct peer_frame *frame)

@@ -73,13 +73,13 @@ static void on_turn(struct io_timer *timer)
 
 /* ---- core timers ------------------------------------------------------------------------------------------------------ */
 
-/* Leaders' heartbeats are due at multiples of a grid, so those of many groups leave in one frame per peer (C6); election
- * timers are not rounded, their randomness is the point. */
+/* Leaders' heartbeats are due at multiples of the heartbeat interval, so those of all groups leave together and one digest
+ * can stand for them (C6); election timers are not rounded, their randomness is the point. */
 static uint64_t due_at(const struct group *group)
 {
     if (group->role != RAFT_LEADER) return group->timer_at_ms;
-    const uint64_t grid = group->node->options.heartbeat_ms / 5u;
-    return grid ? (group->timer_at_ms + grid - 1u) / grid * grid : group->timer_at_ms;
+    const uint64_t grid = group->node->options.heartbeat_ms;
+    return (group->timer_at_ms + grid - 1u) / grid * grid;
 }
 
 void node__schedule_tick(struct node *node)
