@@ -255,3 +255,8 @@ bool overlay__has_commit(const struct partition_overlay *overlay, const char *gr
 {
     return overlay && overlay->pending_commits[hash_name(group)] > applied_index;
 }
+
+bool partition_commits_in_flight(const struct partition *partition, const char *group)
+{
+    return overlay__has_commit(partition->overlay, group, partition->applied_index);
+}

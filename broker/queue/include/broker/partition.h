@@ -142,6 +142,10 @@ void partition_overlay_add_commits(struct partition *partition,
 /* Same offset, generation and metadata as applied, and none of this group is in flight: nothing to append (P5). */
 bool partition_commit_is_noop(const struct partition *partition,
                               const struct partition_commit *commit);
+/* A commit of this group is appended and not applied yet (or of another group whose name collides with it: then the
+ * answer is yes for longer than needed). */
+bool partition_commits_in_flight(const struct partition *partition, const char *group);
+
 /* A commit of an older generation than the newest applied one is fenced; one without a generation (-1) never is. The
  * same rule stands in apply(), for a commit that was overtaken in flight: it changes nothing there, and asking again
  * after it was applied tells that it was fenced. */
