@@ -181,7 +181,7 @@ class Server:
     def groups(self):
         """Replicas on this node, by (topic, partition); the meta group under ('', 0)."""
         groups = self.get("/v1/cluster?groups=1", seconds=5).json()["groups"]
-        return {(group["topic"], group["partition"]): group for group in groups}
+        return {(group["topic"] or "", group["partition"]): group for group in groups}
 
     def group(self, topic, partition=0):
         return self.groups()[(topic, partition)]

@@ -68,7 +68,7 @@ def a_retry_across_a_failover_gets_the_original_offset(folder):
         producer = answer.json()
         path = "/v1/topics/orders/messages?partition=0"
         offsets = []
-        batches = [batch([b"m%d" % i, b"n%d" % i], producer["producer_id"], producer["producer_epoch"], i * 2)
+        batches = [batch([b"m%d" % i, b"n%d" % i], producer["producer_id"], producer["epoch"], i * 2)
                    for i in range(5)]
         for data in batches:
             answer = leader.request("POST", path, data, BATCH_TYPE)
@@ -86,7 +86,7 @@ def a_retry_across_a_failover_gets_the_original_offset(folder):
             answer = wait_for(lambda: [a for a in [survivor.request("POST", path, batches[number], BATCH_TYPE)]
                                        if a.status in (200, 201)], patience(10), "the next leader to take the retry")[0]
             check_equal(answer.json()["offset"], offsets[number], f"offset of batch {number} retried at the next leader")
-        gap = batch([b"gap"], producer["producer_id"], producer["producer_epoch"], 12)
+        gap = batch([b"gap"], producer["producer_id"], producer["epoch"], 12)
         answer = survivor.request("POST", path, gap, BATCH_TYPE)
         check_equal(answer.status, 409, f"a gap in the sequence: {answer}")
         check_equal([value for _, value in survivor.read_all("orders")],
