@@ -31,13 +31,13 @@ struct snapshot_header {
     uint8_t configuration[SNAPSHOT_CONFIGURATION_BYTES_MAX];
 };
 
-#define SNAPSHOT_STATUSES(X)                                                                       \
-    X(SNAPSHOT_OK, "ok")                                                                           \
-    X(SNAPSHOT_MISSING, "no snapshot file")                                                        \
-    X(SNAPSHOT_DAMAGED, "the file is damaged")                                                     \
-    X(SNAPSHOT_FOREIGN, "the file belongs to another cluster or group")                            \
-    X(SNAPSHOT_BAD_VERSION, "written by another format version")                                   \
-    X(SNAPSHOT_FULL, "no space left; nothing changed")                                             \
+#define SNAPSHOT_STATUSES(X)                                            \
+    X(SNAPSHOT_OK, "ok")                                                \
+    X(SNAPSHOT_MISSING, "no snapshot file")                             \
+    X(SNAPSHOT_DAMAGED, "the file is damaged")                          \
+    X(SNAPSHOT_FOREIGN, "the file belongs to another cluster or group") \
+    X(SNAPSHOT_BAD_VERSION, "written by another format version")        \
+    X(SNAPSHOT_FULL, "no space left; nothing changed")                  \
     X(SNAPSHOT_IO, "the disk returned an error; this node must stop")
 
 enum snapshot_status {
@@ -56,18 +56,18 @@ SNAPSHOT_CHECKED enum snapshot_status snapshot_write(struct disk *disk, const ch
                                                      struct segment_log_problem *ret_problem);
 
 /* Load one file, checking everything before returning it. *ret_state is a new reference. */
-SNAPSHOT_CHECKED enum snapshot_status
-snapshot_read(struct disk *disk, const char *path, struct snapshot_header *ret_header,
-              struct tree **ret_state, struct segment_log_problem *ret_problem);
+SNAPSHOT_CHECKED enum snapshot_status snapshot_read(struct disk *disk, const char *path,
+                                                    struct snapshot_header *ret_header,
+                                                    struct tree **ret_state,
+                                                    struct segment_log_problem *ret_problem);
 
 /* Load the snapshot with the highest index of either kind. A damaged checkpoint is skipped for the next older file and
  * reported through on_skipped (may be NULL); a damaged base is DAMAGED. Temporary files are removed. */
 typedef void (*snapshot_skipped_cb)(void *data, const struct segment_log_problem *problem);
-SNAPSHOT_CHECKED enum snapshot_status
-snapshot_load_newest(struct disk *disk, const char *directory, const struct cluster_id *cluster,
-                     uint64_t group, snapshot_skipped_cb on_skipped, void *data,
-                     struct snapshot_header *ret_header, struct tree **ret_state,
-                     struct segment_log_problem *ret_problem);
+SNAPSHOT_CHECKED enum snapshot_status snapshot_load_newest(
+    struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t group,
+    snapshot_skipped_cb on_skipped, void *data, struct snapshot_header *ret_header,
+    struct tree **ret_state, struct segment_log_problem *ret_problem);
 
 /* Remove checkpoints below `index`; bases stay. 0 or a negative errno. */
 int snapshot_remove_older(struct disk *disk, const char *directory, uint64_t index);

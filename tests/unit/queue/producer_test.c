@@ -216,6 +216,9 @@ Test(producer_overlay, an_epoch_in_flight_is_the_newest_one)
     expect_verdict(&partition, test_id(4, 0, 20, 10), PARTITION_FENCED);
     expect_verdict(&partition, test_id(4, 0, 10, 10), PARTITION_FENCED);
     expect_verdict(&partition, test_id(4, 1, 0, 5), PARTITION_DUPLICATE_PENDING);
+    expect_verdict(&partition, test_id(4, 1, 10, 10),
+                   PARTITION_OUT_OF_ORDER); /* the old epoch's range */
+    expect_verdict(&partition, test_id(4, 1, 0, 10), PARTITION_OUT_OF_ORDER);
     expect_verdict(&partition, test_id(4, 1, 5, 5), PARTITION_ACCEPT);
     partition_overlay_drop(&partition, 3);
     expect_verdict(&partition, test_id(4, 0, 20, 10), PARTITION_ACCEPT);
@@ -276,6 +279,47 @@ Test(producer_overlay, it_is_bounded_over_all_producers)
     expect_verdict(&partition, test_id(-1, -1, -1, 1), PARTITION_ACCEPT);
     test_apply_batch(&partition, test_id(0, 0, 0, 1));
     expect_verdict(&partition, test_id(1000000, 0, 0, 1), PARTITION_ACCEPT);
+    partition_close(&partition);
+}
+
+/* One batch per producer, so that every apply and every cut frees a slot of the table in the middle of others. */
+Test(producer_overlay, producers_that_come_and_go_are_all_found_and_nobody_else)
+{
+    static struct {
+        int64_t producer;
+        uint64_t offset;
+    } pending[400];
+    struct partition partition;
+    partition_init(&partition);
+    uint64_t random = 5, first = 0, last = 0; /* pending[i % 400] for first <= i < last */
+    uint64_t next_index = 1;
+    int64_t next_producer = 0;
+    for (uint32_t step = 0; step < 20000; step++) {
+        uint64_t dice = test_draw(&random) % 100;
+        if (dice < 50 && last - first < 400) {
+            next_producer += 1 + (int64_t)(test_draw(&random) % 1000);
+            struct partition_batch_id id = test_id(next_producer, 0, 0, 1);
+            partition_overlay_add(&partition, &id, next_index++, last);
+            pending[last % 400].producer = next_producer;
+            pending[last % 400].offset = last;
+            last++;
+        } else if (dice < 95 && last > first) {
+            test_apply_batch(&partition, test_id(pending[first++ % 400].producer, 0, 0, 1));
+        } else if (last > first) {
+            uint64_t cut = test_draw(&random) % 3 % (last - first);
+            partition_overlay_drop(&partition, next_index - cut);
+            next_index -= cut;
+            last -= cut;
+        }
+        if (last > first) {
+            uint64_t i = first + test_draw(&random) % (last - first);
+            struct test_answer answer =
+                test_check(&partition, test_id(pending[i % 400].producer, 0, 0, 1));
+            cr_assert_eq(answer.verdict, PARTITION_DUPLICATE_PENDING);
+            cr_assert_eq(answer.offset, pending[i % 400].offset);
+        }
+        expect_verdict(&partition, test_id(next_producer + 1, 0, 0, 1), PARTITION_ACCEPT);
+    }
     partition_close(&partition);
 }
 

@@ -31,7 +31,7 @@ bool meta_restore(struct meta_state *meta, struct tree *state, uint64_t index,
 struct meta_node {
     uint64_t node_id;
     uint64_t incarnation;
-    char http_address[META_ADDRESS_BYTES_MAX];  /* advertised */
+    char http_address[META_ADDRESS_BYTES_MAX]; /* advertised */
     char peer_address[META_ADDRESS_BYTES_MAX];
     char kafka_address[META_ADDRESS_BYTES_MAX]; /* empty: no listener */
 };
@@ -78,12 +78,14 @@ struct meta_command {
     enum meta_command_type type;
     uint64_t request; /* random, chosen by the proposer; comes back in the result */
     struct meta_node node;
-    struct { /* TOPIC_CREATE: placement is decided by the proposing leader: replicas[p] of each partition */
+    struct
+    { /* TOPIC_CREATE: placement is decided by the proposing leader: replicas[p] of each partition */
         char name[META_TOPIC_NAME_BYTES_MAX + 1];
         struct meta_settings settings;
         uint32_t partitions_count;
         uint32_t replicas_count;
-        uint64_t replicas[META_PARTITIONS_MAX][META_REPLICAS_MAX]; /* node ids; [p][0] is the first leader */
+        uint64_t replicas[META_PARTITIONS_MAX]
+                         [META_REPLICAS_MAX]; /* node ids; [p][0] is the first leader */
     } create;
     char delete_name[META_TOPIC_NAME_BYTES_MAX + 1];
 };
@@ -96,7 +98,7 @@ bool meta_command_decode(const uint8_t *payload, size_t bytes, struct meta_comma
 
 enum meta_result_status {
     META_OK,
-    META_TOPIC_EXISTS,           /* with the same partitions and settings: result.topic_same = true */
+    META_TOPIC_EXISTS, /* with the same partitions and settings: result.topic_same = true */
     META_TOPIC_NOT_FOUND,
     META_TOO_MANY_TOPICS,
 };
@@ -108,7 +110,7 @@ struct meta_result {
     enum meta_result_status status;
     bool topic_same;
     struct meta_topic *topic; /* created or deleted; owned by the caller, free(); NULL otherwise */
-    uint64_t producer_first;  /* PRODUCER_BLOCK_TAKE: first id of the block of META_PRODUCER_BLOCK */
+    uint64_t producer_first; /* PRODUCER_BLOCK_TAKE: first id of the block of META_PRODUCER_BLOCK */
 };
 
 /* Apply entry applied_index + 1 (any type; others than META change only applied_index and applied_timestamp_ms and

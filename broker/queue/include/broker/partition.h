@@ -13,7 +13,7 @@
 
 #define PARTITION_GROUP_NAME_BYTES_MAX 128u
 #define PARTITION_METADATA_BYTES_MAX   1024u
-#define PARTITION_BATCHES_KEPT         5u    /* per producer (P2) */
+#define PARTITION_BATCHES_KEPT         5u     /* per producer (P2) */
 #define PARTITION_PRODUCERS_MAX        10000u /* older ones are evicted in apply() (P3) */
 
 struct partition {
@@ -70,9 +70,9 @@ enum partition_verdict {
     PARTITION_DUPLICATE,         /* ret_offset = its original base offset, committed */
     PARTITION_DUPLICATE_PENDING, /* appended, not yet applied: wait for the fate of ret_index (P1) */
     PARTITION_DUPLICATE_UNKNOWN, /* a duplicate older than the kept window: Kafka 46, success-like (P2) */
-    PARTITION_OUT_OF_ORDER,      /* a gap, or overlap without equality */
-    PARTITION_FENCED,            /* lower epoch than the producer's newest */
-    PARTITION_UNKNOWN_PRODUCER,  /* evicted: must take a new id (P3) */
+    PARTITION_OUT_OF_ORDER,     /* a gap, or overlap without equality */
+    PARTITION_FENCED,           /* lower epoch than the producer's newest */
+    PARTITION_UNKNOWN_PRODUCER, /* evicted: must take a new id (P3) */
     PARTITION_TOO_MANY_IN_FLIGHT, /* more than PARTITION_BATCHES_KEPT appended-not-applied of this producer */
 };
 
@@ -83,9 +83,8 @@ enum partition_verdict {
  * Whoever owns the partition must refuse producer ids that meta never handed out (meta_producer_next) before it asks:
  * an eviction fences all unknown ids up to the evicted one, so one invented id near 2^63 could fence everybody. */
 enum partition_verdict partition_check(const struct partition *partition,
-                                       const struct partition_batch_id *batch,
-                                       uint64_t *ret_offset, uint64_t *ret_index,
-                                       int32_t *ret_expected_sequence);
+                                       const struct partition_batch_id *batch, uint64_t *ret_offset,
+                                       uint64_t *ret_index, int32_t *ret_expected_sequence);
 
 /* The leader appended this batch, which partition_check() accepted just before, at `index` with this base offset.
  * Without a producer id: nothing. Memory is bounded: check answers TOO_MANY_IN_FLIGHT at PARTITION_OVERLAY_BATCHES_MAX
@@ -101,7 +100,7 @@ void partition_overlay_drop(struct partition *partition, uint64_t from_index);
 
 struct partition_offset {
     char group[PARTITION_GROUP_NAME_BYTES_MAX + 1];
-    uint64_t offset;   /* next to read */
+    uint64_t offset;    /* next to read */
     int64_t generation; /* of the group when it was committed; -1 = a simple consumer */
     int64_t timestamp_ms;
     uint32_t metadata_bytes;
