@@ -207,8 +207,8 @@ void io_uv__stream_close(struct io_stream *stream, bool linger);
 void io_uv__stream_abandon(struct io_uv_stream *stream);
 void io_uv__stream_peer_address(const struct io_stream *stream, char *buffer, size_t bytes);
 void io_uv__stream_failed(struct io_uv_stream *stream, int error); /* a write failed */
-void io_uv__stream_flushed(
-    struct io_uv_stream *stream); /* the write queue is empty while FLUSHING */
+/* The write queue is empty while FLUSHING. */
+void io_uv__stream_flushed(struct io_uv_stream *stream);
 
 void io_uv__stream_write(struct io_stream *stream, const struct io_buffer *buffers, int count);
 size_t io_uv__stream_write_queue_bytes(const struct io_stream *stream);

@@ -34,9 +34,10 @@ struct io_timer {
 /* ---- jobs: blocking work off the loop ------------------------------------------------------------------- */
 
 struct io_job {
-    void (*run)(
-        struct io_job *job); /* on a worker thread: may block; touches only what the job owns */
-    void (*done)(struct io_job *job); /* on the loop, after run returned */
+    /* On a worker thread: may block; touches only what the job owns. */
+    void (*run)(struct io_job *job);
+    /* On the loop, after run returned. */
+    void (*done)(struct io_job *job);
     void *data;
     struct io_job *io_next; /* the implementation's */
     uint64_t io_private[4];
@@ -64,10 +65,8 @@ struct io_stream_callbacks {
 struct io_buffer {
     const void *data;
     size_t bytes;
-    void (*release)(
-        void *
-            owner); /* called once, on the loop, also before io_stream_write() returns; NULL: `data` is
-                                     taken or copied at once */
+    /* Called once, on the loop, maybe before io_stream_write() returns. NULL: `data` is taken or copied at once. */
+    void (*release)(void *owner);
     void *owner;
 };
 
@@ -82,10 +81,10 @@ struct io_vtable {
     int64_t (*wall_ms)(struct io *io); /* Unix time */
     void (*random)(struct io *io, void *buffer, size_t bytes);
 
-    void (*timer_start)(struct io *io, struct io_timer *timer,
-                        uint64_t delay_us); /* restarts when active */
-    void (*timer_stop)(struct io *io,
-                       struct io_timer *timer); /* no fire after this, of start or of post */
+    /* Restarts when active. */
+    void (*timer_start)(struct io *io, struct io_timer *timer, uint64_t delay_us);
+    /* No fire after this, of start or of post. */
+    void (*timer_stop)(struct io *io, struct io_timer *timer);
 
     /* Call fire(timer) once, soon, in this turn of the loop, after the callbacks that are ready: batches what one
      * turn brought. Nothing to do when it is posted already. A post made by a post runs in the next turn. Independent
@@ -93,8 +92,8 @@ struct io_vtable {
     void (*post)(struct io *io, struct io_timer *timer);
 
     struct io_job_queue *(*job_queue_create)(struct io *io);
-    void (*job_queue_destroy)(
-        struct io *io, struct io_job_queue *queue); /* must be empty; the last done() may do it */
+    /* The queue must be empty; the last done() may destroy it. */
+    void (*job_queue_destroy)(struct io *io, struct io_job_queue *queue);
     void (*job_submit)(struct io *io, struct io_job_queue *queue, struct io_job *job);
 
     /* Listen on "host:port" (port 0: any; "[::1]:7070" for IPv6; empty host: every address). 0 or a negative errno:
@@ -110,11 +109,11 @@ struct io_vtable {
      * written before the connection stands waits for it. */
     struct io_stream *(*connect)(struct io *io, const char *address, io_connect_cb connected,
                                  void *data);
-    void (*stream_start)(
-        struct io_stream *stream, const struct io_stream_callbacks *callbacks,
-        void *data); /* begin to read; callbacks are borrowed for the stream's life */
-    void (*stream_pause)(struct io_stream *stream,
-                         bool paused); /* stop or resume reading: back-pressure */
+    /* Begin to read. The callbacks are borrowed for the stream's life. */
+    void (*stream_start)(struct io_stream *stream, const struct io_stream_callbacks *callbacks,
+                         void *data);
+    /* Stop or resume reading: back-pressure. */
+    void (*stream_pause)(struct io_stream *stream, bool paused);
     /* Queue buffers in order. Never fails: an error shows up as a read callback. After close the buffers are released
      * at once. */
     void (*stream_write)(struct io_stream *stream, const struct io_buffer *buffers, int count);
