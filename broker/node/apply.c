@@ -17,6 +17,17 @@ static void complete_waiter(struct group *group, struct node_request *request,
         request->ret_count = header->record_count;
         request->ret_timestamp_ms = header->timestamp_ms;
     }
+    if (request->type == NODE_REQUEST_GROUP_COMMIT) {
+        /* A newer generation may have been applied since it was appended: then apply() left it out. */
+        const struct partition_commit commit = {.group = request->group.group,
+                                                .offset = request->group.offset,
+                                                .generation = request->group.generation};
+        if (partition_commit_is_fenced(&group->partition, &commit)) {
+            request__finish(request, NODE_STALE_GENERATION, "generation %" PRId64 " is over",
+                            request->group.generation);
+            return;
+        }
+    }
     request__finish(request, NODE_OK, NULL);
 }
 

@@ -16,6 +16,23 @@ static void refuse_batch(struct node_request *request, enum record_batch_status 
     request__finish(request, NODE_CORRUPT_BATCH, "%s", record_batch_status_text(status));
 }
 
+/* An id that meta never handed out would, once evicted, fence everybody below it (P3). This node's meta state may lag
+ * behind the leader that handed it out, so "never" is believed only after a ReadIndex on meta, as a missing topic is. */
+static bool producer_is_known(struct node_request *request, int64_t producer_id)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    if ((uint64_t)producer_id < meta_producer_next(&node->meta)) return true;
+    if (!state->meta_checked && node->meta_group) {
+        fetch__barrier(request, node->meta_group);
+        return false;
+    }
+    request__finish(request, NODE_UNKNOWN_PRODUCER,
+                    "producer id %" PRId64 " was never handed out; take one from /v1/producers",
+                    producer_id);
+    return false;
+}
+
 void produce__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
@@ -42,13 +59,7 @@ void produce__start(struct node_request *request, struct group *group)
                         info.unflushed_bytes);
         return;
     }
-    if (header.producer_id >= 0 &&
-        (uint64_t)header.producer_id >= meta_producer_next(&group->node->meta)) {
-        request__finish(request, NODE_UNKNOWN_PRODUCER,
-                        "producer id %" PRId64 " was never handed out; take one from /v1/producers",
-                        header.producer_id);
-        return;
-    }
+    if (header.producer_id >= 0 && !producer_is_known(request, header.producer_id)) return;
     state->group = group;
     request__move(request, STAGE_QUEUED, &group->queued);
     node__dirty(group);
