@@ -97,13 +97,16 @@ struct sim_program {
 struct io *sim_start(struct sim *sim, uint32_t node, const struct sim_program *program, void *data);
 
 bool sim_is_running(const struct sim *sim, uint32_t node);
-struct io *sim_io(struct sim *sim, uint32_t node);    /* NULL while it does not run */
-void *sim_instance(struct sim *sim, uint32_t node);   /* NULL while it does not run */
-struct disk *sim_disk(struct sim *sim, uint32_t node); /* always; its calls change something only while it runs */
-const char *sim_host(uint32_t node);                  /* "n1" */
+/* Both NULL while the node does not run. */
+struct io *sim_io(struct sim *sim, uint32_t node);
+void *sim_instance(struct sim *sim, uint32_t node);
+/* Always there; its calls change something only while the node runs. */
+struct disk *sim_disk(struct sim *sim, uint32_t node);
+/* "n1" for node 0. */
+const char *sim_host(uint32_t node);
 
 enum sim_crash {
-    SIM_CRASH_KILL,  /* kill -9: the kernel lives on. What was written is in the page cache; streams end in order */
+    SIM_CRASH_KILL, /* kill -9: the kernel lives on. What was written is in the page cache; streams end in order */
     SIM_CRASH_POWER, /* a power cut: unsynced sectors are kept, lost or torn; streams are reset some time later */
 };
 
@@ -120,7 +123,8 @@ void sim_crash_soon(struct sim *sim, uint32_t node, enum sim_crash mode);
 /* Crash right before the calls_count-th disk call from now that would change something (0: the next). That call and
  * all later ones return -EIO and do nothing, its io is dead at once (no message of the same callback leaves), and the
  * crash follows when the running callback or job returns. */
-void sim_crash_at_disk_call(struct sim *sim, uint32_t node, uint64_t calls_count, enum sim_crash mode);
+void sim_crash_at_disk_call(struct sim *sim, uint32_t node, uint64_t calls_count,
+                            enum sim_crash mode);
 
 /* The memory disk (tests/support/memory_disk.h) below the node's: for its faults, its capacity, damage at rest. */
 struct disk *sim_memory_disk(struct sim *sim, uint32_t node);
@@ -137,7 +141,7 @@ void sim_set_wall_skew_ms(struct sim *sim, uint32_t node, int64_t skew_ms);
 enum sim_link {
     SIM_LINK_UP,
     SIM_LINK_STALLED, /* what is sent waits until the link is up again: packets are lost, TCP repeats them */
-    SIM_LINK_CUT,     /* streams are reset at both ends, connecting fails with -EHOSTUNREACH */
+    SIM_LINK_CUT, /* streams are reset at both ends, connecting fails with -EHOSTUNREACH */
 };
 
 /* The direction from one node to another. A cut of one direction resets the streams between the two. */
