@@ -1,0 +1,244 @@
+/* `raftmq cluster status`: what one node knows of the cluster, with what each node says about itself. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "clock.h"
+#include "message.h"
+#include "quantity.h"
+#include "table.h"
+#include "verbs.h"
+
+#define MEMBERS_MAX      16u
+#define MEMBER_ANSWER_US 700000u
+
+/* One line of the table. */
+struct member {
+    char name[REPLY_NODE_BYTES];
+    char http[SERVER_ADDRESS_BYTES];
+    char role[32];
+    char problem[256];
+    bool reached;
+    bool match_known;
+    uint64_t match, applied, disk_bytes, uptime_us;
+};
+
+struct cluster_view {
+    char id[48], leader[REPLY_NODE_BYTES], state[32], problem[256];
+    uint64_t term, commit;
+    struct member members[MEMBERS_MAX];
+    uint32_t members_count;
+};
+
+/* What a node says about itself; a node that does not answer within a moment counts as unreachable. */
+static void ask_member(struct member *member)
+{
+    struct client client;
+    struct reply reply;
+    if (!member->http[0] || server_address_problem(member->http)) return;
+    client_init_for(&client, member->http, MEMBER_ANSWER_US);
+    if (client_get_once(&client, "/v1/cluster", &reply) == EXIT_CODE_OK) {
+        char self[REPLY_NODE_BYTES];
+        /* An advertised address may lead to another node: then what it says is not about this one. */
+        member->reached = strcmp(reply_node(reply.json, "node", self), member->name) == 0;
+        if (member->reached) {
+            member->applied = reply_number(reply.json, "applied_index", 0);
+            member->disk_bytes = reply_number(reply.json, "data_bytes", 0);
+            member->uptime_us = reply_number(reply.json, "uptime_ms", 0) * 1000u;
+            const char *problem = reply_text(reply.json, "problem", "");
+            if (*problem) snprintf(member->problem, sizeof(member->problem), "%s", problem);
+        }
+    }
+    reply_close(&reply);
+    client_close(&client);
+}
+
+static void read_member(const json_t *node, struct member *member)
+{
+    memset(member, 0, sizeof(*member));
+    reply_node(node, "id", member->name);
+    snprintf(member->http, sizeof(member->http), "%s", reply_text(node, "http", ""));
+    snprintf(member->role, sizeof(member->role), "%s", reply_text(node, "role", "unknown"));
+    snprintf(member->problem, sizeof(member->problem), "%s", reply_text(node, "problem", ""));
+    member->match = reply_number(node, "match_index", UINT64_MAX);
+    member->match_known = member->match != UINT64_MAX;
+}
+
+static void read_view(const json_t *json, struct cluster_view *view)
+{
+    memset(view, 0, sizeof(*view));
+    snprintf(view->id, sizeof(view->id), "%s", reply_text(json, "cluster_id", "not founded"));
+    snprintf(view->state, sizeof(view->state), "%s", reply_text(json, "state", ""));
+    snprintf(view->problem, sizeof(view->problem), "%s", reply_text(json, "problem", ""));
+    reply_node(json, "leader", view->leader);
+    view->term = reply_number(json, "term", 0);
+    view->commit = reply_number(json, "commit_index", 0);
+    size_t i;
+    json_t *node;
+    json_array_foreach(json_object_get(json, "nodes"), i, node)
+    {
+        if (view->members_count < MEMBERS_MAX)
+            read_member(node, &view->members[view->members_count++]);
+    }
+}
+
+/* Only the leader knows how far the others are: take its word where another node was asked. */
+static void ask_leader(struct client *client, struct cluster_view *view, struct reply *reply)
+{
+    char self[REPLY_NODE_BYTES];
+    reply_node(reply->json, "node", self);
+    if (!view->leader[0] || strcmp(self, view->leader) == 0) return;
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        const struct member *member = &view->members[i];
+        if (strcmp(member->name, view->leader) != 0 || server_address_problem(member->http))
+            continue;
+        struct client asking;
+        struct reply answer;
+        client_init_for(&asking, member->http, MEMBER_ANSWER_US);
+        if (client_get_once(&asking, "/v1/cluster", &answer) == EXIT_CODE_OK) {
+            reply_close(reply);
+            *reply = answer;
+            read_view(reply->json, view);
+        } else {
+            reply_close(&answer);
+        }
+        client_close(&asking);
+        return;
+    }
+    (void)client;
+}
+
+static uint32_t reached_count(const struct cluster_view *view)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        count += view->members[i].reached;
+    }
+    return count;
+}
+
+static bool is_healthy(const struct cluster_view *view)
+{
+    if (!view->leader[0] || view->problem[0] || view->members_count == 0) return false;
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        if (!view->members[i].reached || view->members[i].problem[0]) return false;
+    }
+    return true;
+}
+
+static void add_member(struct table *table, const struct cluster_view *view,
+                       const struct member *member)
+{
+    char shown[QUANTITY_TEXT_BYTES];
+    bool leads = strcmp(member->name, view->leader) == 0;
+    table_add_text(table, member->name);
+    table_add_text(table, member->reached || leads ? member->role : "unreachable");
+    if (member->match_known) {
+        table_add_number(table, member->match);
+    } else {
+        table_add_none(table);
+    }
+    if (member->match_known && !leads) {
+        table_add_number(table, view->commit > member->match ? view->commit - member->match : 0);
+    } else {
+        table_add_none(table);
+    }
+    if (member->reached) {
+        table_add_number(table, member->applied);
+        table_add_measure(table, member->disk_bytes, quantity_bytes(shown, member->disk_bytes));
+        table_add_measure(table, member->uptime_us / 1000,
+                          quantity_duration(shown, member->uptime_us));
+    } else {
+        table_add_none(table);
+        table_add_none(table);
+        table_add_none(table);
+    }
+    table_add_text(table, member->http);
+}
+
+static void print_view(const struct cluster_view *view, enum table_format format)
+{
+    static const struct table_column columns[] = {
+        {"NODE", "node", false},   {"ROLE", "role", false},      {"MATCH", "match", true},
+        {"LAG", "lag", true},      {"APPLIED", "applied", true}, {"DISK", "disk_bytes", true},
+        {"UP", "uptime_ms", true}, {"HTTP", "http", false}};
+    char commit[QUANTITY_TEXT_BYTES];
+    if (format == TABLE_TEXT) {
+        bool whole = strlen(view->id) == 32;
+        printf("cluster %.*s%s  term %" PRIu64 "  leader %s  commit %s  %s (%" PRIu32 "/%" PRIu32
+               ")\n",
+               whole ? 8 : 32, view->id, whole ? "…" : "", view->term,
+               view->leader[0] ? view->leader : "none", quantity_count(commit, view->commit),
+               is_healthy(view) ? "healthy" : "NOT HEALTHY", reached_count(view),
+               view->members_count);
+    }
+    struct table table;
+    table_init(&table, columns, 8);
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        add_member(&table, view, &view->members[i]);
+    }
+    table_print(&table, format, stdout);
+    table_close(&table);
+    if (format != TABLE_TEXT) return;
+    if (view->problem[0]) printf("problem: %s\n", view->problem);
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        const struct member *member = &view->members[i];
+        if (member->problem[0] && strcmp(member->problem, view->problem) != 0) {
+            printf("%s: %s\n", member->name, member->problem);
+        }
+    }
+}
+
+/* One look. */
+static enum exit_code show_status(struct client *client, enum table_format format)
+{
+    struct reply reply;
+    struct cluster_view view;
+    enum exit_code code = client_get(client, "/v1/cluster", &reply);
+    if (code != EXIT_CODE_OK) {
+        client_explain(client, &reply, NULL);
+        reply_close(&reply);
+        return code;
+    }
+    read_view(reply.json, &view);
+    ask_leader(client, &view, &reply);
+    for (uint32_t i = 0; i < view.members_count; i++) {
+        ask_member(&view.members[i]);
+    }
+    if (format == TABLE_JSON) {
+        json_object_set_new(reply.json, "healthy", json_boolean(is_healthy(&view)));
+        reply_print(&reply, /* compact= */ false);
+    } else {
+        print_view(&view, format);
+    }
+    reply_close(&reply);
+    return is_healthy(&view) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+int cluster_status_command(const struct options *options)
+{
+    struct client client;
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    enum table_format format = table_format_of(options_text(options, "output"), stdout);
+    if (!options_has(options, "watch")) {
+        enum exit_code code = show_status(&client, format);
+        client_close(&client);
+        return (int)code;
+    }
+    uint64_t interval_us = options_number(options, "watch");
+    if (interval_us < 50000) interval_us = 50000;
+    bool redraws = isatty(STDOUT_FILENO);
+    client_learn_servers(&client, NULL); /* the node that is asked may be the one that dies */
+    for (;;) {
+        if (redraws) fputs("\033[H\033[2J", stdout);
+        show_status(&client, format);
+        if (!redraws) putchar('\n');
+        if (fflush(stdout) != 0) break;
+        clock_sleep_us(interval_us);
+    }
+    client_close(&client);
+    return EXIT_CODE_OK;
+}

@@ -1,0 +1,60 @@
+/* Reads one partition in order through failovers: no message twice, none left out.
+ *
+ * One request is in flight; it names the offset to continue from, so an answer that is lost is simply asked for again,
+ * of the next node (reads are linearizable on every node). Every batch's CRC is checked before a record is shown. */
+#ifndef CLI_CONSUMER_H
+#define CLI_CONSUMER_H
+
+#include <broker/io.h>
+#include <broker/record_batch.h>
+
+#include "connection.h"
+#include "exit_code.h"
+#include "servers.h"
+
+#define CONSUMER_FROM_BYTES 64u
+
+struct consumer_options {
+    struct io *io;
+    const struct servers *servers; /* copied */
+    const char *topic;             /* borrowed */
+    uint32_t partition;
+    const char *from; /* as in the API: a number, earliest, latest, -N, @time. Copied */
+    uint32_t wait_ms; /* long poll */
+    uint64_t bytes_max;
+    uint64_t retry_for_us;
+    bool checks_crc;
+    bool stays; /* never moves to another server: what this node serves is what is looked at */
+    /* One record; borrowed until return. False: enough, no more records are delivered. */
+    bool (*record)(void *data, const struct record_batch_header *batch,
+                   const struct record_view *record);
+    /* An answer is worked off. next_offset: where the next fetch starts. The owner calls consumer_fetch to go on. */
+    void (*fetched)(void *data, uint64_t next_offset, uint64_t high_watermark);
+    void (*failed)(void *data, enum exit_code code, const char *slug, const char *reason);
+    void *data;
+};
+
+struct consumer {
+    struct consumer_options options;
+    struct servers servers;
+    struct connection *connection;
+    bool connected;
+    bool asked; /* a fetch is wanted: sent, or to be sent once connected */
+    bool failed, closed, stopped;
+    char topic[3 * 128 + 1]; /* encoded */
+    char from[CONSUMER_FROM_BYTES];
+    bool position_known;
+    uint64_t position; /* of the next record to deliver */
+    uint32_t attempts;
+    uint64_t failing_since_us;
+    uint64_t sent_us;
+    uint64_t answers_count, bytes_count;
+    struct io_timer retry_timer, watch_timer;
+};
+
+void consumer_init(struct consumer *consumer, const struct consumer_options *options);
+void consumer_close(struct consumer *consumer);
+/* Ask for what follows; `fetched` or `failed` comes later, once. Not while a fetch is out. */
+void consumer_fetch(struct consumer *consumer);
+
+#endif

@@ -1,0 +1,166 @@
+#include "help.h"
+
+#include <string.h>
+
+#include "exit_code.h"
+#include "message.h"
+#include "verbs.h"
+
+#define SUMMARY_COLUMN 30
+
+void help_usage(const struct verb *verb, char *buffer, size_t buffer_bytes)
+{
+    char title[64];
+    snprintf(buffer, buffer_bytes, "raftmq %s%s%s", verb_title(verb, title, sizeof(title)),
+             verb->arguments ? " " : "", verb->arguments ? verb->arguments : "");
+}
+
+static void print_verb_line(const struct verb *verb, FILE *out)
+{
+    char title[64], left[128];
+    snprintf(left, sizeof(left), "%s %s", verb_title(verb, title, sizeof(title)),
+             verb->arguments ? verb->arguments : "");
+    fprintf(out, "  %-*s%s\n", SUMMARY_COLUMN - 2, left, verb->summary);
+}
+
+void help_print_all(FILE *out)
+{
+    fputs("raftmq: a message queue whose topics are Raft logs\n\nusage: raftmq VERB [FLAGS]\n\n",
+          out);
+    for (int i = 0; i < verbs_count; i++) {
+        if (!verbs[i].hidden) print_verb_line(&verbs[i], out);
+    }
+    fputs("\nA first minute:\n"
+          "  raftmq dev                              three nodes on this machine\n"
+          "  echo hi | raftmq produce demo\n"
+          "  raftmq consume demo --from earliest\n"
+          "\nraftmq help VERB  explains one.  RAFTMQ_SERVER=http://host:port,...  names another "
+          "cluster.\n"
+          "\nExit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable and nothing stored,\n"
+          "5 conflict, 6 outcome unknown, 7 some messages refused, 130 interrupted.\n",
+          out);
+}
+
+void help_print_noun(const char *noun, FILE *out)
+{
+    fprintf(out, "usage: raftmq %s VERB [FLAGS]\n\n", noun);
+    for (int i = 0; i < verbs_count; i++) {
+        if (verbs[i].noun && strcmp(verbs[i].noun, noun) == 0) print_verb_line(&verbs[i], out);
+    }
+}
+
+static void print_flag(const struct flag *flag, FILE *out)
+{
+    if (!flag->help) return;
+    char left[96], letter[8] = "    ";
+    if (flag->letter) snprintf(letter, sizeof(letter), "-%c, ", flag->letter);
+    snprintf(left, sizeof(left), "%s--%s%s%s%s", letter, flag->name,
+             !flag->placeholder ? ""
+             : flag->implied    ? "[="
+                                : " ",
+             flag->placeholder ? flag->placeholder : "", flag->implied ? "]" : "");
+    fprintf(out, "  %-*s", SUMMARY_COLUMN - 2, left);
+    if (strlen(left) > SUMMARY_COLUMN - 4) fprintf(out, "\n%*s", SUMMARY_COLUMN, "");
+    fputs(flag->help, out);
+    if (flag->preset) fprintf(out, " (default %s)", flag->preset);
+    fputc('\n', out);
+}
+
+void help_print_verb(const struct verb *verb, FILE *out)
+{
+    char usage[160];
+    help_usage(verb, usage, sizeof(usage));
+    bool has_flags = verb->flags->name || verb->reaches_cluster;
+    fprintf(out, "usage: %s%s\n\n%s\n", usage, has_flags ? " [FLAGS]" : "", verb->summary);
+    const char *alias = strchr(verb->name, '|');
+    if (alias) fprintf(out, "also: raftmq %s\n", alias + 1);
+    if (verb->flags->name) fputc('\n', out);
+    for (const struct flag *flag = verb->flags; flag->name; flag++) {
+        print_flag(flag, out);
+    }
+    if (verb->reaches_cluster) {
+        fputs("\nFor all verbs that talk to a cluster (also as RAFTMQ_SERVER and so on):\n", out);
+        for (const struct flag *flag = options_common_flags; flag->name; flag++) {
+            print_flag(flag, out);
+        }
+    }
+    if (verb->notes) fprintf(out, "\n%s\n", verb->notes);
+}
+
+int help_command(const struct options *options)
+{
+    int words;
+    bool noun_known;
+    if (options->arguments_count == 0) {
+        help_print_all(stdout);
+        return EXIT_CODE_OK;
+    }
+    const struct verb *verb =
+        verbs_find(options->arguments_count, options->arguments, &words, &noun_known);
+    if (verb && verb->run_raw) {
+        char help[] = "--help";
+        char *argv[] = {options->arguments[0], options->arguments[1], help, NULL};
+        return verb->run_raw(3, argv);
+    }
+    if (verb) {
+        help_print_verb(verb, stdout);
+    } else if (noun_known) {
+        help_print_noun(options->arguments[0], stdout);
+    } else {
+        message_error("there is no verb '%.60s'", options->arguments[0]);
+        message_hint("raftmq help   lists all");
+        return EXIT_CODE_USAGE;
+    }
+    return EXIT_CODE_OK;
+}
+
+/* Words that may follow: flags of each verb, and verbs of each noun. */
+int completion_command(const struct options *options)
+{
+    if (strcmp(options->arguments[0], "bash") != 0) {
+        message_error("completion is there for bash only");
+        return EXIT_CODE_USAGE;
+    }
+    puts("_raftmq() {\n    local words cur=${COMP_WORDS[COMP_CWORD]}\n"
+         "    case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in");
+    for (int i = 0; i < verbs_count; i++) {
+        char title[64];
+        printf("    \"%s%s\"*) words='", verb_title(&verbs[i], title, sizeof(title)),
+               verbs[i].noun ? "" : " ");
+        for (const struct flag *flag = verbs[i].flags; flag->name; flag++) {
+            if (flag->help) printf("--%s ", flag->name);
+        }
+        for (const struct flag *flag = options_common_flags; verbs[i].reaches_cluster && flag->name;
+             flag++) {
+            printf("--%s ", flag->name);
+        }
+        puts("--help' ;;");
+    }
+    for (int i = 0; i < verbs_count; i++) {
+        if (!verbs[i].noun ||
+            (i > 0 && verbs[i - 1].noun && strcmp(verbs[i - 1].noun, verbs[i].noun) == 0)) {
+            continue;
+        }
+        printf("    \"%s \"*) words='", verbs[i].noun);
+        for (int j = i;
+             j < verbs_count && verbs[j].noun && strcmp(verbs[i].noun, verbs[j].noun) == 0; j++) {
+            printf("%s ", verbs[j].name);
+        }
+        puts("' ;;");
+    }
+    printf("    *) words='");
+    for (int i = 0; i < verbs_count; i++) {
+        if (i > 0 && verbs[i].noun && verbs[i - 1].noun &&
+            strcmp(verbs[i].noun, verbs[i - 1].noun) == 0)
+            continue;
+        printf("%.*s ",
+               verbs[i].noun ? (int)strlen(verbs[i].noun) : (int)strcspn(verbs[i].name, "|"),
+               verbs[i].noun ? verbs[i].noun : verbs[i].name);
+    }
+    puts("' ;;\n    esac\n"
+         "    [[ $cur == -* || $COMP_CWORD -le 2 ]] && COMPREPLY=($(compgen -W \"$words\" -- "
+         "\"$cur\")) ||\n"
+         "        COMPREPLY=($(compgen -f -- \"$cur\"))\n}\ncomplete -o filenames -F _raftmq "
+         "raftmq");
+    return EXIT_CODE_OK;
+}

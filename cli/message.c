@@ -1,0 +1,72 @@
+#include "message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Presentation only: how much this process prints and whether a progress line stands on the terminal. */
+static bool quiet_chosen;
+static bool progress_stands;
+
+void message_set_quiet(bool quiet)
+{
+    quiet_chosen = quiet;
+}
+
+bool message_progress_is_shown(void)
+{
+    return !quiet_chosen && isatty(STDERR_FILENO);
+}
+
+void message_progress_end(void)
+{
+    if (!progress_stands) return;
+    fputs("\r\033[K", stderr);
+    progress_stands = false;
+}
+
+static void print_line(const char *prefix, const char *format, va_list arguments)
+{
+    message_progress_end();
+    fflush(stdout); /* where both streams go to one terminal, lines keep their order */
+    fputs(prefix, stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+void message_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line("raftmq: ", format, arguments);
+    va_end(arguments);
+}
+
+void message_hint(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line("  ", format, arguments);
+    va_end(arguments);
+}
+
+void message_note(const char *format, ...)
+{
+    if (quiet_chosen) return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_line("", format, arguments);
+    va_end(arguments);
+}
+
+void message_progress(const char *format, ...)
+{
+    if (!message_progress_is_shown()) return;
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("\r\033[K", stderr);
+    vfprintf(stderr, format, arguments);
+    fflush(stderr);
+    progress_stands = true;
+    va_end(arguments);
+}

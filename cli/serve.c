@@ -1,0 +1,376 @@
+/* `raftmq serve`: the process around one node.
+ *
+ *     settings ──► io loop ──► node ──► HTTP server ──► run ──► SIGTERM: both drain ──► exit 0
+ *
+ * Nothing is written to stdout; the log goes to stderr, and its first line names all addresses. */
+#include <assert.h>
+#include <broker/http.h>
+#include <broker/io_uv.h>
+#include <broker/node.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "exit_code.h"
+#include "logger.h"
+#include "message.h"
+#include "peers.h"
+#include "servers.h"
+#include "verbs.h"
+#include "version.h"
+
+#define WORKERS_COUNT  4u
+#define STOP_GRACE_US  2000000u /* beyond drain-ms, for replies to leave */
+#define HEARTBEATS_MIN 5u       /* in the shortest election timeout (PROTOCOL C9) */
+
+struct serve {
+    struct logger logger;
+    struct io *io;
+    struct node *node;
+    struct http_server *http;
+    uint64_t node_id;
+    struct peer_config peers[PEER_NODES_MAX];
+    uint32_t peers_count;
+    char advertise_http[SERVER_ADDRESS_BYTES];
+    char advertise_peer[SERVER_ADDRESS_BYTES];
+    uint32_t drain_ms;
+    struct io_timer stop_timer;
+    bool stopping, node_stopped, http_stopped;
+    int watched_fd;
+};
+
+/* ---- callbacks of node and HTTP server ------------------------------------------------------------------------- */
+
+static void on_log(void *data, const char *level, const char *line)
+{
+    struct serve *serve = data;
+    logger_line(&serve->logger, level, line);
+}
+
+static void on_fatal(void *data, enum node_fatal code, const char *reason)
+{
+    struct serve *serve = data;
+    logger_format(&serve->logger, "error", "event=\"node stops\" code=%d reason=\"%s\"", (int)code,
+                  reason);
+    _exit((int)code); /* at once: nothing this process still holds may be trusted or sent */
+}
+
+/* ---- stopping -------------------------------------------------------------------------------------------------- */
+
+static void stop_when_drained(struct serve *serve)
+{
+    if (serve->node_stopped && serve->http_stopped) io_uv_stop(serve->io);
+}
+
+static void on_node_stopped(void *data)
+{
+    struct serve *serve = data;
+    serve->node_stopped = true;
+    stop_when_drained(serve);
+}
+
+static void on_http_stopped(void *data)
+{
+    struct serve *serve = data;
+    serve->http_stopped = true;
+    stop_when_drained(serve);
+}
+
+static void stop_anyway(struct io_timer *timer)
+{
+    struct serve *serve = timer->data;
+    logger_line(&serve->logger, "warn", "event=\"drain time is over, leaving what is in flight\"");
+    io_uv_stop(serve->io);
+}
+
+static void on_signal(void *data, int number)
+{
+    struct serve *serve = data;
+    const char *name = number == SIGTERM ? "SIGTERM" : "SIGINT";
+    if (serve->stopping) {
+        logger_format(&serve->logger, "warn", "event=\"second signal, exiting at once\" signal=%s",
+                      name);
+        _exit(128 + number);
+    }
+    serve->stopping = true;
+    logger_format(&serve->logger, "info", "event=\"stopping\" signal=%s drain_ms=%" PRIu32, name,
+                  serve->drain_ms);
+    io_timer_start(serve->io, &serve->stop_timer, serve->drain_ms * 1000ull + STOP_GRACE_US);
+    node_stop(serve->node, serve->drain_ms, on_node_stopped, serve);
+    http_server_stop(serve->http, on_http_stopped, serve);
+}
+
+/* The other end of the pipe is held by the process that started us: it is gone when reads return. */
+static void *watch_fd(void *data)
+{
+    struct serve *serve = data;
+    char byte;
+    ssize_t bytes;
+    do {
+        bytes = read(serve->watched_fd, &byte, 1);
+    } while (bytes > 0 || (bytes < 0 && errno == EINTR));
+    _exit(EXIT_CODE_FAILED);
+}
+
+/* ---- settings -------------------------------------------------------------------------------------------------- */
+
+static bool refuse(const char *hint, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool refuse(const char *hint, const char *format, ...)
+{
+    char text[OPTIONS_ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    message_error("serve: %s", text);
+    if (hint) message_hint("%s", hint);
+    return false;
+}
+
+static bool read_node_id(struct serve *serve, const struct options *options)
+{
+    const char *text = options_text(options, "node-id");
+    char host[256] = "";
+    if (text) {
+        if (peers_parse_node_id(text, &serve->node_id)) return true;
+        return refuse("for example --node-id n1", "'%.60s' is not a node id", text);
+    }
+    gethostname(host, sizeof(host) - 1);
+    if (host[0] == 'n' && peers_parse_node_id(host, &serve->node_id)) return true;
+    if (!options_has(options, "peers")) {
+        serve->node_id = 1; /* a cluster of one needs no name */
+        return true;
+    }
+    return refuse("--node-id n1, or RAFTMQ_NODE_ID=n1",
+                  "which node of --peers is this? The hostname '%.60s' does not say", host);
+}
+
+static bool check_address(const struct options *options, const char *name)
+{
+    const char *address = options_text(options, name);
+    const char *problem = address ? server_address_problem(address) : NULL;
+    return !problem ||
+           refuse("host:port, such as 127.0.0.1:7070", "--%s '%.100s' %s", name, address, problem);
+}
+
+static bool is_wildcard(const char *address)
+{
+    return strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+}
+
+/* What others are told: as set, else the listener; a wildcard is no address, so the hostname stands in for it. */
+static void choose_advertised(char *ret_address, const char *set, const char *listen)
+{
+    char host[200] = "localhost";
+    if (set || !is_wildcard(listen)) {
+        snprintf(ret_address, SERVER_ADDRESS_BYTES, "%s", set ? set : listen);
+        return;
+    }
+    gethostname(host, sizeof(host) - 1);
+    snprintf(ret_address, SERVER_ADDRESS_BYTES, "%s%s", host, strrchr(listen, ':'));
+}
+
+static bool read_peers(struct serve *serve, const struct options *options)
+{
+    char error[PEERS_ERROR_BYTES];
+    const char *list = options_text(options, "peers");
+    const char *advertise = options_text(options, "advertise-peer");
+    const char *listen = options_text(options, "listen-peer");
+    if (!list) {
+        choose_advertised(serve->advertise_peer, advertise, listen);
+        serve->peers_count = 1;
+        serve->peers[0].node_id = serve->node_id;
+        snprintf(serve->peers[0].address, sizeof(serve->peers[0].address), "%.255s",
+                 serve->advertise_peer);
+        return true;
+    }
+    if (!peers_parse(list, serve->peers, &serve->peers_count, error)) {
+        return refuse("for example --peers n1=10.0.0.1:7071,n2=10.0.0.2:7071,n3=10.0.0.3:7071",
+                      "%s", error);
+    }
+    const struct peer_config *self = NULL;
+    for (uint32_t i = 0; i < serve->peers_count; i++) {
+        if (serve->peers[i].node_id == serve->node_id) self = &serve->peers[i];
+    }
+    if (!self) {
+        return refuse("the list is the same on every node, and names them all",
+                      "this is n%" PRIu64 ", and --peers %.200s does not name it", serve->node_id,
+                      list);
+    }
+    snprintf(serve->advertise_peer, sizeof(serve->advertise_peer), "%s",
+             advertise ? advertise : self->address);
+    return true;
+}
+
+static bool read_timing(const struct options *options)
+{
+    uint64_t heartbeat = options_number(options, "heartbeat-ms");
+    uint64_t min = options_number(options, "election-timeout-ms-min");
+    uint64_t max = options_number(options, "election-timeout-ms-max");
+    if (heartbeat < 1 || heartbeat > 60000) {
+        return refuse(NULL, "--heartbeat-ms %" PRIu64 " is not between 1 and 60000", heartbeat);
+    }
+    if (min < heartbeat * HEARTBEATS_MIN) {
+        return refuse("a follower must miss several heartbeats before it stands for election",
+                      "--election-timeout-ms-min %" PRIu64 " is below %u heartbeats of %" PRIu64
+                      " ms",
+                      min, HEARTBEATS_MIN, heartbeat);
+    }
+    if (max <= min || max > 600000) {
+        return refuse(
+            "timeouts are drawn between the two, so that nodes do not stand at the same time",
+            "--election-timeout-ms-max %" PRIu64 " is not between %" PRIu64 " and 600000", max,
+            min + 1);
+    }
+    return true;
+}
+
+static bool read_settings(struct serve *serve, const struct options *options)
+{
+    serve->logger = (struct logger){.fd = STDERR_FILENO,
+                                    .level_max = logger_level(options_text(options, "log-level"))};
+    if (!read_node_id(serve, options)) return false;
+    serve->logger.node_id = serve->node_id;
+    serve->drain_ms = (uint32_t)(options_number(options, "drain-ms") < 3600000
+                                     ? options_number(options, "drain-ms")
+                                     : 3600000);
+    if (!check_address(options, "listen-http") || !check_address(options, "listen-peer") ||
+        !check_address(options, "advertise-http") || !check_address(options, "advertise-peer")) {
+        return false;
+    }
+    choose_advertised(serve->advertise_http, options_text(options, "advertise-http"),
+                      options_text(options, "listen-http"));
+    return read_peers(serve, options) && read_timing(options);
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------------ */
+
+static void raise_file_limit(const struct serve *serve)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        logger_line(&serve->logger, "warn", "event=\"cannot raise the limit of open files\"");
+    }
+}
+
+static void log_addresses(const struct serve *serve, const struct options *options)
+{
+    char peers[1024] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < serve->peers_count && used < sizeof(peers) - 1; i++) {
+        int bytes = snprintf(peers + used, sizeof(peers) - used, "%sn%" PRIu64 "=%s", i ? "," : "",
+                             serve->peers[i].node_id, serve->peers[i].address);
+        used += bytes > 0 ? (size_t)bytes : 0;
+    }
+    logger_format(
+        &serve->logger, "info",
+        "event=\"starting\" version=%s http=%s peer=%s advertise_http=%s advertise_peer=%s "
+        "peers=%s data=\"%s\" pid=%d",
+        version_text(), options_text(options, "listen-http"), options_text(options, "listen-peer"),
+        serve->advertise_http, serve->advertise_peer, peers, options_text(options, "data-dir"),
+        (int)getpid());
+}
+
+static bool create_node(struct serve *serve, const struct options *options)
+{
+    struct node_options node_options = {
+        .io = serve->io,
+        .disk = disk_posix(),
+        .data_directory = options_text(options, "data-dir"),
+        .node_id = serve->node_id,
+        .listen_peer = options_text(options, "listen-peer"),
+        .advertise_peer = serve->advertise_peer,
+        .advertise_http = serve->advertise_http,
+        .advertise_kafka = "",
+        .peers = serve->peers,
+        .peers_count = serve->peers_count,
+        .auto_create_topics = options_on(options, "auto-create"),
+        .heartbeat_ms = options_number(options, "heartbeat-ms"),
+        .election_timeout_ms_min = options_number(options, "election-timeout-ms-min"),
+        .election_timeout_ms_max = options_number(options, "election-timeout-ms-max"),
+        .segment_bytes_max = options_number(options, "segment-bytes"),
+        .cache_bytes_max = options_number(options, "cache-bytes"),
+        .inflight_bytes_max = options_number(options, "max-inflight-bytes"),
+        .checkpoint_entries = options_number(options, "checkpoint-entries"),
+        .reserve_bytes = options_number(options, "reserve-bytes"),
+        .fatal = on_fatal,
+        .log = on_log,
+        .data = serve,
+        .version = version_text(),
+    };
+    serve->node = node_create(&node_options);
+    return serve->node != NULL;
+}
+
+static bool create_http(struct serve *serve, const struct options *options)
+{
+    const char *address = options_text(options, "listen-http");
+    struct http_server_options http_options = {
+        .io = serve->io,
+        .node = serve->node,
+        .node_id = serve->node_id,
+        .listen_address = address,
+        .auto_create_topics = options_on(options, "auto-create"),
+        .version = version_text(),
+        .log = on_log,
+        .data = serve,
+    };
+    int status = http_server_create(&http_options, &serve->http);
+    if (status == 0) return true;
+    logger_format(&serve->logger, "error",
+                  "event=\"cannot listen for clients\" http=%s reason=\"%s\" hint=\"%s\"", address,
+                  strerror(-status),
+                  status == -EADDRINUSE
+                      ? "another process has the port: end it or choose another --listen-http"
+                      : "check --listen-http");
+    return false;
+}
+
+int serve_command(const struct options *options)
+{
+    struct serve *serve = calloc(1, sizeof(*serve));
+    if (!serve) return EXIT_CODE_FAILED;
+    if (!read_settings(serve, options)) {
+        free(serve);
+        return EXIT_CODE_USAGE;
+    }
+    log_addresses(serve, options);
+    raise_file_limit(serve);
+    if (options_has(options, "exit-with-fd")) {
+        pthread_t thread;
+        serve->watched_fd = (int)options_number(options, "exit-with-fd");
+        int failed = pthread_create(&thread, NULL, watch_fd, serve);
+        assert(!failed);
+        pthread_detach(thread);
+    }
+    int code = NODE_FATAL_CONFIG;
+    serve->io = io_uv_create(WORKERS_COUNT);
+    if (!serve->io) {
+        logger_line(&serve->logger, "error", "event=\"cannot start the event loop\"");
+    } else if (create_node(serve, options)) {
+        code = create_http(serve, options) ? EXIT_CODE_OK : NODE_FATAL_BUSY;
+    }
+    if (code == EXIT_CODE_OK) {
+        serve->stop_timer = (struct io_timer){.fire = stop_anyway, .data = serve};
+        io_uv_on_signal(serve->io, SIGTERM, on_signal, serve);
+        io_uv_on_signal(serve->io, SIGINT, on_signal, serve);
+        io_uv_run(serve->io);
+        io_timer_stop(serve->io, &serve->stop_timer);
+        logger_line(&serve->logger, "info", "event=\"stopped\"");
+    }
+    http_server_destroy(serve->http);
+    if (serve->node) node_destroy(serve->node);
+    io_uv_destroy(serve->io);
+    if (!options_has(options, "exit-with-fd")) free(serve); /* the watching thread still reads it */
+    return code;
+}

@@ -1,0 +1,334 @@
+/* `raftmq topic create|list|describe|delete` */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "message.h"
+#include "quantity.h"
+#include "table.h"
+#include "topic_info.h"
+#include "verbs.h"
+
+static void topic_path(char *path, size_t bytes, const char *topic)
+{
+    snprintf(path, bytes, "/v1/topics/%s", topic);
+}
+
+static json_t *create_body(const struct options *options)
+{
+    json_t *body = json_object();
+    if (options_has(options, "partitions")) {
+        json_object_set_new(body, "partitions",
+                            json_integer((json_int_t)options_number(options, "partitions")));
+    }
+    if (options_has(options, "replicas")) {
+        json_object_set_new(body, "replicas",
+                            json_integer((json_int_t)options_number(options, "replicas")));
+    }
+    if (options_has(options, "retention")) {
+        char text[QUANTITY_TEXT_BYTES];
+        snprintf(text, sizeof(text), "%" PRIu64 "ms", options_number(options, "retention") / 1000);
+        json_object_set_new(body, "retention", json_string(text));
+    }
+    if (options_has(options, "retention-bytes")) {
+        json_object_set_new(body, "retention_bytes",
+                            json_integer((json_int_t)options_number(options, "retention-bytes")));
+    }
+    if (options_has(options, "max-message-bytes")) {
+        json_object_set_new(body, "max_message_bytes",
+                            json_integer((json_int_t)options_number(options, "max-message-bytes")));
+    }
+    return body;
+}
+
+static uint64_t replicas_of(const json_t *topic)
+{
+    const json_t *first = json_array_get(reply_partitions(topic), 0);
+    return json_array_size(json_object_get(first, "replicas"));
+}
+
+static uint64_t partitions_of(const json_t *topic)
+{
+    const json_t *partitions = reply_partitions(topic);
+    return partitions ? json_array_size(partitions) : reply_number(topic, "partitions", 1);
+}
+
+static void print_created(const struct reply *reply, const char *topic)
+{
+    uint64_t partitions = partitions_of(reply->json), replicas = replicas_of(reply->json);
+    char replicas_text[48] = "";
+    if (replicas > 0) {
+        snprintf(replicas_text, sizeof(replicas_text), ", %" PRIu64 " replica%s", replicas,
+                 replicas == 1 ? "" : "s");
+    }
+    printf("%s %s (%" PRIu64 " partition%s%s)\n",
+           reply->status == 201 ? "created" : "exists:", topic, partitions,
+           partitions == 1 ? "" : "s", replicas_text);
+}
+
+int topic_create_command(const struct options *options)
+{
+    struct client client;
+    struct reply reply;
+    char path[256];
+    const char *topic = options->arguments[0];
+    if (!topic_name_check("topic", topic)) return EXIT_CODE_USAGE;
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    topic_path(path, sizeof(path), topic);
+    json_t *body = create_body(options);
+    /* Repeatable: creating the same topic again answers 200. */
+    enum exit_code code =
+        client_request(&client, "PUT", path, body, /* repeatable= */ true, &reply);
+    enum table_format format = table_format_of(options_text(options, "output"), stdout);
+    if (code == EXIT_CODE_OK && (format == TABLE_JSON || format == TABLE_NDJSON)) {
+        reply_print(&reply, format == TABLE_NDJSON);
+    } else if (code == EXIT_CODE_OK) {
+        print_created(&reply, topic);
+    } else if (code == EXIT_CODE_CONFLICT && options_on(options, "if-not-exists")) {
+        printf("exists: %s\n", topic);
+        code = EXIT_CODE_OK;
+    } else {
+        client_explain(&client, &reply, topic);
+    }
+    json_decref(body);
+    reply_close(&reply);
+    client_close(&client);
+    return (int)code;
+}
+
+static void print_list(const json_t *topics, enum table_format format)
+{
+    static const struct table_column columns[] = {{"TOPIC", "name", false},
+                                                  {"PARTITIONS", "partitions", true},
+                                                  {"REPLICAS", "replicas", true},
+                                                  {"MESSAGES", "messages", true}};
+    struct table table;
+    table_init(&table, columns, 4);
+    size_t i;
+    json_t *topic;
+    json_array_foreach(topics, i, topic)
+    {
+        table_add_text(&table, reply_text(topic, "name", "?"));
+        table_add_number(&table, partitions_of(topic));
+        table_add_number(&table, reply_number(topic, "replicas", 0));
+        table_add_number(&table, reply_number(topic, "messages", 0));
+    }
+    table_print(&table, format, stdout);
+    table_close(&table);
+}
+
+/* The partitions with their offsets, and node ids in the form that people use: "n2". */
+static enum exit_code complete_partitions(struct client *client, json_t *topic,
+                                          uint64_t *ret_messages)
+{
+    const char *name = reply_text(topic, "name", "");
+    json_t *partitions = json_array();
+    enum exit_code code = EXIT_CODE_OK;
+    size_t i, j;
+    json_t *partition, *replica;
+    *ret_messages = 0;
+    json_array_foreach(reply_partitions(topic), i, partition)
+    {
+        uint64_t first = 0, next = 0;
+        char node[REPLY_NODE_BYTES];
+        code = topic_partition_offsets(client, name, partition, &first, &next);
+        if (code != EXIT_CODE_OK) break;
+        *ret_messages += next - first;
+        json_t *copy = json_deep_copy(partition);
+        reply_node(partition, "leader", node);
+        json_object_set_new(copy, "leader", *node ? json_string(node) : json_null());
+        json_object_set_new(copy, "first_offset", json_integer((json_int_t)first));
+        json_object_set_new(copy, "next_offset", json_integer((json_int_t)next));
+        json_array_foreach(json_object_get(copy, "replicas"), j, replica)
+        {
+            json_object_set_new(replica, "node", json_string(reply_node(replica, "node", node)));
+        }
+        json_array_append_new(partitions, copy);
+    }
+    json_object_del(topic, "partition_list");
+    json_object_set_new(topic, "partitions", partitions);
+    return code;
+}
+
+/* The list has no offsets: each topic is asked for. A topic that is deleted meanwhile is left out. */
+static enum exit_code complete_topics(struct client *client, json_t *topics)
+{
+    for (size_t i = 0; i < json_array_size(topics);) {
+        struct reply reply;
+        char path[256];
+        uint64_t messages;
+        json_t *topic = json_array_get(topics, i);
+        topic_path(path, sizeof(path), reply_text(topic, "name", ""));
+        enum exit_code code = client_get(client, path, &reply);
+        if (code == EXIT_CODE_NOT_FOUND) {
+            json_array_remove(topics, i);
+            reply_close(&reply);
+            continue;
+        }
+        if (code == EXIT_CODE_OK) {
+            code = complete_partitions(client, reply.json, &messages);
+            json_object_set_new(topic, "messages", json_integer((json_int_t)messages));
+        } else {
+            client_explain(client, &reply, reply_text(topic, "name", ""));
+        }
+        reply_close(&reply);
+        if (code != EXIT_CODE_OK) return code;
+        i++;
+    }
+    return EXIT_CODE_OK;
+}
+
+int topic_list_command(const struct options *options)
+{
+    struct client client;
+    struct reply reply;
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    enum exit_code code = client_get(&client, "/v1/topics", &reply);
+    enum table_format format = table_format_of(options_text(options, "output"), stdout);
+    json_t *topics = json_object_get(reply.json, "topics");
+    if (code != EXIT_CODE_OK) {
+        client_explain(&client, &reply, NULL);
+    } else {
+        code = complete_topics(&client, topics);
+    }
+    if (code == EXIT_CODE_OK && format == TABLE_JSON) {
+        reply_print(&reply, /* compact= */ false);
+    } else if (code == EXIT_CODE_OK) {
+        print_list(topics, format);
+        if (format == TABLE_TEXT && json_array_size(topics) == 0) {
+            message_hint("no topics yet;  raftmq topic create NAME   makes one");
+        }
+    }
+    reply_close(&reply);
+    client_close(&client);
+    return (int)code;
+}
+
+/* "n1 n2* n3": the leader is marked, a lagging replica says by how much. */
+static void replicas_text(const json_t *partition, char *text, size_t bytes)
+{
+    char leader[REPLY_NODE_BYTES], node[REPLY_NODE_BYTES];
+    size_t i, used = 0;
+    reply_node(partition, "leader", leader);
+    json_t *replica;
+    text[0] = '\0';
+    json_array_foreach(json_object_get(partition, "replicas"), i, replica)
+    {
+        reply_node(replica, "node", node);
+        uint64_t lag = reply_number(replica, "lag", 0);
+        bool leads = strcmp(node, leader) == 0;
+        int length = lag > 0 && !leads ? snprintf(text + used, bytes - used, "%s%s(-%" PRIu64 ")",
+                                                  i ? " " : "", node, lag)
+                                       : snprintf(text + used, bytes - used, "%s%s%s", i ? " " : "",
+                                                  node, leads ? "*" : "");
+        if (length < 0 || (size_t)length >= bytes - used) break;
+        used += (size_t)length;
+    }
+}
+
+static void add_number_or_none(struct table *table, const json_t *object, const char *name)
+{
+    uint64_t number = reply_number(object, name, UINT64_MAX);
+    if (number == UINT64_MAX) {
+        table_add_none(table);
+    } else {
+        table_add_number(table, number);
+    }
+}
+
+static void print_partitions(const json_t *topic, enum table_format format)
+{
+    static const struct table_column columns[] = {
+        {"PARTITION", "partition", true}, {"LEADER", "leader", false},
+        {"TERM", "term", true},           {"FIRST", "first_offset", true},
+        {"NEXT", "next_offset", true},    {"REPLICAS", "replicas", false}};
+    struct table table;
+    table_init(&table, columns, 6);
+    size_t i;
+    json_t *partition;
+    json_array_foreach(reply_partitions(topic), i, partition)
+    {
+        char replicas[256], leader[REPLY_NODE_BYTES];
+        add_number_or_none(&table, partition, "partition");
+        if (*reply_node(partition, "leader", leader)) {
+            table_add_text(&table, leader);
+        } else {
+            table_add_none(&table);
+        }
+        add_number_or_none(&table, partition, "term");
+        add_number_or_none(&table, partition, "first_offset");
+        add_number_or_none(&table, partition, "next_offset");
+        replicas_text(partition, replicas, sizeof(replicas));
+        table_add_text(&table, replicas);
+    }
+    table_print(&table, format, stdout);
+    table_close(&table);
+}
+
+int topic_describe_command(const struct options *options)
+{
+    struct client client;
+    struct reply reply;
+    char path[256];
+    const char *topic = options->arguments[0];
+    if (!topic_name_check("topic", topic)) return EXIT_CODE_USAGE;
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    topic_path(path, sizeof(path), topic);
+    uint64_t messages;
+    enum exit_code code = client_get(&client, path, &reply);
+    enum table_format format = table_format_of(options_text(options, "output"), stdout);
+    if (code != EXIT_CODE_OK) {
+        client_explain(&client, &reply, topic);
+    } else {
+        code = complete_partitions(&client, reply.json, &messages);
+    }
+    if (code == EXIT_CODE_OK && format == TABLE_JSON) {
+        reply_print(&reply, /* compact= */ false);
+    } else if (code == EXIT_CODE_OK) {
+        print_partitions(reply.json, format);
+    }
+    reply_close(&reply);
+    client_close(&client);
+    return (int)code;
+}
+
+static bool confirm_delete(const char *topic)
+{
+    char answer[160];
+    if (!isatty(STDIN_FILENO)) {
+        message_error("not a terminal to ask on");
+        message_hint("raftmq topic delete %s --yes   deletes without asking", topic);
+        return false;
+    }
+    fprintf(stderr, "Delete %s and all its messages? Type its name to confirm: ", topic);
+    if (!fgets(answer, sizeof(answer), stdin)) return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    if (strcmp(answer, topic) == 0) return true;
+    message_note("nothing was deleted");
+    return false;
+}
+
+int topic_delete_command(const struct options *options)
+{
+    struct client client;
+    struct reply reply;
+    char path[256];
+    const char *topic = options->arguments[0];
+    if (!topic_name_check("topic", topic)) return EXIT_CODE_USAGE;
+    if (!options_on(options, "yes") && !confirm_delete(topic)) return EXIT_CODE_FAILED;
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    topic_path(path, sizeof(path), topic);
+    /* Not repeatable: the second answer would be "not found", which is not what happened. */
+    enum exit_code code =
+        client_request(&client, "DELETE", path, NULL, /* repeatable= */ false, &reply);
+    if (code == EXIT_CODE_OK) {
+        message_note("deleted %s", topic);
+    } else {
+        client_explain(&client, &reply, topic);
+    }
+    reply_close(&reply);
+    client_close(&client);
+    return (int)code;
+}
