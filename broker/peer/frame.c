@@ -1,7 +1,7 @@
 /* Frames: header, checks, parser.
  *
  *   pos bytes field
- *     0     4 magic "RMQF"
+ *     0     4 magic "RMQP"
  *     4     4 body bytes, without the padding
  *     8     2 type            10  6 zero
  *    16     8 group id
@@ -19,7 +19,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define MAGIC               0x46514d52u /* "RMQF" */
+#define MAGIC               0x50514d52u /* "RMQP" */
 #define HEADER_HASHED_BYTES 48u
 
 #define CAPACITY_FIRST 4096u
