@@ -1,5 +1,5 @@
-/* Collects frames. Headers, padding and small parts are copied into chunks, one behind the other; large parts that can be
- * released stay where they are. A chunk belongs to its pieces: it lives until the stream has written the last of them,
+/* Collects frames. Headers, padding and small parts are copied into chunks, one behind the other; parts of a large frame
+ * that can be released stay where they are. A chunk belongs to its pieces: it lives until the stream has written the last of them,
  * which may be after the connection is gone. The open chunk is filled to its end over several turns, because a new one
  * per turn would let a slow receiver hold 16 KiB for every small frame that waits. */
 #include "output.h"
@@ -27,9 +27,19 @@ static void chunk_unref(void *owner)
     if (--chunk->references == 0) free(chunk);
 }
 
-static bool is_copied(const struct io_buffer *part)
+/* Parts of a frame are released in their order, none before all parts in front of it were copied or written: callers let
+ * the last part own the memory of all. So an owned part is copied (and released at once) only when all of them are. */
+static bool keeps_owned(const struct io_buffer *parts, int parts_count)
 {
-    return !part->release || part->bytes <= COPY_BYTES_MAX;
+    for (int i = 0; i < parts_count; i++) {
+        if (parts[i].release && parts[i].bytes > COPY_BYTES_MAX) return true;
+    }
+    return false;
+}
+
+static bool is_copied(const struct io_buffer *part, bool keeps)
+{
+    return !part->release || !keeps;
 }
 
 /* ---- room ---------------------------------------------------------------------------------------------------- */
@@ -87,9 +97,9 @@ static uint8_t *take_room(struct peer_output *output, size_t bytes)
     return room;
 }
 
-static void append_part(struct peer_output *output, const struct io_buffer *part)
+static void append_part(struct peer_output *output, const struct io_buffer *part, bool keeps)
 {
-    if (!is_copied(part)) {
+    if (!is_copied(part, keeps)) {
         assert(output->pieces_count < output->pieces_capacity);
         output->pieces[output->pieces_count++] = *part;
         output->bytes += part->bytes;
@@ -101,10 +111,11 @@ static void append_part(struct peer_output *output, const struct io_buffer *part
 bool output__append(struct peer_output *output, const struct frame_header *header,
                     const struct io_buffer *parts, int parts_count)
 {
+    bool keeps = keeps_owned(parts, parts_count);
     size_t padding = frame_padding(header->body_bytes);
     size_t copied = FRAME_HEADER_BYTES + padding;
     for (int i = 0; i < parts_count; i++) {
-        if (is_copied(&parts[i])) copied += parts[i].bytes;
+        if (is_copied(&parts[i], keeps)) copied += parts[i].bytes;
     }
     /* At worst a piece for each part, one between any two, one for the header. */
     if (!reserve_pieces(output, 2u * (uint32_t)parts_count + 2u)) return false;
@@ -112,12 +123,12 @@ bool output__append(struct peer_output *output, const struct frame_header *heade
 
     frame__encode_header(header, take_room(output, FRAME_HEADER_BYTES));
     for (int i = 0; i < parts_count; i++) {
-        append_part(output, &parts[i]);
+        append_part(output, &parts[i], keeps);
     }
     if (padding > 0) memset(take_room(output, padding), 0, padding);
     /* The frame is complete: only now may foreign code run, which might append the next one. */
-    for (int i = 0; i < parts_count; i++) {
-        if (parts[i].release && is_copied(&parts[i])) parts[i].release(parts[i].owner);
+    for (int i = 0; !keeps && i < parts_count; i++) {
+        if (parts[i].release) parts[i].release(parts[i].owner);
     }
     return true;
 }

@@ -18,7 +18,7 @@ struct peer_output {
 };
 
 /* Append a frame. False: no memory, nothing was appended; `parts` are untouched then. Otherwise each part with a release
- * function is released, now (small: it was copied) or when the stream has written it. */
+ * function is released, in their order, now (all are small: they were copied) or when the stream has written them. */
 bool output__append(struct peer_output *output, const struct frame_header *header,
                     const struct io_buffer *parts, int parts_count);
 

@@ -44,6 +44,11 @@ static void owned_release(void *owner)
     owned->data = NULL;
 }
 
+static void release_nothing(void *owner)
+{
+    (void)owner;
+}
+
 static struct io_buffer owned_part(struct owned *owned, size_t bytes, uint8_t fill)
 {
     *owned = (struct owned){.data = malloc(bytes), .bytes = bytes};
@@ -113,7 +118,7 @@ Test(peer_send, mixed_parts_arrive_in_order_and_are_released_once)
             owned_part(&owned[i][2], 60000, 3), {.data = "defgh", .bytes = 5},
         };
         cr_assert(send_parts(parts, 6));
-        cr_assert_eq(owned[i][0].releases, 1, "a small one is copied");
+        cr_assert_eq(owned[i][0].releases, 0, "a small one beside a large one is kept, too");
         cr_assert_eq(owned[i][1].releases, 0, "a large one is kept");
     }
     fake_io_run(&io, 1000);
@@ -123,6 +128,42 @@ Test(peer_send, mixed_parts_arrive_in_order_and_are_released_once)
             cr_assert_eq(owned[i][k].releases, 1);
         }
     }
+    close_two();
+}
+
+Test(peer_send, small_parts_are_copied_and_released_at_once)
+{
+    open_two();
+    struct owned owned[2];
+    struct io_buffer parts[2] = {owned_part(&owned[0], 1024, '1'), owned_part(&owned[1], 10, '2')};
+    cr_assert(send_parts(parts, 2));
+    cr_assert_eq(owned[0].releases, 1);
+    cr_assert_eq(owned[1].releases, 1);
+    fake_io_run(&io, 1000);
+    cr_assert_eq(n2.frames_bytes, 1034);
+    close_two();
+}
+
+/* The parts of a view have one owner, released by the last part, however small that is. */
+Test(peer_send, the_last_part_may_own_the_memory_of_all)
+{
+    open_two();
+    io.inbox_bytes_max = 1000; /* the first part is written in many steps */
+    n2.logs_frames = false;
+    struct owned owned;
+    struct io_buffer whole = owned_part(&owned, 70000, 6);
+    struct io_buffer parts[2] = {whole, whole};
+    parts[0].bytes = 69990;
+    parts[0].release = release_nothing;
+    parts[1].data = (const uint8_t *)whole.data + 69990;
+    parts[1].bytes = 10;
+    cr_assert(send_parts(parts, 2));
+    cr_assert_eq(owned.releases, 0);
+    fake_io_turn(&io);
+    cr_assert_eq(owned.releases, 0, "the first part is still on its way");
+    fake_io_run(&io, SECOND_US);
+    cr_assert_eq(owned.releases, 1);
+    cr_assert_eq(n2.frames_count, 1);
     close_two();
 }
 

@@ -120,8 +120,9 @@ void peer_hub_destroy(struct peer_hub *hub); /* closes everything; no callback f
 void peer_hub_set_cluster(struct peer_hub *hub, const struct cluster_id *cluster);
 
 /* Queue one frame made of `parts` (copied when release is NULL), at most PEER_PARTS_MAX. False: not connected, the queue is
- * full, or the body is above PEER_FRAME_BYTES_MAX; then every part with a release function has been released. A small part
- * is copied and released at once, too. Leaves at the end of this turn of the loop. */
+ * full, or the body is above PEER_FRAME_BYTES_MAX; then every part with a release function has been released. Small
+ * parts are copied and released at once, too. Releases come in the order of the parts, and none before all parts in front
+ * of it were copied or written, so the last part may own the memory of all. Leaves at the end of this turn of the loop. */
 bool peer_send(struct peer_hub *hub, uint64_t node_id, enum peer_connection connection,
                enum peer_frame_type type, uint64_t group, const struct io_buffer *parts,
                int parts_count);
