@@ -108,7 +108,7 @@ def the_first_five_minutes_work_as_written(folder):
     topics = json.loads(done.stdout)["topics"]
     check_equal([(topic["name"], topic["messages"]) for topic in topics], [("demo", 3)], "topic list")
     done = cli("-s", dev.url, "topic", "describe", "demo", "-o", "json")
-    check_equal(json.loads(done.stdout)["partition_list"][0]["next_offset"], 3, "topic describe")
+    check_equal(json.loads(done.stdout)["partitions"][0]["next_offset"], 3, "topic describe")
     done = cli("-s", dev.url, "group", "describe", "billing", "-o", "json")
     check_equal(json.loads(done.stdout)["offsets"][0]["committed"], 3, "group describe")
     done = cli("-s", dev.url, "cluster", "status", "-o", "json")

@@ -7,7 +7,7 @@ from cluster import check, check_equal, cli
 
 def verify_node(node, index=None):
     """Groups of a stopped node by group id, after every payload hash and chain was recomputed."""
-    more = [] if index is None else ["--chain-at", index]
+    more = [] if index is None else ["--at", index]
     done = cli("log", "verify", node.data, "-o", "json", *more, seconds=120)
     check_equal(done.returncode, 0, f"log verify of {node}: {(done.stderr + done.stdout)[-600:]!r}")
     return {group["group"]: group for group in json.loads(done.stdout)["groups"]}
