@@ -200,10 +200,8 @@ static int write_now(struct io_uv_stream *stream, const struct io_buffer *buffer
 
 /* 0 or -ENOMEM. The cursor stands behind what was queued. */
 static int write_later(struct io_uv_stream *stream, const struct io_buffer *buffers, int count,
-                       struct write_cursor *cursor, int *ret_queued_from)
+                       struct write_cursor *cursor)
 {
-    /* A buffer that is written or empty is released by the caller, the rest by the ring. */
-    *ret_queued_from = cursor->index;
     while (cursor->index < count) {
         const struct io_buffer *buffer = &buffers[cursor->index];
         const uint8_t *data = (const uint8_t *)buffer->data + cursor->offset;
@@ -232,13 +230,13 @@ void io_uv__stream_write(struct io_stream *base, const struct io_buffer *buffers
         return;
     }
     struct write_cursor cursor = {0};
-    int queued_from = 0;
     int status = 0;
     if (stream->state == IO_UV_STREAM_OPEN && stream->queue.items_count == 0) {
         status = write_now(stream, buffers, count, &cursor);
     }
-    queued_from = cursor.index;
-    if (status == 0) status = write_later(stream, buffers, count, &cursor, &queued_from);
+    /* What is written is released here, what is queued by the ring, what neither took here again. */
+    int queued_from = cursor.index;
+    if (status == 0) status = write_later(stream, buffers, count, &cursor);
     int queued_to = cursor.index;
     if (status < 0) {
         io_uv__stream_failed(stream, status);

@@ -119,6 +119,40 @@ Test(io_job, queues_run_beside_each_other)
     io_job_queue_destroy(fixture_io, queues[1]);
 }
 
+static bool second_has_run;
+
+static void run_until_second(struct io_job *job)
+{
+    (void)job;
+    sem_post(&meeting[0]);
+    second_has_run = wait_5_s(&meeting[1]);
+}
+
+static void run_second(struct io_job *job)
+{
+    (void)job;
+    sem_post(&meeting[1]);
+}
+
+/* One worker is busy and the others sleep: a second queue must wake one of them. */
+Test(io_job, busy_worker_does_not_hold_up_another_queue)
+{
+    sem_init(&meeting[0], 0, 0);
+    sem_init(&meeting[1], 0, 0);
+    struct io_job_queue *queues[2] = {io_job_queue_create(fixture_io),
+                                      io_job_queue_create(fixture_io)};
+    struct io_job first = {.run = run_until_second, .done = done_meeting};
+    struct io_job second = {.run = run_second, .done = done_meeting};
+    fixture_run_for_ms(20); /* the workers are asleep */
+    io_job_submit(fixture_io, queues[0], &first);
+    cr_assert(wait_5_s(&meeting[0]));
+    io_job_submit(fixture_io, queues[1], &second);
+    fixture_run(20);
+    cr_assert(second_has_run);
+    io_job_queue_destroy(fixture_io, queues[0]);
+    io_job_queue_destroy(fixture_io, queues[1]);
+}
+
 struct repeated {
     struct io_job job;
     struct io_job_queue *queue;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -128,8 +129,10 @@ Test(io_listen, lack_of_descriptors_delays_connections_and_drops_none)
     struct io_timer later = {.fire = raise_limit};
     io_timer_start(fixture_io, &later, 120000);
     accepted_wanted = CLIENTS;
+    clock_t cpu = clock();
     fixture_run(10);
     cr_assert_eq(accepted_count, CLIENTS);
+    cr_assert_lt(clock() - cpu, CLOCKS_PER_SEC / 20, "the loop spun while it could not accept");
     fixture_run_for_ms(5);
     for (int i = 0; i < CLIENTS; i++) {
         char byte = 0;
@@ -155,4 +158,38 @@ Test(io_listen, burst_of_connections_is_accepted_whole)
         close(clients[i]);
     }
     io_listener_close(listener);
+}
+
+static struct io_listener *next_listener;
+static int next_clients[2];
+static int next_accepted_count;
+
+static void accept_next(struct io_listener *listener, struct io_stream *stream)
+{
+    (void)listener;
+    io_stream_close(stream, false);
+    if (++next_accepted_count == 1) io_uv_stop(fixture_io);
+}
+
+static void accept_and_replace(struct io_listener *listener, struct io_stream *stream)
+{
+    accepted_count++;
+    io_stream_close(stream, false);
+    io_listener_close(listener);
+    /* Takes over the descriptor number of the closed one, and has a connection waiting. */
+    cr_assert_eq(io_listen(fixture_io, "127.0.0.1:0", accept_next, NULL, &next_listener), 0);
+    next_clients[1] = connect_raw(next_listener->port);
+}
+
+Test(io_listen, closed_inside_of_accept_takes_nothing_from_the_listener_that_follows)
+{
+    struct io_listener *listener;
+    cr_assert_eq(io_listen(fixture_io, "127.0.0.1:0", accept_and_replace, NULL, &listener), 0);
+    next_clients[0] = connect_raw(listener->port);
+    fixture_run(10);
+    cr_assert_eq(accepted_count, 1);
+    cr_assert_eq(next_accepted_count, 1);
+    close(next_clients[0]);
+    close(next_clients[1]);
+    io_listener_close(next_listener);
 }

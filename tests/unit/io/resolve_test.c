@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "io_fixture.h"
+#include "io_uv_private.h"
 
 TestSuite(io_connect, .init = fixture_setup, .fini = fixture_teardown);
 
@@ -59,6 +60,76 @@ Test(io_connect, name_with_several_addresses_reaches_the_one_that_listens)
     cr_assert_eq(connect_to(address), 0);
     io_listener_close(listener);
     cr_assert_eq(connect_to(address), -ECONNREFUSED);
+}
+
+static void add_address(struct io_uv_addresses *addresses, uint32_t host, uint16_t port)
+{
+    struct sockaddr_in *address = (struct sockaddr_in *)&addresses->items[addresses->items_count++];
+    *address = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
+}
+
+/* What the lookup finds is put in its place here, since no name with dead addresses is everywhere. */
+static int connect_to_addresses(const struct io_uv_addresses *addresses)
+{
+    connected_count = 0;
+    struct io_stream *base =
+        io_connect(fixture_io, "no-such-name.invalid:80", note_connected, NULL);
+    struct io_uv_stream *stream = (struct io_uv_stream *)base;
+    stream->lookup->stream = NULL;
+    io_uv__stream_resolved(stream, 0, addresses);
+    fixture_run(30);
+    cr_assert_eq(connected_count, 1);
+    return connected_status;
+}
+
+Test(io_connect, addresses_are_tried_in_order_until_one_answers)
+{
+    struct io_listener *listener;
+    cr_assert_eq(io_listen(fixture_io, "127.0.0.1:0", accept_and_close, NULL, &listener), 0);
+    struct io_uv_addresses addresses = {0};
+    add_address(&addresses, 0x7f000002u, listener->port); /* nobody listens on 127.0.0.2 */
+    add_address(&addresses, 0x7f000003u, listener->port);
+    cr_assert_eq(connect_to_addresses(&addresses), -ECONNREFUSED);
+    add_address(&addresses, INADDR_LOOPBACK, listener->port);
+    cr_assert_eq(connect_to_addresses(&addresses), 0);
+    io_listener_close(listener);
+}
+
+static void never_connected(struct io_stream *stream, int status)
+{
+    (void)stream;
+    cr_assert_fail("connected with %d after close", status);
+}
+
+static struct io_stream *retrying;
+
+static void close_retrying(struct io_timer *timer)
+{
+    (void)timer;
+    io_stream_close(retrying, false);
+}
+
+/* Closed at any point of a row of attempts, also between two of them. */
+Test(io_connect, closed_between_two_attempts_is_never_told)
+{
+    struct io_listener *listener;
+    cr_assert_eq(io_listen(fixture_io, "127.0.0.1:0", accept_and_close, NULL, &listener), 0);
+    struct io_uv_addresses addresses = {0};
+    for (uint32_t i = 0; i < IO_UV_ADDRESSES_MAX; i++) {
+        add_address(&addresses, 0x7f000002u + i, listener->port);
+    }
+    for (uint64_t delay_us = 0; delay_us < 150; delay_us += 10) {
+        struct io_timer timer = {.fire = close_retrying};
+        retrying = io_connect(fixture_io, "no-such-name.invalid:80", never_connected, NULL);
+        struct io_uv_stream *stream = (struct io_uv_stream *)retrying;
+        stream->lookup->stream = NULL;
+        /* The attempts take longer than this: each is a turn or two of the loop. */
+        io_timer_start(fixture_io, &timer, delay_us % 30u);
+        io_uv__stream_resolved(stream, 0, &addresses);
+        fixture_run_for_ms(2);
+    }
+    io_listener_close(listener);
 }
 
 Test(io_connect, unknown_name_is_an_error)

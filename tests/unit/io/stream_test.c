@@ -146,6 +146,32 @@ Test(io_stream, more_buffers_than_one_system_call_takes_go_out_in_one_call)
     close_pair();
 }
 
+/* The kernel takes a part of one call and stops in the middle of a buffer: the rest of that buffer and all behind it
+ * follow later, copied or owned. */
+Test(io_stream, call_that_the_kernel_takes_in_part_arrives_whole)
+{
+    enum { COUNT = 120, BYTES = 100003 };
+    uint8_t *all = malloc((size_t)COUNT * BYTES);
+    fixture_pattern_fill(all, (size_t)COUNT * BYTES, 0);
+    struct io_buffer buffers[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        buffers[i] = (struct io_buffer){.data = all + (size_t)i * BYTES, .bytes = BYTES};
+        if (i % 2 == 0) buffers[i].release = count_release;
+    }
+    fixture_connect(&pair);
+    io_stream_write(pair.client, buffers, COUNT);
+    size_t left = io_stream_write_queue_bytes(pair.client);
+    cr_assert_gt(left, 0u);
+    cr_assert_lt(left, (size_t)COUNT * BYTES);
+    io_stream_start(pair.server, &pattern_callbacks, NULL);
+    wanted = (uint64_t)COUNT * BYTES;
+    fixture_run(20);
+    fixture_run_for_ms(5);
+    cr_assert_eq(releases_count, COUNT / 2);
+    close_pair();
+    free(all);
+}
+
 /* A reader that pauses fills the writer's queue; drained() comes once, after the queue has fallen to the mark. */
 Test(io_stream, drained_follows_a_queue_above_the_low_water_mark)
 {
