@@ -38,7 +38,7 @@ plant snapshot/writer.c 'clock_gettime(CLOCK_MONOTONIC, &now);'
 plant raft/step.c 'return (int)rand();'
 plant broker/http/routes.c 'usleep(10);'
 plant segment-log/log.c 'if (fdatasync(fd) != 0) return;'
-plant cli/main.c 'strcpy(target, source);'
+plant cli/main.c 'sprintf(target, source);'
 plant raft/log.c '#include <segment_log/segment_log.h>'
 plant segment-log/segment.c '#include <broker/io.h>'
 exit $failed

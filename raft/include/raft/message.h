@@ -39,7 +39,8 @@ struct raft_message {
     raft_group_id group;
     struct raft_replica_id from;
     struct raft_replica_id to;
-    raft_term term; /* the sender's; for PREVOTE the term it would stand in, which is not its own yet */
+    /* the sender's; for PREVOTE the term it would stand in, which is not its own yet */
+    raft_term term;
     enum raft_refusal refusal; /* in replies; RAFT_REFUSED_NOT = granted, accepted, confirmed */
     union {
         struct { /* PREVOTE, VOTE */
@@ -57,26 +58,30 @@ struct raft_message {
             raft_index first;        /* == previous_index + 1 */
             raft_index last;
             raft_index commit_index;
-            struct raft_term_run runs[RAFT_MESSAGE_RUNS_MAX]; /* filled in by the receiving driver */
+            /* filled in by the receiving driver */
+            struct raft_term_run runs[RAFT_MESSAGE_RUNS_MAX];
             uint32_t runs_count;
         } append;
-        struct {                      /* APPEND_REPLY */
-            raft_index match_index;   /* accepted: durable on the sender and verified against the leader in
-                                         this term */
+        struct { /* APPEND_REPLY */
+            /* accepted: durable on the sender and verified against the leader in this term */
+            raft_index match_index;
             raft_index request_index; /* refused: previous_index of the refused APPEND */
             raft_index hint_index;    /* refused: highest index worth probing */
             raft_term hint_term;      /* refused: the follower's term at hint_index, 0 = none */
         } append_reply;
-        struct {                     /* HEARTBEAT: proof of leadership, commit news, ReadIndex round */
+        /* HEARTBEAT: proof of leadership, commit news, ReadIndex round */
+        struct {
             raft_index commit_index; /* already clamped to the receiver's verified match */
-            uint64_t commit_chain;   /* chain at commit_index, filled in by the driver; 0 = not known */
-            uint64_t round;          /* ReadIndex round; 0 = none outstanding */
-            uint64_t process;        /* random number of the leader's process (PROTOCOL R1) */
+            /* chain at commit_index, filled in by the driver; 0 = not known */
+            uint64_t commit_chain;
+            uint64_t round;   /* ReadIndex round; 0 = none outstanding */
+            uint64_t process; /* random number of the leader's process (PROTOCOL R1) */
         } heartbeat;
         struct {
             uint64_t round; /* echoed */
             uint64_t process;
-            raft_index match_index; /* durable and verified in this term; 0 = nothing verified yet */
+            /* durable and verified in this term; 0 = nothing verified yet */
+            raft_index match_index;
         } heartbeat_reply;
         struct { /* READ_INDEX and its reply: matched by (process, number) of the asking replica */
             uint64_t process;

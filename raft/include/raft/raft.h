@@ -33,8 +33,9 @@
 
 /* ---- sizes ---------------------------------------------------------------------------------------- */
 
-#define RAFT_MESSAGES_MAX      64u /* per array of one update */
-#define RAFT_READS_MAX         512u /* reads waiting in one replica; more are refused as RAFT_BUSY */
+#define RAFT_MESSAGES_MAX 64u /* per array of one update */
+/* reads waiting in one replica; more are refused as RAFT_BUSY */
+#define RAFT_READS_MAX         512u
 #define RAFT_TRACES_MAX        64u
 #define RAFT_INFLIGHT_MAX      64u /* unacknowledged APPENDs per follower */
 #define RAFT_READ_FORWARDS_MAX 64u /* READ_INDEX requests of other replicas waiting in a leader */
@@ -46,14 +47,15 @@ struct raft_options {
     struct raft_replica_id id;        /* this replica */
     uint64_t election_timeout_ms_min; /* drawn in [min, max) for each wait (thesis §3.4, §9.3) */
     uint64_t election_timeout_ms_max;
-    uint64_t heartbeat_ms;            /* refused at >= min / 5 (PROTOCOL C9) */
-    uint64_t early_prevote_ms_max;    /* random wait before an early PreVote (PROTOCOL C5); 25 */
-    uint32_t append_entries_max;      /* entries in one APPEND */
-    uint32_t append_inflight_max;     /* APPENDs in flight per follower, 1..RAFT_INFLIGHT_MAX */
-    uint64_t seed;                    /* of the election timeouts */
-    uint64_t process;                 /* random number of this process (PROTOCOL R1); nonzero */
-    struct raft_term_run *trail_runs; /* array[trail_runs_max], owned by the caller, used by the core for its
-                                         whole life. Untouched parts cost no memory if it is calloc'ed */
+    uint64_t heartbeat_ms;         /* refused at >= min / 5 (PROTOCOL C9) */
+    uint64_t early_prevote_ms_max; /* random wait before an early PreVote (PROTOCOL C5); 25 */
+    uint32_t append_entries_max;   /* entries in one APPEND */
+    uint32_t append_inflight_max;  /* APPENDs in flight per follower, 1..RAFT_INFLIGHT_MAX */
+    uint64_t seed;                 /* of the election timeouts */
+    uint64_t process;              /* random number of this process (PROTOCOL R1); nonzero */
+    /* array[trail_runs_max], owned by the caller, used by the core for its whole life. Untouched
+     * parts cost no memory if it is calloc'ed */
+    struct raft_term_run *trail_runs;
     uint32_t trail_runs_max;
 };
 
@@ -67,7 +69,8 @@ struct raft_start {
     const struct raft_term_run *runs; /* borrowed until return */
     uint32_t runs_count;
     raft_index commit_index; /* known to be committed: base or checkpoint, never more */
-    bool has_vote;           /* false: position or vote was lost, does not vote or stand (PROTOCOL D2, V3) */
+    /* false: position or vote was lost, does not vote or stand (PROTOCOL D2, V3) */
+    bool has_vote;
     uint64_t now_ms;
 };
 
@@ -80,16 +83,20 @@ enum raft_event_type {
     RAFT_EVENT_DURABLE,      /* the log is durable through (durable.index, durable.term) */
     RAFT_EVENT_VOTE_DURABLE, /* this hard state is durable */
     RAFT_EVENT_READ,         /* a read wants a read index (PROTOCOL R) */
-    RAFT_EVENT_APPEND_CUT,   /* the driver sent only up to cut.last of an APPEND to cut.to, or nothing at all
-                                (cut.last == previous_index). Appends queued behind it are dropped by the driver;
-                                the core goes on from cut.last + 1 */
-    RAFT_EVENT_BULK_MOVED,   /* bytes moved on the bulk connection to `node` (PROTOCOL C4) */
-    RAFT_EVENT_LEADER_LOST,  /* the control connection to `node`, if it leads, was closed and has not come back
-                                within one heartbeat: lease ends, PreVote after a random short wait (C5) */
-    RAFT_EVENT_CAMPAIGN,     /* stand at once: first leader of a new group (M6, M7) */
-    RAFT_EVENT_TRANSFER,     /* leader: hand leadership to `node`; 0 = the most up-to-date follower */
-    RAFT_EVENT_TIME_GAP,     /* the process slept past an election timeout: a leader re-confirms its quorum before
-                                anything else (C7): rounds dropped, check-quorum window restarted from nothing */
+    /* the driver sent only up to cut.last of an APPEND to cut.to, or nothing at all (cut.last ==
+     * previous_index). Appends queued behind it are dropped by the driver; the core goes on from
+     * cut.last + 1 */
+    RAFT_EVENT_APPEND_CUT,
+    RAFT_EVENT_BULK_MOVED, /* bytes moved on the bulk connection to `node` (PROTOCOL C4) */
+    /* the control connection to `node`, if it leads, was closed and has not come back within one
+     * heartbeat: lease ends, PreVote after a random short wait (C5) */
+    RAFT_EVENT_LEADER_LOST,
+    RAFT_EVENT_CAMPAIGN, /* stand at once: first leader of a new group (M6, M7) */
+    /* leader: hand leadership to `node`; 0 = the most up-to-date follower */
+    RAFT_EVENT_TRANSFER,
+    /* the process slept past an election timeout: a leader re-confirms its quorum before
+     * anything else (C7): rounds dropped, check-quorum window restarted from nothing */
+    RAFT_EVENT_TIME_GAP,
 };
 
 struct raft_event {
@@ -102,8 +109,9 @@ struct raft_event {
         } propose;
         struct {
             raft_index index;
-            raft_term term; /* of the entry at index when the write was queued: a superseded completion is
-                               recognised by it and ignored (PROTOCOL L7) */
+            /* of the entry at index when the write was queued: a superseded completion is
+             * recognised by it and ignored (PROTOCOL L7) */
+            raft_term term;
         } durable;
         struct raft_hard_state vote_durable;
         struct {
@@ -134,23 +142,25 @@ struct raft_read {
 
 /* Typed trace events: turned into sentences by raft_trace_format() in a target of its own. */
 enum raft_trace_type {
-    RAFT_TRACE_ROLE,        /* a = new role, b = term */
-    RAFT_TRACE_TERM,        /* saw a newer term: a = new term, node = from whom */
-    RAFT_TRACE_VOTE,        /* a vote or pre-vote was asked of us: a = asked term, b = granted, c = refusal,
-                               d = 1 for a pre-vote, index/index_term = the candidate's last entry */
-    RAFT_TRACE_VOTED,       /* an answer arrived: a = granted, c = refusal, d = 1 for a pre-vote */
-    RAFT_TRACE_ELECTION,    /* starts an election: a = term, d = 1 for a pre-vote */
-    RAFT_TRACE_LEADER,      /* wins: a = term, b = votes, c = voters */
-    RAFT_TRACE_FOLLOW,      /* follows node in term a */
-    RAFT_TRACE_APPEND,      /* appends index..a of term index_term */
-    RAFT_TRACE_TRUNCATE,    /* cuts from index to a (old last index) */
-    RAFT_TRACE_COMMIT,      /* commit index moved to index */
-    RAFT_TRACE_ACK,         /* node acks through index */
-    RAFT_TRACE_REJECT,      /* refused an APPEND of node at previous index: c = refusal, a = hint index */
-    RAFT_TRACE_PROBE,       /* goes back to probing node from index */
-    RAFT_TRACE_READ,        /* a = id, index = read index, c = refusal */
-    RAFT_TRACE_STEP_DOWN,   /* leader of term a gives up: c = enum raft_step_down */
-    RAFT_TRACE_TRANSFER,    /* hands over to node */
+    RAFT_TRACE_ROLE, /* a = new role, b = term */
+    RAFT_TRACE_TERM, /* saw a newer term: a = new term, node = from whom */
+    /* a vote or pre-vote was asked of us: a = asked term, b = granted, c = refusal, d = 1 for a
+     * pre-vote, index/index_term = the candidate's last entry */
+    RAFT_TRACE_VOTE,
+    RAFT_TRACE_VOTED,    /* an answer arrived: a = granted, c = refusal, d = 1 for a pre-vote */
+    RAFT_TRACE_ELECTION, /* starts an election: a = term, d = 1 for a pre-vote */
+    RAFT_TRACE_LEADER,   /* wins: a = term, b = votes, c = voters */
+    RAFT_TRACE_FOLLOW,   /* follows node in term a */
+    RAFT_TRACE_APPEND,   /* appends index..a of term index_term */
+    RAFT_TRACE_TRUNCATE, /* cuts from index to a (old last index) */
+    RAFT_TRACE_COMMIT,   /* commit index moved to index */
+    RAFT_TRACE_ACK,      /* node acks through index */
+    /* refused an APPEND of node at previous index: c = refusal, a = hint index */
+    RAFT_TRACE_REJECT,
+    RAFT_TRACE_PROBE,     /* goes back to probing node from index */
+    RAFT_TRACE_READ,      /* a = id, index = read index, c = refusal */
+    RAFT_TRACE_STEP_DOWN, /* leader of term a gives up: c = enum raft_step_down */
+    RAFT_TRACE_TRANSFER,  /* hands over to node */
 };
 
 enum raft_step_down {
@@ -192,11 +202,11 @@ struct raft_update {
 
 /* ---- status --------------------------------------------------------------------------------------- */
 
-#define RAFT_STATUSES(X)                                                                           \
-    X(RAFT_OK, "ok")                                                                               \
-    X(RAFT_NOT_LEADER, "this replica does not lead; nothing was appended")                         \
-    X(RAFT_TRANSFERRING, "leadership is being handed over; nothing was appended")                  \
-    X(RAFT_BUSY, "too many reads are waiting; try again")                                          \
+#define RAFT_STATUSES(X)                                                          \
+    X(RAFT_OK, "ok")                                                              \
+    X(RAFT_NOT_LEADER, "this replica does not lead; nothing was appended")        \
+    X(RAFT_TRANSFERRING, "leadership is being handed over; nothing was appended") \
+    X(RAFT_BUSY, "too many reads are waiting; try again")                         \
     X(RAFT_BAD_OPTIONS, "options are out of range")
 
 enum raft_status {
@@ -239,7 +249,8 @@ struct raft_view {
     raft_term last_term;
     raft_index durable_index;
     raft_index commit_index;
-    bool own_term_committed; /* leader: its no-op is committed (reads and configuration changes may start) */
+    /* leader: its no-op is committed (reads and configuration changes may start) */
+    bool own_term_committed;
     bool transferring;
     struct raft_progress_view members[RAFT_MEMBERS_MAX]; /* leader only, itself included */
     uint32_t members_count;

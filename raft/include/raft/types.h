@@ -51,18 +51,18 @@ enum raft_role {
 };
 
 /* Why a request was refused. Travels in every reply and feeds `raftmq why`. */
-#define RAFT_REFUSALS(X)                                                                           \
-    X(RAFT_REFUSED_NOT, "not refused")                                                             \
-    X(RAFT_REFUSED_STALE_TERM, "its term is older than mine")                                      \
-    X(RAFT_REFUSED_ALREADY_VOTED, "I voted for another candidate in this term")                    \
-    X(RAFT_REFUSED_LOG_BEHIND, "its log is behind mine")                                           \
-    X(RAFT_REFUSED_HEARS_LEADER, "I still hear the leader")                                        \
-    X(RAFT_REFUSED_WRONG_IDENTITY, "the request names another replica epoch than mine")            \
-    X(RAFT_REFUSED_NO_VOTE, "this replica has no vote until it is made again")                     \
-    X(RAFT_REFUSED_LOG_GAP, "my log does not reach the previous index")                            \
-    X(RAFT_REFUSED_LOG_CONFLICT, "my log has another term at the previous index")                  \
-    X(RAFT_REFUSED_NOT_LEADER, "I am not the leader")                                              \
-    X(RAFT_REFUSED_NO_OWN_ENTRY, "no entry of my own term is committed yet")                       \
+#define RAFT_REFUSALS(X)                                                                \
+    X(RAFT_REFUSED_NOT, "not refused")                                                  \
+    X(RAFT_REFUSED_STALE_TERM, "its term is older than mine")                           \
+    X(RAFT_REFUSED_ALREADY_VOTED, "I voted for another candidate in this term")         \
+    X(RAFT_REFUSED_LOG_BEHIND, "its log is behind mine")                                \
+    X(RAFT_REFUSED_HEARS_LEADER, "I still hear the leader")                             \
+    X(RAFT_REFUSED_WRONG_IDENTITY, "the request names another replica epoch than mine") \
+    X(RAFT_REFUSED_NO_VOTE, "this replica has no vote until it is made again")          \
+    X(RAFT_REFUSED_LOG_GAP, "my log does not reach the previous index")                 \
+    X(RAFT_REFUSED_LOG_CONFLICT, "my log has another term at the previous index")       \
+    X(RAFT_REFUSED_NOT_LEADER, "I am not the leader")                                   \
+    X(RAFT_REFUSED_NO_OWN_ENTRY, "no entry of my own term is committed yet")            \
     X(RAFT_REFUSED_DIVERGED, "same index and term with another chain")
 
 enum raft_refusal {

@@ -10,10 +10,10 @@
 #include <segment_log/disk.h>
 
 enum node_fatal {
-    NODE_FATAL_DISK = 74,    /* exit codes of the process, as in sysexits: EX_IOERR */
-    NODE_FATAL_DAMAGE = 65,  /* EX_DATAERR: damage that this version does not repair */
-    NODE_FATAL_CONFIG = 78,  /* EX_CONFIG */
-    NODE_FATAL_BUSY = 75,    /* EX_TEMPFAIL: port or directory in use */
+    NODE_FATAL_DISK = 74,   /* exit codes of the process, as in sysexits: EX_IOERR */
+    NODE_FATAL_DAMAGE = 65, /* EX_DATAERR: damage that this version does not repair */
+    NODE_FATAL_CONFIG = 78, /* EX_CONFIG */
+    NODE_FATAL_BUSY = 75,   /* EX_TEMPFAIL: port or directory in use */
 };
 
 struct node_options {
@@ -21,10 +21,10 @@ struct node_options {
     struct disk *disk;
     const char *data_directory;
     uint64_t node_id;
-    const char *listen_peer;      /* host:port */
-    const char *advertise_peer;   /* host:port other nodes use */
-    const char *advertise_http;   /* host:port clients use */
-    const char *advertise_kafka;  /* or "" */
+    const char *listen_peer;         /* host:port */
+    const char *advertise_peer;      /* host:port other nodes use */
+    const char *advertise_http;      /* host:port clients use */
+    const char *advertise_kafka;     /* or "" */
     const struct peer_config *peers; /* array[peers_count], this node included */
     uint32_t peers_count;
     bool auto_create_topics;
@@ -32,10 +32,11 @@ struct node_options {
     uint64_t election_timeout_ms_min; /* 300 */
     uint64_t election_timeout_ms_max; /* 600 */
     uint64_t segment_bytes_max;
-    uint64_t cache_bytes_max;      /* per group */
-    uint64_t inflight_bytes_max;   /* produce bytes admitted and not yet answered, of the node; above: OVERLOADED */
-    uint64_t checkpoint_entries;   /* write a checkpoint after this many applied entries; 100,000 */
-    uint64_t reserve_bytes;        /* free disk space kept */
+    uint64_t cache_bytes_max; /* per group */
+    /* produce bytes admitted and not yet answered, of the node; above: OVERLOADED */
+    uint64_t inflight_bytes_max;
+    uint64_t checkpoint_entries; /* write a checkpoint after this many applied entries; 100,000 */
+    uint64_t reserve_bytes;      /* free disk space kept */
     /* Trust in the disk is lost or the node cannot go on: the process must exit with `code` at once. Called at most
      * once; the node does nothing any more. */
     void (*fatal)(void *data, enum node_fatal code, const char *reason);

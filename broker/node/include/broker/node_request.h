@@ -34,7 +34,8 @@ struct node;
     X(NODE_NO_OFFSET, "the group has committed no offset")                                         \
     X(NODE_NO_LEADER, "no leader could be reached; nothing was stored")                            \
     X(NODE_NOT_READY, "this node is not ready to serve")                                           \
-    X(NODE_OUTCOME_UNKNOWN, "it is unknown whether it was stored; retry with the same producer id and sequence") \
+    X(NODE_OUTCOME_UNKNOWN,                                                                        \
+      "it is unknown whether it was stored; retry with the same producer id and sequence")         \
     X(NODE_OVERLOADED, "too much is in flight; nothing was stored")                                \
     X(NODE_DISK_FULL, "the disk is nearly full; nothing was stored")                               \
     X(NODE_DAMAGED, "the range asked for is damaged on this node")                                 \
@@ -64,11 +65,11 @@ enum node_request_type {
 
 /* Where a fetch starts. */
 enum node_fetch_from {
-    NODE_FROM_OFFSET,   /* value = offset */
+    NODE_FROM_OFFSET, /* value = offset */
     NODE_FROM_EARLIEST,
-    NODE_FROM_LATEST,   /* next_offset: only what comes */
-    NODE_FROM_TAIL,     /* value = n: the last n messages */
-    NODE_FROM_TIME,     /* value = Unix ms */
+    NODE_FROM_LATEST, /* next_offset: only what comes */
+    NODE_FROM_TAIL,   /* value = n: the last n messages */
+    NODE_FROM_TIME,   /* value = Unix ms */
 };
 
 struct node_request {
@@ -81,8 +82,9 @@ struct node_request {
     const char *topic;
     uint32_t partition;
     bool auto_create; /* PRODUCE: create a missing topic with defaults (when the node allows it) */
-    bool redirect;    /* do not proxy: answer NODE_NO_LEADER with ret_leader set when another node leads */
-    bool from_peer;   /* proxied already: never proxied again */
+    /* do not proxy: answer NODE_NO_LEADER with ret_leader set when another node leads */
+    bool redirect;
+    bool from_peer; /* proxied already: never proxied again */
 
     struct { /* PRODUCE: one checked or unchecked record batch; patched in place (first 16 bytes) */
         uint8_t *batch; /* borrowed until done */
@@ -91,8 +93,8 @@ struct node_request {
     struct { /* FETCH */
         enum node_fetch_from from;
         uint64_t value;
-        size_t bytes_max;  /* at least one batch is returned even if it is larger */
-        uint32_t wait_ms;  /* long poll: how long to wait for the first message */
+        size_t bytes_max; /* at least one batch is returned even if it is larger */
+        uint32_t wait_ms; /* long poll: how long to wait for the first message */
     } fetch;
     struct { /* TOPIC_CREATE */
         struct meta_settings settings;
@@ -105,32 +107,36 @@ struct node_request {
         int64_t generation; /* -1 */
         const uint8_t *metadata;
         uint32_t metadata_bytes;
-        bool has_if_offset; /* compare and set: fails with NODE_STALE_GENERATION when the committed one differs */
+        /* compare and set: fails with NODE_STALE_GENERATION when the committed one differs */
+        bool has_if_offset;
         uint64_t if_offset;
     } group;
 
     /* ---- out ---- */
     enum node_status status;
-    char detail[256];       /* one sentence more than the status text, what to do next; may be empty */
+    /* one sentence more than the status text, what to do next; may be empty */
+    char detail[256];
     uint32_t retry_after_ms; /* > 0 with OVERLOADED, NO_LEADER, NOT_READY */
-    uint64_t ret_leader;    /* node id of the group's leader, 0 = unknown */
+    uint64_t ret_leader;     /* node id of the group's leader, 0 = unknown */
     uint64_t ret_term;
-    uint64_t ret_offset;    /* PRODUCE: base offset; GROUP_FETCH */
-    uint32_t ret_count;     /* PRODUCE: records */
+    uint64_t ret_offset; /* PRODUCE: base offset; GROUP_FETCH */
+    uint32_t ret_count;  /* PRODUCE: records */
     int64_t ret_timestamp_ms;
-    bool ret_duplicate;     /* PRODUCE: it was stored before; ret_offset is the original */
-    bool ret_created;       /* TOPIC_CREATE */
-    uint64_t ret_first_offset; /* FETCH, OFFSETS, OFFSET_OUT_OF_RANGE */
-    uint64_t ret_next_offset;  /* FETCH: where the next fetch starts; OFFSETS: end of the log */
+    bool ret_duplicate;          /* PRODUCE: it was stored before; ret_offset is the original */
+    bool ret_created;            /* TOPIC_CREATE */
+    uint64_t ret_first_offset;   /* FETCH, OFFSETS, OFFSET_OUT_OF_RANGE */
+    uint64_t ret_next_offset;    /* FETCH: where the next fetch starts; OFFSETS: end of the log */
     uint64_t ret_high_watermark; /* FETCH: committed end as of the read index */
-    uint64_t ret_local_lag;    /* FETCH with local reads: entries known to be missing; else 0 */
-    struct segment_log_view ret_view; /* FETCH: whole encoded entries of every type, from the one that holds the start
-                                         on; released by the caller with segment_log_view_release */
-    uint64_t ret_fetch_offset; /* FETCH: first offset wanted: records below it in ret_view are skipped */
-    int64_t ret_producer_id;   /* PRODUCER_INIT */
+    uint64_t ret_local_lag;      /* FETCH with local reads: entries known to be missing; else 0 */
+    /* FETCH: whole encoded entries of every type, from the one that holds the start on; released
+     * by the caller with segment_log_view_release */
+    struct segment_log_view ret_view;
+    /* FETCH: first offset wanted: records below it in ret_view are skipped */
+    uint64_t ret_fetch_offset;
+    int64_t ret_producer_id; /* PRODUCER_INIT */
     int16_t ret_producer_epoch;
-    struct node_topic_info *ret_topics; /* TOPIC_LIST, TOPIC_GET, TOPIC_CREATE: malloc'ed, the caller frees it with
-                                           node_topics_free */
+    /* TOPIC_LIST, TOPIC_GET, TOPIC_CREATE: malloc'ed, the caller frees it with node_topics_free */
+    struct node_topic_info *ret_topics;
     uint32_t ret_topics_count;
     struct partition_offset *ret_offsets; /* GROUP_FETCH, GROUP_LIST: malloc'ed, free() */
     uint32_t ret_offsets_count;
@@ -201,13 +207,15 @@ struct node_cluster_status {
     uint64_t term;
     uint64_t commit_index;
     uint64_t applied_index;
-    uint32_t groups_count;   /* replicas on this node */
+    uint32_t groups_count; /* replicas on this node */
     uint32_t groups_led;
     uint32_t topics_count;
     uint64_t data_bytes;
     uint64_t uptime_ms;
-    char state[24];                        /* founding, joining, ready, no quorum, stranger, stopping */
-    char problem[NODE_STATUS_TEXT_BYTES];  /* why it cannot serve, and what to do; empty = healthy */
+    /* founding, joining, ready, no quorum, stranger, stopping */
+    char state[24];
+    /* why it cannot serve, and what to do; empty = healthy */
+    char problem[NODE_STATUS_TEXT_BYTES];
     struct node_member_status members[16];
     uint32_t members_count;
 };
@@ -226,8 +234,10 @@ struct node_group_status {
     char topic[META_TOPIC_NAME_BYTES_MAX + 1];
     uint32_t partition;
     char role[16];
-    uint64_t leader, term, last_index, durable_index, commit_index, applied_index, next_offset, first_offset;
-    uint64_t reads_confirmed, reads_skipped, reads_local; /* this replica's fetch answers by how they were confirmed */
+    uint64_t leader, term, last_index, durable_index, commit_index, applied_index, next_offset,
+        first_offset;
+    /* this replica's fetch answers by how they were confirmed */
+    uint64_t reads_confirmed, reads_skipped, reads_local;
     uint64_t chain_at_commit; /* 0 = not in memory */
     char problem[NODE_STATUS_TEXT_BYTES];
 };

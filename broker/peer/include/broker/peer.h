@@ -24,8 +24,9 @@
 #define PEER_ADDRESS_BYTES_MAX 256u
 #define PEER_HELLO_BYTES_MAX   8192u /* PEER_NODES_MAX addresses of the greatest length fit in */
 #define PEER_FRAME_BYTES_MAX   (20u * 1024u * 1024u)
-#define PEER_QUEUE_BYTES_MAX   (64u * 1024u * 1024u) /* unsent per connection; above it peer_send refuses */
-#define PEER_PARTS_MAX         32u                   /* of one frame */
+/* unsent per connection; above it peer_send refuses */
+#define PEER_QUEUE_BYTES_MAX (64u * 1024u * 1024u)
+#define PEER_PARTS_MAX       32u /* of one frame */
 
 enum peer_connection {
     PEER_CONTROL,
@@ -37,10 +38,11 @@ enum peer_frame_type {
     PEER_FRAME_HELLO_ACK,
     PEER_FRAME_GOODBYE,
     /* above: of the hub itself; below: handed to the owner */
-    PEER_FRAME_RAFT = 16,  /* one raft message (raft_codec.h), in an APPEND followed by encoded entries */
+    /* one raft message (raft_codec.h), in an APPEND followed by encoded entries */
+    PEER_FRAME_RAFT = 16,
     PEER_FRAME_HEARTBEATS, /* coalesced heartbeats (PROTOCOL C6) */
     PEER_FRAME_FOUNDING,
-    PEER_FRAME_REQUEST,    /* a proxied client request and its answer */
+    PEER_FRAME_REQUEST, /* a proxied client request and its answer */
     PEER_FRAME_RESPONSE,
     PEER_FRAME_UNKNOWN_GROUP, /* "unknown group, meta at i" (M7) */
     PEER_FRAME_TOPIC,         /* replica made / dropped notices to the topic's creator (M8) */
@@ -57,7 +59,8 @@ struct peer_hello {
     uint64_t incarnation;
     uint64_t process;
     struct cluster_id cluster; /* zero: empty node */
-    struct peer_config peers[PEER_NODES_MAX]; /* its configured list, itself included, by ascending id */
+    /* its configured list, itself included, by ascending id */
+    struct peer_config peers[PEER_NODES_MAX];
     uint32_t peers_count;
     char http_address[PEER_ADDRESS_BYTES_MAX]; /* advertised to clients */
     char kafka_address[PEER_ADDRESS_BYTES_MAX];

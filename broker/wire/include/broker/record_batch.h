@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 #define RECORD_BATCH_HEADER_BYTES 61u
-#define RECORD_BATCH_STAMP_BYTES  16u /* base offset, length, leader epoch: not covered by the entry's payload hash */
-#define RECORD_HEADERS_MAX        64u
+/* base offset, length, leader epoch: not covered by the entry's payload hash */
+#define RECORD_BATCH_STAMP_BYTES 16u
+#define RECORD_HEADERS_MAX       64u
 
 enum record_batch_codec {
     RECORD_BATCH_NONE = 0,
@@ -41,19 +42,20 @@ struct record_batch_header {
     uint32_t records_count;
 };
 
-#define RECORD_BATCH_STATUSES(X)                                                                   \
-    X(RECORD_BATCH_OK, "ok")                                                                       \
-    X(RECORD_BATCH_SHORT, "the batch is cut off: fewer bytes than its length field says")          \
-    X(RECORD_BATCH_TRAILING, "bytes follow the batch: exactly one batch is expected")              \
-    X(RECORD_BATCH_BAD_MAGIC, "the record format is not version 2")                                \
-    X(RECORD_BATCH_BAD_CRC, "the CRC-32C does not match the bytes")                                \
-    X(RECORD_BATCH_BAD_COUNT, "record count, last offset delta and records do not agree")          \
-    X(RECORD_BATCH_BAD_RECORD, "a record is malformed")                                            \
-    X(RECORD_BATCH_BAD_CODEC, "the compression codec is unknown")                                  \
-    X(RECORD_BATCH_BAD_SEQUENCE, "a producer id needs a sequence and an epoch of at least 0")      \
-    X(RECORD_BATCH_TRANSACTIONAL, "transactional and control batches are not supported")           \
-    X(RECORD_BATCH_TOO_LARGE, "a limit would be passed")                                           \
-    X(RECORD_BATCH_CANNOT_INFLATE, "the compressed records are damaged or too large when inflated")
+#define RECORD_BATCH_STATUSES(X)                                                              \
+    X(RECORD_BATCH_OK, "ok")                                                                  \
+    X(RECORD_BATCH_SHORT, "the batch is cut off: fewer bytes than its length field says")     \
+    X(RECORD_BATCH_TRAILING, "bytes follow the batch: exactly one batch is expected")         \
+    X(RECORD_BATCH_BAD_MAGIC, "the record format is not version 2")                           \
+    X(RECORD_BATCH_BAD_CRC, "the CRC-32C does not match the bytes")                           \
+    X(RECORD_BATCH_BAD_COUNT, "record count, last offset delta and records do not agree")     \
+    X(RECORD_BATCH_BAD_RECORD, "a record is malformed")                                       \
+    X(RECORD_BATCH_BAD_CODEC, "the compression codec is unknown")                             \
+    X(RECORD_BATCH_BAD_SEQUENCE, "a producer id needs a sequence and an epoch of at least 0") \
+    X(RECORD_BATCH_TRANSACTIONAL, "transactional and control batches are not supported")      \
+    X(RECORD_BATCH_TOO_LARGE, "a limit would be passed")                                      \
+    X(RECORD_BATCH_CANNOT_INFLATE, "the compressed records are damaged or too large when "    \
+                                   "inflated")
 
 enum record_batch_status {
 #define X(name, text) name,
@@ -122,7 +124,8 @@ void record_batch_finish(struct record_batch_builder *builder, int64_t producer_
 struct record_view {
     uint64_t offset;
     int64_t timestamp_ms;
-    const uint8_t *key; /* borrowed from the batch or from the reader's inflated buffer; NULL = none */
+    /* borrowed from the batch or from the reader's inflated buffer; NULL = none */
+    const uint8_t *key;
     uint32_t key_bytes;
     const uint8_t *value;
     uint32_t value_bytes;
