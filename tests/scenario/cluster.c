@@ -127,9 +127,10 @@ static void check_leader(struct cluster *cluster, const struct cluster_node *nod
     *leader = node->id;
     cluster->elections++;
 
-    /* A slow winner of an old term may know less than a newer one has committed since. */
+    /* A slow winner of an old term may know less than a newer one has committed since, entries of terms below its
+     * own among it: what counts is the term in which an entry was committed. */
     raft_index index = cluster->committed.count;
-    while (index > 0 && log_at(&cluster->committed, index)->term >= term) {
+    while (index > 0 && log_at(&cluster->committed_in, index)->term >= term) {
         index--;
     }
     if (index == 0) return;
@@ -153,14 +154,19 @@ static bool half_has(const struct cluster *cluster, raft_index index, bool old_h
     return holders > voters / 2;
 }
 
-static void check_commit(struct cluster *cluster, struct cluster_node *node, raft_index index)
+static void check_commit(struct cluster *cluster, struct cluster_node *node, raft_index index,
+                         raft_term term)
 {
     require(cluster, index >= node->commit_index, "the commit index never falls");
     require(cluster, index <= node->log.count, "only what is in the log is committed");
     raft_index newly = cluster->committed.count;
     for (raft_index i = node->commit_index + 1; i <= index; i++) {
         const struct cluster_entry *entry = log_at(&node->log, i);
-        if (i > cluster->committed.count) log_push(&cluster->committed, *entry);
+        if (i > cluster->committed.count) {
+            require(cluster, node->leads, "a leader commits first");
+            log_push(&cluster->committed, *entry);
+            log_push(&cluster->committed_in, (struct cluster_entry){.term = term});
+        }
         require(cluster, log_at(&cluster->committed, i)->chain == entry->chain,
                 "state machine safety: one entry per committed index");
     }
@@ -440,7 +446,7 @@ static void perform(struct cluster *cluster, struct cluster_node *node,
     bool leads = view.role == RAFT_LEADER;
     if (leads && !node->leads) check_leader(cluster, node, view.term);
     node->leads = leads;
-    check_commit(cluster, node, update->commit_index);
+    check_commit(cluster, node, update->commit_index, view.term);
     send_all(cluster, node, update->messages_now, update->messages_now_count, false, cuts);
     send_all(cluster, node, update->messages_after_sync, update->messages_after_sync_count, true,
              cuts);
@@ -667,6 +673,7 @@ void cluster_close(struct cluster *cluster)
     packets_clear(&cluster->network);
     free(cluster->network.items);
     free(cluster->committed.entries);
+    free(cluster->committed_in.entries);
     free(cluster->known);
     free(cluster->leader_of_term);
 }

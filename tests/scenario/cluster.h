@@ -5,7 +5,7 @@
  *
  *   election safety      one leader per term
  *   log matching         equal index and term mean an equal prefix (a chain hash over the entries)
- *   leader completeness  a leader has everything committed in earlier terms
+ *   leader completeness  a leader has everything that leaders of earlier terms committed
  *   state machine safety one entry per committed index, ever, on any node
  *   durability           what is committed stands on the disks of a majority
  *   vote and ack rules   a vote, a candidacy, an ack and a term leave a node only when they are on its disk
@@ -121,7 +121,8 @@ struct cluster {
 
     /* What was ever seen of the whole group. */
     struct cluster_log committed;
-    struct cluster_known *known; /* hash table of (index, term) -> chain */
+    struct cluster_log committed_in; /* .term = the term of the leader that committed the index */
+    struct cluster_known *known;     /* hash table of (index, term) -> chain */
     uint64_t known_capacity;
     uint64_t known_count;
     raft_node_id *leader_of_term;
