@@ -223,7 +223,10 @@ static void write_ready(struct http_connection *connection)
         return_exchange(written);
         written = next;
     }
-    account_output(connection, io_now_us(connection->server->io));
+    uint64_t now_us = io_now_us(connection->server->io);
+    if (!connection->first && !connection->reading)
+        connection->phase_us = now_us; /* idle from here */
+    account_output(connection, now_us);
     /* The stream waits a while for the client's own end, so that what it still sends does not reset the reply. */
     if (close) http__connection_close(connection, /* linger= */ true);
 }

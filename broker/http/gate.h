@@ -1,6 +1,7 @@
 /* The byte gate in front of llhttp: it decides alone where a head and a chunked body end, and lets only the one strict
  * spelling of HTTP/1.1 through. llhttp 8.1, which Debian ships, takes a bare CR as the end of a header or of the head
- * (CVE-2023-30589, CVE-2025-23167), a bare LF after the request line, folded headers, chunk extensions and trailers.
+ * (CVE-2023-30589, CVE-2025-23167), a bare LF after the request line, folded headers, headers without a name, chunk
+ * extensions and trailers.
  *
  * Invariants, kept over any split of the bytes into reads:
  *  1. In heads and chunk lines every CR is followed by LF and every LF is preceded by CR; no other control byte, except

@@ -49,7 +49,8 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t bytes)
         parser->tokens_bad = true;
         return -1;
     }
-    head->headers[head->headers_count - 1].value = at;
+    /* The place of an empty value is the next line's first byte, which must not be cut by a NUL. */
+    head->headers[head->headers_count - 1].value = bytes > 0 ? at : "";
     head->headers[head->headers_count - 1].value_bytes = (uint32_t)bytes;
     return 0;
 }
@@ -143,20 +144,33 @@ static bool check_request_line(struct http_head *head, enum http_problem *ret_pr
     return false;
 }
 
+/* A token of RFC 9110 §5.6.2. llhttp 8.1 takes a header without a name. */
+static bool is_token(const char *text, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i++) {
+        char c = text[i];
+        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
+        if (!allowed) return false;
+    }
+    return bytes > 0;
+}
+
 /* Cut the raw bytes into NUL-terminated slices: each is followed by a byte that is nobody's. */
 static bool terminate_slices(struct http_head *head)
 {
     head->target[head->target_bytes] = '\0';
     for (uint32_t i = 0; i < head->headers_count; i++) {
         struct http_header *header = &head->headers[i];
-        if (!header->value) return false;
+        if (!header->value || !is_token(header->name, header->name_bytes)) return false;
         char *name = (char *)head->raw.data + ((const uint8_t *)header->name - head->raw.data);
+        name[header->name_bytes] = '\0';
+        if (header->value_bytes == 0) continue;
         char *value = (char *)head->raw.data + ((const uint8_t *)header->value - head->raw.data);
         while (header->value_bytes > 0 &&
                (value[header->value_bytes - 1] == ' ' || value[header->value_bytes - 1] == '\t')) {
             header->value_bytes--;
         }
-        name[header->name_bytes] = '\0';
         value[header->value_bytes] = '\0';
     }
     return true;
