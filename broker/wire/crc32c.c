@@ -16,7 +16,6 @@
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #elif defined(__aarch64__)
-#include <arm_acle.h>
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -84,10 +83,21 @@ static bool is_usable_hardware(void)
     return __builtin_cpu_supports("sse4.2");
 }
 #elif defined(__aarch64__)
-#define HARDWARE_TARGET     __attribute__((target("+crc")))
-#define HARDWARE_NAME       "armv8"
-#define step_u64(crc, word) __crc32cd((crc), (word))
-#define step_u8(crc, byte)  __crc32cb((crc), (byte))
+#define HARDWARE_TARGET
+#define HARDWARE_NAME "armv8"
+
+/* As assembly: <arm_acle.h> declares the intrinsics only when the whole file is compiled for a processor that has them. */
+static uint32_t step_u64(uint32_t crc, uint64_t word)
+{
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(word));
+    return crc;
+}
+
+static uint32_t step_u8(uint32_t crc, uint8_t byte)
+{
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"(byte));
+    return crc;
+}
 
 static bool is_usable_hardware(void)
 {
