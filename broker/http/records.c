@@ -314,15 +314,20 @@ static bool begin_messages(struct http_exchange *exchange)
     return false;
 }
 
-static bool check_count(struct http_exchange *exchange)
+static bool refuse_empty(struct http_exchange *exchange)
 {
-    if (exchange->builder.records_count > 0) return true;
     http__reply_problem(exchange, HTTP_INVALID_JSON, "the body has no message");
     return false;
 }
 
+static bool check_count(struct http_exchange *exchange)
+{
+    return exchange->builder.records_count > 0 || refuse_empty(exchange);
+}
+
 bool http__records_ndjson(struct http_exchange *exchange, struct http_keys *keys)
 {
+    if (exchange->body.bytes == 0) return refuse_empty(exchange);
     if (!begin_messages(exchange)) return false;
     const uint8_t *at = exchange->body.data;
     const uint8_t *end = at + exchange->body.bytes;

@@ -305,6 +305,7 @@ void http__text_base64_encode(struct http_buffer *out, const uint8_t *data, size
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t encoded = (bytes + 2) / 3 * 4;
+    if (bytes == 0) return;
     if (!http__buffer_reserve(out, encoded)) {
         out->failed = true;
         return;
