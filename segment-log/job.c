@@ -71,7 +71,7 @@ static bool freeze(struct segment_log *log, bool idle)
         reset(log, JOB_SYNC);
         return true;
     }
-    if (log->full && (idle || log->space_wanted)) {
+    if (log->full && log->space_wanted) {
         log->space_wanted = false;
         reset(log, JOB_CHECK_SPACE);
         return true;

@@ -265,8 +265,8 @@ static void run_workload(uint64_t seed, uint32_t steps, uint32_t variants, uint6
     w->disk = memory_disk_create(seed);
     w->options = fixture_options(w->disk, "/data/group");
     w->options.segment_bytes_max = 12288 + 4096 * (2 + draw(w) % 6);
-    w->options.extend_bytes = draw(w) % 4 ? 4096 << (draw(w) % 3) : 0;
-    w->options.cache_bytes_max = 4096 << (draw(w) % 4);
+    w->options.extend_bytes = draw(w) % 4 ? 4096u << (draw(w) % 3) : 0u;
+    w->options.cache_bytes_max = 4096u << (draw(w) % 4);
     w->options.sector_bytes = draw(w) % 4 ? 512 : 4096;
     cr_assert_eq(disk_make_directory(w->disk, "/data"), 0);
     cr_assert_eq(disk_sync_directory(w->disk, "/"), 0);

@@ -1,0 +1,120 @@
+/* Goal: a node knows who it is, or knows that it does not (PROTOCOL M2, M6). */
+#include "log_fixture.h"
+
+#include "memory_disk.h"
+
+#include <segment_log/node_store.h>
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+static struct node_identity example(uint64_t incarnation)
+{
+    struct node_identity identity = {
+        .node_id = 3, .incarnation = incarnation, .cluster = fixture_cluster, .founding_bytes = 5};
+    memcpy(identity.founding, "abcde", 5);
+    return identity;
+}
+
+static enum node_identity_status load(struct disk *disk, struct node_identity *ret_identity)
+{
+    struct segment_log_problem problem = {0};
+    enum node_identity_status status = node_identity_load(disk, "/data", ret_identity, &problem);
+    if (status != NODE_IDENTITY_OK) cr_assert_neq(problem.reason[0], 0);
+    return status;
+}
+
+Test(node_identity, comes_back_as_saved_with_its_longest_founding)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct node_identity identity = example(77), found;
+    identity.founding_bytes = NODE_FOUNDING_BYTES_MAX;
+    memset(identity.founding, 'x', NODE_FOUNDING_BYTES_MAX);
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_OK);
+    cr_assert_eq(found.node_id, 3);
+    cr_assert_eq(found.incarnation, 77);
+    cr_assert_eq(memcmp(&found.cluster, &fixture_cluster, sizeof found.cluster), 0);
+    cr_assert_eq(found.founding_bytes, NODE_FOUNDING_BYTES_MAX);
+    cr_assert_eq(memcmp(found.founding, identity.founding, NODE_FOUNDING_BYTES_MAX), 0);
+    memory_disk_destroy(disk);
+}
+
+Test(node_identity, no_or_an_empty_directory_is_missing_but_other_files_without_it_are_damage)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct node_identity found;
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_MISSING);
+    struct disk_file *lock;
+    cr_assert_eq(node_directory_lock(disk, "/data", &lock), 0);
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_MISSING, "the lock file alone is nothing");
+    disk_close(lock);
+    struct node_store *store;
+    struct segment_log_problem problem;
+    cr_assert_eq(node_store_open(disk, "/data", &fixture_cluster, 1, true, &store, &problem),
+                 SEGMENT_LOG_OK);
+    node_store_close(store);
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED);
+    memory_disk_destroy(disk);
+}
+
+Test(node_identity, no_flipped_bit_passes)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct node_identity identity = example(77), found;
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
+    for (uint64_t pos = 0; pos < 8192; pos += pos < 64 || (pos >= 4090 && pos < 4110) ? 1 : 17) {
+        cr_assert_eq(memory_disk_flip(disk, "/data/identity", pos, 0x20), 0);
+        cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED, "byte %lu", (unsigned long)pos);
+        cr_assert_eq(memory_disk_flip(disk, "/data/identity", pos, 0x20), 0);
+    }
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_OK);
+    memory_disk_destroy(disk);
+}
+
+/* Save an identity, crash at the n-th call of saving the next: the old or the new one is there, whole, and the new one
+ * when saving it had returned 0. */
+static bool crash_at(uint64_t nth, uint64_t seed, bool first_time)
+{
+    struct disk *disk = memory_disk_create(seed);
+    struct node_identity old = example(1), new = example(2), found;
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+    if (!first_time) cr_assert_eq(node_identity_save(disk, "/data", &old), 0);
+    memory_disk_stop_at(disk, nth);
+    int error = node_identity_save(disk, "/data", &new);
+    memory_disk_crash(disk, seed % 3 ? MEMORY_DISK_POWER : MEMORY_DISK_KILL);
+    enum node_identity_status status = load(disk, &found);
+    if (status == NODE_IDENTITY_MISSING) {
+        cr_assert(first_time && error);
+    } else {
+        cr_assert_eq(status, NODE_IDENTITY_OK);
+        cr_assert(found.incarnation == 2 || (error && !first_time && found.incarnation == 1));
+    }
+    /* What was loaded once is never another one later. */
+    memory_disk_crash(disk, MEMORY_DISK_POWER);
+    struct node_identity again;
+    if (status == NODE_IDENTITY_OK) {
+        cr_assert_eq(load(disk, &again), NODE_IDENTITY_OK);
+        cr_assert_eq(again.incarnation, found.incarnation);
+    }
+    cr_assert_eq(node_identity_save(disk, "/data", &new), 0, "a crash leaves nothing in the way");
+    memory_disk_destroy(disk);
+    return error != 0;
+}
+
+Test(node_identity, a_crash_at_any_call_leaves_the_old_or_the_new_one)
+{
+    for (int first_time = 0; first_time < 2; first_time++) {
+        bool stopped = true;
+        for (uint64_t nth = 1; stopped; nth++) {
+            cr_assert_lt(nth, 50);
+            for (uint64_t seed = 0; seed < 200; seed++) {
+                stopped = crash_at(nth, seed * 64 + nth, first_time == 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+/* Goal: recovery tells a torn tail from damage by the synced mark, and changes nothing unless all is well (PROTOCOL L9,
+ * L10). */
+#include "log_fixture.h"
+
+#include "memory_disk.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct disk *disk;
+static struct segment_log_options options;
+static char path[DISK_PATH_MAX];
+
+static void set_up(void)
+{
+    disk = memory_disk_create(1);
+    options = fixture_options(disk, "/group");
+    fixture_segment_path("/group", 1, path);
+}
+
+static void tear_down(void)
+{
+    memory_disk_destroy(disk);
+}
+
+TestSuite(segment_log_recovery, .init = set_up, .fini = tear_down);
+
+static uint8_t *read_file(const char *name, size_t *ret_bytes)
+{
+    struct disk_file *file;
+    uint64_t size;
+    cr_assert_eq(disk_open(disk, name, DISK_READ, &file), 0);
+    cr_assert_eq(disk_size(file, &size), 0);
+    uint8_t *bytes = malloc(size + 1);
+    cr_assert_eq(disk_pread(file, bytes, size, 0), (ssize_t)size);
+    disk_close(file);
+    *ret_bytes = size;
+    return bytes;
+}
+
+static void write_file(const char *name, uint64_t pos, const void *bytes, size_t bytes_count)
+{
+    struct disk_file *file;
+    cr_assert_eq(disk_open(disk, name, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pwrite(file, bytes, bytes_count, pos), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+}
+
+/* A log with `count` entries of 100 bytes, flushed one by one, closed. Entry i stands at 12288 + 512 * (i - 1). */
+static struct segment_log_info make_log(uint32_t count)
+{
+    struct segment_log *log = fixture_create(&options);
+    for (uint32_t i = 0; i < count; i++) {
+        fixture_append(log, 1, 1, 100);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    struct segment_log_info info = fixture_info(log);
+    segment_log_close(log);
+    return info;
+}
+
+Test(segment_log_recovery, a_clean_log_comes_back_with_its_newest_entries_in_memory)
+{
+    struct segment_log_info before = make_log(10);
+    struct segment_log *log = fixture_open(&options);
+    struct segment_log_info info = fixture_info(log);
+    cr_assert_eq(info.last_index, 10);
+    cr_assert_eq(info.durable_index, 10);
+    cr_assert_eq(info.last_chain, before.last_chain);
+    cr_assert_eq(info.next_offset, 30);
+    cr_assert_eq(info.last_timestamp_ms, 100);
+    cr_assert_eq(info.cached_from_index, 1);
+    fixture_check_all(log);
+    segment_log_close(log);
+}
+
+Test(segment_log_recovery, intact_records_above_the_mark_are_kept)
+{
+    make_log(5);
+    /* The mark of the fifth flush is durable; take it back to the fourth by damaging its block. */
+    struct segment_log_info info = {0};
+    for (uint64_t block = 1; block <= 2; block++) {
+        struct disk *copy = memory_disk_clone(disk, block);
+        cr_assert_eq(memory_disk_flip(copy, path, 4096 * block + 20, 1), 0);
+        struct segment_log_options copied = options;
+        copied.disk = copy;
+        struct segment_log *log = fixture_open(&copied);
+        info = fixture_info(log);
+        cr_assert_eq(info.last_index, 5);
+        segment_log_close(log);
+        memory_disk_destroy(copy);
+    }
+}
+
+Test(segment_log_recovery, torn_tail_is_cut_at_the_last_whole_record_and_overwritten)
+{
+    struct segment_log *log = fixture_create(&options);
+    fixture_append(log, 1, 4, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    struct segment_log_info durable = fixture_info(log);
+    fixture_append(log, 1, 6, 100);
+    struct segment_log_job *job = segment_log_next_job(log, false);
+    segment_log_job_run(job);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log, job, &result);
+    segment_log_close(log);
+    /* The second flush: its mark never reached the medium and its third record is torn. */
+    size_t bytes_count;
+    uint8_t *bytes = read_file(path, &bytes_count);
+    uint64_t newest = memcmp(bytes + 4096 + 16, bytes + 8192 + 16, 1) > 0 ? 4096 : 8192;
+    uint64_t second = 12288 + 1024, third = second + 2 * entry_bytes(100);
+    cr_assert_eq(memcmp(bytes + third, "RMQE", 4), 0);
+    free(bytes);
+    uint8_t zeros[4096] = {0};
+    write_file(path, newest, zeros, sizeof zeros);
+    write_file(path, third + 90, "torn", 4);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_index, durable.last_index + 2);
+    fixture_check_all(log);
+    segment_log_close(log);
+    bytes = read_file(path, &bytes_count);
+    uint64_t behind = (third + 511) / 512 * 512;
+    for (size_t i = behind; i < bytes_count; i++) {
+        cr_assert_eq(bytes[i], 0, "byte %zu behind the end", i);
+    }
+    free(bytes);
+}
+
+Test(segment_log_recovery, rot_at_or_below_the_mark_is_damage_and_nothing_changes)
+{
+    make_log(6);
+    for (uint32_t entry = 1; entry <= 6; entry++) {
+        uint64_t at = 12288 + 512 * (uint64_t)(entry - 1);
+        static const uint64_t places[] = {0, 9, 24, 60, 70, 80, 100, 179};
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+            cr_assert_eq(memory_disk_flip(disk, path, at + places[i], 4), 0);
+            size_t before_bytes, after_bytes;
+            uint8_t *before = read_file(path, &before_bytes);
+            struct segment_log_problem problem;
+            cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+            cr_assert_str_eq(problem.path, path);
+            cr_assert_eq(problem.index, entry);
+            cr_assert_eq(problem.pos, at);
+            uint8_t *after = read_file(path, &after_bytes);
+            cr_assert_eq(before_bytes, after_bytes);
+            cr_assert_eq(memcmp(before, after, before_bytes), 0);
+            free(before);
+            free(after);
+            cr_assert_eq(memory_disk_flip(disk, path, at + places[i], 4), 0);
+        }
+    }
+    segment_log_close(fixture_open(&options));
+}
+
+Test(segment_log_recovery, a_lost_write_that_left_an_old_record_is_damage)
+{
+    make_log(6);
+    /* The sector of entry 4 still holds what stood at entry 3: self-consistent, in the wrong place. */
+    size_t bytes_count;
+    uint8_t *bytes = read_file(path, &bytes_count);
+    write_file(path, 12288 + 512 * 3, bytes + 12288 + 512 * 2, 512);
+    free(bytes);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+    cr_assert_eq(problem.index, 4);
+}
+
+Test(segment_log_recovery, a_file_cut_below_the_mark_is_damage_not_a_short_log)
+{
+    make_log(6);
+    for (uint64_t keep = 12288; keep < 12288 + 5 * 512; keep += 256) {
+        struct disk *copy = memory_disk_clone(disk, keep);
+        struct segment_log_options copied = options;
+        copied.disk = copy;
+        struct disk_file *file;
+        cr_assert_eq(disk_open(copy, path, DISK_WRITE, &file), 0);
+        cr_assert_eq(disk_truncate(file, keep), 0);
+        disk_close(file);
+        struct segment_log_problem problem;
+        cr_assert_eq(fixture_open_fails(&copied, &problem), SEGMENT_LOG_DAMAGED);
+        memory_disk_destroy(copy);
+    }
+}
+
+Test(segment_log_recovery, an_empty_or_damaged_first_segment_is_damage)
+{
+    make_log(2);
+    cr_assert_eq(memory_disk_flip(disk, path, 33, 1), 0);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+    struct disk_file *file;
+    cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_truncate(file, 0), 0);
+    disk_close(file);
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+}
+
+Test(segment_log_recovery, files_of_another_cluster_or_group_are_refused)
+{
+    make_log(2);
+    struct segment_log_problem problem;
+    struct segment_log_options other = options;
+    other.group++;
+    cr_assert_eq(fixture_open_fails(&other, &problem), SEGMENT_LOG_FOREIGN);
+    other = options;
+    other.cluster.bytes[0] ^= 1;
+    cr_assert_eq(fixture_open_fails(&other, &problem), SEGMENT_LOG_FOREIGN);
+    segment_log_close(fixture_open(&options));
+}
+
+Test(segment_log_recovery, another_format_version_is_refused_by_name)
+{
+    make_log(2);
+    size_t bytes_count;
+    uint8_t *bytes = read_file(path, &bytes_count);
+    bytes[4] = 2;
+    uint64_t seed = checksum64_group(&fixture_cluster, FIXTURE_GROUP);
+    const struct iovec parts[] = {{bytes, 8}, {bytes + 16, 4080}};
+    uint64_t checksum = checksum64_parts(parts, 2, seed);
+    memcpy(bytes + 8, &checksum, 8);
+    write_file(path, 0, bytes, 4096);
+    free(bytes);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_BAD_VERSION);
+}
+
+Test(segment_log_recovery, a_directory_without_a_log_is_missing)
+{
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_MISSING);
+    cr_assert_eq(disk_make_directory(disk, "/group"), 0);
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_MISSING);
+}
+
+Test(segment_log_recovery, a_log_is_not_made_over_another)
+{
+    make_log(2);
+    struct segment_log *log = NULL;
+    struct segment_log_problem problem;
+    struct segment_log_point origin = fixture_origin();
+    cr_assert_eq(segment_log_create(&options, &origin, &log, &problem), SEGMENT_LOG_IO);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_index, 2);
+    segment_log_close(log);
+}
+
+Test(segment_log_recovery, a_log_behind_a_base_starts_there)
+{
+    struct segment_log_point base = {
+        .index = 500, .term = 8, .chain = 77, .next_offset = 9000, .timestamp_ms = 1234};
+    struct segment_log *log = NULL;
+    struct segment_log_problem problem;
+    cr_assert_eq(segment_log_create(&options, &base, &log, &problem), SEGMENT_LOG_OK);
+    fixture_append(log, 8, 3, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    segment_log_close(log);
+    log = fixture_open(&options);
+    struct segment_log_info info = fixture_info(log);
+    cr_assert_eq(info.base.index, 500);
+    cr_assert_eq(info.base.chain, 77);
+    cr_assert_eq(info.last_index, 503);
+    cr_assert_eq(info.next_offset, 9009);
+    fixture_check_all(log);
+    segment_log_close(log);
+}
+
+Test(segment_log_recovery, what_only_the_page_cache_held_is_durable_before_open_returns)
+{
+    /* The process is killed with everything in the page cache, started again, and only then the power goes. */
+    struct segment_log *log = fixture_create(&options);
+    fixture_append(log, 1, 5, 100);
+    struct segment_log_job *job = segment_log_next_job(log, false);
+    memory_disk_fail_sync(disk, 1);
+    struct segment_log_job_result result;
+    segment_log_job_run(job);
+    segment_log_job_finish(log, job, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_IO);
+    segment_log_close(log);
+    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    log = fixture_open(&options);
+    struct segment_log_info info = fixture_info(log);
+    cr_assert_eq(info.durable_index, info.last_index);
+    segment_log_close(log);
+    memory_disk_crash(disk, MEMORY_DISK_POWER);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_index, info.last_index);
+    cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
+    segment_log_close(log);
+}

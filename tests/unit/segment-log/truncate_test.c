@@ -1,0 +1,278 @@
+/* Goal: what is cut is gone for good, in memory at once and on disk behind its job; what is kept stays (PROTOCOL L7).
+ * Crashes between the steps are in crash_test.c. */
+#include "log_fixture.h"
+
+#include "memory_disk.h"
+
+#include <criterion/criterion.h>
+
+static struct disk *disk;
+static struct segment_log_options options;
+static struct segment_log *log_;
+
+static void set_up(void)
+{
+    disk = memory_disk_create(1);
+    options = fixture_options(disk, "/group");
+    log_ = fixture_create(&options);
+}
+
+static void tear_down(void)
+{
+    segment_log_close(log_);
+    memory_disk_destroy(disk);
+}
+
+TestSuite(segment_log_truncate, .init = set_up, .fini = tear_down);
+
+static void reopen(void)
+{
+    segment_log_close(log_);
+    log_ = fixture_open(&options);
+}
+
+static void expect_end(const struct segment_log_info *expected)
+{
+    struct segment_log_info info = fixture_info(log_);
+    cr_assert_eq(info.last_index, expected->last_index);
+    cr_assert_eq(info.last_term, expected->last_term);
+    cr_assert_eq(info.last_chain, expected->last_chain);
+    cr_assert_eq(info.next_offset, expected->next_offset);
+    cr_assert_eq(info.last_timestamp_ms, expected->last_timestamp_ms);
+}
+
+Test(segment_log_truncate, takes_index_chain_and_offsets_back_at_once)
+{
+    fixture_append(log_, 1, 5, 100);
+    struct segment_log_info kept = fixture_info(log_);
+    fixture_append(log_, 2, 5, 100);
+    segment_log_truncate(log_, 6);
+    expect_end(&kept);
+    cr_assert_eq(fixture_info(log_).unflushed_bytes, 5 * entry_bytes(100));
+    segment_log_truncate(log_, 6);
+    expect_end(&kept);
+}
+
+Test(segment_log_truncate, entries_that_no_job_saw_need_no_disk_work)
+{
+    fixture_append(log_, 1, 5, 100);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    fixture_append(log_, 2, 5, 100);
+    segment_log_truncate(log_, 6);
+    cr_assert_null(segment_log_next_job(log_, false));
+}
+
+Test(segment_log_truncate, inside_a_segment_and_through_a_shared_sector)
+{
+    /* One flush, so that the cut is in the middle of a sector and the first cut entry is wholly inside it. */
+    for (uint32_t keep = 1; keep <= 12; keep++) {
+        fixture_append(log_, 1, keep, 16);
+        struct segment_log_info kept = fixture_info(log_);
+        fixture_append(log_, 1, 5, 16);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        segment_log_truncate(log_, kept.last_index + 1);
+        cr_assert_eq(fixture_info(log_).durable_index, kept.last_index);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        reopen();
+        expect_end(&kept);
+        fixture_check_all(log_);
+    }
+}
+
+Test(segment_log_truncate, entries_behind_the_cut_never_come_back)
+{
+    fixture_append(log_, 1, 20, 40);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    for (uint64_t term = 2; term < 12; term++) {
+        /* Cut, append one that is laid out elsewhere, cut that again: the place of the first cut is free twice. */
+        segment_log_truncate(log_, 11);
+        struct segment_log_info kept = fixture_info(log_);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        reopen();
+        expect_end(&kept);
+        fixture_append(log_, term, 10, 40);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        kept = fixture_info(log_);
+        reopen();
+        expect_end(&kept);
+    }
+    fixture_check_all(log_);
+}
+
+Test(segment_log_truncate, into_an_earlier_segment_drops_the_later_ones)
+{
+    fixture_append(log_, 1, 300, 1000);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_gt(fixture_info(log_).segments_count, 4);
+    segment_log_truncate(log_, 61);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    struct segment_log_info kept = fixture_info(log_);
+    cr_assert_eq(kept.last_index, 60);
+    cr_assert_eq(kept.segments_count, 2);
+    reopen();
+    expect_end(&kept);
+    fixture_append(log_, 2, 100, 1000);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    kept = fixture_info(log_);
+    reopen();
+    expect_end(&kept);
+    fixture_check_all(log_);
+}
+
+Test(segment_log_truncate, to_the_base_leaves_an_empty_log)
+{
+    fixture_append(log_, 1, 100, 1000);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 1);
+    cr_assert_eq(fixture_info(log_).last_chain, fixture_origin().chain);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    reopen();
+    cr_assert_eq(fixture_info(log_).last_index, 0);
+    cr_assert_eq(fixture_info(log_).next_offset, 0);
+}
+
+Test(segment_log_truncate, at_every_index_of_a_log_of_several_segments)
+{
+    for (uint64_t keep = 0; keep < 130; keep += 3) {
+        segment_log_close(log_);
+        cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+        log_ = fixture_create(&options);
+        struct segment_log_info kept = fixture_info(log_);
+        for (uint64_t i = 1; i <= 140; i++) {
+            fixture_append(log_, 1, 1, (uint32_t)(16 + i * 37 % 1500));
+            if (i == keep) kept = fixture_info(log_);
+            if (i % 3 == 0) cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        }
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        segment_log_truncate(log_, keep + 1);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        expect_end(&kept);
+        reopen();
+        expect_end(&kept);
+        fixture_check_all(log_);
+    }
+}
+
+Test(segment_log_truncate, a_rotten_mark_after_a_cut_brings_nothing_back)
+{
+    fixture_append(log_, 1, 30, 1000);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 11);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    struct segment_log_info kept = fixture_info(log_);
+    segment_log_close(log_);
+    log_ = NULL;
+    for (uint64_t block = 1; block <= 2; block++) {
+        struct disk *copy = memory_disk_clone(disk, block);
+        struct segment_log_options copied = options;
+        copied.disk = copy;
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", 1, path);
+        cr_assert_eq(memory_disk_flip(copy, path, 4096 * block + 33, 1), 0);
+        log_ = fixture_open(&copied);
+        expect_end(&kept);
+        segment_log_close(log_);
+        log_ = NULL;
+        memory_disk_destroy(copy);
+    }
+}
+
+Test(segment_log_truncate, never_overtakes_a_write_and_takes_back_its_report)
+{
+    fixture_append(log_, 1, 10, 100);
+    struct segment_log_job *job = segment_log_next_job(log_, false);
+    segment_log_truncate(log_, 7);
+    fixture_append(log_, 2, 3, 100);
+    cr_assert_null(segment_log_next_job(log_, false), "the truncation waits");
+    segment_log_job_run(job);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log_, job, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_OK);
+    cr_assert_eq(result.durable_index, 6, "of the ten written, six are still in the log");
+    cr_assert_eq(result.durable_term, 1);
+    struct segment_log_info kept = fixture_info(log_);
+    cr_assert_eq(kept.durable_index, 6);
+    cr_assert(fixture_run_job(log_, false, &result));
+    cr_assert_eq(result.durable_index, 6, "the truncation comes first");
+    cr_assert(fixture_run_job(log_, false, &result));
+    cr_assert_eq(result.durable_index, 9);
+    cr_assert_eq(result.durable_term, 2);
+    reopen();
+    expect_end(&kept);
+    fixture_check_all(log_);
+}
+
+Test(segment_log_truncate, two_cuts_before_the_job_are_one_at_the_lower_place)
+{
+    fixture_append(log_, 1, 10, 100);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 8);
+    fixture_append(log_, 2, 2, 100);
+    segment_log_truncate(log_, 4);
+    fixture_append(log_, 3, 1, 100);
+    segment_log_truncate(log_, 5);
+    struct segment_log_info kept = fixture_info(log_);
+    cr_assert_eq(kept.last_index, 4);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    reopen();
+    expect_end(&kept);
+    fixture_check_all(log_);
+}
+
+Test(segment_log_truncate, below_the_cache_finds_its_place_in_the_files)
+{
+    fixture_append(log_, 1, 20, 1000);
+    struct segment_log_info kept = fixture_info(log_);
+    fixture_append(log_, 1, 200, 1000);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_gt(fixture_info(log_).cached_from_index, 22);
+    segment_log_truncate(log_, 21);
+    expect_end(&kept);
+    fixture_append(log_, 2, 3, 1000);
+    kept = fixture_info(log_);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    fixture_check_all(log_);
+    reopen();
+    expect_end(&kept);
+}
+
+Test(segment_log_truncate, a_view_taken_before_stays_readable)
+{
+    fixture_append(log_, 1, 10, 100);
+    struct segment_log_view view;
+    cr_assert_eq(segment_log_read(log_, SEGMENT_LOG_BY_INDEX, 5, 10, 4096, &view), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 3);
+    fixture_append(log_, 2, 30, 100);
+    struct entry_header header;
+    const uint8_t *payload;
+    cr_assert_eq(entry_decode(view.parts[0].bytes, view.parts[0].bytes_count,
+                              checksum64_group(&fixture_cluster, FIXTURE_GROUP), &header, &payload),
+                 ENTRY_DECODE_OK);
+    cr_assert_eq(header.index, 5);
+    cr_assert_eq(header.term, 1);
+    segment_log_view_release(&view);
+}
+
+Test(segment_log_truncate, works_on_sectors_of_4096_where_the_kept_part_may_not_fit_the_mark)
+{
+    options.sector_bytes = 4096;
+    for (uint32_t payload = 3840; payload < 4016; payload += 8) {
+        segment_log_close(log_);
+        cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+        log_ = fixture_create(&options);
+        cr_assert_eq(fixture_try_append(log_, 1, ENTRY_OFFSETS, payload), SEGMENT_LOG_OK);
+        struct segment_log_info kept = fixture_info(log_);
+        cr_assert_eq(fixture_try_append(log_, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_try_append(log_, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        segment_log_truncate(log_, 2);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        reopen();
+        expect_end(&kept);
+        fixture_append(log_, 2, 1, 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        kept = fixture_info(log_);
+        reopen();
+        expect_end(&kept);
+    }
+}
