@@ -44,4 +44,9 @@ const char *reply_header(const struct reply *reply, const char *name);
 /* One request on a fresh connection, answered with what the node was told to answer (or by HTTP alone). */
 void fixture_ask(struct fixture *fixture, const char *request, struct reply *ret_reply);
 
+/* Everything that a connection is answered when these bytes come in reads of at most read_bytes_max, on a fresh server
+ * whose node says OK to everything at once; "100 Continue" left out, since it depends on the reads. NUL-terminated,
+ * malloc'ed. Uses assert alone, so that the fuzzer can link it. */
+char *fixture_converse(const void *data, size_t bytes, size_t read_bytes_max);
+
 #endif
