@@ -1,0 +1,366 @@
+/* The idempotent producer: whatever nodes answer, batches are acknowledged once and in order, retries carry the same
+ * sequence, and an unknown fate is never called a failure. */
+#include <broker/io_uv.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fake_node.h"
+#include "producer.h"
+
+#define OK_ANSWER "HTTP/1.1 201 Created\r\nContent-Length: 14\r\n\r\n{\"offset\": 10}"
+#define PROBLEM(status, slug)                              \
+    "HTTP/1.1 " status " X\r\nContent-Length: 200\r\n\r\n" \
+    "{\"type\":\"urn:raftmq:problem:" slug "\",\"title\":\"t\",\"retry_after_ms\":5}"
+
+static struct io *io;
+static struct fake_node node, other;
+static struct servers servers;
+static struct producer producer;
+static bool done;
+static int32_t acked[64];
+static int acked_count, acked_wanted;
+static uint64_t last_offset;
+static enum exit_code failure;
+static char failure_slug[64];
+
+/* A problem answer, padded to its Content-Length. */
+static const char *problem(const char *text)
+{
+    static char answer[512];
+    const char *body = strstr(text, "\r\n\r\n") + 4;
+    snprintf(answer, sizeof(answer), "%.*s%-200s", (int)(body - text), text, body);
+    return answer;
+}
+
+static void on_acked(void *data, struct producer_batch *batch, const struct producer_ack *ack)
+{
+    (void)data;
+    acked[acked_count++] = batch->base_sequence;
+    last_offset = ack->offset_known ? ack->offset : UINT64_MAX;
+    if (acked_count == acked_wanted) {
+        done = true;
+        fake_node_wake(io);
+    }
+}
+
+static void on_failed(void *data, enum exit_code code, const char *slug, const char *reason)
+{
+    (void)data;
+    (void)reason;
+    cr_assert_eq(failure, EXIT_CODE_OK, "failed twice");
+    failure = code;
+    snprintf(failure_slug, sizeof(failure_slug), "%s", slug);
+    done = true;
+    fake_node_wake(io);
+}
+
+static void start(const char *(*answer)(struct fake_node *node, int index), int64_t id,
+                  uint64_t retry_for_us)
+{
+    io = io_uv_create(1);
+    fake_node_listen(&node, io, answer);
+    servers_add(&servers, node.address);
+    struct producer_options options = {.io = io,
+                                       .servers = &servers,
+                                       .topic = "t",
+                                       .producer_id = id,
+                                       .wants_offsets = true,
+                                       .batch_bytes_max = 4096,
+                                       .inflight_max = 5,
+                                       .retry_for_us = retry_for_us,
+                                       .answer_timeout_us = 5000000,
+                                       .acked = on_acked,
+                                       .failed = on_failed};
+    producer_init(&producer, &options);
+}
+
+static void submit(int batches, int records)
+{
+    struct record record = {.value = (const uint8_t *)"v", .value_bytes = 1};
+    for (int i = 0; i < batches; i++) {
+        struct producer_batch *batch = producer_batch_take(&producer);
+        for (int j = 0; j < records; j++) {
+            cr_assert_eq(record_batch_add(&batch->builder, &record), RECORD_BATCH_OK);
+        }
+        producer_submit(&producer, batch);
+    }
+}
+
+static void run(int wanted)
+{
+    acked_wanted = wanted;
+    fake_node_run_until(io, &done);
+}
+
+static void finish(void)
+{
+    producer_close(&producer);
+    io_uv_destroy(io);
+}
+
+static void expect_acked_in_order(int count, int records)
+{
+    cr_assert_eq(failure, EXIT_CODE_OK);
+    cr_assert_eq(acked_count, count);
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq(acked[i], i * records, "ack %d has sequence %d", i, acked[i]);
+    }
+}
+
+static const char *always_ok(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return OK_ANSWER;
+}
+
+Test(cli_producer, batches_leave_on_one_connection_in_sequence_and_are_acked_once)
+{
+    start(always_ok, 7, 1000000);
+    submit(20, 3);
+    run(20);
+    expect_acked_in_order(20, 3);
+    cr_assert_eq(node.requests_count, 20);
+    cr_assert_eq(node.connections_count, 1);
+    cr_assert_eq(last_offset, 10);
+    finish();
+}
+
+static const char *silent_until_five(struct fake_node *self, int index)
+{
+    (void)self;
+    if (index < 4) return "";
+    if (index == 4) return OK_ANSWER OK_ANSWER OK_ANSWER OK_ANSWER OK_ANSWER;
+    return OK_ANSWER;
+}
+
+Test(cli_producer, five_batches_and_no_more_are_in_flight)
+{
+    start(silent_until_five, 7, 1000000);
+    submit(8, 1);
+    cr_assert_not(producer_has_room(&producer));
+    run(8);
+    expect_acked_in_order(8, 1);
+    finish();
+}
+
+static const char *lose_the_first_connection(struct fake_node *self, int index)
+{
+    (void)self;
+    if (index < 2) return "";
+    return index == 2 ? NULL : OK_ANSWER;
+}
+
+Test(cli_producer, a_lost_connection_is_retried_from_the_oldest_with_the_same_sequences)
+{
+    start(lose_the_first_connection, 7, 2000000);
+    submit(3, 2);
+    run(3);
+    expect_acked_in_order(3, 2);
+    cr_assert_eq(node.requests_count, 6);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(node.requests[3 + i].base_sequence, node.requests[i].base_sequence);
+        cr_assert_eq(node.requests[3 + i].connection, 1);
+    }
+    finish();
+}
+
+/* The first batch finds no leader; those behind it in the pipeline are then out of order. */
+static const char *no_leader_then_echoes(struct fake_node *self, int index)
+{
+    (void)self;
+    if (index == 0) return problem(PROBLEM("503", "no-leader"));
+    if (index < 3) return problem(PROBLEM("409", "out-of-order-sequence"));
+    return OK_ANSWER;
+}
+
+Test(cli_producer, out_of_order_behind_a_refused_batch_is_an_echo_and_retried)
+{
+    start(no_leader_then_echoes, 7, 2000000);
+    submit(3, 1);
+    run(3);
+    expect_acked_in_order(3, 1);
+    cr_assert_eq(node.requests_count, 6);
+    finish();
+}
+
+static const char *out_of_order_at_once(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return problem(PROBLEM("409", "out-of-order-sequence"));
+}
+
+Test(cli_producer, out_of_order_with_nothing_before_it_ends_the_producer)
+{
+    start(out_of_order_at_once, 7, 2000000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_CONFLICT);
+    cr_assert_str_eq(failure_slug, "out-of-order-sequence");
+    cr_assert_eq(node.requests_count, 1, "it must not be sent again");
+    finish();
+}
+
+static const char *fenced(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? OK_ANSWER : problem(PROBLEM("409", "producer-fenced"));
+}
+
+Test(cli_producer, a_fenced_id_ends_the_producer_without_another_try)
+{
+    start(fenced, 7, 2000000);
+    submit(1, 1);
+    run(1);
+    done = false;
+    submit(1, 1);
+    run(99);
+    cr_assert_eq(failure, EXIT_CODE_CONFLICT);
+    cr_assert_str_eq(failure_slug, "producer-fenced");
+    cr_assert_eq(node.requests_count, 2);
+    finish();
+}
+
+static const char *always_no_leader(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return problem(PROBLEM("503", "no-leader"));
+}
+
+Test(cli_producer, refusals_until_the_time_is_over_mean_unavailable_for_nothing_was_stored)
+{
+    start(always_no_leader, 7, 100000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNAVAILABLE);
+    cr_assert_gt(node.requests_count, 1);
+    finish();
+}
+
+static const char *unknown_then_no_leader(struct fake_node *self, int index)
+{
+    (void)self;
+    return problem(index == 0 ? PROBLEM("504", "outcome-unknown") : PROBLEM("503", "no-leader"));
+}
+
+Test(cli_producer, one_unknown_answer_makes_the_outcome_unknown_whatever_refusals_follow)
+{
+    start(unknown_then_no_leader, 7, 100000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
+    finish();
+}
+
+static const char *unknown_once(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? problem(PROBLEM("504", "outcome-unknown")) : OK_ANSWER;
+}
+
+Test(cli_producer, an_unknown_fate_is_settled_by_the_retry)
+{
+    start(unknown_once, 7, 2000000);
+    submit(1, 4);
+    run(1);
+    expect_acked_in_order(1, 4);
+    cr_assert_eq(node.requests_count, 2);
+    cr_assert_eq(node.requests[1].base_sequence, 0);
+    finish();
+}
+
+Test(cli_producer, without_an_id_an_unknown_fate_is_never_retried)
+{
+    start(unknown_once, -1, 2000000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
+    cr_assert_eq(node.requests_count, 1);
+    cr_assert_eq(node.requests[0].base_sequence, -1);
+    finish();
+}
+
+static const char *busy_once(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? problem(PROBLEM("429", "overloaded")) : OK_ANSWER;
+}
+
+Test(cli_producer, a_busy_node_is_asked_again_on_the_same_connection)
+{
+    start(busy_once, 7, 2000000);
+    submit(1, 1);
+    run(1);
+    expect_acked_in_order(1, 1);
+    cr_assert_eq(node.connections_count, 1);
+    finish();
+}
+
+static const char *stored_before(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"offset\":null}";
+}
+
+Test(cli_producer, stored_before_at_a_forgotten_offset_is_an_ack_without_offset)
+{
+    start(stored_before, 7, 2000000);
+    submit(1, 1);
+    run(1);
+    expect_acked_in_order(1, 1);
+    cr_assert_eq(last_offset, UINT64_MAX);
+    finish();
+}
+
+static const char *gone(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return NULL;
+}
+
+Test(cli_producer, a_dead_server_is_left_for_the_next_one)
+{
+    io = io_uv_create(1);
+    fake_node_listen(&other, io, gone);
+    servers_add(&servers, other.address);
+    fake_node_listen(&node, io, always_ok);
+    servers_add(&servers, node.address);
+    struct producer_options options = {.io = io,
+                                       .servers = &servers,
+                                       .topic = "t",
+                                       .producer_id = 7,
+                                       .batch_bytes_max = 4096,
+                                       .inflight_max = 5,
+                                       .retry_for_us = 2000000,
+                                       .answer_timeout_us = 5000000,
+                                       .acked = on_acked,
+                                       .failed = on_failed};
+    producer_init(&producer, &options);
+    submit(2, 1);
+    run(2);
+    expect_acked_in_order(2, 1);
+    cr_assert_geq(other.requests_count, 1);
+    cr_assert_eq(node.requests_count, 2);
+    finish();
+}
+
+Test(cli_producer, closing_with_batches_in_flight_frees_everything)
+{
+    start(silent_until_five, 7, 1000000);
+    submit(3, 1);
+    struct producer_batch *open = producer_batch_take(&producer);
+    cr_assert_not_null(open);
+    finish(); /* the leak checker of the sanitized build is the judge */
+}
+
+Test(cli_producer, sequences_count_modulo_2_to_the_31)
+{
+    cr_assert_eq(producer_sequence_add(0, 5), 5);
+    cr_assert_eq(producer_sequence_add(INT32_MAX, 1), 0);
+    cr_assert_eq(producer_sequence_add(INT32_MAX - 1, 3), 1);
+}

@@ -1,0 +1,84 @@
+/* The table of verbs is whole: found by name, no flag twice, every preset of its own kind. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "help.h"
+#include "verbs.h"
+
+Test(cli_verbs, are_found_by_noun_and_verb_and_by_alias)
+{
+    int words;
+    bool noun;
+    char topic[] = "topic", create[] = "create", pub[] = "pub", produce[] = "produce",
+         part[] = "prod";
+    char *two[] = {topic, create}, *alias[] = {pub}, *single[] = {produce}, *wrong[] = {part},
+         *only[] = {topic};
+    const struct verb *verb = verbs_find(2, two, &words, &noun);
+    cr_assert(verb);
+    cr_assert_eq(words, 2);
+    cr_assert_str_eq(verb->name, "create");
+    cr_assert_eq(verbs_find(1, alias, &words, &noun), verbs_find(1, single, &words, &noun));
+    cr_assert_eq(words, 1);
+    cr_assert_null(verbs_find(1, wrong, &words, &noun));
+    cr_assert_not(noun);
+    cr_assert_null(verbs_find(1, only, &words, &noun));
+    cr_assert(noun);
+}
+
+Test(cli_verbs, no_verb_has_two_flags_of_one_name_or_letter)
+{
+    for (int v = 0; v < verbs_count; v++) {
+        const struct flag *all[OPTIONS_FLAGS_MAX];
+        int count = 0;
+        for (const struct flag *flag = verbs[v].flags; flag->name; flag++) {
+            all[count++] = flag;
+        }
+        for (const struct flag *flag = options_common_flags; verbs[v].reaches_cluster && flag->name;
+             flag++) {
+            all[count++] = flag;
+        }
+        for (int i = 0; i < count; i++) {
+            cr_assert_neq(all[i]->letter, 'h', "-h is help, not --%s of %s", all[i]->name,
+                          verbs[v].name);
+            for (int j = 0; j < i; j++) {
+                cr_assert_str_neq(all[i]->name, all[j]->name, "%s", verbs[v].name);
+                cr_assert(!all[i]->letter || all[i]->letter != all[j]->letter, "%s: -%c",
+                          verbs[v].name, all[i]->letter);
+            }
+        }
+    }
+}
+
+Test(cli_verbs, every_preset_is_a_value_of_its_flag)
+{
+    for (int v = 0; v < verbs_count; v++) {
+        struct verb verb = verbs[v];
+        struct options options;
+        char error[OPTIONS_ERROR_BYTES] = "", word[] = "x";
+        char *argv[] = {word, NULL};
+        verb.arguments_min = 0;
+        verb.reads_settings = false;
+        cr_assert_eq(options_parse(&options, &verb, 1, argv, error), OPTIONS_OK, "%s: %s",
+                     verb.name, error);
+        options_close(&options);
+    }
+}
+
+Test(cli_verbs, the_help_of_a_verb_names_every_flag_that_is_not_hidden)
+{
+    for (int v = 0; v < verbs_count; v++) {
+        char *text = NULL;
+        size_t bytes = 0;
+        FILE *out = open_memstream(&text, &bytes);
+        help_print_verb(&verbs[v], out);
+        fclose(out);
+        for (const struct flag *flag = verbs[v].flags; flag->name; flag++) {
+            char name[64];
+            snprintf(name, sizeof(name), "--%s", flag->name);
+            cr_assert_eq(strstr(text, name) != NULL, flag->help != NULL, "%s of %s", name,
+                         verbs[v].name);
+        }
+        free(text);
+    }
+}
