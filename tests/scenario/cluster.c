@@ -1,57 +1,10 @@
-#include "cluster.h"
+#include "cluster_internal.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void cluster_fail(const struct cluster *cluster, const char *promise)
-{
-    fprintf(stderr, "broken promise at %" PRIu64 " ms: %s\n", cluster->now_ms, promise);
-    abort();
-}
-
-static void require(const struct cluster *cluster, bool holds, const char *promise)
-{
-    if (!holds) cluster_fail(cluster, promise);
-}
-
-static void *allocate(size_t count, size_t bytes)
-{
-    void *memory = calloc(count, bytes);
-    assert(memory != NULL);
-    return memory;
-}
-
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 /* ---- logs ----------------------------------------------------------------------------------------- */
-
-static void log_push(struct cluster_log *log, struct cluster_entry entry)
-{
-    if (log->count == log->capacity) {
-        log->capacity = log->capacity == 0 ? 64 : log->capacity * 2;
-        log->entries = realloc(log->entries, log->capacity * sizeof log->entries[0]);
-        assert(log->entries != NULL);
-    }
-    uint64_t chain = log->count == 0 ? 1 : log->entries[log->count - 1].chain;
-    entry.chain = mix(mix(chain ^ entry.term) ^ entry.value);
-    log->entries[log->count++] = entry;
-}
-
-static const struct cluster_entry *log_at(const struct cluster_log *log, raft_index index)
-{
-    assert(index >= 1);
-    assert(index <= log->count);
-    return &log->entries[index - 1];
-}
 
 static void log_apply(struct cluster_log *log, const struct cluster_disk_job *job)
 {
@@ -60,7 +13,7 @@ static void log_apply(struct cluster_log *log, const struct cluster_disk_job *jo
     }
     for (uint32_t i = 0; i < job->count; i++) {
         assert(log->count + 1 == job->first + i);
-        log_push(log, job->entries[i]);
+        cluster__log_push(log, job->entries[i]);
     }
 }
 
@@ -68,143 +21,7 @@ static void log_copy(struct cluster_log *target, const struct cluster_log *sourc
 {
     target->count = 0;
     for (raft_index i = 0; i < source->count; i++) {
-        log_push(target, source->entries[i]);
-    }
-}
-
-/* ---- promises of the group ------------------------------------------------------------------------ */
-
-static struct cluster_known *known_slot(struct cluster_known *table, uint64_t capacity,
-                                        raft_index index, raft_term term)
-{
-    uint64_t at = mix(mix(index) ^ term) % capacity;
-    while (table[at].index != 0 && (table[at].index != index || table[at].term != term)) {
-        at = (at + 1) % capacity;
-    }
-    return &table[at];
-}
-
-static void known_grow(struct cluster *cluster)
-{
-    uint64_t capacity = cluster->known_capacity == 0 ? 1024 : cluster->known_capacity * 2;
-    struct cluster_known *table = allocate(capacity, sizeof *table);
-    for (uint64_t i = 0; i < cluster->known_capacity; i++) {
-        const struct cluster_known *known = &cluster->known[i];
-        if (known->index != 0) *known_slot(table, capacity, known->index, known->term) = *known;
-    }
-    free(cluster->known);
-    cluster->known = table;
-    cluster->known_capacity = capacity;
-}
-
-static void check_log_matching(struct cluster *cluster, const struct cluster_log *log,
-                               raft_index index)
-{
-    if (2 * cluster->known_count >= cluster->known_capacity) known_grow(cluster);
-    const struct cluster_entry *entry = log_at(log, index);
-    struct cluster_known *known =
-        known_slot(cluster->known, cluster->known_capacity, index, entry->term);
-    if (known->index == 0) {
-        *known = (struct cluster_known){index, entry->term, entry->chain};
-        cluster->known_count++;
-    }
-    require(cluster, known->chain == entry->chain, "log matching");
-}
-
-static void check_leader(struct cluster *cluster, const struct cluster_node *node, raft_term term)
-{
-    if (term >= cluster->leader_of_term_capacity) {
-        raft_term capacity = term * 2 + 64;
-        cluster->leader_of_term =
-            realloc(cluster->leader_of_term, capacity * sizeof cluster->leader_of_term[0]);
-        assert(cluster->leader_of_term != NULL);
-        memset(cluster->leader_of_term + cluster->leader_of_term_capacity, 0,
-               (capacity - cluster->leader_of_term_capacity) * sizeof cluster->leader_of_term[0]);
-        cluster->leader_of_term_capacity = capacity;
-    }
-    raft_node_id *leader = &cluster->leader_of_term[term];
-    require(cluster, *leader == 0, "election safety: a term has one leader, once");
-    *leader = node->id;
-    cluster->elections++;
-
-    /* A slow winner of an old term may know less than a newer one has committed since, entries of terms below its
-     * own among it: what counts is the term in which an entry was committed. */
-    raft_index index = cluster->committed.count;
-    while (index > 0 && log_at(&cluster->committed_in, index)->term >= term) {
-        index--;
-    }
-    if (index == 0) return;
-    require(cluster, node->log.count >= index, "leader completeness: the log is long enough");
-    require(cluster, log_at(&node->log, index)->chain == log_at(&cluster->committed, index)->chain,
-            "leader completeness: committed entries are there");
-}
-
-static bool half_has(const struct cluster *cluster, raft_index index, bool old_half)
-{
-    uint32_t voters = 0;
-    uint32_t holders = 0;
-    for (uint32_t i = 0; i < cluster->configuration.members_count; i++) {
-        const struct raft_member *member = &cluster->configuration.members[i];
-        if (!(old_half ? member->voter_old : member->voter)) continue;
-        voters++;
-        const struct cluster_log *disk = &cluster->nodes[member->id.node].disk;
-        if (disk->count < index) continue;
-        if (log_at(disk, index)->chain == log_at(&cluster->committed, index)->chain) holders++;
-    }
-    return holders > voters / 2;
-}
-
-static void check_commit(struct cluster *cluster, struct cluster_node *node, raft_index index,
-                         raft_term term)
-{
-    require(cluster, index >= node->commit_index, "the commit index never falls");
-    require(cluster, index <= node->log.count, "only what is in the log is committed");
-    raft_index newly = cluster->committed.count;
-    for (raft_index i = node->commit_index + 1; i <= index; i++) {
-        const struct cluster_entry *entry = log_at(&node->log, i);
-        if (i > cluster->committed.count) {
-            require(cluster, node->leads, "a leader commits first");
-            log_push(&cluster->committed, *entry);
-            log_push(&cluster->committed_in, (struct cluster_entry){.term = term});
-        }
-        require(cluster, log_at(&cluster->committed, i)->chain == entry->chain,
-                "state machine safety: one entry per committed index");
-    }
-    node->commit_index = index;
-    if (cluster->committed.count == newly) return;
-    require(cluster, half_has(cluster, index, false), "committed is durable on a majority");
-    if (cluster->configuration.joint) {
-        require(cluster, half_has(cluster, index, true),
-                "committed is durable on a majority of the old half");
-    }
-}
-
-/* What a node says must be on its own disk when the message leaves. */
-static void check_sent(const struct cluster *cluster, const struct cluster_node *node,
-                       const struct raft_message *m)
-{
-    bool granted = m->refusal == RAFT_REFUSED_NOT;
-    bool asks =
-        m->type == RAFT_MESSAGE_PREVOTE || (m->type == RAFT_MESSAGE_PREVOTE_REPLY && granted);
-    if (!asks) {
-        require(cluster, m->term <= node->hard_durable.term,
-                "no message carries a term that is not durable");
-    }
-    if (m->type == RAFT_MESSAGE_VOTE_REPLY && granted) {
-        bool durable =
-            node->hard_durable.term > m->term ||
-            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == m->to.node);
-        require(cluster, durable, "no vote is told before it is durable");
-    }
-    if (m->type == RAFT_MESSAGE_VOTE) {
-        bool durable =
-            node->hard_durable.term > m->term ||
-            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == node->id);
-        require(cluster, durable, "no candidacy is told before the own vote is durable");
-    }
-    if (m->type == RAFT_MESSAGE_HEARTBEAT) {
-        require(cluster, m->heartbeat.commit_index <= cluster->committed.count,
-                "a heartbeat tells only of what is committed");
+        cluster__log_push(target, source->entries[i]);
     }
 }
 
@@ -243,7 +60,7 @@ struct cluster_packet cluster_packet_copy(const struct cluster_packet *packet)
     uint32_t count = append_count(&packet->message);
     copy.entries = NULL;
     if (count > 0) {
-        copy.entries = allocate(count, sizeof copy.entries[0]);
+        copy.entries = cluster__allocate(count, sizeof copy.entries[0]);
         memcpy(copy.entries, packet->entries, count * sizeof copy.entries[0]);
     }
     return copy;
@@ -268,7 +85,7 @@ static void packets_clear(struct cluster_packets *packets)
 static void transmit(struct cluster *cluster, struct cluster_node *node,
                      struct cluster_packet packet)
 {
-    check_sent(cluster, node, &packet.message);
+    cluster__check_sent(cluster, node, &packet.message);
     packet.deliver_at_ms = cluster->now_ms;
     if (cluster->on_send != NULL) packet.deliver_at_ms = cluster->on_send(cluster, &packet.message);
     if (packet.deliver_at_ms == UINT64_MAX) {
@@ -285,7 +102,7 @@ static raft_index last_within_runs(const struct cluster *cluster, const struct c
     uint32_t runs = 0;
     raft_term term = 0;
     for (raft_index i = m->append.first; i <= m->append.last; i++) {
-        raft_term entry_term = log_at(&node->log, i)->term;
+        raft_term entry_term = cluster__log_at(&node->log, i)->term;
         if (entry_term != term) runs++;
         if (runs > cluster->options.append_runs_max) return i - 1;
         term = entry_term;
@@ -321,33 +138,15 @@ static void send_append(struct cluster *cluster, struct cluster_node *node, stru
     struct cluster_packet packet = {.message = m, .after_hard = node->hard_queued_total};
     uint32_t count = append_count(&m);
     if (count > 0) {
-        packet.entries = allocate(count, sizeof packet.entries[0]);
+        packet.entries = cluster__allocate(count, sizeof packet.entries[0]);
         for (uint32_t i = 0; i < count; i++) {
-            packet.entries[i] = *log_at(&node->log, m.append.first + i);
+            packet.entries[i] = *cluster__log_at(&node->log, m.append.first + i);
         }
     }
     if (after_sync) {
         packets_push(&node->held, packet);
     } else {
         transmit(cluster, node, packet);
-    }
-}
-
-/* Acks are judged when the core gives them out, also those that wait for a vote to be durable. */
-static void check_ack(const struct cluster *cluster, const struct cluster_node *node,
-                      const struct raft_message *m)
-{
-    if (m->refusal != RAFT_REFUSED_NOT) return;
-    raft_index match = 0;
-    if (m->type == RAFT_MESSAGE_APPEND_REPLY) match = m->append_reply.match_index;
-    if (m->type == RAFT_MESSAGE_HEARTBEAT_REPLY) match = m->heartbeat_reply.match_index;
-    if (match == 0) return;
-    require(cluster, match <= node->disk.count, "no ack before the entries are durable");
-    require(cluster, log_at(&node->disk, match)->chain == log_at(&node->log, match)->chain,
-            "an ack speaks of the entries that are on the disk");
-    for (uint32_t i = 0; i < node->jobs_count; i++) {
-        raft_index cut = node->jobs[i].truncate_from;
-        require(cluster, cut == 0 || cut > match, "no ack of what a queued cut takes away");
     }
 }
 
@@ -361,7 +160,7 @@ static void send_all(struct cluster *cluster, struct cluster_node *node,
             send_append(cluster, node, messages[i], cuts, wait);
             continue;
         }
-        check_ack(cluster, node, &messages[i]);
+        cluster__check_ack(cluster, node, &messages[i]);
         struct cluster_packet packet = {.message = messages[i],
                                         .after_hard = node->hard_queued_total};
         if (wait) {
@@ -382,7 +181,7 @@ static void perform_log(struct cluster *cluster, struct cluster_node *node,
     if (update->append.source != RAFT_APPEND_NONE) {
         job.first = update->append.first;
         job.count = (uint32_t)(update->append.last - update->append.first + 1);
-        job.entries = allocate(job.count, sizeof job.entries[0]);
+        job.entries = cluster__allocate(job.count, sizeof job.entries[0]);
     }
     for (uint32_t i = 0; i < job.count; i++) {
         if (update->append.source == RAFT_APPEND_RECEIVED) {
@@ -395,7 +194,8 @@ static void perform_log(struct cluster *cluster, struct cluster_node *node,
     }
     if (job.truncate_from == 0 && job.count == 0) return;
     if (job.truncate_from != 0) {
-        require(cluster, job.truncate_from > node->commit_index, "nothing committed is cut");
+        cluster__require(cluster, job.truncate_from > node->commit_index,
+                         "nothing committed is cut");
         for (uint32_t i = 0; i < node->reports_count; i++) {
             raft_index *cut = &node->reports[i].cut_since;
             if (*cut == 0 || job.truncate_from < *cut) *cut = job.truncate_from;
@@ -403,7 +203,7 @@ static void perform_log(struct cluster *cluster, struct cluster_node *node,
     }
     log_apply(&node->log, &job);
     for (uint32_t i = 0; i < job.count; i++) {
-        check_log_matching(cluster, &node->log, job.first + i);
+        cluster__check_log_matching(cluster, &node->log, job.first + i);
     }
     assert(node->jobs_count < CLUSTER_JOBS_MAX);
     node->jobs[node->jobs_count++] = job;
@@ -415,15 +215,15 @@ static void perform_reads(struct cluster *cluster, struct cluster_node *node)
     for (uint32_t i = 0; i < update->reads_count; i++) {
         const struct raft_read *read = &update->reads[i];
         struct cluster_read *begun = &cluster->reads[read->id % CLUSTER_READS_MAX];
-        require(cluster, begun->open, "a read ends once");
-        require(cluster, begun->node == node->id, "a read ends where it began");
+        cluster__require(cluster, begun->open, "a read ends once");
+        cluster__require(cluster, begun->node == node->id, "a read ends where it began");
         begun->open = false;
         if (read->refusal == RAFT_REFUSED_NOT) {
             cluster->reads_answered++;
-            require(cluster, read->index >= begun->at_least,
-                    "linearizable: a read sees what was committed before it began");
-            require(cluster, read->index <= cluster->committed.count,
-                    "a read sees only what is committed");
+            cluster__require(cluster, read->index >= begun->at_least,
+                             "linearizable: a read sees what was committed before it began");
+            cluster__require(cluster, read->index <= cluster->committed.count,
+                             "a read sees only what is committed");
         } else {
             cluster->reads_refused++;
         }
@@ -444,15 +244,15 @@ static void perform(struct cluster *cluster, struct cluster_node *node,
     struct raft_view view;
     raft_view(node->core, cluster->now_ms, &view);
     bool leads = view.role == RAFT_LEADER;
-    if (leads && !node->leads) check_leader(cluster, node, view.term);
+    if (leads && !node->leads) cluster__check_leader(cluster, node, view.term);
     node->leads = leads;
-    check_commit(cluster, node, update->commit_index, view.term);
+    cluster__check_commit(cluster, node, update->commit_index, view.term);
     send_all(cluster, node, update->messages_now, update->messages_now_count, false, cuts);
     send_all(cluster, node, update->messages_after_sync, update->messages_after_sync_count, true,
              cuts);
     perform_reads(cluster, node);
     node->timer_at_ms = update->timer_at_ms;
-    require(cluster, view.last_index == node->log.count, "trail and log have one length");
+    cluster__require(cluster, view.last_index == node->log.count, "trail and log have one length");
 }
 
 static enum raft_status step(struct cluster *cluster, raft_node_id id, struct raft_event event,
@@ -530,7 +330,7 @@ void cluster_finish_job(struct cluster *cluster, raft_node_id id)
     apply_oldest_job(node);
     if (!wrote) return;
     struct cluster_report report = {.index = node->disk.count,
-                                    .term = log_at(&node->disk, node->disk.count)->term};
+                                    .term = cluster__log_at(&node->disk, node->disk.count)->term};
     for (uint32_t i = 0; i < node->jobs_count; i++) { /* cuts that were queued behind the write */
         raft_index cut = node->jobs[i].truncate_from;
         if (cut != 0 && (report.cut_since == 0 || cut < report.cut_since)) report.cut_since = cut;
@@ -551,7 +351,7 @@ void cluster_report_oldest(struct cluster *cluster, raft_node_id id)
      * not tell the two writes apart. Any other superseded report is the core's to see through. */
     bool cut = report.cut_since != 0 && report.cut_since <= report.index;
     if (cut && report.index <= node->log.count &&
-        log_at(&node->log, report.index)->term == report.term) {
+        cluster__log_at(&node->log, report.index)->term == report.term) {
         return;
     }
     enum raft_status status =
@@ -651,8 +451,8 @@ void cluster_open(struct cluster *cluster, const struct cluster_options *options
         node->id = id;
         node->is_member = true;
         node->has_vote = true;
-        node->core = allocate(1, raft_node_bytes());
-        node->core_before = allocate(1, raft_node_bytes());
+        node->core = cluster__allocate(1, raft_node_bytes());
+        node->core_before = cluster__allocate(1, raft_node_bytes());
         node->runs = NULL; /* sized at each start */
         node->timer_at_ms = UINT64_MAX;
     }
@@ -685,8 +485,9 @@ void cluster_set_disk(struct cluster *cluster, raft_node_id id, const raft_term 
     assert(!node->up);
     node->disk.count = 0;
     for (uint32_t i = 0; i < terms_count; i++) {
-        log_push(&node->disk, (struct cluster_entry){.term = terms[i], .value = mix(i) ^ terms[i]});
-        check_log_matching(cluster, &node->disk, i + 1);
+        cluster__log_push(&node->disk, (struct cluster_entry){.term = terms[i],
+                                                              .value = cluster__mix(i) ^ terms[i]});
+        cluster__check_log_matching(cluster, &node->disk, i + 1);
     }
     node->hard_durable = hard;
 }
@@ -696,7 +497,7 @@ static uint32_t disk_runs(const struct cluster_log *disk, struct raft_term_run *
 {
     uint32_t count = 0;
     for (raft_index i = 1; i <= disk->count; i++) {
-        raft_term term = log_at(disk, i)->term;
+        raft_term term = cluster__log_at(disk, i)->term;
         if (count > 0 && runs[count - 1].term == term) {
             runs[count - 1].count++;
         } else {
@@ -712,12 +513,12 @@ void cluster_start(struct cluster *cluster, raft_node_id id)
     assert(!node->up);
     node->process = ++cluster->processes_total;
     log_copy(&node->log, &node->disk);
-    struct raft_term_run *runs = allocate(node->disk.count + 1, sizeof *runs);
+    struct raft_term_run *runs = cluster__allocate(node->disk.count + 1, sizeof *runs);
     uint32_t runs_count = disk_runs(&node->disk, runs);
     uint32_t runs_max = cluster->options.trail_runs_max;
     if (runs_max < runs_count + 4) runs_max = runs_count + 4; /* what is on disk always fits */
     free(node->runs);
-    node->runs = allocate(runs_max, sizeof node->runs[0]);
+    node->runs = cluster__allocate(runs_max, sizeof node->runs[0]);
     struct raft_options options = {
         .group = 7,
         .id = {.node = id, .epoch = 0},
@@ -727,7 +528,7 @@ void cluster_start(struct cluster *cluster, raft_node_id id)
         .early_prevote_ms_max = 25,
         .append_entries_max = cluster->options.append_entries_max,
         .append_inflight_max = cluster->options.append_inflight_max,
-        .seed = mix(cluster->options.seed ^ node->process),
+        .seed = cluster__mix(cluster->options.seed ^ node->process),
         .process = node->process,
         .trail_runs = node->runs,
         .trail_runs_max = runs_max,
@@ -736,8 +537,8 @@ void cluster_start(struct cluster *cluster, raft_node_id id)
      * processes it did not. */
     raft_index commit = node->process % 2 == 1 ? 0 : node->commit_index;
     if (commit > node->disk.count) commit = node->disk.count;
-    while (commit > 0 &&
-           log_at(&node->disk, commit)->chain != log_at(&cluster->committed, commit)->chain) {
+    while (commit > 0 && cluster__log_at(&node->disk, commit)->chain !=
+                             cluster__log_at(&cluster->committed, commit)->chain) {
         commit--;
     }
     struct raft_start start = {
@@ -751,7 +552,7 @@ void cluster_start(struct cluster *cluster, raft_node_id id)
     };
     enum raft_status status = raft_init(node->core, &options, &start);
     free(runs);
-    require(cluster, status == RAFT_OK, "a node starts from what it has on disk");
+    cluster__require(cluster, status == RAFT_OK, "a node starts from what it has on disk");
     raft_check_invariants(node->core, NULL);
     node->commit_index = start.commit_index;
     node->up = true;

@@ -110,7 +110,9 @@ struct raft_event {
         struct {
             raft_index index;
             /* of the entry at index when the write was queued: a superseded completion is
-             * recognised by it and ignored (PROTOCOL L7) */
+             * recognised by it and ignored (PROTOCOL L7). The term cannot tell two writes of the
+             * very same entry apart (cut under one leader, taken again under the next), so the
+             * driver does not report a write that was queued before a later truncate_from <= index */
             raft_term term;
         } durable;
         struct raft_hard_state vote_durable;
