@@ -17,11 +17,19 @@ static const struct verb verb = {.name = "try", .flags = flags, .reads_settings 
 static struct options options;
 static char error[OPTIONS_ERROR_BYTES];
 static char path[64];
+static bool used;
+
+static void close_options(void)
+{
+    options_close(&options);
+}
 
 static bool read_text(const char *text)
 {
     char word[] = "try";
     char *argv[] = {word, NULL};
+    if (used) options_close(&options);
+    used = true;
     cr_assert_eq(options_parse(&options, &verb, 1, argv, error), OPTIONS_OK);
     snprintf(path, sizeof(path), "/tmp/raftmq-config-test.XXXXXX");
     int fd = mkstemp(path);
@@ -33,7 +41,7 @@ static bool read_text(const char *text)
     return fine;
 }
 
-Test(cli_config, keys_are_the_names_of_the_flags_also_by_section)
+Test(cli_config, keys_are_the_names_of_the_flags_also_by_section, .fini = close_options)
 {
     cr_assert(read_text("# a comment\ndata-dir = /d ; where\n[listen]\nhttp = "
                         "0.0.0.0:7070\n[segment]\nbytes=1M\n"),
@@ -43,7 +51,7 @@ Test(cli_config, keys_are_the_names_of_the_flags_also_by_section)
     cr_assert_eq(options_number(&options, "segment-bytes"), 1048576);
 }
 
-Test(cli_config, dots_and_underscores_count_as_dashes)
+Test(cli_config, dots_and_underscores_count_as_dashes, .fini = close_options)
 {
     cr_assert(read_text("data_dir = /a\nlisten.http = b:1\n"), "%s", error);
     cr_assert_str_eq(options_text(&options, "data-dir"), "/a");
@@ -57,7 +65,7 @@ static void expect_refused(const char *text, const char *word)
     cr_assert(strstr(error, word), "'%s' does not say '%s'", error, word);
 }
 
-Test(cli_config, unknown_keys_wrong_values_and_repetitions_are_errors)
+Test(cli_config, unknown_keys_wrong_values_and_repetitions_are_errors, .fini = close_options)
 {
     expect_refused("data-dri = /d\n", "did you mean 'data-dir'");
     expect_refused("data-dir = /d\n\nnonsense = 1\n", "line 3");
@@ -67,7 +75,7 @@ Test(cli_config, unknown_keys_wrong_values_and_repetitions_are_errors)
     expect_refused("just words\n", "line 1");
 }
 
-Test(cli_config, a_missing_file_is_an_error_with_its_name)
+Test(cli_config, a_missing_file_is_an_error_with_its_name, .fini = close_options)
 {
     char word[] = "try";
     char *argv[] = {word, NULL};

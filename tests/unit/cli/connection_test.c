@@ -66,6 +66,7 @@ static void run(const char *text)
     fake_node_run_until(io, &done);
     connection_close(connection);
     io_uv_destroy(io);
+    fake_node_close(&node);
 }
 
 Test(cli_connection, pipelined_answers_come_in_order_with_their_bodies)
@@ -115,6 +116,7 @@ Test(cli_connection, what_is_not_an_answer_of_a_node_ends_the_connection)
     expect_broken("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
     expect_broken("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx");
     expect_broken("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    expect_broken("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n");
     expect_broken("HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 0\r\n\r\n");
 }
 
@@ -145,6 +147,7 @@ Test(cli_connection, an_answer_nobody_asked_for_ends_the_connection)
     cr_assert(strstr(failure, "nobody asked"), "%s", failure);
     connection_close(connection);
     io_uv_destroy(io);
+    fake_node_close(&node);
 }
 
 Test(cli_connection, a_port_where_nobody_listens_is_told_as_such)
@@ -158,6 +161,7 @@ Test(cli_connection, a_port_where_nobody_listens_is_told_as_such)
     cr_assert(strstr(failure, "refused"), "%s", failure);
     connection_close(connection);
     io_uv_destroy(io);
+    fake_node_close(&node);
 }
 
 Test(cli_connection, closing_before_it_is_connected_calls_nobody_back)
@@ -167,6 +171,7 @@ Test(cli_connection, closing_before_it_is_connected_calls_nobody_back)
     connection = connection_open(io, node.address, &callbacks, NULL);
     connection_close(connection);
     io_uv_destroy(io);
+    fake_node_close(&node);
     cr_assert_not(connected);
     cr_assert_not(done);
 }

@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct client {
+struct fake_client {
     struct fake_node *node;
+    struct fake_client *next;
     int number;
     char *bytes;
     size_t count;
 };
 
-static void take_request(struct fake_node *node, struct client *client, const char *body,
+static void take_request(struct fake_node *node, struct fake_client *client, const char *body,
                          size_t body_bytes)
 {
     struct fake_request *request = &node->requests[node->requests_count++];
@@ -31,7 +32,7 @@ static void take_request(struct fake_node *node, struct client *client, const ch
 
 static void on_read(struct io_stream *stream, const uint8_t *data, ssize_t bytes)
 {
-    struct client *client = stream->data;
+    struct fake_client *client = stream->data;
     struct fake_node *node = client->node;
     if (bytes < 0) {
         io_stream_close(stream, false);
@@ -61,20 +62,38 @@ static void on_read(struct io_stream *stream, const uint8_t *data, ssize_t bytes
     }
 }
 
-static void on_closed(struct io_stream *stream)
+static void free_client(struct fake_client *client)
 {
-    struct client *client = stream->data;
+    struct fake_client **at = &client->node->clients;
+    while (*at != client) {
+        at = &(*at)->next;
+    }
+    *at = client->next;
     free(client->bytes);
     free(client);
+}
+
+static void on_closed(struct io_stream *stream)
+{
+    free_client(stream->data);
+}
+
+void fake_node_close(struct fake_node *node)
+{
+    while (node->clients) {
+        free_client(node->clients);
+    }
 }
 
 static const struct io_stream_callbacks callbacks = {.read = on_read, .closed = on_closed};
 
 static void on_accept(struct io_listener *listener, struct io_stream *stream)
 {
-    struct client *client = calloc(1, sizeof(*client));
+    struct fake_client *client = calloc(1, sizeof(*client));
     client->node = listener->data;
     client->number = client->node->connections_count++;
+    client->next = client->node->clients;
+    client->node->clients = client;
     io_stream_start(stream, &callbacks, client);
 }
 

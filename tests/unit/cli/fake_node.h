@@ -14,8 +14,11 @@ struct fake_request {
     int connection; /* which connection of this node it came on, from 0 */
 };
 
+struct fake_client;
+
 struct fake_node {
     struct io *io;
+    struct fake_client *clients; /* open connections */
     struct io_listener *listener;
     char address[64];
     struct fake_request requests[FAKE_NODE_REQUESTS_MAX];
@@ -28,6 +31,9 @@ struct fake_node {
 
 void fake_node_listen(struct fake_node *node, struct io *io,
                       const char *(*answer)(struct fake_node *node, int index));
+
+/* After the loop is destroyed, which drops streams without a word: free what they left. */
+void fake_node_close(struct fake_node *node);
 
 /* Run the loop until *done or, so that a broken promise cannot hang the test, until 10 s have passed: then it fails. */
 void fake_node_run_until(struct io *io, const bool *done);

@@ -50,7 +50,10 @@ static void pull_now(struct io_timer *timer)
 
 static char *make_file(const char *text, size_t bytes)
 {
-    char *path = strdup("/tmp/raftmq-input-test.XXXXXX");
+    static char paths[4][64];
+    static int paths_count;
+    char *path = paths[paths_count++];
+    snprintf(path, sizeof(paths[0]), "/tmp/raftmq-input-test.XXXXXX");
     int fd = mkstemp(path);
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, text, bytes), (ssize_t)bytes);

@@ -21,18 +21,35 @@ static const struct verb verb = {
 static struct options options;
 static char error[OPTIONS_ERROR_BYTES];
 
-#define PARSE(...)                                          \
-    ({                                                      \
-        const char *words[] = {"try", ##__VA_ARGS__, NULL}; \
-        char *argv[16];                                     \
-        int argc = 0;                                       \
-        for (; words[argc]; argc++)                         \
-            argv[argc] = strdup(words[argc]);               \
-        argv[argc] = NULL;                                  \
-        options_parse(&options, &verb, argc, argv, error);  \
-    })
+static char words[16][128];
+static char *argv[17];
 
-Test(cli_options, flags_and_arguments_may_stand_in_any_order)
+/* The words stay in place for as long as the options that point at them. */
+static enum options_status parse(int count, const char *const *given)
+{
+    static bool used;
+    if (used) options_close(&options);
+    used = true;
+    snprintf(words[0], sizeof(words[0]), "try");
+    argv[0] = words[0];
+    for (int i = 0; i < count; i++) {
+        snprintf(words[i + 1], sizeof(words[0]), "%s", given[i]);
+        argv[i + 1] = words[i + 1];
+    }
+    argv[count + 1] = NULL;
+    return options_parse(&options, &verb, count + 1, argv, error);
+}
+
+#define PARSE(...)                                                \
+    parse(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), \
+          (const char *const[]){__VA_ARGS__})
+
+static void close_options(void)
+{
+    options_close(&options);
+}
+
+Test(cli_options, flags_and_arguments_may_stand_in_any_order, .fini = close_options)
 {
     cr_assert_eq(PARSE("a", "--size", "2K", "b", "-l"), OPTIONS_OK, "%s", error);
     cr_assert_eq(options.arguments_count, 2);
@@ -41,9 +58,9 @@ Test(cli_options, flags_and_arguments_may_stand_in_any_order)
     cr_assert(options_on(&options, "loud"));
 }
 
-Test(cli_options, presets_hold_until_something_stronger_is_said)
+Test(cli_options, presets_hold_until_something_stronger_is_said, .fini = close_options)
 {
-    cr_assert_eq(PARSE(), OPTIONS_OK);
+    cr_assert_eq(parse(0, NULL), OPTIONS_OK);
     cr_assert_eq(options_number(&options, "size"), 1024);
     cr_assert_not(options_is_set(&options, "size"));
     cr_assert(options_has(&options, "size"));
@@ -51,7 +68,8 @@ Test(cli_options, presets_hold_until_something_stronger_is_said)
     cr_assert_not(options_on(&options, "create"));
 }
 
-Test(cli_options, a_value_after_an_equals_sign_is_optional_where_the_table_says_so)
+Test(cli_options, a_value_after_an_equals_sign_is_optional_where_the_table_says_so,
+     .fini = close_options)
 {
     cr_assert_eq(PARSE("--wait-time"), OPTIONS_OK);
     cr_assert_eq(options_number(&options, "wait-time"), 1000000);
@@ -59,14 +77,14 @@ Test(cli_options, a_value_after_an_equals_sign_is_optional_where_the_table_says_
     cr_assert_eq(options_number(&options, "wait-time"), 3000000);
 }
 
-Test(cli_options, list_flags_keep_every_value_in_order)
+Test(cli_options, list_flags_keep_every_value_in_order, .fini = close_options)
 {
     cr_assert_eq(PARSE("-H", "a:1", "-Hb:2"), OPTIONS_OK);
     cr_assert_eq(options.list_count, 2);
     cr_assert_str_eq(options.list[1], "b:2");
 }
 
-Test(cli_options, wrong_values_are_refused_with_flag_and_value)
+Test(cli_options, wrong_values_are_refused_with_flag_and_value, .fini = close_options)
 {
     cr_assert_eq(PARSE("--size", "many"), OPTIONS_WRONG);
     cr_assert(strstr(error, "--size"));
@@ -77,7 +95,7 @@ Test(cli_options, wrong_values_are_refused_with_flag_and_value)
     cr_assert_eq(PARSE("-m", "fas"), OPTIONS_WRONG, "the beginning of a choice is no choice");
 }
 
-Test(cli_options, an_unknown_flag_is_named_and_the_nearest_suggested)
+Test(cli_options, an_unknown_flag_is_named_and_the_nearest_suggested, .fini = close_options)
 {
     cr_assert_eq(PARSE("--sise", "1"), OPTIONS_WRONG);
     cr_assert(strstr(error, "--sise"), "%s", error);
@@ -88,18 +106,19 @@ Test(cli_options, an_unknown_flag_is_named_and_the_nearest_suggested)
     cr_assert(strstr(error, "needs a value"), "%s", error);
 }
 
-Test(cli_options, too_many_arguments_are_refused)
+Test(cli_options, too_many_arguments_are_refused, .fini = close_options)
 {
     cr_assert_eq(PARSE("a", "b", "c"), OPTIONS_WRONG);
     cr_assert(strstr(error, "'c'"), "%s", error);
 }
 
-Test(cli_options, help_wins_over_everything_behind_it)
+Test(cli_options, help_wins_over_everything_behind_it, .fini = close_options)
 {
     cr_assert_eq(PARSE("--help", "--nonsense"), OPTIONS_HELP);
 }
 
-Test(cli_options, the_command_line_beats_the_environment_beats_the_file_beats_the_preset)
+Test(cli_options, the_command_line_beats_the_environment_beats_the_file_beats_the_preset,
+     .fini = close_options)
 {
     char path[] = "/tmp/raftmq-options-test.XXXXXX";
     int fd = mkstemp(path);
@@ -119,9 +138,9 @@ Test(cli_options, the_command_line_beats_the_environment_beats_the_file_beats_th
     unlink(path);
 }
 
-Test(cli_options, a_wrong_value_in_the_environment_is_named_by_its_variable)
+Test(cli_options, a_wrong_value_in_the_environment_is_named_by_its_variable, .fini = close_options)
 {
     setenv("RAFTMQ_WAIT_TIME", "soon", 1);
-    cr_assert_eq(PARSE(), OPTIONS_WRONG);
+    cr_assert_eq(parse(0, NULL), OPTIONS_WRONG);
     cr_assert(strstr(error, "RAFTMQ_WAIT_TIME"), "%s", error);
 }

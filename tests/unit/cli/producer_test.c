@@ -97,6 +97,8 @@ static void finish(void)
 {
     producer_close(&producer);
     io_uv_destroy(io);
+    fake_node_close(&node);
+    fake_node_close(&other);
 }
 
 static void expect_acked_in_order(int count, int records)
@@ -127,21 +129,32 @@ Test(cli_producer, batches_leave_on_one_connection_in_sequence_and_are_acked_onc
     finish();
 }
 
-static const char *silent_until_five(struct fake_node *self, int index)
+/* Silent until a moment after the fifth request, when a sixth would long have come. */
+static int seen_in_flight;
+
+static void answer_five(struct io_timer *timer)
 {
-    (void)self;
-    if (index < 4) return "";
-    if (index == 4) return OK_ANSWER OK_ANSWER OK_ANSWER OK_ANSWER OK_ANSWER;
-    return OK_ANSWER;
+    (void)timer;
+    seen_in_flight = node.requests_count;
+    done = true;
+    fake_node_wake(io);
+}
+
+static const char *always_silent(struct fake_node *self, int index)
+{
+    static struct io_timer later = {.fire = answer_five};
+    if (index == 4) io_timer_start(self->io, &later, 100000);
+    return "";
 }
 
 Test(cli_producer, five_batches_and_no_more_are_in_flight)
 {
-    start(silent_until_five, 7, 1000000);
+    start(always_silent, 7, 1000000);
     submit(8, 1);
+    run(99);
+    cr_assert_eq(seen_in_flight, 5);
     cr_assert_not(producer_has_room(&producer));
-    run(8);
-    expect_acked_in_order(8, 1);
+    cr_assert_eq(producer_unacked_count(&producer), 8);
     finish();
 }
 
@@ -182,6 +195,26 @@ Test(cli_producer, out_of_order_behind_a_refused_batch_is_an_echo_and_retried)
     run(3);
     expect_acked_in_order(3, 1);
     cr_assert_eq(node.requests_count, 6);
+    finish();
+}
+
+static const char *no_leader_then_four_echoes(struct fake_node *self, int index)
+{
+    (void)self;
+    if (index == 0) return problem(PROBLEM("503", "no-leader"));
+    return index < 5 ? problem(PROBLEM("409", "out-of-order-sequence")) : OK_ANSWER;
+}
+
+Test(cli_producer, nothing_new_leaves_before_every_batch_in_flight_has_its_answer)
+{
+    start(no_leader_then_four_echoes, 7, 2000000);
+    submit(8, 1);
+    run(8);
+    expect_acked_in_order(8, 1);
+    cr_assert_eq(node.requests_count, 13);
+    for (int i = 0; i < 8; i++) {
+        cr_assert_eq(node.requests[5 + i].base_sequence, i, "the oldest comes first again");
+    }
     finish();
 }
 
@@ -255,6 +288,22 @@ Test(cli_producer, one_unknown_answer_makes_the_outcome_unknown_whatever_refusal
     finish();
 }
 
+static const char *lost_then_no_leader(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? NULL : problem(PROBLEM("503", "no-leader"));
+}
+
+Test(cli_producer, a_lost_answer_makes_the_outcome_unknown_whatever_refusals_follow)
+{
+    start(lost_then_no_leader, 7, 100000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
+    cr_assert_gt(node.requests_count, 1);
+    finish();
+}
+
 static const char *unknown_once(struct fake_node *self, int index)
 {
     (void)self;
@@ -280,6 +329,16 @@ Test(cli_producer, without_an_id_an_unknown_fate_is_never_retried)
     cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
     cr_assert_eq(node.requests_count, 1);
     cr_assert_eq(node.requests[0].base_sequence, -1);
+    finish();
+}
+
+Test(cli_producer, without_an_id_a_lost_connection_is_never_retried)
+{
+    start(lost_then_no_leader, -1, 2000000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
+    cr_assert_eq(node.requests_count, 1);
     finish();
 }
 
@@ -351,7 +410,7 @@ Test(cli_producer, a_dead_server_is_left_for_the_next_one)
 
 Test(cli_producer, closing_with_batches_in_flight_frees_everything)
 {
-    start(silent_until_five, 7, 1000000);
+    start(always_silent, 7, 1000000);
     submit(3, 1);
     struct producer_batch *open = producer_batch_take(&producer);
     cr_assert_not_null(open);
