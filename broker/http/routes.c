@@ -134,29 +134,39 @@ static bool check_parameters(struct http_exchange *exchange)
     return true;
 }
 
-bool http__routes_match(struct http_exchange *exchange)
+/* No route has both this path and this method. */
+static void refuse_route(struct http_exchange *exchange)
 {
     const struct http_head *head = &exchange->head;
     char allow[64] = "";
     for (size_t i = 0; i < ROUTES_COUNT; i++) {
         const struct http_route *route = &routes[i];
         if (!path_matches(head, route->path)) continue;
-        if (strcmp(route->method, method_name(head->method)) == 0) {
-            exchange->route = route;
-            return take_arguments(exchange) && check_parameters(exchange);
-        }
         size_t used = strlen(allow);
         snprintf(allow + used, sizeof allow - used, "%s%s%s", used ? ", " : "", route->method,
                  strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
     }
     if (allow[0] == '\0') {
         http__reply_problem(exchange, HTTP_NO_SUCH_ENDPOINT, "GET / lists the endpoints");
-        return false;
+        return;
     }
     struct http_json json = http__reply_problem_begin(
         exchange, http__status_of_problem(HTTP_METHOD_NOT_ALLOWED), "see the Allow header");
     http__reply_header(exchange, "Allow", "%s", allow);
     http__reply_problem_end(exchange, &json);
+}
+
+bool http__routes_match(struct http_exchange *exchange)
+{
+    const struct http_head *head = &exchange->head;
+    const char *method = method_name(head->method);
+    for (size_t i = 0; i < ROUTES_COUNT; i++) {
+        const struct http_route *route = &routes[i];
+        if (strcmp(route->method, method) != 0 || !path_matches(head, route->path)) continue;
+        exchange->route = route;
+        return take_arguments(exchange) && check_parameters(exchange);
+    }
+    refuse_route(exchange);
     return false;
 }
 

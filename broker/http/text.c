@@ -208,22 +208,43 @@ bool http__text_time(const char *text, size_t bytes, int64_t *ret_ms)
     return http__text_i64(text, bytes, ret_ms) || rfc3339(text, bytes, ret_ms);
 }
 
+/* `digits` decimal digits of a number that has no more. */
+static char *put_digits(char *at, unsigned value, unsigned digits)
+{
+    for (unsigned i = digits; i-- > 0; value /= 10)
+        at[i] = (char)('0' + value % 10);
+    assert(value == 0);
+    return at + digits;
+}
+
+/* In every answer to a produce, hence without printf. */
 size_t http__text_format_time(int64_t unix_ms, char *ret_text)
 {
     static const int64_t year_0_ms = -62167219200000;
     static const int64_t year_10000_ms = 253402300800000;
-    int length;
     if (unix_ms < year_0_ms || unix_ms >= year_10000_ms) {
-        length = snprintf(ret_text, HTTP_TIME_BYTES, "%lld", (long long)unix_ms);
-    } else {
-        struct date date = date_of_ms(unix_ms);
-        length =
-            snprintf(ret_text, HTTP_TIME_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-                     (unsigned)date.year % 10000u, date.month % 100u, date.day % 100u,
-                     date.hour % 100u, date.minute % 100u, date.second % 100u, date.ms % 1000u);
+        int length = snprintf(ret_text, HTTP_TIME_BYTES, "%lld", (long long)unix_ms);
+        assert(length > 0 && (size_t)length < HTTP_TIME_BYTES);
+        return (size_t)length;
     }
-    assert(length > 0 && (size_t)length < HTTP_TIME_BYTES);
-    return (size_t)length;
+    struct date date = date_of_ms(unix_ms);
+    const struct {
+        unsigned value, digits;
+        char behind;
+    } fields[] = {{(unsigned)date.year, 4, '-'},
+                  {date.month, 2, '-'},
+                  {date.day, 2, 'T'},
+                  {date.hour, 2, ':'},
+                  {date.minute, 2, ':'},
+                  {date.second, 2, '.'},
+                  {date.ms, 3, 'Z'}};
+    char *at = ret_text;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        at = put_digits(at, fields[i].value, fields[i].digits);
+        *at++ = fields[i].behind;
+    }
+    *at = '\0';
+    return (size_t)(at - ret_text);
 }
 
 size_t http__text_format_date(int64_t unix_ms, char *ret_text)
