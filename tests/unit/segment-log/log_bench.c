@@ -4,6 +4,7 @@
  *
  *   latency     one entry of 4 KiB, append + flush, again and again: microseconds each
  *   throughput  64 entries of 4 KiB per flush: MB/s, and the CPU it takes
+ *   recovery    opening that 1 GiB again: MB/s
  *   memory      append alone: ns per entry and per byte */
 #include <segment_log/segment_log.h>
 
@@ -134,6 +135,16 @@ int main(int argc, char **argv)
     }
     measure_latency(log);
     measure_throughput(log);
+    segment_log_close(log);
+    uint64_t start = now_us();
+    if (segment_log_open(&options, &log, &problem) != SEGMENT_LOG_OK) {
+        fprintf(stderr, "%s: %s (%d)\n", problem.path, problem.reason, problem.error);
+        return 1;
+    }
+    struct segment_log_info info;
+    segment_log_info(log, &info);
+    printf("recovery    %" PRIu64 " MB in %" PRIu32 " segments: %.0f MB/s\n", info.bytes / 1000000,
+           info.segments_count, (double)info.bytes / (double)(now_us() - start));
     measure_memory(log, 100);
     measure_memory(log, 1024);
     measure_memory(log, 4096);

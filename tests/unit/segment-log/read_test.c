@@ -231,3 +231,22 @@ Test(segment_log_read, a_view_outlives_eviction_and_the_log)
     cr_assert_eq(header.index, 1);
     segment_log_view_release(&view);
 }
+
+Test(segment_log_read, a_copied_view_holds_whole_entries_only)
+{
+    fixture_append(log_, 1, 5, 300);
+    struct segment_log_view view, copy;
+    cr_assert_eq(segment_log_read(log_, SEGMENT_LOG_BY_INDEX, 2, 4, 4096, &view), SEGMENT_LOG_OK);
+    uint8_t bytes[4096];
+    size_t bytes_count = flatten(&view, bytes);
+    segment_log_view_release(&view);
+    cr_assert(segment_log_view_copy(bytes, bytes_count, 2, 4, &copy));
+    cr_assert_eq(copy.first_index, 2);
+    cr_assert_eq(copy.last_index, 4);
+    cr_assert_eq(copy.bytes_total, bytes_count);
+    cr_assert_eq(memcmp(copy.parts[0].bytes, bytes, bytes_count), 0);
+    segment_log_view_release(&copy);
+    cr_assert_not(segment_log_view_copy(bytes, bytes_count, 2, 5, &copy), "one is missing");
+    cr_assert_not(segment_log_view_copy(bytes, bytes_count - 8, 2, 4, &copy), "cut off");
+    cr_assert_not(segment_log_view_copy(bytes, 0, 2, 1, &copy), "nothing");
+}
