@@ -472,8 +472,9 @@ void topics__dropped(struct node *node, uint64_t group_id, uint64_t by)
             }
         }
         if (!majority_dropped(watch)) continue;
-        request__finish(watch->request, NODE_OK, NULL);
-        free_watch(watch);
+        struct node_request *request = watch->request;
+        free_watch(watch); /* first: finishing a DELETE forgets its watch */
+        request__finish(request, NODE_OK, NULL);
     }
 }
 
