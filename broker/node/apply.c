@@ -31,6 +31,7 @@ static void complete_waiter(struct group *group, struct node_request *request,
     request__finish(request, NODE_OK, NULL);
 }
 
+/* Everybody who waited for an entry at this index learns now which one stands there (I4). */
 static void complete_waiters(struct group *group, const struct entry_header *header)
 {
     while (!list_is_empty(&group->waiting)) {
@@ -39,13 +40,14 @@ static void complete_waiters(struct group *group, const struct entry_header *hea
         assert(state->index >= header->index);
         if (state->index > header->index) return;
         struct node_request *request = request_of_state(state);
-        if (group->is_meta) {
-            list_remove(&state->stage_link); /* topics__applied looks it up by its command */
-            list_push_back(&group->node->topics, &state->stage_link);
-            state->stage = STAGE_TOPIC;
-            continue;
+        if (state->term != header->term) {
+            request__not_stored(request, group);
+        } else if (group->is_meta) {
+            /* topics__applied looks it up by its command */
+            request__move(request, STAGE_TOPIC, &group->node->topics);
+        } else {
+            complete_waiter(group, request, header);
         }
-        complete_waiter(group, request, header);
     }
 }
 
@@ -56,10 +58,8 @@ static bool apply_meta(struct group *group, const struct entry_header *header,
     struct meta_result result;
     memset(&result, 0, sizeof(result));
     if (!meta_apply(&node->meta, header, payload, &result)) return false;
-    if (header->type == ENTRY_META) {
-        complete_waiters(group, header);
-        topics__applied(node, header->index, &result);
-    }
+    complete_waiters(group, header);
+    if (header->type == ENTRY_META) topics__applied(node, header->index, &result);
     free(result.topic);
     return true;
 }
@@ -223,20 +223,9 @@ void apply__run(struct group *group)
     if (more) node__dirty(group);
 }
 
-/* Entries from `from_index` on are gone for good: whoever waited for one of them knows now that nothing was stored. */
+/* Entries from `from_index` on were cut. Their waiters go on waiting for what is applied there instead (I4). */
 void apply__truncated(struct group *group, uint64_t from_index)
 {
     assert(from_index > group->applied_index);
     if (!group->is_meta) partition_overlay_drop(&group->partition, from_index);
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &group->waiting) {
-        struct request_state *state = list_entry(link, struct request_state, stage_link);
-        if (state->index < from_index) continue;
-        state->may_be_stored = false;
-        state->index = 0;
-        request_of_state(state)->ret_duplicate = false;
-        request__park(request_of_state(state),
-                      group); /* P4: known not to be stored: it may be tried again */
-    }
 }

@@ -11,7 +11,9 @@
  *  I1 applied_index <= commit_index <= last index of the log.
  *  I2 A message that depends on a term or vote leaves only when the store has made it durable (perform.c).
  *  I3 A request is on exactly one list of its stage, or owned by exactly one job.
- *  I4 An entry's waiter is answered OK only by apply, and fails definitely only by a truncation (PROTOCOL P4). */
+ *  I4 A waiter stands for (index, term) of its entry. It is answered OK when that very entry is applied, and fails
+ *     definitely only when another entry is applied at its index (PROTOCOL P4). That the entry was cut from this log
+ *     proves nothing: a node that still has it may lead next and commit it (Raft figure 8). */
 #ifndef BROKER_NODE_INTERNAL_H
 #define BROKER_NODE_INTERNAL_H
 
@@ -65,6 +67,7 @@ struct request_state {
     uint64_t deadline_us;
     uint64_t poll_until_us; /* fetch: end of the long poll */
     uint64_t index;         /* WAITING: entry; BARRIER: read index once known, else 0 */
+    uint64_t term;          /* WAITING: of the entry */
     uint64_t barrier_id;    /* BARRIER: of the READ event */
     uint64_t proxy_number;
     uint64_t proxy_node;
@@ -427,6 +430,7 @@ void request__finish(struct node_request *request, enum node_status status, cons
 void request__dispatch(struct node_request *request); /* (re)start it from the beginning */
 void request__move(struct node_request *request, enum request_stage stage, struct list_link *list);
 void request__park(struct node_request *request, struct group *group);
+void request__not_stored(struct node_request *request, struct group *group);
 void request__unpark(struct node *node,
                      struct group *group); /* NULL: those without a replica here */
 void request__expire(struct node *node);

@@ -65,13 +65,14 @@ void produce__start(struct node_request *request, struct group *group)
     node__dirty(group);
 }
 
-/* Wait for the fate of an entry; the list stays in the order of indexes. */
+/* Wait for the fate of an entry of this leader's term; the list stays in the order of indexes. */
 static void wait_for(struct group *group, struct node_request *request, uint64_t index)
 {
     struct request_state *state = request_state(request);
     list_remove(&state->stage_link);
     state->stage = STAGE_WAITING;
     state->index = index;
+    state->term = group->term;
     state->may_be_stored = true;
     state->group = group;
     struct list_link *at = group->waiting.previous;
@@ -274,17 +275,15 @@ static void repark(struct group *group, struct list_link *list)
     }
 }
 
-/* Repeats of batches that were about to be appended and were not. */
+/* Repeats of batches that were about to be appended and were not. Entries of earlier terms keep their waiters. */
 static void unwait(struct group *group, uint64_t from_index)
 {
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &group->waiting) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
-        if (state->index < from_index) continue;
-        state->may_be_stored = false;
-        request_of_state(state)->ret_duplicate = false;
-        request__park(request_of_state(state), group);
+        if (state->index < from_index || state->term != group->term) continue;
+        request__not_stored(request_of_state(state), group);
     }
 }
 

@@ -82,6 +82,16 @@ void request__park(struct node_request *request, struct group *group)
     request__move(request, STAGE_PARKED, group ? &group->parked : &state->node->parked);
 }
 
+/* Its entry is known never to be committed: it may be tried again (P4). */
+void request__not_stored(struct node_request *request, struct group *group)
+{
+    struct request_state *state = request_state(request);
+    state->may_be_stored = false;
+    state->index = 0;
+    request->ret_duplicate = false;
+    request__park(request, group);
+}
+
 void request__unpark(struct node *node, struct group *group)
 {
     struct list_link batch;
