@@ -263,12 +263,12 @@ void raft__leader_tick(struct raft_node *node, struct raft_update *update)
     }
 }
 
+/* Whatever was heard lies before the new start of the window, so nothing of it counts. */
 void raft__leader_time_gap(struct raft_node *node)
 {
     node->quorum_since_ms = node->now_ms;
     node->heartbeat_at_ms = node->now_ms + node->options.heartbeat_ms;
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {
-        node->progress[i].heard_at_ms = 0;
         node->progress[i].moved_at_ms = node->now_ms;
         node->progress[i].heartbeat_wanted = true;
     }

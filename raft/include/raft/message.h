@@ -65,10 +65,11 @@ struct raft_message {
         struct { /* APPEND_REPLY */
             /* accepted: durable on the sender and verified against the leader in this term */
             raft_index match_index;
-            raft_index request_index; /* refused: previous_index of the refused APPEND; accepted: verified through
+            raft_index
+                request_index; /* refused: previous_index of the refused APPEND; accepted: verified through
                                          here, perhaps not durable yet (>= match_index) */
-            raft_index hint_index;    /* refused: highest index worth probing */
-            raft_term hint_term;      /* refused: the follower's term at hint_index, 0 = none */
+            raft_index hint_index; /* refused: highest index worth probing */
+            raft_term hint_term;   /* refused: the follower's term at hint_index, 0 = none */
         } append_reply;
         /* HEARTBEAT: proof of leadership, commit news, ReadIndex round */
         struct {

@@ -113,6 +113,23 @@ Test(raft_election, the_own_vote_counts_only_when_it_is_durable)
     rig_close(&rig);
 }
 
+/* Even a majority of others does not make a leader whose own vote a power cut may still take back. */
+Test(raft_election, nobody_leads_a_term_that_is_not_on_its_disk)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    become_candidate(&rig);
+    struct raft_hard_state hard = rig.update->hard_state;
+    for (raft_node_id from = 2; from <= 3; from++) {
+        struct raft_message m = rig_message(&rig, RAFT_MESSAGE_VOTE_REPLY, from, 1);
+        rig_receive(&rig, &m);
+        cr_assert_eq(rig_view(&rig).role, RAFT_CANDIDATE);
+    }
+    rig_step(&rig, (struct raft_event){.type = RAFT_EVENT_VOTE_DURABLE, .vote_durable = hard});
+    cr_assert_eq(rig_view(&rig).role, RAFT_LEADER);
+    rig_close(&rig);
+}
+
 Test(raft_election, the_report_of_an_older_hard_state_does_not_count_the_vote)
 {
     struct rig rig;
