@@ -223,6 +223,12 @@ void sim_crash_soon(struct sim *sim, uint32_t index, enum sim_crash mode)
     node->crash_mode = mode;
 }
 
+bool sim_is_dying(const struct sim *sim, uint32_t index)
+{
+    assert(index < sim->options.nodes_count);
+    return sim->nodes[index].must_crash;
+}
+
 void sim_crash_at_disk_call(struct sim *sim, uint32_t index, uint64_t calls_count,
                             enum sim_crash mode)
 {

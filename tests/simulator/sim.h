@@ -120,9 +120,12 @@ void sim_crash(struct sim *sim, uint32_t node, enum sim_crash mode);
  * node's fatal() is made of. */
 void sim_crash_soon(struct sim *sim, uint32_t node, enum sim_crash mode);
 
+/* The process is dead, by sim_crash_soon() or at a disk call, and the callback in which it died still runs: what it says is of no account. */
+bool sim_is_dying(const struct sim *sim, uint32_t node);
+
 /* Crash right before the calls_count-th disk call from now that would change something (0: the next). That call and
  * all later ones return -EIO and do nothing, its io is dead at once (no message of the same callback leaves), and the
- * crash follows when the running callback or job returns. */
+ * crash follows when the running callback or job returns. UINT64_MAX: never. */
 void sim_crash_at_disk_call(struct sim *sim, uint32_t node, uint64_t calls_count,
                             enum sim_crash mode);
 

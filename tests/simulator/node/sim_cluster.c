@@ -23,6 +23,7 @@ static void on_fatal(void *data, enum node_fatal code, const char *reason)
 {
     struct cluster_node *self = data;
     struct cluster *cluster = self->cluster;
+    if (sim_is_dying(cluster->sim, self->number)) return; /* its disk calls fail: it is dead */
     self->fatal_code = (int)code;
     snprintf(self->fatal_reason, sizeof(self->fatal_reason), "%s", reason);
     cluster->last_fatal_code = (int)code;
