@@ -285,5 +285,6 @@ void client_explain(const struct client *client, const struct reply *reply, cons
     }
     message_error("%s%s%s", subject ? subject : "", subject ? ": " : "", reply->detail);
     const char *hint = problem_hint(reply->slug, reply->status);
-    if (hint) message_hint(hint, subject ? subject : "NAME");
+    /* The node's own sentence may name the command already. */
+    if (hint && !strstr(reply->detail, "raftmq ")) message_hint(hint, subject ? subject : "NAME");
 }

@@ -129,6 +129,13 @@ static bool is_healthy(const struct cluster_view *view)
     return true;
 }
 
+static const char *uptime_text(char *buffer, uint64_t us)
+{
+    if (us >= 60000000u) return quantity_duration(buffer, us);
+    snprintf(buffer, QUANTITY_TEXT_BYTES, "%" PRIu64 "s", us / 1000000u);
+    return buffer;
+}
+
 static void add_member(struct table *table, const struct cluster_view *view,
                        const struct member *member)
 {
@@ -149,8 +156,7 @@ static void add_member(struct table *table, const struct cluster_view *view,
     if (member->reached) {
         table_add_number(table, member->applied);
         table_add_measure(table, member->disk_bytes, quantity_bytes(shown, member->disk_bytes));
-        table_add_measure(table, member->uptime_us / 1000,
-                          quantity_duration(shown, member->uptime_us));
+        table_add_measure(table, member->uptime_us / 1000, uptime_text(shown, member->uptime_us));
     } else {
         table_add_none(table);
         table_add_none(table);

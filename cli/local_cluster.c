@@ -18,6 +18,8 @@
 #include "clock.h"
 
 #define POLL_US 5000u
+/* The whole cluster ends at once, so the last leaders find nobody to hand over to: they need not wait long for it. */
+#define DRAIN_MS "500"
 
 static bool fail(struct local_cluster *cluster, const char *what, const char *path)
 {
@@ -148,10 +150,11 @@ bool local_cluster_start(struct local_cluster *cluster, uint32_t number)
                             "--peers",          peers,
                             "--auto-create",    "on",
                             "--exit-with-fd",   fd,
-                            "--log-level",      cluster->options.log_level};
+                            "--log-level",      cluster->options.log_level,
+                            "--drain-ms",       DRAIN_MS};
     if (cluster->options.segment_bytes) {
-        argv[22] = "--segment-bytes";
-        argv[23] = cluster->options.segment_bytes;
+        argv[24] = "--segment-bytes";
+        argv[25] = cluster->options.segment_bytes;
     }
     int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0) return fail(cluster, "cannot open", log_path);

@@ -87,7 +87,8 @@ static void stop_anyway(struct io_timer *timer)
 {
     struct serve *serve = timer->data;
     logger_line(&serve->logger, "warn", "event=\"drain time is over, leaving what is in flight\"");
-    io_uv_stop(serve->io);
+    _exit(
+        EXIT_CODE_OK); /* disk jobs may be under way, so nothing can be freed; what was acked is durable */
 }
 
 static void on_signal(void *data, int number)
@@ -358,7 +359,9 @@ int serve_command(const struct options *options)
     if (!serve->io) {
         logger_line(&serve->logger, "error", "event=\"cannot start the event loop\"");
     } else if (create_node(serve, options)) {
-        code = create_http(serve, options) ? EXIT_CODE_OK : NODE_FATAL_BUSY;
+        code = EXIT_CODE_OK;
+        if (!create_http(serve, options))
+            _exit(NODE_FATAL_BUSY); /* the node's disk jobs are under way */
     }
     if (code == EXIT_CODE_OK) {
         serve->stop_timer = (struct io_timer){.fire = stop_anyway, .data = serve};
@@ -367,6 +370,12 @@ int serve_command(const struct options *options)
         io_uv_run(serve->io);
         io_timer_stop(serve->io, &serve->stop_timer);
         logger_line(&serve->logger, "info", "event=\"stopped\"");
+    }
+    if (serve->node && !serve->node_stopped) {
+        /* Disk jobs of the node still run and use its memory: the process ends under them, as by a kill. The data
+         * directory is made for that. */
+        fflush(NULL);
+        _exit(code);
     }
     http_server_destroy(serve->http);
     if (serve->node) node_destroy(serve->node);
