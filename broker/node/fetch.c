@@ -407,7 +407,7 @@ static void behind_barrier(struct node_request *request, struct group *group)
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_PRODUCER_INIT:
-        assert(!"no barrier of a partition is set for this request");
+        assert(false); /* no barrier of a partition is set for these */
     }
 }
 
