@@ -193,6 +193,46 @@ Test(segment_log_read, a_read_across_a_truncation_is_superseded)
     segment_log_view_release(&view);
 }
 
+/* Every entry by index, first offset and stamp from the files; then the log cut in the middle and grown again. */
+Test(segment_log_read,
+     a_large_segment_is_found_through_its_sparse_index_also_after_a_cut_and_a_restart)
+{
+    options.segment_bytes_max = 4u << 20;
+    segment_log_close(log_);
+    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+    log_ = fixture_create(&options);
+    for (uint64_t round = 0; round < 6; round++) {
+        append_mixed(500);
+        if (round % 2 == 1) {
+            segment_log_truncate(log_, fixture_info(log_).last_index - 300);
+            cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        }
+        if (round == 3) {
+            segment_log_close(log_);
+            log_ = fixture_open(&options);
+        }
+        struct segment_log_info info = fixture_info(log_);
+        cr_assert_eq(info.segments_count, 1);
+        uint64_t offset = 0;
+        for (uint64_t index = 1; index <= info.last_index; index++) {
+            struct segment_log_view view;
+            struct segment_log_problem problem;
+            bool is_data = (index - 1) % 4 != 2;
+            if (is_data) offset += 3;
+            if (index % 13 != 0 || !is_data) continue;
+            const uint64_t values[] = {index, offset - 1, index * 10};
+            for (int key = SEGMENT_LOG_BY_INDEX; key <= SEGMENT_LOG_BY_TIME; key++) {
+                cr_assert_eq(fixture_read_files(log_, (enum segment_log_key)key, values[key],
+                                                info.last_index, 1, &view, &problem),
+                             SEGMENT_LOG_OK);
+                cr_assert_eq(view.first_index, index);
+                segment_log_view_release(&view);
+            }
+        }
+        fixture_check_all(log_);
+    }
+}
+
 Test(segment_log_read, several_jobs_may_be_out_beside_a_write)
 {
     append_mixed(400);

@@ -167,6 +167,80 @@ Test(segment_log_recovery, a_lost_write_that_left_an_old_record_is_damage)
     cr_assert_eq(problem.index, 4);
 }
 
+/* Another log of the same group with the same shape: it differs from entry `from` on, in what the payload holds. */
+static uint8_t *read_sibling(uint32_t count, uint32_t from, size_t *ret_bytes)
+{
+    struct segment_log_options sibling = options;
+    sibling.directory = "/sibling";
+    struct segment_log *log = fixture_create(&sibling);
+    for (uint32_t i = 1; i <= count; i++) {
+        struct segment_log_info info = fixture_info(log);
+        uint8_t payload[100];
+        fixture_payload(payload, 100, ENTRY_DATA, info.last_index + 1, info.next_offset, 1);
+        if (i >= from) payload[50] ^= 1;
+        struct segment_log_entry entry = {ENTRY_DATA, 3, info.last_timestamp_ms + 10, payload, 100};
+        uint64_t last_index;
+        cr_assert_eq(segment_log_append(log, 1, &entry, 1, &last_index), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    segment_log_close(log);
+    char sibling_path[DISK_PATH_MAX];
+    fixture_segment_path("/sibling", 1, sibling_path);
+    return read_file(sibling_path, ret_bytes);
+}
+
+Test(segment_log_recovery, a_record_of_another_history_is_damage_though_it_has_the_right_index)
+{
+    make_log(6);
+    size_t bytes_count;
+    uint8_t *bytes = read_sibling(6, 2, &bytes_count);
+    write_file(path, 12288 + 512 * 3, bytes + 12288 + 512 * 3, 512);
+    free(bytes);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+    cr_assert_eq(problem.index, 4);
+}
+
+Test(segment_log_recovery, a_last_record_that_is_not_the_one_of_the_mark_is_damage)
+{
+    make_log(6);
+    size_t bytes_count;
+    uint8_t *bytes = read_sibling(6, 6, &bytes_count);
+    write_file(path, 12288 + 512 * 5, bytes + 12288 + 512 * 5, 512);
+    free(bytes);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+    cr_assert_eq(problem.index, 6);
+}
+
+Test(segment_log_recovery, what_was_recovered_above_the_mark_is_below_it_from_then_on)
+{
+    make_log(6);
+    /* Only the mark of the birth is left: all six entries stand above it. */
+    size_t bytes_count;
+    uint8_t *bytes = read_file(path, &bytes_count);
+    struct segment_log *log = fixture_create(&(struct segment_log_options){
+        .disk = disk, .directory = "/born", .cluster = fixture_cluster, .group = FIXTURE_GROUP});
+    segment_log_close(log);
+    char born_path[DISK_PATH_MAX];
+    fixture_segment_path("/born", 1, born_path);
+    uint8_t *born = read_file(born_path, &bytes_count);
+    write_file(path, 4096, born + 4096, 8192);
+    free(born);
+    free(bytes);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).durable_index, 6);
+    segment_log_close(log);
+    for (uint32_t entry = 1; entry <= 6; entry++) {
+        uint64_t pos = 12288 + 512 * (uint64_t)(entry - 1) + 90;
+        cr_assert_eq(memory_disk_flip(disk, path, pos, 1), 0);
+        struct segment_log_problem problem;
+        cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+        cr_assert_eq(problem.index, entry);
+        cr_assert_eq(memory_disk_flip(disk, path, pos, 1), 0);
+    }
+}
+
 Test(segment_log_recovery, a_file_cut_below_the_mark_is_damage_not_a_short_log)
 {
     make_log(6);
