@@ -248,6 +248,8 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     } else if (job->cuts_total != log->cuts_total) {
         /* Bytes may have been overwritten under the job: neither its result nor its complaint counts. */
         status = SEGMENT_LOG_SUPERSEDED;
+    } else if (status == SEGMENT_LOG_OK && !job->chunk) {
+        status = SEGMENT_LOG_SUPERSEDED; /* it never ran: its owner is going away */
     } else if (status == SEGMENT_LOG_OUT_OF_RANGE) {
         status = find_behind(log, job, ret_view);
     } else if (status == SEGMENT_LOG_OK) {

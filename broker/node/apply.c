@@ -132,69 +132,44 @@ static void after_apply(struct group *group)
 
 /* ---- entries that are no longer in memory: after a restart ---------------------------------------------------------------- */
 
-struct apply_read {
-    struct io_job job;
-    struct group *group;
-    struct segment_log_read_job *read;
-};
-
-static void run_apply_read(struct io_job *job)
+static void apply_read_done(struct group_read *read, enum segment_log_status status,
+                            struct segment_log_view *view,
+                            const struct segment_log_problem *problem)
 {
-    struct apply_read *read = job->data;
-    segment_log_read_job_run(read->read);
+    struct group *group = read->base.group;
+    group->apply_reading = false;
+    /* Superseded: entries behind the committed ones were cut meanwhile. They are read again. */
+    if (status != SEGMENT_LOG_OK && status != SEGMENT_LOG_SUPERSEDED) {
+        read__fatal(group, status, problem);
+        return;
+    }
+    if (status == SEGMENT_LOG_OK) {
+        if (!group->dropping && apply_view(group, view)) after_apply(group);
+        segment_log_view_release(view);
+    }
+    if (!group->dropping) node__dirty(group);
 }
 
-static void done_apply_read(struct io_job *job)
+static void cannot_be_read(struct group *group, enum segment_log_status status)
 {
-    struct apply_read *read = job->data;
-    struct group *group = read->group;
-    struct node *node = group->node;
-    struct segment_log_view view;
-    struct segment_log_problem problem = {0};
-    const enum segment_log_status status =
-        segment_log_read_job_finish(group->log, read->read, &view, &problem);
-    free(read);
-    group->apply_reading = false;
-    if (!node__enter(node)) {
-        if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
-        group->jobs_count--;
-        return;
-    }
-    if (status != SEGMENT_LOG_OK) {
-        node__fatal(node, status == SEGMENT_LOG_IO ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
-                    "group %" PRIu64 ": %s at byte %" PRIu64 ", entry %" PRIu64 ": %s (%s)",
-                    group->id, problem.path, problem.pos, problem.index, problem.reason,
-                    segment_log_status_text(status));
-        return;
-    }
-    if (!group->dropping && apply_view(group, &view)) after_apply(group);
-    segment_log_view_release(&view);
-    if (node->state == NODE_FAILED) return;
-    if (!group->dropping) node__dirty(group);
-    group__job_done(group);
+    node__fatal(group->node, NODE_FATAL_DAMAGE,
+                "group %" PRIu64 ": committed entry %" PRIu64 " cannot be read: %s", group->id,
+                group->applied_index + 1u, segment_log_status_text(status));
 }
 
 static void start_apply_read(struct group *group)
 {
-    struct apply_read *read = calloc(1, sizeof(*read));
+    struct group_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
-    read->group = group;
+    read->done = apply_read_done;
     const enum segment_log_status status =
-        segment_log_read_job_create(group->log, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u,
-                                    group->commit_index, APPLY_BYTES_MAX, &read->read);
-    if (status != SEGMENT_LOG_OK) {
-        free(read);
-        node__fatal(group->node, NODE_FATAL_DAMAGE,
-                    "group %" PRIu64 ": committed entry %" PRIu64 " cannot be read: %s", group->id,
-                    group->applied_index + 1u, segment_log_status_text(status));
-        return;
+        read__start(group, read, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u,
+                    group->commit_index, APPLY_BYTES_MAX);
+    if (status == SEGMENT_LOG_OK) {
+        group->apply_reading = true;
+    } else {
+        cannot_be_read(group, status);
     }
-    read->job.run = run_apply_read;
-    read->job.done = done_apply_read;
-    read->job.data = read;
-    group->apply_reading = true;
-    group->jobs_count++;
-    io_job_submit(group->node->io, group->read_queue, &read->job);
 }
 
 void apply__run(struct group *group)
@@ -210,9 +185,7 @@ void apply__run(struct group *group)
         return;
     }
     if (status != SEGMENT_LOG_OK) {
-        node__fatal(group->node, NODE_FATAL_DAMAGE,
-                    "group %" PRIu64 ": committed entry %" PRIu64 " cannot be read: %s", group->id,
-                    group->applied_index + 1u, segment_log_status_text(status));
+        cannot_be_read(group, status);
         return;
     }
     const bool more = view.last_index < group->commit_index;

@@ -11,7 +11,14 @@
 
 static void run_write(struct io_job *job)
 {
-    segment_log_job_run(((struct group *)job->data)->write);
+    segment_log_job_run(((struct group_job *)job->data)->group->write);
+}
+
+static void discard_write(struct group_job *job)
+{
+    struct segment_log_job_result result;
+    segment_log_job_finish(job->group->log, job->group->write, &result);
+    job->group->write = NULL;
 }
 
 static void count_sync(struct node *node, uint64_t sync_us)
@@ -24,13 +31,13 @@ static void count_sync(struct node *node, uint64_t sync_us)
 
 static void done_write(struct io_job *job)
 {
-    struct group *group = job->data;
+    struct group *group = ((struct group_job *)job->data)->group;
     struct node *node = group->node;
     struct segment_log_job_result result;
     segment_log_job_finish(group->log, group->write, &result);
     group->write = NULL;
     if (!node__enter(node)) {
-        group->jobs_count--;
+        list_remove(&group->write_job.link);
         return;
     }
     group->last_write_us = io_now_us(node->io);
@@ -65,10 +72,9 @@ static void done_write(struct io_job *job)
         event.durable.term = result.durable_term;
         (void)group__step(group, &event);
         if (node->state == NODE_FAILED) return;
-        node__dirty(group);
     }
-    node__post(node);
-    group__job_done(group); /* may free the group */
+    if (!group->dropping) node__dirty(group); /* what came meanwhile is written next */
+    group__job_ended(&group->write_job);      /* may free the group */
 }
 
 void disk__pump_log(struct group *group, bool idle)
@@ -81,11 +87,10 @@ void disk__pump_log(struct group *group, bool idle)
     }
     group->write = segment_log_next_job(group->log, idle);
     if (!group->write) return;
-    group->jobs_count++;
-    group->write_job.run = run_write;
-    group->write_job.done = done_write;
-    group->write_job.data = group;
-    io_job_submit(node->io, group->queue, &group->write_job);
+    group->write_job.job.run = run_write;
+    group->write_job.job.done = done_write;
+    group->write_job.discard = discard_write;
+    group__submit(group, group->queue, &group->write_job);
 }
 
 /* ---- vote store ------------------------------------------------------------------------------------------------------------ */
@@ -114,6 +119,8 @@ static void done_store(struct io_job *job)
         if (node->state == NODE_FAILED) return;
     }
     group__births_durable(node);
+    if (node->state == NODE_FAILED) return;
+    group__drops_durable(node);
     disk__pump_store(node);
     node__post(node);
 }
@@ -132,8 +139,7 @@ void disk__pump_store(struct node *node)
 /* ---- checkpoints ------------------------------------------------------------------------------------------------------------ */
 
 struct checkpoint {
-    struct io_job job;
-    struct group *group;
+    struct group_job base;
     struct disk *disk;
     struct snapshot_header header;
     struct tree *state; /* one reference: frozen (S1) */
@@ -144,36 +150,43 @@ struct checkpoint {
 static void run_checkpoint(struct io_job *job)
 {
     struct checkpoint *checkpoint = job->data;
-    checkpoint->status =
-        snapshot_write(checkpoint->disk, checkpoint->group->directory, &checkpoint->header,
-                       checkpoint->state, &checkpoint->problem);
+    const char *directory = checkpoint->base.group->directory;
+    checkpoint->status = snapshot_write(checkpoint->disk, directory, &checkpoint->header,
+                                        checkpoint->state, &checkpoint->problem);
     if (checkpoint->status == SNAPSHOT_OK) {
-        (void)snapshot_remove_older(checkpoint->disk, checkpoint->group->directory,
-                                    checkpoint->header.point.index);
+        (void)snapshot_remove_older(checkpoint->disk, directory, checkpoint->header.point.index);
     }
+}
+
+static void discard_checkpoint(struct group_job *job)
+{
+    struct checkpoint *checkpoint = (struct checkpoint *)(void *)job;
+    tree_unref(checkpoint->state);
+    free(checkpoint);
 }
 
 static void done_checkpoint(struct io_job *job)
 {
     struct checkpoint *checkpoint = job->data;
-    struct group *group = checkpoint->group;
+    struct group *group = checkpoint->base.group;
     struct node *node = group->node;
     group->checkpoint_running = false;
-    tree_unref(checkpoint->state);
-    const enum snapshot_status status = checkpoint->status;
-    if (status == SNAPSHOT_OK) {
-        group->checkpoint_index = checkpoint->header.point.index;
-        group->counters.checkpoints++;
-    }
     if (!node__enter(node)) {
-        group->jobs_count--;
-    } else if (status == SNAPSHOT_OK || status == SNAPSHOT_FULL) {
-        group__job_done(group);
+        list_remove(&checkpoint->base.link);
+    } else if (checkpoint->status == SNAPSHOT_OK || checkpoint->status == SNAPSHOT_FULL) {
+        if (checkpoint->status == SNAPSHOT_OK) {
+            group->checkpoint_index = checkpoint->header.point.index;
+            group->counters.checkpoints++;
+        } else {
+            node->disk_full = true; /* tried again when there is space */
+        }
+        group__job_ended(&checkpoint->base); /* may free the group */
     } else {
+        list_remove(&checkpoint->base.link);
         node__fatal(node, NODE_FATAL_DISK, "checkpoint %s: %s", checkpoint->problem.path,
                     checkpoint->problem.reason);
     }
-    free(checkpoint);
+    discard_checkpoint(&checkpoint->base);
 }
 
 /* S2: a checkpoint is written only when the log is durable through its index. */
@@ -194,7 +207,6 @@ void disk__checkpoint(struct group *group, bool force)
         free(checkpoint); /* the tail moved past it: the next one will do */
         return;
     }
-    checkpoint->group = group;
     checkpoint->disk = node->disk;
     checkpoint->header.kind = SNAPSHOT_CHECKPOINT;
     checkpoint->header.cluster = node->identity.cluster;
@@ -204,12 +216,11 @@ void disk__checkpoint(struct group *group, bool force)
         raft_configuration_of(group->raft), checkpoint->header.configuration,
         sizeof(checkpoint->header.configuration));
     checkpoint->state = tree_ref(group->is_meta ? node->meta.state : group->partition.state);
-    checkpoint->job.run = run_checkpoint;
-    checkpoint->job.done = done_checkpoint;
-    checkpoint->job.data = checkpoint;
+    checkpoint->base.job.run = run_checkpoint;
+    checkpoint->base.job.done = done_checkpoint;
+    checkpoint->base.discard = discard_checkpoint;
     group->checkpoint_running = true;
-    group->jobs_count++;
-    io_job_submit(node->io, group->read_queue, &checkpoint->job);
+    group__submit(group, group->read_queue, &checkpoint->base);
 }
 
 /* ---- free space --------------------------------------------------------------------------------------------------------------- */

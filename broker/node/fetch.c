@@ -84,9 +84,7 @@ void fetch__applied(struct group *group)
 /* ---- fetch -------------------------------------------------------------------------------------------------------------------- */
 
 struct fetch_read {
-    struct io_job job;
-    struct group *group;
-    struct segment_log_read_job *read;
+    struct group_read base;
     struct node_request *request; /* NULL: cancelled */
     bool by_time;
 };
@@ -200,12 +198,6 @@ static void out_of_range(struct node_request *request, struct group *group, uint
 
 /* ---- reads from segment files --------------------------------------------------------------------------------------------------- */
 
-static void run_fetch_read(struct io_job *job)
-{
-    struct fetch_read *read = job->data;
-    segment_log_read_job_run(read->read);
-}
-
 static void damaged_read(struct node_request *request, const struct segment_log_problem *problem)
 {
     request__finish(request, NODE_DAMAGED,
@@ -213,47 +205,39 @@ static void damaged_read(struct node_request *request, const struct segment_log_
                     problem->pos, problem->reason);
 }
 
-static void done_fetch_read(struct io_job *job)
+static void log_damage(struct group *group, const struct segment_log_problem *problem)
 {
-    struct fetch_read *read = job->data;
-    struct group *group = read->group;
-    struct node *node = group->node;
+    node__log(group->node, "error",
+              "event=\"damaged record, not served\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
+              " entry=%" PRIu64 " reason=\"%s\"",
+              group->id, problem->path, problem->pos, problem->index, problem->reason);
+}
+
+static void fetch_read_done(struct group_read *base, enum segment_log_status status,
+                            struct segment_log_view *view,
+                            const struct segment_log_problem *problem)
+{
+    struct fetch_read *read = (struct fetch_read *)base;
+    struct group *group = base->base.group;
     struct node_request *request = read->request;
-    struct segment_log_view view;
-    struct segment_log_problem problem = {0};
-    const enum segment_log_status status =
-        segment_log_read_job_finish(group->log, read->read, &view, &problem);
-    const bool by_time = read->by_time;
-    free(read);
-    if (!node__enter(node) || !request) {
-        if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
-        if (node->state == NODE_FAILED || node->state == NODE_STOPPED) {
-            group->jobs_count--;
-        } else {
-            group__job_done(group);
-        }
+    if (!request) {
+        if (status == SEGMENT_LOG_OK) segment_log_view_release(view);
         return;
     }
     request_state(request)->reading = NULL;
     request_state(request)->stage = STAGE_NEW;
     if (status == SEGMENT_LOG_OK) {
-        answer_view(request, group, &view, by_time);
+        answer_view(request, group, view, read->by_time);
     } else if (status == SEGMENT_LOG_DAMAGED) {
-        node__log(node, "error",
-                  "event=\"damaged record, not served\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
-                  " entry=%" PRIu64 " reason=\"%s\"",
-                  group->id, problem.path, problem.pos, problem.index, problem.reason);
-        damaged_read(request, &problem);
+        log_damage(group, problem);
+        damaged_read(request, problem);
     } else if (status == SEGMENT_LOG_IO) {
-        node__fatal(node, NODE_FATAL_DISK, "read of %s failed: %s", problem.path, problem.reason);
-        return;
-    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && by_time) {
+        read__fatal(group, status, problem);
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->by_time && !group->dropping) {
         nothing_yet(request, group, group->partition.next_offset);
     } else {
         request__park(request, group); /* cut or moved meanwhile: ask again */
     }
-    node__post(node);
-    group__job_done(group);
 }
 
 static void start_read(struct node_request *request, struct group *group, enum segment_log_key key,
@@ -261,23 +245,16 @@ static void start_read(struct node_request *request, struct group *group, enum s
 {
     struct fetch_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
-    const enum segment_log_status status = segment_log_read_job_create(
-        group->log, key, value, group->applied_index, request->fetch.bytes_max, &read->read);
-    if (status != SEGMENT_LOG_OK) {
-        free(read);
+    read->base.done = fetch_read_done;
+    read->request = request;
+    read->by_time = key == SEGMENT_LOG_BY_TIME;
+    if (read__start(group, &read->base, key, value, group->applied_index,
+                    request->fetch.bytes_max) != SEGMENT_LOG_OK) {
         out_of_range(request, group, value);
         return;
     }
-    read->group = group;
-    read->request = request;
-    read->by_time = key == SEGMENT_LOG_BY_TIME;
-    read->job.run = run_fetch_read;
-    read->job.done = done_fetch_read;
-    read->job.data = read;
     request__move(request, STAGE_READING, NULL);
     request_state(request)->reading = read;
-    group->jobs_count++;
-    io_job_submit(group->node->io, group->read_queue, &read->job);
 }
 
 void fetch__forget(struct node_request *request)

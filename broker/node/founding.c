@@ -102,6 +102,7 @@ static bool open_groups(struct node *node)
         if (!group__open(node, &record)) return false;
         if (record.group == 0) has_meta = true;
     }
+    group__sweep(node);
     if (!has_meta) {
         make_group_zero(node);
         return true;

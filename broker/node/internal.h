@@ -79,7 +79,8 @@ struct request_state {
     bool may_be_stored; /* an entry of it may be in a log: failure is "unknown" */
     bool poll_expired;
     bool confirmed; /* the read was confirmed by a ReadIndex round */
-    bool internal;  /* made by the node itself (auto-create) */
+    bool internal;  /* a command of this leader of meta itself: ends with its leadership */
+    bool owned;     /* malloc'ed by the node itself, freed by its done() */
     struct meta_settings settings;
     struct node_request *child; /* auto-create */
     void *reading;              /* READING: the job */
@@ -110,13 +111,22 @@ struct proposal {
     int64_t timestamp_ms;
 };
 
-/* An APPEND whose entries are being read from the files. */
-struct append_read {
+/* A job that uses a replica. The replica stays where it is until its last job has ended. */
+struct group_job {
     struct io_job job;
     struct group *group;
+    struct list_link link; /* group->jobs */
+    /* The node is destroyed and the job's end is never told: free what it holds. */
+    void (*discard)(struct group_job *job);
+};
+
+/* A read of entries from the files. First member of what its user keeps with it, in one allocation (read.c). */
+struct group_read {
+    struct group_job base;
     struct segment_log_read_job *read;
-    struct raft_message message;
-    bool dropped_behind; /* later APPENDs to the same member were dropped meanwhile */
+    /* On OK the view is the callee's. The read is freed when it returns. Not called when the node is stopped. */
+    void (*done)(struct group_read *read, enum segment_log_status status,
+                 struct segment_log_view *view, const struct segment_log_problem *problem);
 };
 
 /* A message that waits for a hard state to become durable (I2). */
@@ -157,8 +167,9 @@ struct group {
     struct segment_log *log;
     struct io_job_queue *queue;      /* log writes, one at a time */
     struct io_job_queue *read_queue; /* reads and checkpoints */
-    struct io_job write_job;
+    struct group_job write_job;
     struct segment_log_job *write; /* outstanding, or NULL */
+    struct list_link jobs;         /* struct group_job, outstanding */
     uint64_t last_write_us;
 
     struct partition partition; /* unless is_meta */
@@ -177,7 +188,8 @@ struct group {
     bool hard_state_pending;
     struct held_message *held, **held_tail;
 
-    struct append_read *append_reads[RAFT_MEMBERS_MAX]; /* by position in the configuration */
+    bool append_reading
+        [RAFT_MEMBERS_MAX]; /* by position in the configuration: an APPEND is read from the files */
 
     struct list_link parked;
     struct list_link queued;
@@ -200,9 +212,8 @@ struct group {
     bool
         campaign_wanted; /* first leader (M6, M7): stands when a majority of the replicas is made */
     uint32_t made_mask;  /* bit per member position: that replica told that it is made */
-    uint32_t jobs_count; /* outstanding jobs that point here */
-    bool dropping;       /* deleted: freed when jobs_count falls to 0 */
-    void (*drop_done)(struct group *group);
+    bool dropping;       /* deleted: freed when the last job has ended and the record is durable */
+    uint64_t drop_sequence;
     uint64_t timer_at_ms;
     struct group_counters counters;
     char problem[NODE_STATUS_TEXT_BYTES];
@@ -273,6 +284,7 @@ struct node {
     struct group *groups_hash[NODE_GROUPS_HASH];
     struct list_link groups;
     struct list_link births;   /* struct group_birth under way */
+    struct list_link removals; /* struct group_removal under way (drop.c) */
     struct list_link dropping; /* groups that wait for their jobs to end */
     uint32_t groups_count;
     struct group *meta_group;
@@ -373,7 +385,10 @@ struct group_birth {
     int error;
     struct segment_log_problem problem;
     struct segment_log *log;
-    uint64_t store_sequence;
+    uint64_t store_sequence; /* of its record; 0: not put yet */
+    uint64_t drop_index;     /* meta entry that deleted it meanwhile; 0: none */
+    uint64_t retry_at_us;    /* not running and no record: there was no room, tried again */
+    bool running;
     struct list_link link;
 };
 void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t meta_index,
@@ -381,16 +396,49 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
                  uint32_t partition_number);
 bool group__open(struct node *node,
                  const struct node_record *record); /* at start; false: fatal was called */
-void group__drop(struct group *group, uint64_t meta_index);
-void group__free(struct group *group);
-void group__job_done(struct group *group); /* a counted job ended */
+struct group *group__new(struct node *node, uint64_t id, uint64_t epoch);
+bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
+                       const struct raft_configuration *configuration, uint64_t configuration_index,
+                       uint64_t commit_index);
+void group__attach(struct group *group); /* from here on it is found and stepped */
+void group__detach(struct group *group);
+void group__free(struct group *group); /* no job may be outstanding */
+void group__submit(struct group *group, struct io_job_queue *queue, struct group_job *job);
+void group__job_ended(struct group_job *job); /* may free the group */
+void group__discard_jobs(struct group *group);
+struct segment_log_options group__log_options(const struct node *node, uint64_t id,
+                                              const char *directory);
 void group__directory(const struct node *node, uint64_t id, char *buffer, size_t bytes);
+bool group__any_directory(const struct node *node);
+
+/* ---- birth.c --------------------------------------------------------------------------------------------------- */
 void group__births_durable(struct node *node);
 bool group__is_being_made(const struct node *node, uint64_t id);
+/* The group was deleted by this meta entry while it was being made; false: it is not being made. */
+bool group__cancel_birth(struct node *node, uint64_t group_id, uint64_t meta_index);
+void group__retry_births(struct node *node);
 void group__free_births(struct node *node);
-bool group__any_directory(const struct node *node);
 /* The replica on `node_id` told that it is made. */
 void group__made_on(struct node *node, uint64_t group_id, uint64_t node_id);
+
+/* ---- drop.c ---------------------------------------------------------------------------------------------------- */
+void group__drop(struct group *group, uint64_t meta_index);
+void group__continue_drop(struct group *group); /* may free it */
+void group__drops_durable(struct node *node);
+void group__remove(struct node *node, uint64_t group_id); /* its files; then tell (M8) */
+void group__remove_files(struct disk *disk, const char *directory);
+bool group__is_gone(const struct node *node,
+                    uint64_t group_id); /* nothing of it is here any more */
+void group__sweep(struct node *node);
+void group__free_removals(struct node *node);
+
+/* ---- read.c ---------------------------------------------------------------------------------------------------- */
+/* Takes over `read` (malloc'ed), with `done` set. Not OK: nothing was started, and it is freed. */
+enum segment_log_status read__start(struct group *group, struct group_read *read,
+                                    enum segment_log_key key, uint64_t value, uint64_t last_index,
+                                    size_t bytes_max);
+void read__fatal(struct group *group, enum segment_log_status status,
+                 const struct segment_log_problem *problem);
 
 /* ---- perform.c -------------------------------------------------------------------------------------------------- */
 /* Step the core and perform its update. The status is the core's. */
@@ -458,6 +506,7 @@ void topics__check_waiting(struct node *node);
 void topics__notice(struct node *node, const struct peer_frame *frame);
 void topics__tell_leads(struct group *group);
 void topics__tell_made(struct group *group);
+void topics__tell_made_to(struct group *group, uint64_t node_id);
 void topics__tell_all(struct node *node, uint64_t to);
 void topics__tell_dropped(struct node *node, uint64_t group_id);
 void topics__register_nodes(struct node *node);

@@ -333,6 +333,7 @@ static void init_lists(struct node *node)
 {
     list_init(&node->groups);
     list_init(&node->births);
+    list_init(&node->removals);
     list_init(&node->dropping);
     list_init(&node->requests);
     list_init(&node->done);
@@ -368,7 +369,8 @@ struct node *node_create(const struct node_options *options)
     node->setup_queue = io_job_queue_create(node->io);
     turn__init(node);
     node->state = NODE_FOUNDING;
-    if (!load_identity(node) || !founding__start(node) || !open_hub(node)) {
+    /* The port first: whoever finds it busy has not started any job yet. Nothing comes in before the loop runs. */
+    if (!load_identity(node) || !open_hub(node) || !founding__start(node)) {
         node_destroy(node);
         return NULL;
     }
@@ -418,6 +420,33 @@ static void free_hints(struct node *node)
     }
 }
 
+static void free_groups(struct list_link *groups)
+{
+    while (!list_is_empty(groups)) {
+        struct group *group = list_entry(groups->next, struct group, link);
+        group__discard_jobs(group);
+        group__free(group);
+    }
+}
+
+/* Their owners are not told: they know that the node is going. What it holds in them, or made itself, is freed. */
+static void discard_requests(struct node *node)
+{
+    struct list_link *link;
+    while ((link = list_pop_front(&node->requests))) {
+        struct request_state *state = list_entry(link, struct request_state, all);
+        struct node_request *request = request_of_state(state);
+        segment_log_view_release(&request->ret_view);
+        node_topics_free(request->ret_topics, request->ret_topics_count);
+        free(request->ret_offsets);
+        request->ret_topics = NULL;
+        request->ret_offsets = NULL;
+        free(state->payload);
+        state->payload = NULL;
+        if (state->owned) free(request);
+    }
+}
+
 void node_destroy(struct node *node)
 {
     if (!node) return;
@@ -430,15 +459,13 @@ void node_destroy(struct node *node)
         heartbeat_books_close(&node->peers[i].heartbeats);
     }
     peer_hub_destroy(node->hub);
+    discard_requests(node);
     proxy__free_all(node);
     topics__free_watches(node);
-    while (!list_is_empty(&node->groups)) {
-        group__free(list_entry(node->groups.next, struct group, link));
-    }
-    while (!list_is_empty(&node->dropping)) {
-        group__free(list_entry(node->dropping.next, struct group, link));
-    }
+    free_groups(&node->groups);
+    free_groups(&node->dropping);
     group__free_births(node);
+    group__free_removals(node);
     free_hints(node);
     meta_close(&node->meta);
     if (node->store_running) {

@@ -72,81 +72,57 @@ static uint32_t member_position(const struct group *group, uint64_t node_id)
 
 /* ---- entries that are no longer in memory ---------------------------------------------------------------------------- */
 
-static void run_append_read(struct io_job *job)
-{
-    struct append_read *read = job->data;
-    segment_log_read_job_run(read->read);
-}
+struct append_read {
+    struct group_read base;
+    struct raft_message message;
+    uint32_t position;
+};
 
-static void done_append_read(struct io_job *job)
+static void append_read_done(struct group_read *base, enum segment_log_status status,
+                             struct segment_log_view *view,
+                             const struct segment_log_problem *problem)
 {
-    struct append_read *read = job->data;
-    struct group *group = read->group;
+    struct append_read *read = (struct append_read *)base;
+    struct group *group = base->base.group;
     struct node *node = group->node;
-    struct segment_log_view view;
-    struct segment_log_problem problem = {0};
-    const enum segment_log_status status =
-        segment_log_read_job_finish(group->log, read->read, &view, &problem);
-    const uint32_t position = member_position(group, read->message.to.node);
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
-        if (group->append_reads[i] == read) group->append_reads[i] = NULL;
-    }
-    if (!node__enter(node)) {
-        if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
-        group->jobs_count--;
-        free(read);
-        return;
-    }
-    if (status == SEGMENT_LOG_DAMAGED || status == SEGMENT_LOG_IO) {
-        node__fatal(node, status == SEGMENT_LOG_IO ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
-                    "group %" PRIu64 ": %s at byte %" PRIu64 ", entry %" PRIu64 ": %s", group->id,
-                    problem.path, problem.pos, problem.index, problem.reason);
-        return;
-    }
     struct raft_message *message = &read->message;
+    group->append_reading[read->position] = false;
+    if (status == SEGMENT_LOG_DAMAGED || status == SEGMENT_LOG_IO) {
+        read__fatal(group, status, problem);
+        return;
+    }
+    const bool still_leads =
+        group->role == RAFT_LEADER && group->term == message->term && !group->dropping;
     uint64_t sent = message->append.previous_index;
-    const bool still_leads = group->role == RAFT_LEADER && group->term == message->term &&
-                             !group->dropping && position < RAFT_MEMBERS_MAX;
     if (status == SEGMENT_LOG_OK) {
         if (still_leads && bulk_has_room(node, message->to.node)) {
-            message->append.last = view.last_index;
-            if (send_append(group, message, &view)) sent = view.last_index;
+            message->append.last = view->last_index;
+            if (send_append(group, message, view)) sent = view->last_index;
         } else {
-            segment_log_view_release(&view);
+            segment_log_view_release(view);
         }
     }
-    if (still_leads) {
-        struct raft_event cut = {.type = RAFT_EVENT_APPEND_CUT};
-        cut.cut.to = message->to.node;
-        cut.cut.last = sent;
-        (void)group__step(group, &cut);
-    }
-    free(read);
-    node__post(node);
-    group__job_done(group);
+    if (!still_leads) return;
+    struct raft_event cut = {.type = RAFT_EVENT_APPEND_CUT};
+    cut.cut.to = message->to.node;
+    cut.cut.last = sent;
+    (void)group__step(group, &cut);
 }
 
 /* True: the read is under way. */
 static bool start_append_read(struct group *group, const struct raft_message *message,
                               uint32_t position)
 {
-    struct segment_log_read_job *job;
-    if (segment_log_read_job_create(group->log, SEGMENT_LOG_BY_INDEX, message->append.first,
-                                    message->append.last, NODE_APPEND_BYTES_MAX,
-                                    &job) != SEGMENT_LOG_OK) {
-        return false;
-    }
     struct append_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
-    read->group = group;
-    read->read = job;
+    read->base.done = append_read_done;
     read->message = *message;
-    read->job.run = run_append_read;
-    read->job.done = done_append_read;
-    read->job.data = read;
-    group->append_reads[position] = read;
-    group->jobs_count++;
-    io_job_submit(group->node->io, group->read_queue, &read->job);
+    read->position = position;
+    if (read__start(group, &read->base, SEGMENT_LOG_BY_INDEX, message->append.first,
+                    message->append.last, NODE_APPEND_BYTES_MAX) != SEGMENT_LOG_OK) {
+        return false;
+    }
+    group->append_reading[position] = true;
     return true;
 }
 
@@ -171,10 +147,7 @@ static bool send_entries(struct group *group, const struct raft_message *origina
     struct raft_message message = *original;
     const uint32_t position = member_position(group, message.to.node);
     if (position == RAFT_MEMBERS_MAX) return false;
-    if (group->append_reads[position]) {
-        group->append_reads[position]->dropped_behind = true;
-        return false; /* the cut after the read makes up for it */
-    }
+    if (group->append_reading[position]) return false; /* the cut after the read makes up for it */
     if (!bulk_has_room(node, message.to.node)) {
         return cut_to(ret_cut, &message, message.append.previous_index);
     }
@@ -375,7 +348,8 @@ static void receive_append(struct group *group, struct raft_message *message,
         node->counters.bad_frames++;
         return;
     }
-    if (message->term >= group->term && previous_diverges(group, message)) {
+    if (message->term >= group->term && message->to.epoch == group->epoch &&
+        previous_diverges(group, message)) {
         stop_diverged(group, message);
         return;
     }

@@ -78,6 +78,7 @@ void request__park(struct node_request *request, struct group *group)
         state->parked_us = io_now_us(state->node->io);
     }
     drop_payload(state);
+    if (group && group->dropping) group = NULL;
     state->group = group;
     request__move(request, STAGE_PARKED, group ? &group->parked : &state->node->parked);
 }

@@ -58,11 +58,13 @@ static void forget_hint(struct node *node, uint64_t group_id)
 uint64_t topics__leader_of(struct node *node, uint64_t group_id, uint64_t *ret_term)
 {
     const struct group *group = node__group(node, group_id);
-    if (group) {
+    if (group && group->leader != 0) {
         *ret_term = group->term;
         return group->leader;
     }
     const struct leader_hint *hint = find_hint(node, group_id);
+    if (hint && group && hint->term < group->term)
+        return 0; /* of a leader before the election under way */
     if (!hint || !peer_is_up(node->hub, hint->leader, PEER_CONTROL)) return 0;
     *ret_term = hint->term;
     return hint->leader;
@@ -99,6 +101,11 @@ void topics__tell_leads(struct group *group)
 void topics__tell_made(struct group *group)
 {
     broadcast(group->node, NOTICE_MADE, group->id, 0);
+}
+
+void topics__tell_made_to(struct group *group, uint64_t node_id)
+{
+    send_notice(group->node, node_id, NOTICE_MADE, group->id, 0);
 }
 
 void topics__tell_all(struct node *node, uint64_t to)
@@ -286,7 +293,11 @@ static void drop_replicas(struct node *node, uint64_t index, const struct meta_t
         const uint64_t group_id = topic->partitions[p].group;
         forget_hint(node, group_id);
         struct group *group = node__group(node, group_id);
-        if (group) group__drop(group, index);
+        if (group) {
+            group__drop(group, index);
+        } else {
+            (void)group__cancel_birth(node, group_id, index);
+        }
     }
 }
 
@@ -552,6 +563,7 @@ void topics__auto_create(struct node_request *request)
     state->created = false;
     request__move(request, STAGE_TOPIC, &node->topics);
     node_submit(node, child);
+    request_state(child)->owned = true;
 }
 
 /* ---- nodes and producer ids ---------------------------------------------------------------------------------------------------- */
@@ -585,6 +597,7 @@ static void register_node(struct node *node, const struct meta_node *wanted)
     struct request_state *state = request_state(request);
     state->node = node;
     state->internal = true;
+    state->owned = true;
     state->deadline_us = io_now_us(node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
     list_push_back(&node->requests, &state->all);
     node->registering = true;

@@ -129,7 +129,7 @@ static bool is_settled(struct node *node)
     bool settled = true;
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
-        if (group->jobs_count) settled = false;
+        if (!list_is_empty(&group->jobs)) settled = false;
         if (segment_log_has_unsynced_mark(group->log)) settled = false;
     }
     return settled;
@@ -195,6 +195,7 @@ static void on_maintenance(struct io_timer *timer)
     topics__check_waiting(node);
     topics__register_nodes(node);
     disk__check_space(node);
+    group__retry_births(node);
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
