@@ -137,7 +137,8 @@ struct segment_log_entry {
 };
 
 /* Append own entries of `term` at the tail, in memory. Index, base offset, hash, chain and checksum are filled in.
- * OK, or FULL (log unchanged). */
+ * OK; FULL; BAD_ENTRY: a size, count, stamp or time that no entry may have; IO: the log is broken. Log unchanged unless
+ * OK. After FULL the next job looks at the free space again, so the log recovers by itself. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append(
     struct segment_log *log, uint64_t term, const struct segment_log_entry *entries,
     uint32_t entries_count, uint64_t *ret_last_index);
@@ -150,7 +151,8 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append_encoded(struct se
                                                                        size_t bytes);
 
 /* Cut the log so that from_index is the next index. Memory at once; the disk work (L7) is the next job.
- * from_index in base.index + 1 .. last_index + 1. */
+ * from_index in base.index + 1 .. last_index + 1. Blocks for a read, the one case on this face, when from_index - 1 is no
+ * longer in memory; should that read fail, the log is broken and the next job says why. */
 void segment_log_truncate(struct segment_log *log, uint64_t from_index);
 
 /* ---- disk face: write jobs ------------------------------------------------------------------------- */
@@ -159,7 +161,8 @@ struct segment_log_job;
 
 /* The next disk work, or NULL when there is none or a job is outstanding. In order: a pending truncation; the flush of
  * all entries appended so far (rolling segments as needed); zero-filling ahead. `idle` = true asks also for the
- * sync of a mark that is written but not yet durable (L5: after 20 ms of idleness and on stop). */
+ * sync of a mark that is written but not yet durable (L5: after 20 ms of idleness and on stop). A job that came back FULL is
+ * offered again at once: wait a moment (100 ms) before asking. */
 struct segment_log_job *segment_log_next_job(struct segment_log *log, bool idle);
 
 /* Do it. Blocks; any thread. */
@@ -167,10 +170,10 @@ void segment_log_job_run(struct segment_log_job *job);
 
 struct segment_log_job_result {
     enum segment_log_status status; /* OK, FULL (nothing written, will be tried again), IO */
-    uint64_t durable_index;         /* durable through here, ... */
-    uint64_t
-        durable_term; /* ... whose entry had this term when the job was frozen: a later truncation is
-                                       recognised by it (L7) */
+    /* Durable through here, and the term of that entry. A truncation that came while the job ran is taken into account: what
+     * it cut is not reported (L7). */
+    uint64_t durable_index;
+    uint64_t durable_term;
     uint64_t bytes_written;
     uint64_t sync_us;
     struct segment_log_problem problem; /* status != OK */
