@@ -1,0 +1,153 @@
+/* Goal: topics come and go, and a crash at any disk call of it leaves a cluster that starts again. Method: whole simulated
+ * nodes; crashes before every disk call of one node while topics are made and deleted. */
+#include "sim_cluster.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SECOND_US 1000000u
+
+static struct cluster *make(uint64_t seed, uint32_t nodes_count)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, nodes_count);
+    options.verbose = getenv("SIM_VERBOSE") != NULL;
+    struct cluster *cluster = cluster_create(&options);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
+    return cluster;
+}
+
+static uint32_t replicas_of_partitions(struct cluster *cluster, uint32_t node)
+{
+    struct node_group_status groups[64];
+    return node_groups_status(cluster->nodes[node].node, groups, 64) - 1u;
+}
+
+static void count_name(void *data, const char *name)
+{
+    (void)name;
+    (*(uint32_t *)data)++;
+}
+
+static uint32_t directories(struct cluster *cluster, uint32_t node)
+{
+    uint32_t count = 0;
+    cr_assert_eq(disk_list(sim_disk(cluster->sim, node), "/data/groups", count_name, &count), 0);
+    return count - 1u; /* but that of meta */
+}
+
+Test(simulated_topics, a_deleted_topic_leaves_no_replica_and_no_files)
+{
+    struct cluster *cluster = make(1, 3);
+    for (int round = 0; round < 5; round++) {
+        cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+        cr_assert_eq(cluster_create_topic(cluster, 1, "orders", 3), NODE_OK, "asked again");
+        uint64_t offset;
+        cr_assert_eq(cluster_produce(cluster, 2, "orders", 7, -1, 0, &offset), NODE_OK);
+        cr_assert_eq(cluster_delete_topic(cluster, 1, "orders"), NODE_OK);
+        cr_assert_eq(cluster_produce(cluster, 2, "orders", 7, -1, 0, &offset),
+                     NODE_TOPIC_NOT_FOUND);
+        cr_assert_eq(cluster_delete_topic(cluster, 2, "orders"), NODE_TOPIC_NOT_FOUND);
+    }
+    sim_run_for(cluster->sim, SECOND_US);
+    for (uint32_t node = 0; node < 3; node++) {
+        cr_assert_eq(replicas_of_partitions(cluster, node), 0);
+        cr_assert_eq(directories(cluster, node), 0);
+    }
+    cluster_destroy(cluster);
+}
+
+/* A create and a delete that follow each other at once, so that the delete meets replicas that are still being made. */
+Test(simulated_topics, a_topic_may_be_deleted_while_it_is_being_made)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        struct cluster_call *create = malloc(sizeof(*create));
+        struct cluster_call *delete = malloc(sizeof(*delete));
+        cluster_fill_create(create, "orders", 4, 3);
+        cluster_fill_delete(delete, "orders");
+        const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
+        cluster_submit(cluster, leader, create);
+        sim_run_for(cluster->sim, sim_draw(cluster->sim, 8000));
+        cluster_submit(cluster, leader, delete);
+        cr_assert(cluster_wait(create, 15 * SECOND_US));
+        cr_assert(cluster_wait(delete, 3 * SECOND_US), "seed %d", (int)seed);
+        cr_assert_eq(delete->request.status, NODE_OK, "seed %d: %s", (int)seed,
+                     delete->request.detail);
+        sim_run_for(cluster->sim, SECOND_US);
+        for (uint32_t node = 0; node < 3; node++) {
+            cr_assert_eq(replicas_of_partitions(cluster, node), 0, "seed %d", (int)seed);
+            cr_assert_eq(directories(cluster, node), 0, "seed %d", (int)seed);
+        }
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_call_close(create);
+        cluster_call_close(delete);
+        free(create);
+        free(delete);
+        cluster_destroy(cluster);
+    }
+}
+
+/* False: all disk calls of the two operations were reached. */
+static bool crash_in_create_and_delete(uint64_t seed, uint64_t disk_call, enum sim_crash mode)
+{
+    struct cluster *cluster = make(seed, 3);
+    const uint32_t victim = (uint32_t)(seed % 3u);
+    const uint32_t other = (victim + 1u) % 3u;
+    sim_crash_at_disk_call(cluster->sim, victim, disk_call, mode);
+    (void)cluster_create_topic(cluster, other, "orders", 3);
+    (void)cluster_delete_topic(cluster, other, "orders");
+    sim_run_for(cluster->sim, 50000); /* a majority was enough for the answers */
+    const bool crashed = !sim_is_running(cluster->sim, victim);
+    if (crashed) {
+        cluster_start(cluster, victim);
+    } else {
+        sim_crash_at_disk_call(cluster->sim, victim, UINT64_MAX, mode); /* none of them */
+    }
+    cr_assert_eq(cluster->fatals_count, 0, "call %d: %s", (int)disk_call,
+                 cluster->last_fatal_reason);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    const enum node_status deleted = cluster_delete_topic(cluster, other, "orders");
+    cr_assert(deleted == NODE_OK || deleted == NODE_TOPIC_NOT_FOUND);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cr_assert_eq(cluster_create_topic(cluster, victim, "orders", 3), NODE_OK);
+    uint64_t offset;
+    cr_assert_eq(cluster_produce(cluster, victim, "orders", 7, -1, 0, &offset), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US); /* a majority was enough until now */
+    for (uint32_t node = 0; node < 3; node++) {
+        cr_assert_eq(replicas_of_partitions(cluster, node), 1, "call %d", (int)disk_call);
+        cr_assert_eq(directories(cluster, node), 1, "call %d", (int)disk_call);
+    }
+    cr_assert_eq(cluster->fatals_count, 0, "call %d: %s", (int)disk_call,
+                 cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+    return crashed;
+}
+
+/* Several runs a call, because what else is under way when it comes differs. */
+static void crash_everywhere(uint64_t seed, enum sim_crash mode)
+{
+    uint64_t disk_call = 0;
+    bool crashed = true;
+    while (crashed) {
+        crashed = false;
+        for (uint64_t i = 0; i < 5; i++) {
+            if (crash_in_create_and_delete(seed + i, disk_call, mode)) crashed = true;
+        }
+        disk_call++;
+        cr_assert_lt(disk_call, 500);
+    }
+    cr_assert_gt(disk_call, 40, "only %d calls", (int)disk_call);
+}
+
+Test(simulated_topics, a_node_may_be_killed_before_any_disk_call_of_create_and_delete)
+{
+    crash_everywhere(1, SIM_CRASH_KILL);
+}
+
+Test(simulated_topics, a_node_may_lose_power_before_any_disk_call_of_create_and_delete)
+{
+    crash_everywhere(2, SIM_CRASH_POWER);
+}
