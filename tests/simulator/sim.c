@@ -46,7 +46,7 @@ void sim__trace(struct sim *sim, const char *what, uint32_t node, uint64_t subje
     sim_trace_note(sim, record, sizeof(record));
     if (!sim->options.trace) return;
     fprintf(sim->options.trace, "%10" PRIu64 " %s %-12s %" PRIx64 " %" PRIu64 " %016" PRIx64 "\n",
-            sim->now_us, sim_host(node), what, subject, value, hash);
+            sim->now_us, node < SIM_NODES_MAX ? sim_host(node) : "--", what, subject, value, hash);
 }
 
 uint64_t sim_trace_hash(const struct sim *sim)
@@ -81,6 +81,7 @@ struct sim *sim_create(const struct sim_options *options)
     sim->random = options->seed;
     for (uint32_t node = 0; node < options->nodes_count; node++) {
         sim->nodes[node].disk = sim__disk_create(sim, node);
+        sim->nodes[node].job_factor = 1;
     }
     return sim;
 }
@@ -93,6 +94,8 @@ void sim_destroy(struct sim *sim)
     }
     for (uint32_t node = 0; node < sim->options.nodes_count; node++) {
         sim__disk_destroy(sim->nodes[node].disk);
+        sim__events_free(sim, &sim->nodes[node].parked);
+        sim__events_free(sim, &sim->nodes[node].hung);
         for (uint32_t to = 0; to < sim->options.nodes_count; to++) {
             sim__events_free(sim, &sim->held[node][to]);
         }
@@ -127,6 +130,12 @@ bool sim_is_running(const struct sim *sim, uint32_t node)
     return sim->nodes[node].io != NULL;
 }
 
+bool sim_is_paused(const struct sim *sim, uint32_t node)
+{
+    assert(node < sim->options.nodes_count);
+    return sim->nodes[node].is_paused;
+}
+
 struct io *sim_io(struct sim *sim, uint32_t node)
 {
     struct sim_io *io = node_at(sim, node)->io;
@@ -153,6 +162,44 @@ void sim_set_wall_skew_ms(struct sim *sim, uint32_t node, int64_t skew_ms)
     node_at(sim, node)->wall_skew_ms = skew_ms;
 }
 
+void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor)
+{
+    assert(factor >= 1);
+    sim__trace(sim, "job-factor", node, 0, factor, 0);
+    node_at(sim, node)->job_factor = factor;
+}
+
+/* Let go what was held back, in order, now. */
+static void release(struct sim *sim, struct sim_event_list *list)
+{
+    struct sim_event_list held = *list;
+    *list = (struct sim_event_list){0};
+    for (size_t i = 0; i < held.items_count; i++) {
+        struct sim_event *event = held.items[i];
+        if (event->kind == SIM_EVENT_NONE || (event->io && event->io->is_dead)) {
+            sim__event_free(sim, event);
+        } else {
+            event->time_us = sim->now_us;
+            sim__event_push(sim, event);
+        }
+    }
+    free(held.items);
+}
+
+void sim_hang_disk(struct sim *sim, uint32_t index, bool hangs)
+{
+    struct sim_node *node = node_at(sim, index);
+    sim__trace(sim, "hang-disk", index, 0, hangs, 0);
+    node->is_disk_hung = hangs;
+    if (!hangs) release(sim, &node->hung);
+}
+
+uint64_t sim_failed_syncs(const struct sim *sim, uint32_t node)
+{
+    assert(node < sim->options.nodes_count);
+    return sim->nodes[node].failed_syncs_count;
+}
+
 static void settle(struct sim *sim);
 
 struct io *sim_start(struct sim *sim, uint32_t index, const struct sim_program *program, void *data)
@@ -163,6 +210,7 @@ struct io *sim_start(struct sim *sim, uint32_t index, const struct sim_program *
     sim__trace(sim, "start", index, 0, 0, 0);
     node->io = sim__io_create(sim, index);
     node->disk->is_stopped = false;
+    node->failed_syncs_count = 0;
     node->program = program;
     if (program) {
         sim->running = node->io;
@@ -173,22 +221,11 @@ struct io *sim_start(struct sim *sim, uint32_t index, const struct sim_program *
     return sim_io(sim, index);
 }
 
-/* What waits for a paused process: its own events go with it, those of the kernel are answered without it. */
+/* What waits for a paused process: when it died its own events go with it, those of the kernel are answered without it. */
 static void unpark(struct sim *sim, struct sim_node *node)
 {
-    struct sim_event_list parked = node->parked;
-    node->parked = (struct sim_event_list){0};
     node->is_paused = false;
-    for (size_t i = 0; i < parked.items_count; i++) {
-        struct sim_event *event = parked.items[i];
-        if (event->kind == SIM_EVENT_NONE || (event->io && event->io->is_dead)) {
-            sim__event_free(sim, event);
-        } else {
-            event->time_us = sim->now_us;
-            sim__event_push(sim, event);
-        }
-    }
-    free(parked.items);
+    release(sim, &node->parked);
 }
 
 void sim_crash(struct sim *sim, uint32_t index, enum sim_crash mode)
@@ -205,6 +242,7 @@ void sim_crash(struct sim *sim, uint32_t index, enum sim_crash mode)
     node->io = NULL;
     node->must_crash = false;
     unpark(sim, node);
+    sim__events_free_of(sim, &node->hung, io);
     void *instance = node->instance;
     node->instance = NULL;
     if (node->program) node->program->destroy(instance);
@@ -262,11 +300,45 @@ void sim_resume(struct sim *sim, uint32_t index)
     unpark(sim, node_at(sim, index));
 }
 
+/* ---- calls of the test ------------------------------------------------------------------------------------------------- */
+
+void sim_call_after(struct sim *sim, uint64_t delay_us, void (*call)(void *data), void *data)
+{
+    struct sim_event *event = sim__event_add(sim, SIM_EVENT_CALL, delay_us);
+    event->call = call;
+    event->call_data = data;
+}
+
+void sim_call_in(struct sim *sim, uint32_t node, uint64_t delay_us, void (*call)(void *data),
+                 void *data)
+{
+    struct sim_io *io = node_at(sim, node)->io;
+    assert(io);
+    struct sim_event *event = sim__event_add(sim, SIM_EVENT_CALL, delay_us);
+    event->io = io;
+    event->call = call;
+    event->call_data = data;
+}
+
+static void run_call(struct sim *sim, struct sim_event *event)
+{
+    void (*call)(void *data) = event->call;
+    void *data = event->call_data;
+    sim__event_free(sim, event);
+    sim__trace(sim, "call", SIM_NODES_MAX, 0, 0, 0);
+    call(data);
+}
+
 /* ---- running ---------------------------------------------------------------------------------------------------------- */
 
 uint64_t sim_now_us(const struct sim *sim)
 {
     return sim->now_us;
+}
+
+uint32_t sim_event_node(const struct sim *sim)
+{
+    return sim->event_node;
 }
 
 static void run_process_event(struct sim *sim, struct sim_event *event)
@@ -277,6 +349,11 @@ static void run_process_event(struct sim *sim, struct sim_event *event)
         sim__events_append(&node->parked, event);
         return;
     }
+    if (node->is_disk_hung && event->kind == SIM_EVENT_JOB_RUN) {
+        sim__events_append(&node->hung, event);
+        return;
+    }
+    sim->event_node = event->io->node;
     sim->running = event->io;
     sim__io_event(event->io, event);
     sim->running = NULL;
@@ -291,8 +368,11 @@ bool sim_step(struct sim *sim)
     assert(event->time_us >= sim->now_us);
     sim->now_us = event->time_us;
     sim->events_count++;
+    sim->event_node = SIM_NODES_MAX;
     if (event->io) {
         run_process_event(sim, event);
+    } else if (event->kind == SIM_EVENT_CALL) {
+        run_call(sim, event);
     } else {
         sim__network_event(sim, event);
     }

@@ -78,8 +78,21 @@ uint64_t sim_trace_hash(const struct sim *sim);
 void sim_trace_note(struct sim *sim, const void *data, size_t bytes);
 uint64_t sim_events_count(const struct sim *sim);
 
+/* The node whose process ran in the last event; SIM_NODES_MAX: it was a kernel's or the test's. */
+uint32_t sim_event_node(const struct sim *sim);
+
 /* Draws of the test, from the same seed: [0, end), end > 0. */
 uint64_t sim_draw(struct sim *sim, uint64_t end);
+
+/* ---- calls of the test ------------------------------------------------------------------------------------------ */
+
+/* Call back after that time, outside of every node. */
+void sim_call_after(struct sim *sim, uint64_t delay_us, void (*call)(void *data), void *data);
+
+/* Call back after that time in the process that runs on the node now, as its loop would: it waits while the process is
+ * paused, and never comes when the process has died (destroy() tells). What reaches into a program goes this way. */
+void sim_call_in(struct sim *sim, uint32_t node, uint64_t delay_us, void (*call)(void *data),
+                 void *data);
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------ */
 
@@ -97,6 +110,7 @@ struct sim_program {
 struct io *sim_start(struct sim *sim, uint32_t node, const struct sim_program *program, void *data);
 
 bool sim_is_running(const struct sim *sim, uint32_t node);
+bool sim_is_paused(const struct sim *sim, uint32_t node);
 /* Both NULL while the node does not run. */
 struct io *sim_io(struct sim *sim, uint32_t node);
 void *sim_instance(struct sim *sim, uint32_t node);
@@ -136,6 +150,13 @@ struct disk *sim_memory_disk(struct sim *sim, uint32_t node);
 void sim_pause(struct sim *sim, uint32_t node);
 void sim_resume(struct sim *sim, uint32_t node);
 
+/* Jobs submitted from now on take `factor` times as long as drawn (1: as drawn). Survives restarts, as a disk does. */
+void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor);
+/* No job runs until the disk is let go; then those that were due run at once, in order. Survives restarts. */
+void sim_hang_disk(struct sim *sim, uint32_t node, bool hangs);
+/* Syncs that failed with an error since the process started. */
+uint64_t sim_failed_syncs(const struct sim *sim, uint32_t node);
+
 /* Difference of the node's Unix time to the world's. 0 at first. */
 void sim_set_wall_skew_ms(struct sim *sim, uint32_t node, int64_t skew_ms);
 
@@ -151,6 +172,8 @@ enum sim_link {
 void sim_set_link(struct sim *sim, uint32_t from, uint32_t to, enum sim_link link);
 /* Both directions between `node` and each other node. */
 void sim_isolate(struct sim *sim, uint32_t node, enum sim_link link);
+/* Other limits of the delay for what is sent from now on (sim_options). */
+void sim_set_link_us(struct sim *sim, uint64_t min_us, uint64_t max_us);
 /* All links up. */
 void sim_heal(struct sim *sim);
 

@@ -51,6 +51,13 @@ static int begin_change(struct sim_disk *disk)
     return disk->is_stopped ? -EIO : 0;
 }
 
+/* Of a sync that reached the disk. */
+static int count_failure(struct sim_disk *disk, int status)
+{
+    if (status < 0) disk->sim->nodes[disk->node].failed_syncs_count++;
+    return status;
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------------ */
 
 struct sim_disk *sim__disk_create(struct sim *sim, uint32_t node)
@@ -161,7 +168,7 @@ static int sim_datasync(struct disk_file *base)
     struct sim_disk_file *file = file_of(base);
     struct sim_disk *disk = disk_of(base->disk);
     int status = begin_change(disk);
-    if (status == 0) status = disk_datasync(file->memory);
+    if (status == 0) status = count_failure(disk, disk_datasync(file->memory));
     trace(disk, "datasync", file->path_hash, 0, (uint64_t)-status);
     return status;
 }
@@ -197,7 +204,7 @@ static int sim_drop_cache(struct disk_file *base)
     struct sim_disk_file *file = file_of(base);
     struct sim_disk *disk = disk_of(base->disk);
     int status = begin_change(disk);
-    if (status == 0) status = disk_drop_cache(file->memory);
+    if (status == 0) status = count_failure(disk, disk_drop_cache(file->memory));
     trace(disk, "drop-cache", file->path_hash, 0, (uint64_t)-status);
     return status;
 }

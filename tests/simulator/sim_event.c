@@ -105,6 +105,20 @@ void sim__event_cancel(struct sim *sim, struct sim_event *event)
     sim__event_free(sim, event);
 }
 
+void sim__events_free_of(struct sim *sim, struct sim_event_list *list, const struct sim_io *io)
+{
+    size_t kept_count = 0;
+    for (size_t i = 0; i < list->items_count; i++) {
+        struct sim_event *event = list->items[i];
+        if (event->io == io) {
+            sim__event_free(sim, event);
+        } else {
+            list->items[kept_count++] = event;
+        }
+    }
+    list->items_count = kept_count;
+}
+
 void sim__events_drop(struct sim *sim, const struct sim_io *io)
 {
     struct sim_event_list *heap = &sim->heap;
@@ -157,6 +171,8 @@ const char *sim__event_name(enum sim_event_kind kind)
         return "linger";
     case SIM_EVENT_CLOSED:
         return "closed";
+    case SIM_EVENT_CALL:
+        return "call";
     case SIM_EVENT_SYN:
         return "syn";
     case SIM_EVENT_SYN_ANSWER:

@@ -192,6 +192,10 @@ void sim__io_event(struct sim_io *io, struct sim_event *event)
     case SIM_EVENT_CLOSED:
         sim__stream_event(io, event);
         break;
+    case SIM_EVENT_CALL:
+        sim__trace(io->sim, "call", io->node, 0, 0, 0);
+        event->call(event->call_data);
+        break;
     case SIM_EVENT_SYN:
     case SIM_EVENT_SYN_ANSWER:
     case SIM_EVENT_ARRIVE:

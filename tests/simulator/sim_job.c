@@ -69,6 +69,7 @@ void sim__job_submit(struct io *base, struct io_job_queue *base_queue, struct io
     assert(job->run && job->done);
     uint64_t job_us = sim__draw_between(sim, sim->options.job_us_min, sim->options.job_us_max);
     if (sim_draw(sim, SLOW_JOB_IN) == 0) job_us *= SLOW_JOB_FACTOR;
+    job_us *= sim->nodes[io->node].job_factor;
     if (queue->run_us < sim->now_us) queue->run_us = sim->now_us;
     queue->run_us += job_us;
     queue->pending_count++;

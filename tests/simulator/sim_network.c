@@ -357,6 +357,14 @@ static void release_held(struct sim *sim, uint32_t from, uint32_t to)
     free(held.items);
 }
 
+void sim_set_link_us(struct sim *sim, uint64_t min_us, uint64_t max_us)
+{
+    assert(min_us <= max_us);
+    sim__trace(sim, "link-us", SIM_NODES_MAX, min_us, max_us, 0);
+    sim->options.link_us_min = min_us;
+    sim->options.link_us_max = max_us;
+}
+
 void sim_set_link(struct sim *sim, uint32_t from, uint32_t to, enum sim_link link)
 {
     assert(from < sim->options.nodes_count && to < sim->options.nodes_count && from != to);
@@ -454,6 +462,7 @@ void sim__network_event(struct sim *sim, struct sim_event *event)
         case SIM_EVENT_FAILURE:
         case SIM_EVENT_LINGER:
         case SIM_EVENT_CLOSED:
+        case SIM_EVENT_CALL:
             assert(false);
             break;
         }

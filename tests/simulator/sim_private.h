@@ -29,6 +29,7 @@ enum sim_event_kind {
     SIM_EVENT_FAILURE,
     SIM_EVENT_LINGER,
     SIM_EVENT_CLOSED,
+    SIM_EVENT_CALL, /* without an io: of the test */
     /* of a kernel */
     SIM_EVENT_SYN,
     SIM_EVENT_SYN_ANSWER,
@@ -45,6 +46,8 @@ struct sim_event {
     struct io_timer *timer;
     struct sim_queue *queue;
     struct sim_stream *stream;
+    void (*call)(void *data);
+    void *call_data;
     struct sim_connection *connection; /* counted reference */
     unsigned side;                     /* the end of the connection that it reaches */
     size_t bytes;
@@ -66,6 +69,8 @@ void sim__event_push(struct sim *sim, struct sim_event *event);
 void sim__event_cancel(struct sim *sim, struct sim_event *event);
 void sim__event_free(struct sim *sim, struct sim_event *event);
 void sim__events_drop(struct sim *sim, const struct sim_io *io); /* all of a process */
+/* Those of a process, out of a list that is not the heap. */
+void sim__events_free_of(struct sim *sim, struct sim_event_list *list, const struct sim_io *io);
 void sim__events_append(struct sim_event_list *list, struct sim_event *event);
 void sim__events_free(struct sim *sim, struct sim_event_list *list);
 
@@ -259,7 +264,11 @@ struct sim_node {
     bool must_crash;
     enum sim_crash crash_mode;
     int64_t wall_skew_ms;
+    uint64_t job_factor;
+    bool is_disk_hung;
+    uint64_t failed_syncs_count;
     struct sim_event_list parked; /* while paused */
+    struct sim_event_list hung;   /* jobs that are due, while the disk hangs */
 };
 
 struct sim {
@@ -270,6 +279,7 @@ struct sim {
     uint64_t trace_hash;
     uint64_t events_count;
     uint64_t connections_count;
+    uint32_t event_node;
     struct sim_io *running; /* whose callback is on the stack */
     struct sim_event_list heap;
     struct sim_node nodes[SIM_NODES_MAX];
@@ -283,7 +293,8 @@ struct sim {
 void *sim__allocate(size_t bytes);
 void *sim__reallocate(void *memory, size_t bytes);
 uint64_t sim__draw_between(struct sim *sim, uint64_t first, uint64_t last);
-/* Into the hash, and the trace file if there is one. subject: a connection's id, a path's hash, 0. */
+/* Into the hash, and the trace file if there is one. subject: a connection's id, a path's hash, 0.
+ * node: SIM_NODES_MAX for none. */
 void sim__trace(struct sim *sim, const char *what, uint32_t node, uint64_t subject, uint64_t value,
                 uint64_t hash);
 static inline uint64_t sim__random_next(uint64_t *state)

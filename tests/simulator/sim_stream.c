@@ -451,6 +451,7 @@ void sim__stream_event(struct sim_io *io, struct sim_event *event)
     case SIM_EVENT_POSTS:
     case SIM_EVENT_JOB_RUN:
     case SIM_EVENT_JOB_DONE:
+    case SIM_EVENT_CALL:
     case SIM_EVENT_SYN:
     case SIM_EVENT_SYN_ANSWER:
     case SIM_EVENT_ARRIVE:
