@@ -111,7 +111,9 @@ void group__drop(struct group *group, uint64_t meta_index)
     fail_list(&group->parked);
     fail_list(&group->queued);
     fail_list(&group->waiting);
+    fail_list(&group->unasked);
     fail_list(&group->barriers);
+    fail_list(&group->confirmed);
     fail_list(&group->polls);
     group__detach(group);
     list_remove(&group->dirty_link);

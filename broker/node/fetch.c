@@ -1,6 +1,4 @@
-/* Reading: the barrier (ReadIndex, PROTOCOL R) and fetches behind it, on leader and followers alike.
- *
- *   barrier ── read index known ── applied >= index ──> answer from the own log
+/* Fetches, behind the barrier, on leader and followers alike.
  *
  * A fetch that finds nothing waits without a confirmation (POLL) and confirms when it is about to answer (R; DESIGN §5). */
 #include "internal.h"
@@ -8,78 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- the barrier ------------------------------------------------------------------------------------------------------------ */
-
-void fetch__barrier(struct node_request *request, struct group *group)
-{
-    struct request_state *state = request_state(request);
-    struct node *node = state->node;
-    state->group = group;
-    state->index = 0;
-    state->confirmed = false;
-    state->barrier_id = node->next_number++;
-    request__move(request, STAGE_BARRIER, &group->barriers);
-    struct raft_event event = {.type = RAFT_EVENT_READ};
-    event.read.id = state->barrier_id;
-    const enum raft_status status = group__step(group, &event);
-    if (status == RAFT_BUSY && state->stage == STAGE_BARRIER) {
-        request__park(request, group); /* asked again at the next maintenance: nothing is lost */
-    }
-    node__post(node);
-}
-
-/* Called while an update is performed: only notes the index; the rest happens at the end of the turn. */
-void fetch__read_state(struct group *group, const struct raft_read *read)
-{
-    for (struct list_link *link = group->barriers.next; link != &group->barriers;
-         link = link->next) {
-        struct request_state *state = list_entry(link, struct request_state, stage_link);
-        if (state->barrier_id != read->id) continue;
-        if (read->refusal == RAFT_REFUSED_NOT) {
-            state->index = read->index;
-            state->confirmed = true;
-            /* An index of 0 cannot happen: the leader's own-term no-op is committed before any answer (R2). */
-            assert(read->index > 0);
-        } else {
-            request__park(request_of_state(state), group);
-        }
-        break;
-    }
-    node__dirty(group);
-}
-
-static void behind_barrier(struct node_request *request, struct group *group);
-
-void fetch__applied(struct group *group)
-{
-    struct list_link ready;
-    list_init(&ready);
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &group->barriers) {
-        const struct request_state *state = list_entry(link, struct request_state, stage_link);
-        if (!state->confirmed || state->index > group->applied_index) continue;
-        list_remove(link);
-        list_push_back(&ready, link);
-    }
-    while ((link = list_pop_front(&ready))) {
-        behind_barrier(request_of_state(list_entry(link, struct request_state, stage_link)), group);
-        if (group->node->state == NODE_FAILED || group->dropping) return;
-    }
-    if (group->is_meta || list_is_empty(&group->polls)) return;
-    list_for_each_safe(link, after, &group->polls) {
-        struct request_state *state = list_entry(link, struct request_state, stage_link);
-        struct node_request *request = request_of_state(state);
-        if (request->ret_fetch_offset >= group->partition.next_offset) continue;
-        state->deadline_us = io_now_us(state->node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
-        if (state->settings.local_reads) {
-            fetch__start(request, group);
-        } else {
-            fetch__barrier(request, group);
-        }
-    }
-}
 
 /* ---- fetch -------------------------------------------------------------------------------------------------------------------- */
 
@@ -163,6 +89,7 @@ static void nothing_yet(struct node_request *request, struct group *group, uint6
         answer_empty(request, group, offset);
         return;
     }
+    state->parked_us = 0;
     /* From here on the fetch is for this offset, whatever "latest" will mean when it is answered. */
     request->fetch.from = NODE_FROM_OFFSET;
     request->fetch.value = offset;
@@ -240,6 +167,13 @@ static void fetch_read_done(struct group_read *base, enum segment_log_status sta
     }
 }
 
+/* A proxied answer must fit in a frame, whatever the client asks for. */
+static size_t bytes_max_of(const struct node_request *request)
+{
+    return request->fetch.bytes_max < NODE_FETCH_BYTES_MAX ? request->fetch.bytes_max
+                                                           : NODE_FETCH_BYTES_MAX;
+}
+
 static void start_read(struct node_request *request, struct group *group, enum segment_log_key key,
                        uint64_t value)
 {
@@ -248,8 +182,8 @@ static void start_read(struct node_request *request, struct group *group, enum s
     read->base.done = fetch_read_done;
     read->request = request;
     read->by_time = key == SEGMENT_LOG_BY_TIME;
-    if (read__start(group, &read->base, key, value, group->applied_index,
-                    request->fetch.bytes_max) != SEGMENT_LOG_OK) {
+    if (read__start(group, &read->base, key, value, group->applied_index, bytes_max_of(request)) !=
+        SEGMENT_LOG_OK) {
         out_of_range(request, group, value);
         return;
     }
@@ -270,7 +204,7 @@ static void read_by(struct node_request *request, struct group *group, enum segm
                     uint64_t value)
 {
     struct segment_log_view view;
-    switch (segment_log_read(group->log, key, value, group->applied_index, request->fetch.bytes_max,
+    switch (segment_log_read(group->log, key, value, group->applied_index, bytes_max_of(request),
                              &view)) {
     case SEGMENT_LOG_OK:
         answer_view(request, group, &view, key == SEGMENT_LOG_BY_TIME);
@@ -341,7 +275,7 @@ static void answer_offsets(struct node_request *request, struct group *group)
 }
 
 /* The read index is applied: answer from the own state. */
-static void behind_barrier(struct node_request *request, struct group *group)
+void fetch__behind_barrier(struct node_request *request, struct group *group)
 {
     switch (request->type) {
     case NODE_REQUEST_TOPIC_LIST:
@@ -393,8 +327,23 @@ void fetch__start(struct node_request *request, struct group *group)
     struct request_state *state = request_state(request);
     if (state->settings.local_reads) {
         request__move(request, STAGE_NEW, NULL);
-        behind_barrier(request, group);
+        fetch__behind_barrier(request, group);
         return;
     }
-    fetch__barrier(request, group);
+    barrier__start(request, group);
+}
+
+void fetch__wake_polls(struct group *group)
+{
+    if (group->is_meta || group->polls_offset == group->partition.next_offset) return;
+    group->polls_offset = group->partition.next_offset;
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &group->polls) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        struct node_request *request = request_of_state(state);
+        if (request->ret_fetch_offset >= group->partition.next_offset) continue;
+        state->deadline_us = io_now_us(state->node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
+        fetch__start(request, group);
+    }
 }

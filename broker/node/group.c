@@ -78,7 +78,9 @@ struct group *group__new(struct node *node, uint64_t id, uint64_t epoch)
     list_init(&group->parked);
     list_init(&group->queued);
     list_init(&group->waiting);
+    list_init(&group->unasked);
     list_init(&group->barriers);
+    list_init(&group->confirmed);
     list_init(&group->polls);
     if (!group->is_meta) partition_init(&group->partition);
     group__directory(node, id, group->directory, sizeof(group->directory));

@@ -29,7 +29,11 @@
 #include <segment_log/segment_log.h>
 #include <snapshot/snapshot.h>
 
-#define NODE_GROUPS_HASH      256u
+#define NODE_GROUPS_HASH     256u
+#define NODE_PROXIED_BUCKETS 256u
+#define NODE_ASKS_MAX        64u /* READ events in flight per group; the core takes RAFT_READS_MAX */
+#define NODE_FETCH_BYTES_MAX \
+    (8u * 1024u * 1024u)                      /* of one answer; a larger batch is answered alone */
 #define NODE_APPEND_BYTES_MAX (1024u * 1024u) /* entries in one APPEND frame */
 #define NODE_BULK_QUEUE_BYTES_MAX \
     (8u * 1024u * 1024u) /* per peer, above it nothing more is handed over */
@@ -47,7 +51,7 @@ enum request_stage {
     STAGE_PARKED,  /* waits for a leader, or for the leader's own-term no-op to be applied */
     STAGE_QUEUED,  /* will be proposed at the end of this turn */
     STAGE_WAITING, /* its entry is appended at `index`: waits for apply or truncation */
-    STAGE_BARRIER, /* waits for a read index, then for applied >= index */
+    STAGE_BARRIER, /* waits to ask for a read index, then for the index, then for applied >= index */
     STAGE_POLL,    /* long poll: waits for data, or for the end of its wait */
     STAGE_READING, /* owned by a read job */
     STAGE_PROXIED, /* sent to another node */
@@ -68,7 +72,7 @@ struct request_state {
     uint64_t poll_until_us; /* fetch: end of the long poll */
     uint64_t index;         /* WAITING: entry; BARRIER: read index once known, else 0 */
     uint64_t term;          /* WAITING: of the entry */
-    uint64_t barrier_id;    /* BARRIER: of the READ event */
+    uint64_t barrier_id;    /* BARRIER: of the READ event; all requests of one turn share one */
     uint64_t proxy_number;
     uint64_t proxy_node;
     uint64_t command_request; /* meta command: random number of its entry */
@@ -193,10 +197,14 @@ struct group {
 
     struct list_link parked;
     struct list_link queued;
-    struct list_link waiting; /* by ascending index */
-    struct list_link barriers;
+    struct list_link waiting;   /* by ascending index */
+    struct list_link unasked;   /* BARRIER: ask for a read index at the end of this turn */
+    struct list_link barriers;  /* BARRIER: asked, by ascending barrier_id */
+    struct list_link confirmed; /* BARRIER: index known, waits for applied */
+    uint32_t asks_count;        /* READ events without an answer */
     struct list_link polls;
-    bool dirty; /* on node->dirty */
+    uint64_t polls_offset; /* end of the log when the polls were looked at last */
+    bool dirty;            /* on node->dirty */
     struct list_link dirty_link;
 
     struct proposal proposals[NODE_PROPOSALS_MAX];
@@ -290,14 +298,14 @@ struct node {
     struct group *meta_group;
     struct meta_state meta;
 
-    struct list_link requests; /* all of them */
-    struct list_link done;     /* STAGE_DONE */
-    struct list_link parked;   /* STAGE_PARKED without a replica here */
-    struct list_link proxied;
-    struct list_link guests; /* requests of peers served here (proxy.c) */
-    struct list_link topics; /* STAGE_TOPIC */
-    struct list_link drops;  /* struct drop_watch */
-    struct list_link dirty;  /* groups with work at the end of the turn */
+    struct list_link requests;                      /* all of them */
+    struct list_link done;                          /* STAGE_DONE */
+    struct list_link parked;                        /* STAGE_PARKED without a replica here */
+    struct list_link proxied[NODE_PROXIED_BUCKETS]; /* by proxy_number: answers come in any order */
+    struct list_link guests;                        /* requests of peers served here (proxy.c) */
+    struct list_link topics;                        /* STAGE_TOPIC */
+    struct list_link drops;                         /* struct drop_watch */
+    struct list_link dirty;                         /* groups with work at the end of the turn */
     struct leader_hint *hints[NODE_GROUPS_HASH];
     uint64_t inflight_bytes;
     uint64_t next_number; /* barrier ids, proxy numbers */
@@ -484,10 +492,16 @@ void request__unpark(struct node *node,
 void request__expire(struct node *node);
 void request__fail_all(struct node *node, enum node_status status, const char *why);
 
-/* ---- read barrier, fetch (fetch.c) --------------------------------------------------------------------------------- */
-void fetch__barrier(struct node_request *request, struct group *group);
-void fetch__read_state(struct group *group, const struct raft_read *read);
-void fetch__applied(struct group *group); /* applied_index moved */
+/* ---- barrier.c ------------------------------------------------------------------------------------------------------ */
+/* Wait until the state here is at least as new as when the request came; then fetch__behind_barrier(). */
+void barrier__start(struct node_request *request, struct group *group);
+void barrier__ask(struct group *group);     /* end of turn: one READ event for all that came */
+void barrier__applied(struct group *group); /* applied_index may have moved */
+void barrier__read_state(struct group *group, const struct raft_read *read);
+
+/* ---- fetch.c ---------------------------------------------------------------------------------------------------------- */
+void fetch__behind_barrier(struct node_request *request, struct group *group);
+void fetch__wake_polls(struct group *group); /* the end of the log may have moved */
 void fetch__forget(struct node_request *request);
 void fetch__start(struct node_request *request, struct group *group);
 

@@ -338,7 +338,9 @@ static void init_lists(struct node *node)
     list_init(&node->requests);
     list_init(&node->done);
     list_init(&node->parked);
-    list_init(&node->proxied);
+    for (uint32_t i = 0; i < NODE_PROXIED_BUCKETS; i++) {
+        list_init(&node->proxied[i]);
+    }
     list_init(&node->guests);
     list_init(&node->topics);
     list_init(&node->drops);

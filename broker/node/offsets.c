@@ -71,7 +71,7 @@ void offsets__commit(struct node_request *request, struct group *group)
     if (!check_compare(request, group)) return;
     if (partition_commit_is_noop(&group->partition, &commit)) {
         /* P5: nothing to append; answered when a ReadIndex round that begins now is confirmed. */
-        fetch__barrier(request, group);
+        barrier__start(request, group);
         return;
     }
     struct request_state *state = request_state(request);

@@ -165,7 +165,7 @@ static void perform(struct group *group, const struct raft_update *update, struc
         node__dirty(group);
     }
     for (uint32_t i = 0; i < update->reads_count; i++) {
-        fetch__read_state(group, &update->reads[i]);
+        barrier__read_state(group, &update->reads[i]);
     }
     group->timer_at_ms = update->timer_at_ms;
 }

@@ -24,7 +24,7 @@ static bool producer_is_known(struct node_request *request, int64_t producer_id)
     struct node *node = state->node;
     if ((uint64_t)producer_id < meta_producer_next(&node->meta)) return true;
     if (!state->meta_checked && node->meta_group) {
-        fetch__barrier(request, node->meta_group);
+        barrier__start(request, node->meta_group);
         return false;
     }
     request__finish(request, NODE_UNKNOWN_PRODUCER,

@@ -42,12 +42,33 @@ static bool only_reads(enum node_request_type type)
 
 /* ---- asking ---------------------------------------------------------------------------------------------------------------- */
 
+static struct list_link *bucket_of(struct node *node, uint64_t number)
+{
+    return &node->proxied[number % NODE_PROXIED_BUCKETS];
+}
+
+/* The other node waits for data in this one's stead, for what is left of the wait; then it must still answer. */
+static void prepare_fetch(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    if (request->type != NODE_REQUEST_FETCH) return;
+    const uint64_t now_us = io_now_us(state->node->io);
+    if (state->poll_until_us == 0) {
+        state->poll_until_us = now_us + (uint64_t)request->fetch.wait_ms * 1000u;
+    }
+    const uint64_t deadline_us = state->poll_until_us + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
+    if (state->deadline_us < deadline_us) state->deadline_us = deadline_us;
+    request->fetch.wait_ms =
+        now_us < state->poll_until_us ? (uint32_t)((state->poll_until_us - now_us) / 1000u) : 0;
+}
+
 bool proxy__send(struct node_request *request, uint64_t to)
 {
     struct request_state *state = request_state(request);
     struct node *node = state->node;
     if (!peer_is_up(node->hub, to, PEER_BULK)) return false;
     if (peer_queue_bytes(node->hub, to, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX) return false;
+    prepare_fetch(request);
     uint8_t head[REQUEST_CODEC_BYTES_MAX];
     state->proxy_number = node->next_number++;
     const size_t bytes = request_codec_encode(state->proxy_number, request, head, sizeof(head));
@@ -65,7 +86,7 @@ bool proxy__send(struct node_request *request, uint64_t to)
     if (!peer_send(node->hub, to, PEER_BULK, PEER_FRAME_REQUEST, 0, parts, count)) return false;
     node->counters.proxied_out++;
     state->proxy_node = to;
-    request__move(request, STAGE_PROXIED, &node->proxied);
+    request__move(request, STAGE_PROXIED, bucket_of(node, state->proxy_number));
     return true;
 }
 
@@ -81,17 +102,20 @@ static void answer_lost(struct node_request *request, uint64_t node_id)
 
 void proxy__peer_down(struct node *node, uint64_t node_id)
 {
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->proxied) {
-        struct request_state *state = list_entry(link, struct request_state, stage_link);
-        if (state->proxy_node == node_id) answer_lost(request_of_state(state), node_id);
+    for (uint32_t i = 0; i < NODE_PROXIED_BUCKETS; i++) {
+        struct list_link *link;
+        struct list_link *after;
+        list_for_each_safe(link, after, &node->proxied[i]) {
+            struct request_state *state = list_entry(link, struct request_state, stage_link);
+            if (state->proxy_node == node_id) answer_lost(request_of_state(state), node_id);
+        }
     }
 }
 
 static struct node_request *find_asked(struct node *node, uint64_t number, uint64_t from)
 {
-    for (struct list_link *link = node->proxied.next; link != &node->proxied; link = link->next) {
+    const struct list_link *bucket = bucket_of(node, number);
+    for (struct list_link *link = bucket->next; link != bucket; link = link->next) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         if (state->proxy_number == number && state->proxy_node == from) {
             return request_of_state(state);
@@ -136,12 +160,22 @@ static void received_response(struct node *node, const struct peer_frame *frame)
 
 /* ---- answering --------------------------------------------------------------------------------------------------------------- */
 
+static void drop_outputs(struct node_request *request)
+{
+    segment_log_view_release(&request->ret_view);
+    memset(&request->ret_view, 0, sizeof(request->ret_view));
+    node_topics_free(request->ret_topics, request->ret_topics_count);
+    free(request->ret_offsets);
+    request->ret_topics = NULL;
+    request->ret_topics_count = 0;
+    request->ret_offsets = NULL;
+    request->ret_offsets_count = 0;
+}
+
 static void free_guest(struct guest *guest)
 {
     struct node_request *request = &guest->decoded.request;
-    segment_log_view_release(&request->ret_view);
-    node_topics_free(request->ret_topics, request->ret_topics_count);
-    free(request->ret_offsets);
+    drop_outputs(request);
     free(guest->batch);
     list_remove(&guest->link);
     free(guest);
@@ -175,17 +209,28 @@ static int add_view_parts(struct io_buffer *parts, int count, struct segment_log
     return count;
 }
 
+/* Large answers must not pile up before a slow node, or keep appends from it: it asks again. */
+static void shorten(struct node_request *request)
+{
+    if (request->status != NODE_OK || !only_reads(request->type)) return;
+    request->status = NODE_OVERLOADED;
+    request->retry_after_ms = 100;
+    drop_outputs(request);
+}
+
 static void guest_done(struct node_request *request)
 {
     struct guest *guest = request->data;
     struct node *node = guest->node;
     const struct peer_state *peer = node__peer(node, guest->from);
     if (peer && peer->process == guest->process) {
+        if (peer_queue_bytes(node->hub, guest->from, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX) {
+            shorten(request);
+        }
         size_t bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);
         if (bytes == 0) {
             request->status = NODE_TOO_LARGE;
-            request->ret_topics_count = 0;
-            request->ret_offsets_count = 0;
+            drop_outputs(request);
             bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);
         }
         uint8_t *head = malloc(bytes);

@@ -218,7 +218,7 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
         if (now_us < state->poll_until_us && node->state != NODE_STOPPING) return;
         state->poll_expired = true; /* R: confirm, then answer that there is nothing */
         state->deadline_us = now_us + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
-        fetch__barrier(request, state->group);
+        fetch__start(request, state->group);
         return;
     }
     if (now_us >= state->deadline_us) {
@@ -299,7 +299,7 @@ static void topic_missing(struct node_request *request)
     struct node *node = state->node;
     if (!state->meta_checked) {
         if (node->meta_group) {
-            fetch__barrier(request, node->meta_group);
+            barrier__start(request, node->meta_group);
         } else {
             request__park(request, NULL);
         }
@@ -408,7 +408,7 @@ void request__dispatch(struct node_request *request)
         return;
     case NODE_REQUEST_TOPIC_LIST:
     case NODE_REQUEST_TOPIC_GET:
-        fetch__barrier(request, node->meta_group);
+        barrier__start(request, node->meta_group);
         return;
     }
 }

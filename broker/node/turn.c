@@ -25,8 +25,11 @@ static void work_group(struct group *group)
     if (group->node->state == NODE_FAILED) return;
     apply__run(group);
     if (group->node->state == NODE_FAILED || group->dropping) return;
-    fetch__applied(group);
+    barrier__applied(group);
     if (group->node->state == NODE_FAILED || group->dropping) return;
+    fetch__wake_polls(group);
+    barrier__ask(group);
+    if (group->node->state == NODE_FAILED) return;
     disk__pump_log(group, false);
 }
 
