@@ -212,11 +212,16 @@ static void take_over_roll(struct segment_log *log, const struct segment_log_job
     log->segments[log->segments_count++] = segment;
 }
 
-void flush__finish(struct segment_log *log, struct segment_log_job *job)
+void flush__release(struct segment_log_job *job)
 {
     for (uint32_t i = 0; i < job->parts_count; i++) {
         chunk__unref(job->chunks[i]);
     }
+    job->parts_count = 0;
+}
+
+void flush__finish(struct segment_log *log, struct segment_log_job *job)
+{
     if (job->rolled) take_over_roll(log, job);
     if (job->status != SEGMENT_LOG_OK) return;
     struct segment *segment = &log->segments[log->segments_count - 1];

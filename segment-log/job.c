@@ -90,6 +90,7 @@ struct segment_log_job *segment_log_next_job(struct segment_log *log, bool idle)
 
 void segment_log_job_run(struct segment_log_job *job)
 {
+    job->ran = true;
     if (job->status != SEGMENT_LOG_OK) return;
     int error;
     switch (job->kind) {
@@ -126,12 +127,8 @@ static void note_space(struct segment_log *log, const struct segment_log_job *jo
     log->full = job->free_bytes < least;
 }
 
-void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
-                            struct segment_log_job_result *ret_result)
+static void take_over(struct segment_log *log, struct segment_log_job *job)
 {
-    assert(log->job_outstanding);
-    assert(job == &log->job);
-    log->job_outstanding = false;
     log->writer = job->writer;
     log->syncs_total += job->count.syncs;
     if (job->count.syncs > 0) log->sync_us_last = job->count.last_us;
@@ -140,6 +137,20 @@ void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job
     log->segments[log->segments_count - 1].file_bytes = log->writer.filled_pos;
     note_space(log, job);
     if (job->status == SEGMENT_LOG_IO) log->broken = true;
+}
+
+void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
+                            struct segment_log_job_result *ret_result)
+{
+    assert(log->job_outstanding);
+    assert(job == &log->job);
+    log->job_outstanding = false;
+    if (job->kind == JOB_FLUSH) flush__release(job);
+    if (job->ran) {
+        take_over(log, job);
+    } else if (job->kind == JOB_TRUNCATE && job->status == SEGMENT_LOG_OK) {
+        truncate__put_back(log, job);
+    }
     *ret_result = (struct segment_log_job_result){
         .status = job->status,
         .durable_index = log->durable_index,

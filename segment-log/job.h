@@ -31,6 +31,7 @@ struct segment_log_job {
     uint32_t keep_segment; /* position in log->segments */
 
     /* result */
+    bool ran; /* a driver that shuts down may finish a job that never ran */
     enum segment_log_status status;
     struct segment_log_problem problem;
     struct segment_header rolled_header;
@@ -48,6 +49,8 @@ void job__measure_space(struct segment_log_job *job);
 /* flush_job.c */
 bool flush__freeze(struct segment_log *log, struct segment_log_job *job);
 void flush__run(struct segment_log_job *job);
+/* Give the borrowed chunks back. */
+void flush__release(struct segment_log_job *job);
 void flush__finish(struct segment_log *log, struct segment_log_job *job);
 /* How far a file whose records end at end_pos should be filled with zeros. */
 uint64_t flush__fill_target(const struct segment_log *log, uint64_t end_pos);
@@ -64,5 +67,7 @@ bool roll__run(struct segment_log_job *job);
 void truncate__freeze(struct segment_log *log, struct segment_log_job *job);
 void truncate__run(struct segment_log_job *job);
 void truncate__finish(struct segment_log *log, struct segment_log_job *job);
+/* The job did not run: the cut is pending again, or a lower one that came meanwhile. */
+void truncate__put_back(struct segment_log *log, const struct segment_log_job *job);
 
 #endif

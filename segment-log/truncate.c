@@ -112,6 +112,12 @@ void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
     job->keep_segment = log__find_segment(log, job->end.index);
 }
 
+void truncate__put_back(struct segment_log *log, const struct segment_log_job *job)
+{
+    if (!log->cut_pending || job->end.index < log->cut.index) log->cut = job->end;
+    log->cut_pending = true;
+}
+
 static bool fail(struct segment_log_job *job, const char *what, int error)
 {
     job__fail(job, what, error);

@@ -179,7 +179,7 @@ struct segment_log_job_result {
     struct segment_log_problem problem; /* status != OK */
 };
 
-/* Take the result back and free the job. Owner's thread. After IO every further append, job and read fails. */
+/* Take the result back and free the job, also one that never ran. Owner's thread. After IO every further append, job and read fails. */
 void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
                             struct segment_log_job_result *ret_result);
 
@@ -232,7 +232,7 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read_job_create(
     struct segment_log *log, enum segment_log_key key, uint64_t value, uint64_t last_index,
     size_t bytes_max, struct segment_log_read_job **ret_job);
 void segment_log_read_job_run(struct segment_log_read_job *job);
-/* Frees the job. The view is set only on OK. */
+/* Frees the job, also one that never ran (SUPERSEDED). The view is set only on OK; ret_problem may be NULL. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read_job_finish(
     struct segment_log *log, struct segment_log_read_job *job, struct segment_log_view *ret_view,
     struct segment_log_problem *ret_problem);

@@ -126,8 +126,10 @@ static void check_votes(struct workload *w, struct disk *disk)
 static void check_goes_on(struct workload *w, struct disk *disk, struct segment_log **log)
 {
     w->continued++;
-    fixture_append(*log, w->term + 1000, (uint32_t)(1 + draw(w) % 3),
-                   (uint32_t)(16 + draw(w) % 900));
+    /* Draws are sequenced everywhere, so that every compiler sees the same run. */
+    uint32_t count = (uint32_t)(1 + draw(w) % 3);
+    uint32_t bytes = (uint32_t)(16 + draw(w) % 900);
+    fixture_append(*log, w->term + 1000, count, bytes);
     expect(fixture_flush(*log) == SEGMENT_LOG_OK, "the recovered log does not flush");
     struct segment_log_info before = fixture_info(*log);
     segment_log_close(*log);
@@ -187,7 +189,8 @@ static void append_some(struct workload *w)
     for (uint32_t i = 0; i < count; i++) {
         struct segment_log_info before = fixture_info(w->log);
         if (before.last_index + 1 >= LOG_MAX || w->history_count == HISTORY_MAX) return;
-        uint32_t bytes = (uint32_t)(16 + draw(w) % (draw(w) % 3 ? 200 : 3000));
+        uint64_t range = draw(w) % 3 ? 200 : 3000;
+        uint32_t bytes = (uint32_t)(16 + draw(w) % range);
         if (draw(w) % 60 == 0) bytes = 30000; /* larger than a segment may be */
         enum entry_type type = draw(w) % 4 ? ENTRY_DATA : ENTRY_OFFSETS;
         if (draw(w) % 10 == 0) {
@@ -209,7 +212,8 @@ static void cut_some(struct workload *w)
 {
     uint64_t last = fixture_info(w->log).last_index;
     if (last == 0) return;
-    uint64_t back = 1 + draw(w) % (draw(w) % 4 ? 6 : 80);
+    uint64_t range = draw(w) % 4 ? 6 : 80;
+    uint64_t back = 1 + draw(w) % range;
     if (back > last) back = last;
     for (uint64_t i = last - back + 1; i <= last; i++) {
         struct past_entry *entry = &w->history[w->current[i]];

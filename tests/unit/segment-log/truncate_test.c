@@ -202,6 +202,29 @@ Test(segment_log_truncate, never_overtakes_a_write_and_takes_back_its_report)
     fixture_check_all(log_);
 }
 
+Test(segment_log_truncate, jobs_that_never_ran_are_offered_again)
+{
+    fixture_append(log_, 1, 10, 100);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log_, segment_log_next_job(log_, false), &result);
+    cr_assert_eq(result.durable_index, 0, "nothing was written, nothing is reported");
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 8);
+    segment_log_job_finish(log_, segment_log_next_job(log_, false), &result);
+    segment_log_truncate(log_, 6);
+    segment_log_job_finish(log_, segment_log_next_job(log_, false), &result);
+    struct segment_log_info kept = fixture_info(log_);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    reopen();
+    cr_assert_eq(fixture_info(log_).last_index, 5);
+    expect_end(&kept);
+    struct segment_log_read_job *read;
+    struct segment_log_view view;
+    cr_assert_eq(segment_log_read_job_create(log_, SEGMENT_LOG_BY_INDEX, 1, 5, 100, &read),
+                 SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_read_job_finish(log_, read, &view, NULL), SEGMENT_LOG_SUPERSEDED);
+}
+
 Test(segment_log_truncate, two_cuts_before_the_job_are_one_at_the_lower_place)
 {
     fixture_append(log_, 1, 10, 100);
