@@ -114,6 +114,12 @@ def spawn(arguments, **options):
     return process
 
 
+def ended_processes():
+    """What has ended by now, for the text of a failure."""
+    return [f"{' '.join(process.args[:4])} ...: exit status {process.returncode}"
+            for process in _processes if process.poll() is not None]
+
+
 def end_processes():
     """SIGKILL to whatever a test left running, by its own handle, and wait for each."""
     for process in _processes:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 
@@ -59,6 +60,10 @@ class Project:
         taken = sorted(set(names) & set(PORTS))
         if taken and not self.own(taken):
             raise Skipped(f"containers of these names exist already: {', '.join(taken)}")
+        for port in PORTS.values():
+            with socket.socket() as probe:
+                if not taken and probe.connect_ex(("127.0.0.1", port)) == 0:
+                    raise Skipped(f"port {port} of this machine, which compose.yaml publishes, is in use")
         self.nodes = [Container(name) for name in PORTS]
 
     def own(self, names):

@@ -8,7 +8,7 @@ import tempfile
 import time
 import traceback
 
-from cluster import Failed, Skipped, end_processes, patience
+from cluster import Failed, Skipped, end_processes, ended_processes, patience
 
 PROMISES = []
 
@@ -56,6 +56,7 @@ class Tests:
             line = f"not ok {number} - {name} ({time.monotonic() - started:.1f} s)"
             detail = str(error) if isinstance(error, Failed) else traceback.format_exc()
             line += "".join(f"\n  # {text}" for text in detail.splitlines())
+            line += "".join(f"\n  # ended: {text}" for text in ended_processes())
             line += log_tails(folder)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

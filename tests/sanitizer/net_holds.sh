@@ -6,6 +6,7 @@
 set -uo pipefail
 [ $# -eq 2 ] || { sed -n '2,5p' "$0"; exit 2; }
 planted=$1 criterion=$2
+here=$(cd "$(dirname "$0")" && pwd)
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 passed=0 failed=0
@@ -16,9 +17,9 @@ caught() {
     shift 2
     mkdir -p "$folder"
     ASAN_OPTIONS="log_path=$folder/report" UBSAN_OPTIONS="log_path=$folder/report:print_stacktrace=1" \
-        LSAN_OPTIONS="log_path=$folder/report" timeout 60 "$@" >"$reports/$name.out" 2>&1
+        LSAN_OPTIONS="log_path=$folder/report:exitcode=0" timeout 60 "$@" >"$reports/$name.out" 2>&1
     local status=$?
-    if grep -rqE "$pattern" "$folder"; then
+    if [ -n "$("$here/reports.sh" "$folder")" ] && grep -rqE "$pattern" "$folder"; then
         passed=$((passed + 1))
         echo "ok - $name is reported (exit status $status)"
     else
