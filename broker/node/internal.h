@@ -332,7 +332,7 @@ struct node {
     void (*stopped)(void *data);
     void *stopped_data;
     uint64_t stop_deadline_us;
-    uint64_t stop_settled_us;
+    uint64_t stop_started_us;
 
     const uint8_t *received_entries; /* of the APPEND being stepped; borrowed from its frame */
     size_t received_bytes;

@@ -405,7 +405,8 @@ void node_stop(struct node *node, uint32_t drain_ms, void (*stopped)(void *data)
     node->state = NODE_STOPPING;
     node->stopped = stopped;
     node->stopped_data = data;
-    node->stop_deadline_us = io_now_us(node->io) + (uint64_t)drain_ms * 1000u;
+    node->stop_started_us = io_now_us(node->io);
+    node->stop_deadline_us = node->stop_started_us + (uint64_t)drain_ms * 1000u;
     node__log(node, "info", "event=\"stopping, handing leadership over\"");
     node__post(node);
 }

@@ -398,6 +398,8 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     if (message.type == RAFT_MESSAGE_APPEND_REPLY && message.refusal != RAFT_REFUSED_NOT) {
         group->counters.appends_rejected++;
     }
+    /* A node that stops takes no leadership: nodes that stop together would hand it round and round. */
+    if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->state == NODE_STOPPING) return;
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
     (void)group__step(group, &event);
 }

@@ -10,15 +10,17 @@
 /* Entries between commit and apply that are not "behind" but work in progress. */
 #define BEHIND_MAX 1000u
 
+static bool is_reached(struct node *node, uint64_t node_id)
+{
+    return peer_is_up(node->hub, node_id, PEER_CONTROL) && node__peer_is_usable(node, node_id);
+}
+
 static uint32_t voters_reached(struct node *node, uint32_t *ret_voters)
 {
     uint32_t reached = 0;
     for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
         const uint64_t id = node->founding.nodes[i].node_id;
-        if (id == node->identity.node_id ||
-            (peer_is_up(node->hub, id, PEER_CONTROL) && node__peer_is_usable(node, id))) {
-            reached++;
-        }
+        if (id == node->identity.node_id || is_reached(node, id)) reached++;
     }
     *ret_voters = node->founding.nodes_count;
     return reached;
@@ -53,11 +55,18 @@ static void running_state(struct node *node, struct node_cluster_status *status)
                  "no leader yet, an election is under way");
         return;
     }
+    char missing[64] = "";
+    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
+        const uint64_t id = node->founding.nodes[i].node_id;
+        if (id == node->identity.node_id || is_reached(node, id)) continue;
+        const size_t used = strlen(missing);
+        snprintf(missing + used, sizeof(missing) - used, "%sn%" PRIu64, used ? ", " : "", id);
+    }
     snprintf(status->state, sizeof(status->state), "no quorum");
     snprintf(status->problem, sizeof(status->problem),
              "no quorum: this node reaches %u of %u nodes (itself included), a majority is %u; "
-             "writes are refused until more nodes are back",
-             reached, voters, voters / 2u + 1u);
+             "writes are refused until more nodes are back (missing: %s)",
+             reached, voters, voters / 2u + 1u, missing);
 }
 
 static void fill_state(struct node *node, struct node_cluster_status *status)

@@ -147,6 +147,9 @@ static bool hands_over(struct node *node)
         if (id != node->identity.node_id && peer_is_up(node->hub, id, PEER_BULK)) somebody = true;
     }
     if (!somebody) return false;
+    /* Nobody took it in two election timeouts: the others stop as well, or lag too far. They elect without us. */
+    const uint64_t patience_us = 2u * node->options.election_timeout_ms_max * 1000u;
+    if (io_now_us(node->io) - node->stop_started_us > patience_us) return false;
     bool leads = false;
     struct list_link *link;
     struct list_link *after;
