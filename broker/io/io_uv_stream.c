@@ -8,7 +8,10 @@
  * may close a stream inside of any callback, and code here may look at the state after each one. */
 #include <errno.h>
 #include <stdio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -185,6 +188,25 @@ static void attempt_failed(struct io_uv_stream *stream, int status)
     if (stream->state == IO_UV_STREAM_CONNECTING) stream->connected(&stream->base, status);
 }
 
+/* Small messages leave at once. A host that died without a word (power, cable) is noticed within seconds, where the kernel's
+ * defaults take minutes: a node that comes back under a new identity is refused as long as its old connection stands
+ * (PROTOCOL M2). */
+static void set_options(struct io_uv_stream *stream)
+{
+    uv_tcp_nodelay(&stream->tcp, 1);
+    uv_os_fd_t fd;
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) < 0) return;
+    const int on = 1;
+    const int idle_s = 4, interval_s = 2, probes = 3;
+    const int unacknowledged_ms = 10000;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                     sizeof(unacknowledged_ms));
+}
+
 static void attempt_done(uv_connect_t *request, int status)
 {
     struct io_uv_stream *stream = request->data;
@@ -193,7 +215,7 @@ static void attempt_done(uv_connect_t *request, int status)
         attempt_failed(stream, status);
         return;
     }
-    uv_tcp_nodelay(&stream->tcp, 1);
+    set_options(stream);
     free(stream->addresses);
     stream->addresses = NULL;
     stream->state = IO_UV_STREAM_OPEN;
@@ -275,7 +297,7 @@ struct io_uv_stream *io_uv__stream_accept(struct io_uv *io, int fd)
         io_uv__stream_abandon(stream);
         return NULL;
     }
-    uv_tcp_nodelay(&stream->tcp, 1);
+    set_options(stream);
     return stream;
 }
 
