@@ -66,27 +66,57 @@ static struct inode *clone_inode(struct clone_map *map, const struct inode *inod
     return copy;
 }
 
+/* `path` is `part`, in it, or a directory above it. NULL and "": everything is. */
+static bool is_part(const char *part, const char *path)
+{
+    if (!part || !part[0]) return true;
+    size_t part_bytes = strlen(part);
+    size_t path_bytes = strlen(path);
+    size_t common = part_bytes < path_bytes ? part_bytes : path_bytes;
+    if (strncmp(part, path, common) != 0) return false;
+    if (part_bytes == path_bytes) return true;
+    return part_bytes < path_bytes ? path[part_bytes] == '/' : part[path_bytes] == '/';
+}
+
+static void clone_names(struct clone_map *map, const char *part, const struct names *source,
+                        struct names *target)
+{
+    for (size_t i = 0; i < source->count; i++) {
+        const struct name *name = &source->items[i];
+        if (!is_part(part, name->path)) continue;
+        memory_names__set(target, name->path, clone_inode(map, name->inode));
+    }
+}
+
+static void clone_pending(struct clone_map *map, const char *part, const struct memory_disk *source,
+                          struct memory_disk *copy)
+{
+    if (source->pending_count == 0) return;
+    copy->pending = memory_disk__must(malloc(source->pending_count * sizeof *copy->pending));
+    copy->pending_capacity = source->pending_count;
+    for (size_t i = 0; i < source->pending_count; i++) {
+        const struct pending *pending = &source->pending[i];
+        const char *path = pending->to[0] ? pending->to : pending->from;
+        if (!is_part(part, path)) continue;
+        copy->pending[copy->pending_count] = *pending;
+        copy->pending[copy->pending_count++].inode =
+            memory_inode__ref(clone_inode(map, pending->inode));
+    }
+}
+
 struct disk *memory_disk_clone(const struct disk *base, uint64_t seed)
+{
+    return memory_disk_clone_part(base, NULL, seed);
+}
+
+struct disk *memory_disk_clone_part(const struct disk *base, const char *part, uint64_t seed)
 {
     const struct memory_disk *source = (const struct memory_disk *)base;
     struct memory_disk *copy = disk_of(memory_disk_create(seed));
     struct clone_map map = {0};
-    for (size_t i = 0; i < source->cache.count; i++) {
-        const struct name *name = &source->cache.items[i];
-        memory_names__set(&copy->cache, name->path, clone_inode(&map, name->inode));
-    }
-    for (size_t i = 0; i < source->medium.count; i++) {
-        const struct name *name = &source->medium.items[i];
-        memory_names__set(&copy->medium, name->path, clone_inode(&map, name->inode));
-    }
-    if (source->pending_count > 0) {
-        copy->pending = memory_disk__must(malloc(source->pending_count * sizeof *copy->pending));
-    }
-    copy->pending_capacity = copy->pending_count = source->pending_count;
-    for (size_t i = 0; i < source->pending_count; i++) {
-        copy->pending[i] = source->pending[i];
-        copy->pending[i].inode = memory_inode__ref(clone_inode(&map, source->pending[i].inode));
-    }
+    clone_names(&map, part, &source->cache, &copy->cache);
+    clone_names(&map, part, &source->medium, &copy->medium);
+    clone_pending(&map, part, source, copy);
     for (size_t i = 0; i < map.count; i++) {
         memory_inode__unref(map.to[i]);
     }

@@ -25,6 +25,8 @@ void memory_disk_destroy(struct disk *disk);
 /* The same disk at this instant, with its unsynced state, but with choices of its own from `seed`, and without open
  * files, faults or hook: a crash of the copy is one of the crashes the original could have had here. */
 struct disk *memory_disk_clone(const struct disk *disk, uint64_t seed);
+/* The same of one directory with everything in it, and of the directories above it. */
+struct disk *memory_disk_clone_part(const struct disk *disk, const char *path, uint64_t seed);
 
 enum memory_disk_crash { MEMORY_DISK_KILL, MEMORY_DISK_POWER };
 void memory_disk_crash(struct disk *disk, enum memory_disk_crash mode);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failure.h"
 #include "sim_invariants.h"
 
 #define PEER_PORT    7071u
@@ -29,9 +30,12 @@ static void on_fatal(void *data, enum node_fatal code, const char *reason)
     cluster->last_fatal_code = (int)code;
     snprintf(cluster->last_fatal_reason, sizeof(cluster->last_fatal_reason), "%s", reason);
     cluster->fatals_count++;
-    if (cluster->options.verbose) {
-        fprintf(stderr, "%10" PRIu64 " n%u FATAL %d %s\n", sim_now_us(cluster->sim),
-                self->number + 1u, (int)code, reason);
+    if (cluster->options.log) {
+        fprintf(cluster->options.log, "%10" PRIu64 " n%u fatal code=%d reason=\"%s\"\n",
+                sim_now_us(cluster->sim), self->number + 1u, (int)code, reason);
+    }
+    if (cluster->options.fatal) {
+        cluster->options.fatal(cluster->options.data, self->number, code, reason);
     }
     sim_crash_soon(cluster->sim, self->number, SIM_CRASH_KILL);
 }
@@ -39,9 +43,10 @@ static void on_fatal(void *data, enum node_fatal code, const char *reason)
 static void on_log(void *data, const char *level, const char *line)
 {
     const struct cluster_node *self = data;
-    if (!self->cluster->options.verbose) return;
-    fprintf(stderr, "%10" PRIu64 " n%u %s %s\n", sim_now_us(self->cluster->sim), self->number + 1u,
-            level, line);
+    FILE *log = self->cluster->options.log;
+    if (!log) return;
+    fprintf(log, "%10" PRIu64 " n%u level=%s %s\n", sim_now_us(self->cluster->sim),
+            self->number + 1u, level, line);
 }
 
 static void *create_node(void *data, struct sim *sim, uint32_t number, struct io *io,
@@ -69,9 +74,9 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
         .peers = peers,
         .peers_count = cluster->options.nodes_count,
         .auto_create_topics = cluster->options.auto_create,
-        .heartbeat_ms = 50,
-        .election_timeout_ms_min = 300,
-        .election_timeout_ms_max = 600,
+        .heartbeat_ms = cluster->options.heartbeat_ms,
+        .election_timeout_ms_min = cluster->options.election_timeout_ms_min,
+        .election_timeout_ms_max = cluster->options.election_timeout_ms_max,
         .segment_bytes_max = cluster->options.segment_bytes_max,
         .cache_bytes_max = cluster->options.cache_bytes_max,
         .inflight_bytes_max = cluster->options.inflight_bytes_max,
@@ -110,6 +115,9 @@ static void destroy_node(void *instance)
     self->node = NULL;
     lose_calls(self->cluster, self->number);
     invariants_forget_process(self->cluster->invariants, self->number);
+    if (self->cluster->options.gone) {
+        self->cluster->options.gone(self->cluster->options.data, self->number);
+    }
 }
 
 static const struct sim_program node_program = {.create = create_node, .destroy = destroy_node};
@@ -119,13 +127,11 @@ static const struct sim_program node_program = {.create = create_node, .destroy 
 static void after_event(struct sim *sim, void *data)
 {
     struct cluster *cluster = data;
-    (void)sim;
-    for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
-        struct node_group_status groups[GROUPS_MAX];
-        if (!cluster->nodes[i].node || cluster->nodes[i].fatal_code) continue;
-        const uint32_t count = node_groups_status(cluster->nodes[i].node, groups, GROUPS_MAX);
-        invariants_check(cluster->invariants, i, groups, count);
+    const uint32_t number = sim_event_node(sim);
+    if (number < cluster->options.nodes_count && cluster->nodes[number].node) {
+        invariants_check(cluster->invariants, number, cluster->nodes[number].node);
     }
+    if (cluster->options.after_event) cluster->options.after_event(cluster->options.data);
 }
 
 void cluster_options_init(struct cluster_options *options, uint64_t seed, uint32_t nodes_count)
@@ -133,12 +139,16 @@ void cluster_options_init(struct cluster_options *options, uint64_t seed, uint32
     *options = (struct cluster_options){
         .seed = seed,
         .nodes_count = nodes_count,
+        .heartbeat_ms = 50,
+        .election_timeout_ms_min = 300,
+        .election_timeout_ms_max = 600,
         .segment_bytes_max = 1u << 20,
         .cache_bytes_max = 256u << 10,
         .inflight_bytes_max = 16u << 20,
         .checkpoint_entries = 50,
         .reserve_bytes = 0,
     };
+    sim_options_init(&options->world, seed, nodes_count);
 }
 
 struct cluster *cluster_create(const struct cluster_options *options)
@@ -147,13 +157,11 @@ struct cluster *cluster_create(const struct cluster_options *options)
     struct cluster *cluster = calloc(1, sizeof(*cluster));
     if (!cluster) abort();
     cluster->options = *options;
-    struct sim_options sim_options;
-    sim_options_init(&sim_options, options->seed, options->nodes_count);
-    sim_options.after_event = after_event;
-    sim_options.data = cluster;
-    cluster->invariants = invariants_create(options->seed);
-    cluster->sim = sim_create(&sim_options);
-    invariants_set_clock(cluster->invariants, cluster->sim);
+    cluster->options.world.after_event = after_event;
+    cluster->options.world.data = cluster;
+    cluster->invariants = invariants_create();
+    cluster->sim = sim_create(&cluster->options.world);
+    failure_begin(cluster->sim, options->seed, options->replay);
     return cluster;
 }
 
@@ -161,6 +169,7 @@ void cluster_destroy(struct cluster *cluster)
 {
     if (!cluster) return;
     sim_destroy(cluster->sim);
+    failure_end();
     invariants_destroy(cluster->invariants);
     free(cluster);
 }

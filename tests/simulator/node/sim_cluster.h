@@ -3,29 +3,42 @@
  *
  *   test ── call ──► node_submit ── ... ── done ──► call->is_done
  *
- * Invariants are held against every node after every event; a breach aborts with one line that names seed and time:
- *   one leader per group and term · applied <= commit · commit never falls within a process · no two nodes hold different
- *   chains at one commit index, over the whole run. */
+ * Invariants are held against the node of each event (sim_invariants.h); a breach aborts with one line that names seed
+ * and time. */
 #ifndef SIMULATOR_NODE_SIM_CLUSTER_H
 #define SIMULATOR_NODE_SIM_CLUSTER_H
 
 #include <broker/node.h>
+#include <stdio.h>
 
 #include "sim.h"
 
 #define CLUSTER_NODES_MAX 7u
 #define CLUSTER_NAME_MAX  64u
 
+struct cluster;
+
 struct cluster_options {
     uint64_t seed;
     uint32_t nodes_count;
+    struct sim_options world; /* after_event and data are the cluster's */
+    uint64_t heartbeat_ms;
+    uint64_t election_timeout_ms_min;
+    uint64_t election_timeout_ms_max;
     uint64_t segment_bytes_max;
     uint64_t cache_bytes_max;
     uint64_t inflight_bytes_max;
     uint64_t checkpoint_entries;
     uint64_t reserve_bytes;
     bool auto_create;
-    bool verbose; /* the nodes' logs on stderr */
+    const char *replay; /* command that repeats the run, for the line of a failure; may be NULL */
+    FILE *log;          /* the nodes' log lines; NULL: none */
+    /* Each may be NULL. After each event, behind the invariants; a process ends with a fatal error; a process is gone, and
+     * with it what was submitted to it. */
+    void (*after_event)(void *data);
+    void (*fatal)(void *data, uint32_t node, enum node_fatal code, const char *reason);
+    void (*gone)(void *data, uint32_t node);
+    void *data;
 };
 
 /* What an acked message is compared by. */

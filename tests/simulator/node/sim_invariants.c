@@ -1,152 +1,337 @@
 #include "sim_invariants.h"
 
+#include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "failure.h"
+#include "ledger.h"
+#include "peek.h"
 #include "sim.h"
+#include "sim_invariants_private.h"
 
-#define NODES_MAX  8u
-#define GROUPS_MAX 64u
-#define SLOTS      65536u /* of each table, a power of two; more entries than half of it end the run */
+#define CHAINS_PER_CHECK 256u /* newest committed indexes that one look notes the chains of */
+#define DIGEST_EVERY     8u   /* applied indexes; the same ones on all nodes */
 
-/* A fact that was seen once and may never be seen otherwise: (kind, group, number) -> value. */
-struct fact {
-    uint64_t group;
-    uint64_t number; /* term, or commit index; 0: free */
-    uint64_t value;  /* leader, or chain */
-};
-
-struct table {
-    struct fact facts[SLOTS];
-    uint32_t count;
-};
-
-struct seen {
-    uint64_t group;
-    uint64_t commit_index;
-    uint64_t applied_index;
-    uint64_t term;
-};
-
-struct cluster_invariants {
-    uint64_t seed;
-    const struct sim *sim;
-    struct table leaders; /* of each group and term */
-    struct table chains;  /* of each group and commit index */
-    struct seen seen[NODES_MAX][GROUPS_MAX];
-    uint32_t seen_count[NODES_MAX];
-};
-
-static void fail(const struct cluster_invariants *invariants, const char *format, ...)
-    __attribute__((format(printf, 2, 3), noreturn));
-static void fail(const struct cluster_invariants *invariants, const char *format, ...)
-{
-    va_list arguments;
-    fprintf(stderr, "FAILED seed=%" PRIu64 " time_us=%" PRIu64 ": ", invariants->seed,
-            sim_now_us(invariants->sim));
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    abort();
-}
-
-struct cluster_invariants *invariants_create(uint64_t seed)
+struct cluster_invariants *invariants_create(void)
 {
     struct cluster_invariants *invariants = calloc(1, sizeof(*invariants));
     if (!invariants) abort();
-    invariants->seed = seed;
+    ledger_init(&invariants->leaders);
+    ledger_init(&invariants->chains);
+    ledger_init(&invariants->digests);
     return invariants;
 }
 
 void invariants_destroy(struct cluster_invariants *invariants)
 {
+    if (!invariants) return;
+    ledger_close(&invariants->leaders);
+    ledger_close(&invariants->chains);
+    ledger_close(&invariants->digests);
+    for (uint32_t i = 0; i < INVARIANTS_NODES_MAX; i++) {
+        free(invariants->seen[i].items);
+    }
+    free(invariants->groups.items);
     free(invariants);
 }
 
-void invariants_set_clock(struct cluster_invariants *invariants, const struct sim *sim)
-{
-    invariants->sim = sim;
-}
+/* ---- what was seen ------------------------------------------------------------------------------------------- */
 
-void invariants_forget_process(struct cluster_invariants *invariants, uint32_t node)
+struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t number,
+                              uint64_t group)
 {
-    invariants->seen_count[node] = 0;
-}
-
-/* The value known for (group, number), after this one was noted if none was. */
-static uint64_t note(const struct cluster_invariants *invariants, struct table *table,
-                     uint64_t group, uint64_t number, uint64_t value)
-{
-    uint64_t at = (group * UINT64_C(0x9e3779b97f4a7c15) + number) * UINT64_C(0xbf58476d1ce4e5b9);
-    for (at >>= 32;; at++) {
-        struct fact *fact = &table->facts[at & (SLOTS - 1u)];
-        if (fact->number == number && fact->group == group) return fact->value;
-        if (fact->number != 0) continue;
-        if (++table->count > SLOTS / 2u) fail(invariants, "the run is too long for its checker");
-        *fact = (struct fact){.group = group, .number = number, .value = value};
-        return value;
+    struct seen_list *list = &invariants->seen[number];
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->items[i].group == group) return &list->items[i];
     }
-}
-
-static struct seen *seen_of(struct cluster_invariants *invariants, uint32_t node, uint64_t group)
-{
-    for (uint32_t i = 0; i < invariants->seen_count[node]; i++) {
-        if (invariants->seen[node][i].group == group) return &invariants->seen[node][i];
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2u * list->capacity : 16u;
+        list->items = realloc(list->items, list->capacity * sizeof(*list->items));
+        if (!list->items) abort();
     }
-    if (invariants->seen_count[node] == GROUPS_MAX) fail(invariants, "too many groups");
-    struct seen *seen = &invariants->seen[node][invariants->seen_count[node]++];
+    struct seen *seen = &list->items[list->count++];
     *seen = (struct seen){.group = group};
     return seen;
 }
 
-static void check_group(struct cluster_invariants *invariants, uint32_t node,
-                        const struct node_group_status *status)
+struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group)
 {
-    const uint64_t group = status->group;
-    struct seen *seen = seen_of(invariants, node, group);
-    if (status->commit_index < seen->commit_index || status->applied_index < seen->applied_index ||
-        status->term < seen->term) {
-        fail(invariants, "n%u group %" PRIu64 ": commit, applied or term went back", node + 1u,
-             group);
+    struct group_facts_list *list = &invariants->groups;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->items[i].group == group) return &list->items[i];
     }
-    if (status->applied_index > status->commit_index || status->commit_index > status->last_index ||
-        status->durable_index > status->last_index) {
-        fail(invariants,
-             "n%u group %" PRIu64 ": applied %" PRIu64 " commit %" PRIu64 " durable %" PRIu64
-             " last %" PRIu64,
-             node + 1u, group, status->applied_index, status->commit_index, status->durable_index,
-             status->last_index);
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2u * list->capacity : 16u;
+        list->items = realloc(list->items, list->capacity * sizeof(*list->items));
+        if (!list->items) abort();
     }
-    if (strcmp(status->role, "leader") == 0) {
-        const uint64_t leader =
-            note(invariants, &invariants->leaders, group, status->term, node + 1u);
-        if (leader != node + 1u) {
-            fail(invariants, "group %" PRIu64 " term %" PRIu64 ": n%" PRIu64 " and n%u lead", group,
-                 status->term, leader, node + 1u);
-        }
-    }
-    if (status->commit_index > seen->commit_index && status->chain_at_commit != 0) {
-        const uint64_t chain = note(invariants, &invariants->chains, group, status->commit_index,
-                                    status->chain_at_commit);
-        if (chain != status->chain_at_commit) {
-            fail(invariants,
-                 "group %" PRIu64 " index %" PRIu64 ": n%u has another history than a node before",
-                 group, status->commit_index, node + 1u);
-        }
-    }
-    seen->commit_index = status->commit_index;
-    seen->applied_index = status->applied_index;
-    seen->term = status->term;
+    struct group_facts *facts = &list->items[list->count++];
+    *facts = (struct group_facts){.group = group};
+    return facts;
 }
 
-void invariants_check(struct cluster_invariants *invariants, uint32_t node,
-                      const struct node_group_status *groups, uint32_t count)
+void invariants_forget_process(struct cluster_invariants *invariants, uint32_t number)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        check_group(invariants, node, &groups[i]);
+    struct seen_list *list = &invariants->seen[number];
+    for (uint32_t i = 0; i < list->count; i++) {
+        list->items[i].is_fresh = true;
     }
+}
+
+uint64_t invariants_leaders_count(const struct cluster_invariants *invariants)
+{
+    return invariants->leaders.count;
+}
+
+uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group)
+{
+    for (uint32_t i = 0; i < invariants->groups.count; i++) {
+        if (invariants->groups.items[i].group == group) {
+            return invariants->groups.items[i].commit_index;
+        }
+    }
+    return 0;
+}
+
+/* ---- one replica --------------------------------------------------------------------------------------------------- */
+
+/* The first look at a replica since its process started. */
+static void check_restart(uint32_t number, const struct peek_group *group, const struct seen *seen)
+{
+    if (group->last_index < seen->durable_index) {
+        failure("lost-durable",
+                "n%u group %" PRIu64 ": the log ends at %" PRIu64 ", %" PRIu64
+                " was durable before the restart",
+                number + 1u, group->group, group->last_index, seen->durable_index);
+    }
+    const struct raft_hard_state *now = &group->hard_state;
+    const struct raft_hard_state *before = &seen->durable_state;
+    if (now->term < before->term || (now->term == before->term && before->voted_for.node != 0 &&
+                                     now->voted_for.node != before->voted_for.node)) {
+        failure("lost-vote",
+                "n%u group %" PRIu64 ": term %" PRIu64 " and vote for n%" PRIu64
+                " were durable, after the restart they are %" PRIu64 " and n%" PRIu64,
+                number + 1u, group->group, before->term, before->voted_for.node, now->term,
+                now->voted_for.node);
+    }
+}
+
+static void check_process(uint32_t number, const struct peek_group *group, const struct seen *seen)
+{
+    if (group->commit_index < seen->commit_index || group->applied_index < seen->applied_index ||
+        group->term < seen->term) {
+        failure("went-back",
+                "n%u group %" PRIu64 ": commit %" PRIu64 " -> %" PRIu64 ", applied %" PRIu64
+                " -> %" PRIu64 ", term %" PRIu64 " -> %" PRIu64,
+                number + 1u, group->group, seen->commit_index, group->commit_index,
+                seen->applied_index, group->applied_index, seen->term, group->term);
+    }
+    const struct raft_hard_state *now = &group->hard_state;
+    const struct raft_hard_state *before = &seen->hard_state;
+    if (now->term == before->term && before->voted_for.node != 0 &&
+        now->voted_for.node != before->voted_for.node) {
+        failure("voted-twice",
+                "n%u group %" PRIu64 " term %" PRIu64 ": for n%" PRIu64 ", then for n%" PRIu64,
+                number + 1u, group->group, now->term, before->voted_for.node, now->voted_for.node);
+    }
+}
+
+static void check_positions(uint32_t number, const struct peek_group *group)
+{
+    if (group->applied_index <= group->commit_index && group->commit_index <= group->last_index &&
+        group->durable_index <= group->last_index && group->base_index <= group->applied_index) {
+        return;
+    }
+    failure("positions",
+            "n%u group %" PRIu64 ": base %" PRIu64 " applied %" PRIu64 " commit %" PRIu64
+            " durable %" PRIu64 " last %" PRIu64,
+            number + 1u, group->group, group->base_index, group->applied_index, group->commit_index,
+            group->durable_index, group->last_index);
+}
+
+/* Leader Completeness: what a leader of an older term has committed is in the log of the next one. */
+static void check_new_leader(struct cluster_invariants *invariants, uint32_t number,
+                             const struct peek_group *group, struct group_facts *facts)
+{
+    const uint64_t leader =
+        ledger_note(&invariants->leaders, group->group, group->term, number + 1u);
+    if (leader != number + 1u) {
+        failure("two-leaders", "group %" PRIu64 " term %" PRIu64 ": n%" PRIu64 " and n%u lead",
+                group->group, group->term, leader, number + 1u);
+    }
+    if (group->term <= facts->leader_term) return; /* elected late: newer leaders have come since */
+    facts->leader_term = group->term;
+    if (group->last_index < facts->commit_index) {
+        failure("leader-incomplete",
+                "n%u leads group %" PRIu64 " in term %" PRIu64 ", its log ends at %" PRIu64
+                ", %" PRIu64 " was committed",
+                number + 1u, group->group, group->term, group->last_index, facts->commit_index);
+    }
+    uint64_t chain;
+    uint64_t term;
+    uint64_t known;
+    if (facts->commit_index > 0 && peek_entry(group, facts->commit_index, &chain, &term) &&
+        ledger_get(&invariants->chains, group->group, facts->commit_index, &known) &&
+        chain != known) {
+        failure("leader-incomplete",
+                "n%u leads group %" PRIu64 " in term %" PRIu64 " with another entry at %" PRIu64
+                " than was committed",
+                number + 1u, group->group, group->term, facts->commit_index);
+    }
+}
+
+/* PROTOCOL C3, and "match means durable": what a leader commits is of its own term and durable at a majority. */
+static void check_leader_commit(struct cluster_invariants *invariants, uint32_t number,
+                                const struct peek_group *group)
+{
+    uint64_t chain;
+    uint64_t term;
+    if (peek_entry(group, group->commit_index, &chain, &term) && term != group->term) {
+        failure("commit-by-counting",
+                "n%u, leader of group %" PRIu64 " in term %" PRIu64 ", commits %" PRIu64
+                " of term %" PRIu64,
+                number + 1u, group->group, group->term, group->commit_index, term);
+    }
+    const struct raft_configuration *configuration = peek_configuration(group);
+    if (configuration->joint) return; /* two majorities: judged by the core's own invariants */
+    uint32_t voters_count = 0;
+    uint32_t durable_count = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (!configuration->members[i].voter) continue;
+        voters_count++;
+        const uint64_t node_id = configuration->members[i].id.node;
+        assert(node_id >= 1 && node_id <= INVARIANTS_NODES_MAX);
+        const struct seen *seen =
+            invariants__seen(invariants, (uint32_t)node_id - 1u, group->group);
+        if (seen->durable_index >= group->commit_index) durable_count++;
+    }
+    if (durable_count * 2u > voters_count) return;
+    failure("commit-not-durable",
+            "n%u commits %" PRIu64 " of group %" PRIu64 " in term %" PRIu64
+            ", durable on %u of %u voters",
+            number + 1u, group->commit_index, group->group, group->term, durable_count,
+            voters_count);
+}
+
+static void check_chains(struct cluster_invariants *invariants, uint32_t number,
+                         const struct peek_group *group, uint64_t from_index)
+{
+    uint64_t index = from_index + 1u;
+    if (group->commit_index - from_index > CHAINS_PER_CHECK) {
+        index = group->commit_index - CHAINS_PER_CHECK + 1u;
+    }
+    for (; index <= group->commit_index; index++) {
+        uint64_t chain;
+        uint64_t term;
+        if (!peek_entry(group, index, &chain, &term)) continue;
+        const uint64_t known = ledger_note(&invariants->chains, group->group, index, chain);
+        if (chain != known) {
+            failure("committed-differ",
+                    "n%u group %" PRIu64 " entry %" PRIu64
+                    ": another one was committed elsewhere or before",
+                    number + 1u, group->group, index);
+        }
+    }
+}
+
+static void check_state(struct cluster_invariants *invariants, uint32_t number,
+                        const struct peek_group *group)
+{
+    if (group->applied_index % DIGEST_EVERY != 0 || group->applied_index == 0) return;
+    const uint64_t digest = peek_state_digest(group);
+    const uint64_t known =
+        ledger_note(&invariants->digests, group->group, group->applied_index, digest);
+    if (digest != known) {
+        failure("states-differ",
+                "n%u group %" PRIu64 ": another state than a replica had at %" PRIu64, number + 1u,
+                group->group, group->applied_index);
+    }
+}
+
+static void check_group(struct cluster_invariants *invariants, uint32_t number,
+                        const struct peek_group *group)
+{
+    struct seen *seen = invariants__seen(invariants, number, group->group);
+    if (seen->is_fresh || seen->epoch != group->epoch) {
+        if (seen->is_fresh && seen->epoch == group->epoch) check_restart(number, group, seen);
+        *seen = (struct seen){.group = group->group, .epoch = group->epoch};
+    } else {
+        check_process(number, group, seen);
+    }
+    check_positions(number, group);
+    peek_check_core(group);
+    const uint64_t old_commit_index = seen->commit_index;
+    const uint64_t old_applied_index = seen->applied_index;
+    seen->commit_index = group->commit_index;
+    seen->applied_index = group->applied_index;
+    seen->durable_index = group->durable_index;
+    seen->term = group->term;
+    seen->hard_state = group->hard_state;
+    if (group->hard_state_is_durable) seen->durable_state = group->hard_state;
+
+    struct group_facts *facts = invariants__group(invariants, group->group);
+    if (group->role == RAFT_LEADER) check_new_leader(invariants, number, group, facts);
+    if (group->commit_index > old_commit_index) {
+        if (group->role == RAFT_LEADER) check_leader_commit(invariants, number, group);
+        check_chains(invariants, number, group, old_commit_index);
+        if (group->commit_index > facts->commit_index) facts->commit_index = group->commit_index;
+    }
+    if (group->applied_index > old_applied_index) check_state(invariants, number, group);
+}
+
+void invariants_check(struct cluster_invariants *invariants, uint32_t number,
+                      const struct node *node)
+{
+    assert(number < INVARIANTS_NODES_MAX);
+    const uint32_t count = peek_groups(node, invariants->scratch, PEEK_GROUPS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        check_group(invariants, number, &invariants->scratch[i]);
+    }
+}
+
+/* ---- at rest --------------------------------------------------------------------------------------------------------- */
+
+static bool are_equal(const struct peek_group *a, const struct peek_group *b, char *why,
+                      size_t why_bytes)
+{
+    if (a->last_index != b->last_index || a->commit_index != b->commit_index ||
+        a->applied_index != b->applied_index || a->commit_index != a->last_index) {
+        snprintf(why, why_bytes,
+                 "group %" PRIu64 ": last %" PRIu64 "/%" PRIu64 " commit %" PRIu64 "/%" PRIu64
+                 " applied %" PRIu64 "/%" PRIu64,
+                 a->group, a->last_index, b->last_index, a->commit_index, b->commit_index,
+                 a->applied_index, b->applied_index);
+        return false;
+    }
+    if (peek_state_digest(a) != peek_state_digest(b)) {
+        failure("states-differ", "group %" PRIu64 ": two replicas differ at rest, at %" PRIu64,
+                a->group, a->applied_index);
+    }
+    return true;
+}
+
+bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,
+                           uint32_t nodes_count, char *why, size_t why_bytes)
+{
+    for (uint32_t i = 0; i < nodes_count; i++) {
+        if (!nodes[i]) continue;
+        const uint32_t count = peek_groups(nodes[i], invariants->scratch, PEEK_GROUPS_MAX);
+        for (uint32_t g = 0; g < count; g++) {
+            const struct peek_group *group = &invariants->scratch[g];
+            if (group->leader == 0) {
+                snprintf(why, why_bytes, "n%u knows no leader of group %" PRIu64, i + 1u,
+                         group->group);
+                return false;
+            }
+            for (uint32_t j = i + 1u; j < nodes_count; j++) {
+                struct peek_group other;
+                if (!nodes[j] || !peek_group(nodes[j], group->group, &other)) continue;
+                if (!are_equal(group, &other, why, why_bytes)) return false;
+            }
+        }
+    }
+    return true;
 }

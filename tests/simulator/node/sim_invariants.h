@@ -1,18 +1,44 @@
-/* What must hold on all nodes after every event (sim_cluster.h lists it). A breach prints one line and aborts. */
+/* What must hold on all nodes after every event. A breach ends the process with one line to paste (failure.h).
+ *
+ *   one leader per group and term, and it has what was committed before · commit, applied and term never fall within a
+ *   process · a leader commits by an entry of its own term, which a majority holds durably · no two nodes hold different
+ *   chains at one committed index, over the whole run · equal applied index, equal state · what was durable, term and
+ *   vote included, is there after a restart
+ *
+ * Looked at where something may have changed: on the node whose process ran in the last event. */
 #ifndef SIMULATOR_NODE_SIM_INVARIANTS_H
 #define SIMULATOR_NODE_SIM_INVARIANTS_H
 
-#include <broker/node_request.h>
+#include <broker/node.h>
 
 struct sim;
 struct cluster_invariants;
 
-struct cluster_invariants *invariants_create(uint64_t seed);
+struct cluster_invariants *invariants_create(void);
 void invariants_destroy(struct cluster_invariants *invariants);
-void invariants_set_clock(struct cluster_invariants *invariants, const struct sim *sim);
-void invariants_check(struct cluster_invariants *invariants, uint32_t node,
-                      const struct node_group_status *groups, uint32_t count);
-/* The process of this node is gone: what held within a process starts anew. */
-void invariants_forget_process(struct cluster_invariants *invariants, uint32_t node);
+
+/* The process on this node ran. */
+void invariants_check(struct cluster_invariants *invariants, uint32_t number,
+                      const struct node *node);
+/* The process on this node is gone: what holds within a process starts anew, what was durable must come back. */
+void invariants_forget_process(struct cluster_invariants *invariants, uint32_t number);
+/* Demand of every two replicas of a group on these nodes (NULL: down) that they are equal: after everything has settled.
+ * Returns false, with the reason in `why`, while they differ. */
+bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,
+                           uint32_t nodes_count, char *why, size_t why_bytes);
+
+/* The node's disk as a power cut would leave it now is opened as after a restart: every log must be whole through what
+ * the node calls durable, and the store must hold the terms and votes that it calls durable. O(disk). */
+void invariants_check_image(struct cluster_invariants *invariants, struct sim *sim, uint32_t number,
+                            const struct node *node, uint64_t seed);
+/* The message at `offset` is acked at this instant: it must come back from the disks of a majority of the group's
+ * replicas, if all of them lost power now. `node` holds a replica. O(disks). */
+void invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim,
+                          const struct node *node, uint64_t group, uint64_t offset, uint64_t seed);
+
+/* Leaders that came up, over the whole run. */
+uint64_t invariants_leaders_count(const struct cluster_invariants *invariants);
+/* Highest index of the group that any node calls committed. */
+uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group);
 
 #endif

@@ -12,7 +12,7 @@ static struct cluster *make(uint64_t seed, uint32_t nodes_count)
 {
     struct cluster_options options;
     cluster_options_init(&options, seed, nodes_count);
-    options.verbose = getenv("SIM_VERBOSE") != NULL;
+    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
     struct cluster *cluster = cluster_create(&options);
     cluster_start_all(cluster);
     cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");

@@ -177,3 +177,27 @@ Test(memory_disk, faults_come_when_asked_and_a_stopped_disk_stays_stopped)
     memory_disk_crash(disk, MEMORY_DISK_KILL);
     cr_assert_eq(disk_unlink(disk, "/a"), 0);
 }
+
+Test(memory_disk, a_part_is_one_directory_and_those_above_it)
+{
+    static const char *const directories[] = {"/d", "/d/in", "/d/in/deep", "/d/inside", "/e"};
+    for (size_t i = 0; i < 5; i++) {
+        cr_assert_eq(disk_make_directory(disk, directories[i]), 0);
+    }
+    static const char *const files[] = {"/d/in/f", "/d/in/deep/f", "/d/f", "/d/inside/f", "/e/f"};
+    for (size_t i = 0; i < 5; i++) {
+        disk_close(make(files[i], "x", 1));
+    }
+    struct disk *part = memory_disk_clone_part(disk, "/d/in", 1);
+    uint8_t byte;
+    cr_assert_eq(slurp(part, "/d/in/f", &byte, 1), 1);
+    cr_assert_eq(slurp(part, "/d/in/deep/f", &byte, 1), 1);
+    for (size_t i = 2; i < 5; i++) {
+        cr_assert_eq(slurp(part, files[i], &byte, 1), -ENOENT, "%s is not a part", files[i]);
+    }
+    struct disk_file *file;
+    cr_assert_eq(disk_open(part, "/d/in/new", DISK_CREATE_NEW, &file), 0);
+    disk_close(file);
+    cr_assert_eq(slurp(disk, "/d/in/new", &byte, 1), -ENOENT, "the copy is not the disk");
+    memory_disk_destroy(part);
+}

@@ -1,0 +1,96 @@
+#include "peek.h"
+
+/* The one test file that reads the private struct of broker/node. */
+#include "internal.h"
+
+static void fill(const struct group *group, struct peek_group *peek)
+{
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    *peek = (struct peek_group){
+        .inside = group,
+        .directory = group->directory,
+        .group = group->id,
+        .epoch = group->epoch,
+        .role = group->role,
+        .term = group->term,
+        .leader = group->leader,
+        .hard_state = group->hard_state,
+        .hard_state_is_durable = !group->hard_state_pending,
+        .base_index = info.base.index,
+        .last_index = info.last_index,
+        .durable_index = info.durable_index,
+        .commit_index = group->commit_index,
+        .applied_index = group->applied_index,
+        .next_offset = info.next_offset,
+        .takes_produce = group->role == RAFT_LEADER && group->own_noop_applied,
+    };
+}
+
+uint32_t peek_groups(const struct node *node, struct peek_group *ret_groups, uint32_t max)
+{
+    uint32_t count = 0;
+    for (const struct list_link *link = node->groups.next; link != &node->groups && count < max;
+         link = link->next) {
+        fill(list_entry(link, const struct group, link), &ret_groups[count++]);
+    }
+    return count;
+}
+
+bool peek_group(const struct node *node, uint64_t id, struct peek_group *ret_group)
+{
+    const struct group *group = node__group(node, id);
+    if (!group) return false;
+    fill(group, ret_group);
+    return true;
+}
+
+bool peek_entry(const struct peek_group *peek, uint64_t index, uint64_t *ret_chain,
+                uint64_t *ret_term)
+{
+    struct segment_log_point point;
+    if (segment_log_point_at(peek->inside->log, index, &point) != SEGMENT_LOG_OK) return false;
+    *ret_chain = point.chain;
+    *ret_term = point.term;
+    return true;
+}
+
+uint64_t peek_state_digest(const struct peek_group *peek)
+{
+    const struct group *group = peek->inside;
+    if (group->is_meta) return tree_digest(group->node->meta.state);
+    const uint64_t parts[3] = {tree_digest(group->partition.state), group->partition.next_offset,
+                               group->partition.log_start_offset};
+    return checksum64(parts, sizeof(parts));
+}
+
+const struct raft_configuration *peek_configuration(const struct peek_group *peek)
+{
+    return raft_configuration_of(peek->inside->raft);
+}
+
+void peek_raft(const struct peek_group *peek, struct raft_view *ret_view)
+{
+    raft_view(peek->inside->raft, io_now_ms(peek->inside->node->io), ret_view);
+}
+
+void peek_check_core(const struct peek_group *peek)
+{
+    raft_check_invariants(peek->inside->raft, NULL);
+}
+
+uint64_t peek_partition_group(const struct node *node, const char *topic, uint32_t number)
+{
+    struct meta_partition partition;
+    struct meta_settings settings;
+    uint32_t partitions_count = 0;
+    if (!meta_partition_get(&node->meta, topic, number, &partition, &settings, &partitions_count)) {
+        return 0;
+    }
+    return partition.group;
+}
+
+struct cluster_id peek_cluster(const struct node *node)
+{
+    return node->identity.cluster;
+}

@@ -1,0 +1,48 @@
+/* What tests see of a node's inside: its replicas as they are at this instant. Nothing here changes a node. */
+#ifndef SIMULATOR_NODE_PEEK_H
+#define SIMULATOR_NODE_PEEK_H
+
+#include <broker/node.h>
+#include <raft/raft.h>
+
+#define PEEK_GROUPS_MAX 512u
+
+struct peek_group {
+    const struct group *inside; /* valid until the node runs again */
+    const char *directory;
+    uint64_t group;
+    uint64_t epoch;
+    enum raft_role role;
+    uint64_t term;
+    uint64_t leader;
+    struct raft_hard_state hard_state;
+    bool hard_state_is_durable;
+    uint64_t base_index;
+    uint64_t last_index;
+    uint64_t durable_index;
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t next_offset; /* of the log */
+    bool takes_produce;   /* leads, and its own-term no-op is applied */
+};
+
+/* All replicas of a node, by the order in which they were made. Returns their number. O(replicas). */
+uint32_t peek_groups(const struct node *node, struct peek_group *ret_groups, uint32_t max);
+bool peek_group(const struct node *node, uint64_t group, struct peek_group *ret_group);
+
+/* Chain and term of an entry that is in memory; false: it is not. */
+bool peek_entry(const struct peek_group *group, uint64_t index, uint64_t *ret_chain,
+                uint64_t *ret_term);
+/* Digest of the applied state: equal on all replicas at equal applied_index. O(state). */
+uint64_t peek_state_digest(const struct peek_group *group);
+const struct raft_configuration *peek_configuration(const struct peek_group *group);
+/* The leader's view of its followers. */
+void peek_raft(const struct peek_group *group, struct raft_view *ret_view);
+/* Aborts when an invariant of the core does not hold. */
+void peek_check_core(const struct peek_group *group);
+/* Group of a partition as the node's applied meta state knows it; 0: unknown. */
+uint64_t peek_partition_group(const struct node *node, const char *topic, uint32_t partition);
+/* Zero: not founded. */
+struct cluster_id peek_cluster(const struct node *node);
+
+#endif

@@ -1,0 +1,54 @@
+/* What the files of the invariants share. */
+#ifndef SIMULATOR_NODE_SIM_INVARIANTS_PRIVATE_H
+#define SIMULATOR_NODE_SIM_INVARIANTS_PRIVATE_H
+
+#include "ledger.h"
+#include "peek.h"
+#include "sim_invariants.h"
+
+#define INVARIANTS_NODES_MAX 8u
+
+/* A replica as it was last seen. */
+struct seen {
+    uint64_t group;
+    uint64_t epoch;
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t durable_index;
+    uint64_t term;
+    struct raft_hard_state hard_state;
+    struct raft_hard_state durable_state;
+    bool is_fresh; /* its process is gone; the next look is at a restarted one */
+};
+
+struct seen_list {
+    struct seen *items;
+    uint32_t count, capacity;
+};
+
+/* Of a group, over all nodes. */
+struct group_facts {
+    uint64_t group;
+    uint64_t commit_index; /* highest */
+    uint64_t leader_term;  /* newest that had a leader */
+};
+
+struct group_facts_list {
+    struct group_facts *items;
+    uint32_t count, capacity;
+};
+
+struct cluster_invariants {
+    struct ledger leaders; /* of each group and term */
+    struct ledger chains;  /* of each group and committed index */
+    struct ledger digests; /* of each group and applied index */
+    struct seen_list seen[INVARIANTS_NODES_MAX];
+    struct group_facts_list groups;
+    struct peek_group scratch[PEEK_GROUPS_MAX];
+};
+
+struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t number,
+                              uint64_t group);
+struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group);
+
+#endif
