@@ -119,3 +119,18 @@ def the_first_five_minutes_work_as_written(folder):
     check_equal(done.returncode, 3, f"a deleted topic is not found: {done.stderr!r}")
     done = cli("version")
     check_equal((done.returncode, done.stdout.split()[0]), (0, b"raftmq"), "version")
+
+
+@promise()
+def a_file_goes_into_a_new_topic(folder):
+    """The first command a newcomer types: 50,000 lines into a topic that does not exist yet, in many batches at once. Five
+    topics, each complete and in order."""
+    dev = Dev(folder)
+    dev.wait_ready()
+    lines = b"".join(b"line %d of a file\n" % i for i in range(50000))
+    for number in range(5):
+        done = cli("-s", dev.url, "produce", f"words{number}", input=lines)
+        check_equal(done.returncode, 0, f"produce into a new topic: {done.stderr[-300:]!r}")
+        done = cli("-s", dev.url, "consume", f"words{number}", "--from", "earliest", "-e")
+        check_equal(done.returncode, 0, f"consume: {done.stderr[-300:]!r}")
+        check(done.stdout == lines, f"what is read is what was sent: {len(done.stdout)} of {len(lines)} bytes")
