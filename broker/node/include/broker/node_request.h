@@ -183,7 +183,7 @@ bool node_topic_partitions(struct node *node, const char *topic, uint32_t *ret_p
 
 /* ---- status, synchronous, of this node's knowledge ------------------------------------------------------------ */
 
-#define NODE_STATUS_TEXT_BYTES 200u
+#define NODE_STATUS_TEXT_BYTES 256u
 
 struct node_member_status {
     uint64_t node_id;
