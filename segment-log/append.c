@@ -76,7 +76,8 @@ enum segment_log_status segment_log_append(struct segment_log *log, uint64_t ter
     assert(entries_count > 0);
     assert(term >= log->last.term);
     if (log->broken) return SEGMENT_LOG_IO;
-    if (log->full) return refuse_full(log);
+    bool is_noop = entries_count == 1 && entries[0].type == ENTRY_NOOP;
+    if (log->full && !is_noop) return refuse_full(log);
     struct segment_log_point old = log->last;
     uint64_t old_unflushed_bytes = log->unflushed_bytes;
     for (uint32_t i = 0; i < entries_count; i++) {

@@ -105,6 +105,7 @@ void segment_log_info(const struct segment_log *log, struct segment_log_info *re
         .segments_count = log->segments_count,
         .syncs_total = log->syncs_total,
         .sync_us_last = log->sync_us_last,
+        .full = log->full,
     };
 }
 

@@ -178,6 +178,16 @@ uint64_t node_store_put(struct node_store *store, const struct node_record *reco
     return ++store->sequence;
 }
 
+void node_store_forget(struct node_store *store, uint64_t group)
+{
+    uint32_t position = find_position(store, group);
+    if (position == store->records_count || store->records[position].group != group) return;
+    store->records_count--;
+    memmove(&store->records[position], &store->records[position + 1],
+            (store->records_count - position) * sizeof *store->records);
+    store->sequence++;
+}
+
 uint64_t node_store_durable_sequence(const struct node_store *store)
 {
     return store->durable_sequence;

@@ -76,6 +76,9 @@ bool node_store_get(const struct node_store *store, uint64_t group, struct node_
 /* Put a record (memory); returns its sequence: durable once node_store_durable_sequence() >= it. 0: the store is full
  * (NODE_STORE_GROUPS_MAX groups). */
 uint64_t node_store_put(struct node_store *store, const struct node_record *record);
+/* Forget a group (memory; durable with the next job): the caller knows that no meta entry at or below the index of its
+ * record is ever applied again. Nothing when there is no record. */
+void node_store_forget(struct node_store *store, uint64_t group);
 uint64_t node_store_durable_sequence(const struct node_store *store);
 uint32_t node_store_count(const struct node_store *store);
 bool node_store_at(const struct node_store *store, uint32_t position,

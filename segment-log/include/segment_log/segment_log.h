@@ -113,6 +113,7 @@ struct segment_log_info {
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
+    bool full;             /* appends are refused as FULL, all but a single no-op */
 };
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info);
 
@@ -137,8 +138,8 @@ struct segment_log_entry {
 };
 
 /* Append own entries of `term` at the tail, in memory. Index, base offset, hash, chain and checksum are filled in.
- * OK; FULL; BAD_ENTRY: a size, count, stamp or time that no entry may have; IO: the log is broken. Log unchanged unless
- * OK. After FULL the next job looks at the free space again, so the log recovers by itself. */
+ * OK; FULL (never for a single NOOP: a new leader must append it to be one); BAD_ENTRY: a size, count, stamp or time that
+ * no entry may have; IO: the log is broken. Log unchanged unless OK. After FULL the next job looks at the free space again, so the log recovers by itself. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append(
     struct segment_log *log, uint64_t term, const struct segment_log_entry *entries,
     uint32_t entries_count, uint64_t *ret_last_index);

@@ -185,6 +185,7 @@ Test(segment_log_fault, a_full_disk_refuses_writes_and_recovers_alone)
     struct segment_log_info full = fixture_info(log);
     cr_assert_eq(fixture_try_append(log, 1, ENTRY_DATA, 100), SEGMENT_LOG_FULL);
     cr_assert_eq(fixture_info(log).last_index, full.last_index);
+    cr_assert(full.full);
     struct segment_log_view view;
     cr_assert_eq(fixture_read(log, SEGMENT_LOG_BY_INDEX, 1, 1, 1, &view), SEGMENT_LOG_OK);
     segment_log_view_release(&view);

@@ -229,6 +229,31 @@ static bool lose_power_at(uint64_t nth, uint64_t seed, bool fail_only)
     return error != 0;
 }
 
+Test(node_store, a_forgotten_group_is_gone_after_a_restart_and_leaves_room)
+{
+    struct node_store *store = open_store();
+    for (uint64_t group = 1; group <= 5; group++) {
+        struct node_record record = record_of(group, group);
+        cr_assert_neq(node_store_put(store, &record), 0);
+    }
+    cr_assert_eq(save(store), 0);
+    node_store_forget(store, 3);
+    node_store_forget(store, 7); /* never there: nothing to make durable for it */
+    uint64_t sequence = node_store_durable_sequence(store);
+    cr_assert_eq(save(store), 0);
+    cr_assert_eq(node_store_durable_sequence(store), sequence + 1);
+    node_store_close(store);
+    memory_disk_crash(disk, MEMORY_DISK_POWER);
+    store = open_store();
+    cr_assert_eq(node_store_count(store), 4);
+    for (uint64_t group = 1; group <= 5; group++) {
+        struct node_record record;
+        cr_assert_eq(node_store_get(store, group, &record), group != 3);
+        if (group != 3) cr_assert_eq(record.term, group);
+    }
+    node_store_close(store);
+}
+
 Test(node_store, term_and_vote_survive_a_power_cut_at_every_call)
 {
     for (int fail_only = 0; fail_only < 2; fail_only++) {
