@@ -125,7 +125,7 @@ static void after_apply(struct group *group)
     if (group->role == RAFT_LEADER && !group->own_noop_applied &&
         group->applied_index >= group->own_noop_index && group->own_noop_index != 0) {
         group->own_noop_applied = true;
-        topics__tell_leads(group);
+        directory__tell_leads(group);
         request__unpark(group->node, group);
     }
 }

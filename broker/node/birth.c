@@ -240,7 +240,7 @@ static void bring_to_life(struct group_birth *birth)
     group->made_mask = birth->made_mask;
     struct raft_event event = {.type = RAFT_EVENT_TICK};
     (void)group__step(group, &event);
-    topics__tell_made(group);
+    directory__tell_made(group);
     group__made_on(node, group->id, node->identity.node_id);
     request__unpark(node, NULL);
 }
@@ -306,7 +306,7 @@ void group__made_on(struct node *node, uint64_t group_id, uint64_t node_id)
     const bool is_news = note_made(&group->made_mask, raft_configuration_of(group->raft), node_id);
     /* That node was not there yet when this one told: what it was told then, it could not note. */
     if (is_news && node_id != node->identity.node_id && group->term == 0) {
-        topics__tell_made_to(group, node_id);
+        directory__tell_made_to(group, node_id);
     }
     if (!group->campaign_wanted || !made_on_majority(group)) return;
     group->campaign_wanted = false;

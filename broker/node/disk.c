@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPACE_CHECK_US 1000000u
+#define SPACE_CHECK_US    1000000u
+#define STORE_GROUPS_HIGH (NODE_STORE_GROUPS_MAX / 4u * 3u)
 
 /* ---- log writes --------------------------------------------------------------------------------------------------------- */
 
@@ -177,6 +178,7 @@ static void done_checkpoint(struct io_job *job)
         if (checkpoint->status == SNAPSHOT_OK) {
             group->checkpoint_index = checkpoint->header.point.index;
             group->counters.checkpoints++;
+            if (group->is_meta) group__forget_dropped(node, group->checkpoint_index);
         } else {
             node->disk_full = true; /* tried again when there is space */
         }
@@ -195,8 +197,10 @@ void disk__checkpoint(struct group *group, bool force)
     struct node *node = group->node;
     if (group->checkpoint_running || group->dropping || node->disk_full) return;
     if (group->applied_index <= group->checkpoint_index) return;
-    const uint64_t behind = group->applied_index - group->checkpoint_index;
-    if (!force && behind < node->options.checkpoint_entries) return;
+    uint64_t wanted = node->options.checkpoint_entries;
+    /* It lets the records of deleted replicas be forgotten. */
+    if (group->is_meta && node_store_count(node->store) > STORE_GROUPS_HIGH) wanted = 1;
+    if (!force && group->applied_index - group->checkpoint_index < wanted) return;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
     if (info.durable_index < group->applied_index) return;
@@ -228,8 +232,8 @@ void disk__checkpoint(struct group *group, bool force)
 static void run_space(struct io_job *job)
 {
     struct node *node = job->data;
-    if (disk_free_bytes(node->disk, node->data_directory, &node->free_bytes) < 0) {
-        node->free_bytes = UINT64_MAX; /* unknown: writes tell */
+    if (disk_free_bytes(node->disk, node->data_directory, &node->space_found_bytes) < 0) {
+        node->space_found_bytes = UINT64_MAX; /* unknown: writes tell */
     }
 }
 
@@ -238,6 +242,7 @@ static void done_space(struct io_job *job)
     struct node *node = job->data;
     node->space_running = false;
     node->space_checked_us = io_now_us(node->io);
+    node->free_bytes = node->space_found_bytes;
     if (!node__enter(node)) return;
     const bool full = node->free_bytes < node->options.reserve_bytes;
     if (full != node->disk_full) {

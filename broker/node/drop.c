@@ -59,7 +59,7 @@ static void done_removal(struct io_job *job)
     list_remove(&removal->link);
     free(removal);
     if (!node__enter(node)) return;
-    topics__tell_dropped(node, group_id);
+    directory__tell_dropped(node, group_id);
     node__post(node);
 }
 
@@ -153,6 +153,19 @@ bool group__is_gone(const struct node *node, uint64_t group_id)
         if (list_entry(link, struct group_removal, link)->group_id == group_id) return false;
     }
     return true;
+}
+
+/* The checkpoint of meta is durable through `meta_index`: what deleted these replicas is never applied again, so nothing
+ * has to remember that they are gone (M4). Else the store fills up with them. */
+void group__forget_dropped(struct node *node, uint64_t meta_index)
+{
+    for (uint32_t i = node_store_count(node->store); i-- > 0;) {
+        struct node_record record;
+        if (!node_store_at(node->store, i, &record)) continue;
+        if (record.state != NODE_REPLICA_DROPPED || record.meta_index > meta_index) continue;
+        if (group__is_gone(node, record.group)) node_store_forget(node->store, record.group);
+    }
+    disk__pump_store(node);
 }
 
 /* ---- at start --------------------------------------------------------------------------------------------------------------- */

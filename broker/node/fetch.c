@@ -280,7 +280,7 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
     switch (request->type) {
     case NODE_REQUEST_TOPIC_LIST:
     case NODE_REQUEST_TOPIC_GET:
-        topics__answer_list(request);
+        topic_info__answer(request);
         return;
     case NODE_REQUEST_PRODUCE:
     case NODE_REQUEST_TOPIC_CREATE:

@@ -95,6 +95,7 @@ void group__attach(struct group *group)
     list_push_back(&node->groups, &group->link);
     node->groups_count++;
     if (group->is_meta) node->meta_group = group;
+    node__set_timer(group, raft_timer_at_ms(group->raft));
 }
 
 void group__detach(struct group *group)
@@ -198,7 +199,9 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
         .id = {.node = node->identity.node_id, .epoch = group->epoch},
         .election_timeout_ms_min = node->options.election_timeout_ms_min,
         .election_timeout_ms_max = node->options.election_timeout_ms_max,
-        .heartbeat_ms = node->options.heartbeat_ms,
+        /* Leaders' timers are rounded up to multiples of the heartbeat interval (turn.c). Without slack, one that fires a
+         * little late would skip every other multiple. */
+        .heartbeat_ms = node->options.heartbeat_ms - node->options.heartbeat_ms / 10u,
         .early_prevote_ms_max = 25,
         .append_entries_max = 4096,
         .append_inflight_max = RAFT_INFLIGHT_MAX,
@@ -231,7 +234,6 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
     group->commit_index = commit_index;
     group->applied_index = commit_index;
     group->checkpoint_index = commit_index;
-    group->timer_at_ms = raft_timer_at_ms(group->raft);
     return true;
 }
 

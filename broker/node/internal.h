@@ -31,6 +31,7 @@
 
 #define NODE_GROUPS_HASH     256u
 #define NODE_PROXIED_BUCKETS 256u
+#define NODE_HELD_MAX        256u /* messages of a group that wait for the store */
 #define NODE_ASKS_MAX        64u /* READ events in flight per group; the core takes RAFT_READS_MAX */
 #define NODE_FETCH_BYTES_MAX \
     (8u * 1024u * 1024u)                      /* of one answer; a larger batch is answered alone */
@@ -38,8 +39,9 @@
 #define NODE_BULK_QUEUE_BYTES_MAX \
     (8u * 1024u * 1024u) /* per peer, above it nothing more is handed over */
 #define NODE_UNFLUSHED_BYTES_MAX \
-    (64u * 1024u * 1024u)             /* per log, above it appends wait or are refused */
-#define NODE_PROPOSALS_MAX      1024u /* entries in one proposal */
+    (64u * 1024u * 1024u) /* per log, above it appends wait or are refused */
+#define NODE_REPLICAS_MAX       (NODE_STORE_GROUPS_MAX / 2u) /* of partitions, per node */
+#define NODE_PROPOSALS_MAX      1024u                        /* entries in one proposal */
 #define NODE_REQUEST_TIMEOUT_MS 10000u
 #define NODE_MAINTENANCE_US     25000u
 #define NODE_MARK_IDLE_US       20000u /* PROTOCOL L5 */
@@ -83,14 +85,15 @@ struct request_state {
     bool may_be_stored; /* an entry of it may be in a log: failure is "unknown" */
     bool poll_expired;
     bool confirmed; /* the read was confirmed by a ReadIndex round */
-    bool internal;  /* a command of this leader of meta itself: ends with its leadership */
-    bool owned;     /* malloc'ed by the node itself, freed by its done() */
+    bool
+        internal; /* a command of this leader of meta itself (registry.c): ends with its leadership */
+    bool owned;   /* malloc'ed by the node itself, freed by its done() */
     struct meta_settings settings;
-    struct node_request *child; /* auto-create */
-    void *reading;              /* READING: the job */
-    uint8_t *payload;           /* QUEUED: an encoded META command, owned */
+    void *reading;    /* READING: the job */
+    uint8_t *payload; /* QUEUED: an encoded META command, owned */
     uint32_t payload_bytes;
     uint64_t parked_us;
+    uint64_t asked_us; /* TOPIC: when a lost notice was asked for last */
 };
 _Static_assert(sizeof(struct request_state) <= sizeof(((struct node_request *)0)->node_private),
                "node_request.node_private must hold the node's part");
@@ -185,12 +188,12 @@ struct group {
     enum raft_role role;
     uint64_t term;
     uint64_t leader;
-    uint64_t leads_told_term; /* "this group leads" was told for this term */
 
     struct raft_hard_state hard_state; /* newest handed to the store */
     uint64_t hard_state_sequence;
     bool hard_state_pending;
     struct held_message *held, **held_tail;
+    uint32_t held_count;
 
     bool append_reading
         [RAFT_MEMBERS_MAX]; /* by position in the configuration: an APPEND is read from the files */
@@ -222,7 +225,7 @@ struct group {
     uint32_t made_mask;  /* bit per member position: that replica told that it is made */
     bool dropping;       /* deleted: freed when the last job has ended and the record is durable */
     uint64_t drop_sequence;
-    uint64_t timer_at_ms;
+    uint64_t due_ms; /* of the core's timer */
     struct group_counters counters;
     char problem[NODE_STATUS_TEXT_BYTES];
 };
@@ -243,12 +246,15 @@ struct leader_hint {
     uint64_t group;
     uint64_t term;
     uint64_t leader;
+    uint64_t heard_us;
 };
 
 /* Replicas of a deleted group that told that they are gone (M8). */
 struct drop_watch {
     struct list_link link;
     struct meta_topic *topic;
+    uint64_t index; /* of the meta entry that deleted it */
+    uint64_t asked_us;
     struct node_request *request;
     uint32_t dropped[META_PARTITIONS_MAX]; /* bit per replica position */
 };
@@ -305,8 +311,11 @@ struct node {
     struct list_link guests;                        /* requests of peers served here (proxy.c) */
     struct list_link topics;                        /* STAGE_TOPIC */
     struct list_link drops;                         /* struct drop_watch */
+    struct list_link auto_creates;                  /* struct auto_create (auto_create.c) */
     struct list_link dirty;                         /* groups with work at the end of the turn */
+    struct list_link working;                       /* of those, what this pass has not come to */
     struct leader_hint *hints[NODE_GROUPS_HASH];
+    uint32_t prune_bucket;
     uint64_t inflight_bytes;
     uint64_t next_number; /* barrier ids, proxy numbers */
 
@@ -318,7 +327,8 @@ struct node {
     struct io_timer turn_timer;  /* posted: end of this turn */
     struct io_timer tick_timer;  /* next core timer */
     struct io_timer maintenance; /* every NODE_MAINTENANCE_US */
-    uint64_t tick_at_ms;
+    uint64_t tick_at_ms;         /* 0: not started */
+    bool ticking;
     uint64_t seen_us;     /* time of the last entry into the node (time gaps, C7) */
     bool cluster_changed; /* the hub is told at the end of the turn, not from inside its callback */
 
@@ -326,6 +336,7 @@ struct node {
     bool space_running;
     struct io_job space_job;
     uint64_t space_checked_us;
+    uint64_t space_found_bytes; /* the job's */
     uint64_t free_bytes;
 
     uint64_t started_us;
@@ -333,6 +344,9 @@ struct node {
     void *stopped_data;
     uint64_t stop_deadline_us;
     uint64_t stop_started_us;
+    bool stop_quiet; /* stopping: peers are not heard any more */
+    bool
+        quiesced; /* stopping, and done for clients: nothing new is taken from peers, so that the disk work ends */
 
     const uint8_t *received_entries; /* of the APPEND being stepped; borrowed from its frame */
     size_t received_bytes;
@@ -360,6 +374,7 @@ void node__log(struct node *node, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Every entry from outside calls this first: false when the node does nothing any more. Detects time gaps (C7). */
 bool node__enter(struct node *node);
+uint64_t node__random_number(struct node *node); /* never 0 */
 struct peer_state *node__peer(struct node *node, uint64_t node_id);
 bool node__peer_is_usable(struct node *node, uint64_t node_id);
 void node__start_running(struct node *node);
@@ -373,7 +388,7 @@ bool founding__start(struct node *node); /* after the identity is loaded: make o
 /* ---- turn.c ------------------------------------------------------------------------------------------------- */
 void node__post(struct node *node);
 void node__dirty(struct group *group);
-void node__schedule_tick(struct node *node);
+void node__set_timer(struct group *group, uint64_t at_ms); /* of its core */
 void turn__init(struct node *node);
 
 /* ---- group.c --------------------------------------------------------------------------------------------------- */
@@ -438,6 +453,7 @@ void group__remove_files(struct disk *disk, const char *directory);
 bool group__is_gone(const struct node *node,
                     uint64_t group_id); /* nothing of it is here any more */
 void group__sweep(struct node *node);
+void group__forget_dropped(struct node *node, uint64_t meta_index);
 void group__free_removals(struct node *node);
 
 /* ---- read.c ---------------------------------------------------------------------------------------------------- */
@@ -490,6 +506,8 @@ void request__not_stored(struct node_request *request, struct group *group);
 void request__unpark(struct node *node,
                      struct group *group); /* NULL: those without a replica here */
 void request__expire(struct node *node);
+/* True: finished, because the disk has no room for what it would store. */
+bool request__refuse_full(struct node_request *request);
 void request__fail_all(struct node *node, enum node_status status, const char *why);
 
 /* ---- barrier.c ------------------------------------------------------------------------------------------------------ */
@@ -514,24 +532,42 @@ void produce__meta_command(struct node_request *request, const struct meta_comma
 /* ---- topics.c ------------------------------------------------------------------------------------------------------- */
 void topics__create(struct node_request *request);
 void topics__delete(struct node_request *request);
-void topics__answer_list(struct node_request *request);
 void topics__applied(struct node *node, uint64_t index, struct meta_result *result);
-void topics__check_waiting(struct node *node);
-void topics__notice(struct node *node, const struct peer_frame *frame);
-void topics__tell_leads(struct group *group);
-void topics__tell_made(struct group *group);
-void topics__tell_made_to(struct group *group, uint64_t node_id);
-void topics__tell_all(struct node *node, uint64_t to);
-void topics__tell_dropped(struct node *node, uint64_t group_id);
-void topics__register_nodes(struct node *node);
-void topics__forget(struct node_request *request);
+void topics__check_waiting(struct node *node); /* creates whose groups may lead now */
+void topics__ask_waiting(struct node *node);   /* for notices that were lost */
 void topics__dropped(struct node *node, uint64_t group_id, uint64_t by);
+void topics__forget(struct node_request *request);
 void topics__reconcile(struct node *node);
-void topics__auto_create(struct node_request *request);
-struct node_topic_info *topics__info(struct node *node, const struct meta_topic *topic);
 void topics__free_watches(struct node *node);
-void topics__producer_init(struct node_request *request);
-uint64_t topics__leader_of(struct node *node, uint64_t group_id, uint64_t *ret_term);
+
+/* ---- topic_info.c --------------------------------------------------------------------------------------------------- */
+void topic_info__answer(struct node_request *request);
+struct node_topic_info *topic_info__make(struct node *node, const struct meta_topic *topic);
+
+/* ---- directory.c ---------------------------------------------------------------------------------------------------- */
+uint64_t directory__leader_of(struct node *node, uint64_t group_id, uint64_t *ret_term);
+bool directory__has_led(struct node *node, uint64_t group_id); /* a leader was heard of */
+void directory__heard(struct node *node, uint64_t group_id, uint64_t term, uint64_t leader);
+void directory__forget(struct node *node, uint64_t group_id);
+void directory__prune(struct node *node);
+void directory__free(struct node *node);
+void directory__tell_leads(struct group *group);
+void directory__tell_made(struct group *group);
+void directory__tell_made_to(struct group *group, uint64_t node_id);
+void directory__tell_dropped(struct node *node, uint64_t group_id);
+void directory__tell_all(struct node *node, uint64_t to); /* a node connected */
+void directory__ask_who_leads(struct node *node, uint64_t group_id);
+void directory__ask_is_dropped(struct node *node, uint64_t group_id, uint64_t index, uint64_t to);
+void directory__notice(struct node *node, const struct peer_frame *frame);
+
+/* ---- auto_create.c -------------------------------------------------------------------------------------------------- */
+/* A produce to a missing topic: it goes on when the topic is there. */
+void auto_create__wait(struct node_request *request);
+
+/* ---- registry.c ----------------------------------------------------------------------------------------------------- */
+void registry__register_nodes(struct node *node);
+void registry__block_taken(struct node *node, uint64_t first);
+void registry__producer_init(struct node_request *request);
 
 /* ---- offsets.c ------------------------------------------------------------------------------------------------------ */
 void offsets__commit(struct node_request *request, struct group *group);

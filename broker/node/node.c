@@ -57,6 +57,15 @@ bool node__enter(struct node *node)
     return node->state != NODE_FAILED;
 }
 
+uint64_t node__random_number(struct node *node)
+{
+    uint64_t number;
+    do {
+        io_random(node->io, &number, sizeof(number));
+    } while (number == 0);
+    return number;
+}
+
 struct peer_state *node__peer(struct node *node, uint64_t node_id)
 {
     for (uint32_t i = 0; i < node->peers_count; i++) {
@@ -137,7 +146,7 @@ static void on_up(void *data, const struct peer_hello *hello)
     } else if (cluster_id_is_zero(&hello->cluster)) {
         founding__send(node, hello->node_id);
     }
-    topics__tell_all(node, hello->node_id);
+    directory__tell_all(node, hello->node_id);
     request__unpark(node, NULL);
     node__post(node);
 }
@@ -155,11 +164,27 @@ static void on_down(void *data, uint64_t node_id, uint64_t process)
     node__post(node);
 }
 
+static void bulk_moved(struct node *node, uint64_t node_id)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &node->groups) {
+        struct group *group = list_entry(link, struct group, link);
+        if (group->role != RAFT_LEADER) continue;
+        struct raft_event event = {.type = RAFT_EVENT_BULK_MOVED, .node = node_id};
+        (void)group__step(group, &event);
+    }
+}
+
 static void on_bulk(void *data, uint64_t node_id, bool up)
 {
     struct node *node = data;
     if (!node__enter(node)) return;
-    if (!up) proxy__peer_down(node, node_id);
+    if (up) {
+        bulk_moved(node, node_id); /* what found no connection leaves now */
+    } else {
+        proxy__peer_down(node, node_id);
+    }
     node__post(node);
 }
 
@@ -173,21 +198,14 @@ static void on_bulk_moved(void *data, uint64_t node_id, bool drained)
     const uint64_t now_us = io_now_us(node->io);
     if (!drained && now_us - peer->moved_told_us < node->options.heartbeat_ms * 500u) return;
     peer->moved_told_us = now_us;
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->groups) {
-        struct group *group = list_entry(link, struct group, link);
-        if (group->role != RAFT_LEADER) continue;
-        struct raft_event event = {.type = RAFT_EVENT_BULK_MOVED, .node = node_id};
-        (void)group__step(group, &event);
-    }
+    bulk_moved(node, node_id);
     node__post(node);
 }
 
 static void on_frame(void *data, const struct peer_frame *frame)
 {
     struct node *node = data;
-    if (!node__enter(node)) return;
+    if (!node__enter(node) || node->quiesced) return;
     switch (frame->type) {
     case PEER_FRAME_RAFT:
     case PEER_FRAME_HEARTBEATS:
@@ -204,7 +222,7 @@ static void on_frame(void *data, const struct peer_frame *frame)
         node->counters.unknown_groups++;
         break;
     case PEER_FRAME_TOPIC:
-        topics__notice(node, frame);
+        if (node__peer_is_usable(node, frame->node_id)) directory__notice(node, frame);
         break;
     case PEER_FRAME_HELLO:
     case PEER_FRAME_HELLO_ACK:
@@ -262,9 +280,7 @@ static bool load_identity(struct node *node)
     case NODE_IDENTITY_MISSING:
         memset(&node->identity, 0, sizeof(node->identity));
         node->identity.node_id = node->options.node_id;
-        do {
-            io_random(node->io, &node->identity.incarnation, sizeof(node->identity.incarnation));
-        } while (node->identity.incarnation == 0);
+        node->identity.incarnation = node__random_number(node);
         if (node_identity_save(node->disk, node->data_directory, &node->identity) < 0) {
             node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
             return false;
@@ -344,7 +360,9 @@ static void init_lists(struct node *node)
     list_init(&node->guests);
     list_init(&node->topics);
     list_init(&node->drops);
+    list_init(&node->auto_creates);
     list_init(&node->dirty);
+    list_init(&node->working);
 }
 
 struct node *node_create(const struct node_options *options)
@@ -364,9 +382,7 @@ struct node *node_create(const struct node_options *options)
     node->started_us = io_now_us(node->io);
     node->seen_us = node->started_us;
     node->next_number = 1;
-    do {
-        io_random(node->io, &node->process, sizeof(node->process));
-    } while (node->process == 0);
+    node->process = node__random_number(node);
     node->store_queue = io_job_queue_create(node->io);
     node->setup_queue = io_job_queue_create(node->io);
     turn__init(node);
@@ -390,7 +406,6 @@ void node__start_running(struct node *node)
 {
     if (node->state == NODE_FOUNDING || node->state == NODE_JOINING) node->state = NODE_RUNNING;
     topics__reconcile(node);
-    node__schedule_tick(node);
     request__unpark(node, NULL);
 }
 
@@ -402,6 +417,7 @@ void node_stop(struct node *node, uint32_t drain_ms, void (*stopped)(void *data)
         stopped(data);
         return;
     }
+    assert(node->state != NODE_STOPPING);
     node->state = NODE_STOPPING;
     node->stopped = stopped;
     node->stopped_data = data;
@@ -409,18 +425,6 @@ void node_stop(struct node *node, uint32_t drain_ms, void (*stopped)(void *data)
     node->stop_deadline_us = node->stop_started_us + (uint64_t)drain_ms * 1000u;
     node__log(node, "info", "event=\"stopping, handing leadership over\"");
     node__post(node);
-}
-
-static void free_hints(struct node *node)
-{
-    for (uint32_t i = 0; i < NODE_GROUPS_HASH; i++) {
-        struct leader_hint *hint = node->hints[i];
-        while (hint) {
-            struct leader_hint *next = hint->next;
-            free(hint);
-            hint = next;
-        }
-    }
 }
 
 static void free_groups(struct list_link *groups)
@@ -469,7 +473,7 @@ void node_destroy(struct node *node)
     free_groups(&node->dropping);
     group__free_births(node);
     group__free_removals(node);
-    free_hints(node);
+    directory__free(node);
     meta_close(&node->meta);
     if (node->store_running) {
         struct segment_log_problem problem;

@@ -74,6 +74,7 @@ void offsets__commit(struct node_request *request, struct group *group)
         barrier__start(request, group);
         return;
     }
+    if (request__refuse_full(request)) return;
     struct request_state *state = request_state(request);
     state->group = group;
     request__move(request, STAGE_QUEUED, &group->queued);

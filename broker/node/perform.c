@@ -73,8 +73,11 @@ static void perform_hard_state(struct group *group, const struct raft_update *up
     disk__pump_store(group->node);
 }
 
+/* Bounded: while the store hangs the same answers are drawn again and again, and every message may be lost. */
 static void hold(struct group *group, const struct raft_message *message)
 {
+    if (group->held_count == NODE_HELD_MAX) return;
+    group->held_count++;
     struct held_message *held = malloc(sizeof(*held));
     if (!held) abort();
     held->next = NULL;
@@ -167,7 +170,7 @@ static void perform(struct group *group, const struct raft_update *update, struc
     for (uint32_t i = 0; i < update->reads_count; i++) {
         barrier__read_state(group, &update->reads[i]);
     }
-    group->timer_at_ms = update->timer_at_ms;
+    node__set_timer(group, update->timer_at_ms);
 }
 
 /* One step never calls another from inside: what performing discovers (an APPEND that left with fewer entries) is
@@ -192,7 +195,6 @@ enum raft_status group__step(struct group *group, struct raft_event *event)
         cut.cut.last = cuts.cuts[i].last;
         (void)group__step(group, &cut);
     }
-    node__schedule_tick(node);
     return status;
 }
 
@@ -206,6 +208,7 @@ void group__store_durable(struct group *group)
         struct held_message *held = group->held;
         group->held = held->next;
         if (!group->held) group->held_tail = &group->held;
+        group->held_count--;
         send_or_cut(group, &held->message, &cuts);
         free(held);
     }

@@ -60,6 +60,7 @@ void produce__start(struct node_request *request, struct group *group)
         return;
     }
     if (header.producer_id >= 0 && !producer_is_known(request, header.producer_id)) return;
+    if (request__refuse_full(request)) return;
     state->group = group;
     request__move(request, STAGE_QUEUED, &group->queued);
     node__dirty(group);
@@ -198,6 +199,17 @@ static void collect_produce(struct group *group, struct collector *collector,
     list_push_back(&collector->appended, &request_state(request)->stage_link);
 }
 
+/* A comparison was made with what is applied; a commit of the same group that goes before it makes it void. */
+static bool is_overtaken(const struct group *group, const struct collector *collector,
+                         const char *name)
+{
+    if (partition_commits_in_flight(&group->partition, name)) return true;
+    for (uint32_t i = 0; i < collector->commits_count; i++) {
+        if (strcmp(collector->commit_list[i].group, name) == 0) return true;
+    }
+    return false;
+}
+
 static void collect_commit(struct group *group, struct collector *collector,
                            struct node_request *request)
 {
@@ -208,7 +220,10 @@ static void collect_commit(struct group *group, struct collector *collector,
         .metadata = request->group.metadata,
         .metadata_bytes = request->group.metadata_bytes,
     };
-    (void)group;
+    if (request->group.has_if_offset && is_overtaken(group, collector, commit.group)) {
+        request__park(request, group);
+        return;
+    }
     collector->commit_list[collector->commits_count++] = commit;
     list_push_back(&collector->commits, &request_state(request)->stage_link);
 }
@@ -287,6 +302,17 @@ static void unwait(struct group *group, uint64_t from_index)
     }
 }
 
+/* The log found no space for what it holds already (L11): nothing more is put upon it. */
+static void refuse_queued(struct group *group)
+{
+    struct list_link *link;
+    group->node->disk_full = true;
+    while ((link = group->queued.next) != &group->queued) {
+        (void)request__refuse_full(
+            request_of_state(list_entry(link, struct request_state, stage_link)));
+    }
+}
+
 static void propose_batch(struct group *group, struct collector *collector)
 {
     const uint64_t first_index = collector->next_index - group->proposals_count;
@@ -329,6 +355,10 @@ void produce__propose(struct group *group)
         }
         struct segment_log_info info;
         segment_log_info(group->log, &info);
+        if (info.full) {
+            refuse_queued(group);
+            break;
+        }
         list_init(&collector->appended);
         list_init(&collector->commits);
         collector->next_index = info.last_index + 1u;

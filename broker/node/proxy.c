@@ -149,6 +149,11 @@ static void received_response(struct node *node, const struct peer_frame *frame)
         return;
     }
     if (request->status == NODE_NO_LEADER || request->status == NODE_SHUTTING_DOWN) {
+        /* It may know who leads now; a node without a replica learns it from such answers, too. */
+        if (request->ret_leader && request->ret_leader != frame->node_id) {
+            directory__heard(node, request_state(request)->group_id, request->ret_term,
+                             request->ret_leader);
+        }
         request__park(request, NULL);
         return;
     }

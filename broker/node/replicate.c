@@ -339,7 +339,10 @@ static void receive_append(struct group *group, struct raft_message *message,
     struct segment_log_info info;
     segment_log_info(group->log, &info);
     /* Bounded memory: what the disk cannot take yet is not taken from the network either; it is sent again. */
-    if (bytes > 0 && (node->disk_full || info.unflushed_bytes > NODE_UNFLUSHED_BYTES_MAX)) return;
+    if (bytes > 0 &&
+        (node->disk_full || info.full || info.unflushed_bytes > NODE_UNFLUSHED_BYTES_MAX)) {
+        return;
+    }
     switch (check_entries(group, message, entries, bytes)) {
     case CHECK_OK:
         break;
@@ -427,7 +430,7 @@ static void receive_heartbeats(struct node *node, const struct peer_frame *frame
 
 void replicate__frame(struct node *node, const struct peer_frame *frame)
 {
-    if (!node__peer_is_usable(node, frame->node_id)) return;
+    if (node->stop_quiet || !node__peer_is_usable(node, frame->node_id)) return;
     if (frame->type == PEER_FRAME_HEARTBEATS) {
         receive_heartbeats(node, frame);
     } else {

@@ -43,13 +43,6 @@ static void drop_payload(struct request_state *state)
     state->payload = NULL;
 }
 
-static void orphan_child(struct request_state *state)
-{
-    if (!state->child) return;
-    state->child->data = NULL;
-    state->child = NULL;
-}
-
 void request__finish(struct node_request *request, enum node_status status, const char *format, ...)
 {
     struct request_state *state = request_state(request);
@@ -63,7 +56,6 @@ void request__finish(struct node_request *request, enum node_status status, cons
         va_end(arguments);
     }
     drop_payload(state);
-    orphan_child(state);
     if (request->type == NODE_REQUEST_TOPIC_DELETE) topics__forget(request);
     request__move(request, STAGE_DONE, &state->node->done);
     node__post(state->node);
@@ -104,15 +96,40 @@ void request__unpark(struct node *node, struct group *group)
     }
 }
 
-/* Why there is no leader, in words that name what is missing. */
-static bool majority_is_reachable(struct node *node, char *why, size_t why_bytes)
+/* Voters of a group as far as this node knows: of its own replica, of meta, or of the founding. */
+static uint32_t voters_of(struct node *node, uint64_t group_id, uint64_t *ret_ids)
 {
-    uint32_t voters = 0;
+    uint32_t count = 0;
+    const struct group *group = node__group(node, group_id);
+    struct meta_partition partition;
+    if (group) {
+        const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+        for (uint32_t i = 0; i < configuration->members_count; i++) {
+            if (configuration->members[i].voter) {
+                ret_ids[count++] = configuration->members[i].id.node;
+            }
+        }
+    } else if (meta_group_find(&node->meta, group_id, NULL, &partition, NULL)) {
+        for (uint32_t i = 0; i < partition.replicas_count; i++) {
+            ret_ids[count++] = partition.replicas[i].node_id;
+        }
+    } else {
+        for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
+            ret_ids[count++] = node->founding.nodes[i].node_id;
+        }
+    }
+    return count;
+}
+
+/* Why there is no leader, in words that name what is missing. */
+static bool majority_is_reachable(struct node *node, uint64_t group_id, char *why, size_t why_bytes)
+{
+    uint64_t ids[RAFT_MEMBERS_MAX];
+    const uint32_t voters = voters_of(node, group_id, ids);
     uint32_t reached = 0;
     char missing[96] = "";
-    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
-        const uint64_t id = node->founding.nodes[i].node_id;
-        voters++;
+    for (uint32_t i = 0; i < voters; i++) {
+        const uint64_t id = ids[i];
         const bool here = id == node->identity.node_id;
         if (here || (peer_is_up(node->hub, id, PEER_CONTROL) && node__peer_is_usable(node, id))) {
             reached++;
@@ -126,8 +143,8 @@ static bool majority_is_reachable(struct node *node, char *why, size_t why_bytes
         return true;
     }
     snprintf(why, why_bytes,
-             "no quorum: this node reaches %u of %u nodes (itself included), a majority is %u; "
-             "start or reconnect %s",
+             "no quorum: %u of %u voters are reached from here, a majority is %u; start or "
+             "reconnect %s",
              reached, voters, voters / 2u + 1u, missing[0] ? missing : "the others");
     return false;
 }
@@ -143,7 +160,7 @@ static void refuse_parked(struct node_request *request)
                         "the cluster is not founded yet: every node of --peers must be up once");
         return;
     }
-    (void)majority_is_reachable(node, why, sizeof(why));
+    (void)majority_is_reachable(node, state->group_id, why, sizeof(why));
     request__finish(request, NODE_NO_LEADER, "%s", why);
 }
 
@@ -181,11 +198,12 @@ static void timed_out(struct node_request *request)
         return;
     case STAGE_WAITING:
     case STAGE_TOPIC:
-        if (!stores_something(request->type)) {
+        /* A produce waits there for its topic: nothing of it was appended. */
+        if (!state->may_be_stored || !stores_something(request->type)) {
             refuse_parked(request);
             return;
         }
-        (void)majority_is_reachable(state->node, why, sizeof(why));
+        (void)majority_is_reachable(state->node, state->group_id, why, sizeof(why));
         request__finish(request, NODE_OUTCOME_UNKNOWN, "not confirmed by a majority in time (%s)",
                         why);
         return;
@@ -200,7 +218,7 @@ static void timed_out(struct node_request *request)
         }
         return;
     case STAGE_BARRIER:
-        (void)majority_is_reachable(state->node, why, sizeof(why));
+        (void)majority_is_reachable(state->node, state->group_id, why, sizeof(why));
         request->retry_after_ms = 200;
         request__finish(request, NODE_TIMEOUT, "the read could not be confirmed (%s)", why);
         return;
@@ -229,7 +247,7 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
     char why[NODE_STATUS_TEXT_BYTES];
     const uint64_t refuse_us = PARKED_REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
     if (node->state == NODE_RUNNING && now_us - state->parked_us > refuse_us &&
-        !majority_is_reachable(node, why, sizeof(why))) {
+        !majority_is_reachable(node, state->group_id, why, sizeof(why))) {
         refuse_parked(request);
     }
 }
@@ -271,7 +289,7 @@ static void to_leader(struct node_request *request, uint64_t group_id)
     struct request_state *state = request_state(request);
     struct node *node = state->node;
     uint64_t term = 0;
-    const uint64_t leader = topics__leader_of(node, group_id, &term);
+    const uint64_t leader = directory__leader_of(node, group_id, &term);
     struct group *group = node__group(node, group_id);
     request->ret_leader = leader;
     request->ret_term = term;
@@ -292,7 +310,7 @@ static void to_leader(struct node_request *request, uint64_t group_id)
     if (!proxy__send(request, leader)) request__park(request, group);
 }
 
-/* A missing topic is believed only after a ReadIndex on meta (M8). */
+/* A missing topic or partition is believed only after a ReadIndex on meta (M8). */
 static void topic_missing(struct node_request *request)
 {
     struct request_state *state = request_state(request);
@@ -307,7 +325,7 @@ static void topic_missing(struct node_request *request)
     }
     if (request->type == NODE_REQUEST_PRODUCE && request->auto_create &&
         node->options.auto_create_topics && !request->from_peer) {
-        topics__auto_create(request);
+        auto_create__wait(request);
         return;
     }
     request__finish(request, NODE_TOPIC_NOT_FOUND,
@@ -323,13 +341,12 @@ static void on_partition(struct node_request *request)
     uint32_t partitions_count = 0;
     if (!meta_partition_get(&node->meta, request->topic, request->partition, &partition,
                             &state->settings, &partitions_count)) {
-        if (partitions_count > 0) {
-            request__finish(request, NODE_PARTITION_NOT_FOUND,
-                            "topic \"%s\" has partitions 0 to %u", request->topic,
-                            partitions_count - 1u);
+        if (partitions_count == 0 || !state->meta_checked) {
+            topic_missing(request);
             return;
         }
-        topic_missing(request);
+        request__finish(request, NODE_PARTITION_NOT_FOUND, "topic \"%s\" has partitions 0 to %u",
+                        request->topic, partitions_count - 1u);
         return;
     }
     state->group_id = partition.group;
@@ -366,7 +383,7 @@ static void on_meta_leader(struct node_request *request)
     } else if (request->type == NODE_REQUEST_TOPIC_DELETE) {
         topics__delete(request);
     } else {
-        topics__producer_init(request);
+        registry__producer_init(request);
     }
 }
 
@@ -415,19 +432,23 @@ void request__dispatch(struct node_request *request)
 
 /* ---- the door ---------------------------------------------------------------------------------------------------------------- */
 
+bool request__refuse_full(struct node_request *request)
+{
+    struct node *node = request_state(request)->node;
+    if (!node->disk_full) return false;
+    node->counters.refused_full++;
+    request->retry_after_ms = 5000;
+    request__finish(request, NODE_DISK_FULL,
+                    "n%" PRIu64 ": %" PRIu64 " bytes are free, %" PRIu64
+                    " are kept in reserve; free some space, writes resume by themselves",
+                    node->identity.node_id, node->free_bytes, node->options.reserve_bytes);
+    return true;
+}
+
 static bool admit(struct node *node, struct node_request *request)
 {
     struct request_state *state = request_state(request);
     if (request->type != NODE_REQUEST_PRODUCE) return true;
-    if (node->disk_full) {
-        node->counters.refused_full++;
-        request->retry_after_ms = 5000;
-        request__finish(request, NODE_DISK_FULL,
-                        "%" PRIu64 " bytes are free in %s, %" PRIu64
-                        " are kept in reserve; free some space, writes resume by themselves",
-                        node->free_bytes, node->data_directory, node->options.reserve_bytes);
-        return false;
-    }
     if (node->inflight_bytes + request->produce.bytes > node->options.inflight_bytes_max) {
         node->counters.refused_overload++;
         request->retry_after_ms = 100;
@@ -448,10 +469,11 @@ void node_submit(struct node *node, struct node_request *request)
     state->node = node;
     const uint32_t timeout_ms = request->timeout_ms ? request->timeout_ms : NODE_REQUEST_TIMEOUT_MS;
     list_push_back(&node->requests, &state->all);
-    if (!node__enter(node)) return; /* the process is about to exit */
+    if (node->state == NODE_FAILED) return; /* the process is about to exit */
+    (void)node__enter(node);
     state->deadline_us = io_now_us(node->io) + (uint64_t)timeout_ms * 1000u;
     node->counters.requests_total[request->type]++;
-    if (node->state == NODE_STOPPING) {
+    if (node->state == NODE_STOPPING || node->state == NODE_STOPPED) {
         request->retry_after_ms = 500;
         request__finish(request, NODE_SHUTTING_DOWN, "use another node");
         return;
@@ -468,7 +490,6 @@ void node_cancel(struct node *node, struct node_request *request)
     list_remove(&state->all);
     list_remove(&state->stage_link);
     drop_payload(state);
-    orphan_child(state);
     fetch__forget(request);
     topics__forget(request);
     node->inflight_bytes -= state->admitted_bytes;

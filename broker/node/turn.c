@@ -4,11 +4,11 @@
 
 #include <string.h>
 
+#define TURN_PASSES 4
+
 void node__post(struct node *node)
 {
-    if (node->state != NODE_FAILED && node->state != NODE_STOPPED) {
-        io_post(node->io, &node->turn_timer);
-    }
+    if (node->state != NODE_FAILED) io_post(node->io, &node->turn_timer);
 }
 
 void node__dirty(struct group *group)
@@ -49,77 +49,89 @@ static void answer_done(struct node *node)
     }
 }
 
-/* Bounded: what one pass makes dirty again waits for the next turn, which is posted. */
+/* Bounded: what the last pass makes dirty again waits for the next turn, which is posted. */
+static void work_dirty(struct node *node)
+{
+    for (int pass = 0; pass < TURN_PASSES && !list_is_empty(&node->dirty); pass++) {
+        list_splice_back(&node->working, &node->dirty);
+        struct list_link *link;
+        while ((link = list_pop_front(&node->working))) {
+            work_group(list_entry(link, struct group, dirty_link));
+            if (node->state == NODE_FAILED) return;
+        }
+    }
+}
+
 static void on_turn(struct io_timer *timer)
 {
     struct node *node = timer->data;
+    if (node->state == NODE_STOPPED) answer_done(node); /* whoever came too late is told so */
     if (!node__enter(node)) return;
     if (node->cluster_changed) {
         node->cluster_changed = false;
         peer_hub_set_cluster(node->hub, &node->identity.cluster);
     }
-    struct list_link batch;
-    list_init(&batch);
-    for (int pass = 0; pass < 4 && !list_is_empty(&node->dirty); pass++) {
-        list_splice_back(&batch, &node->dirty);
-        struct list_link *link;
-        while ((link = list_pop_front(&batch))) {
-            work_group(list_entry(link, struct group, dirty_link));
-            if (node->state == NODE_FAILED) return;
-        }
-    }
+    work_dirty(node);
+    if (node->state == NODE_FAILED) return;
     replicate__flush_heartbeats(node);
     answer_done(node);
-    if (node->state == NODE_FAILED || node->state == NODE_STOPPED) return;
+    if (node->state == NODE_FAILED) return;
     if (!list_is_empty(&node->dirty) || !list_is_empty(&node->done)) node__post(node);
 }
 
 /* ---- core timers ------------------------------------------------------------------------------------------------------ */
 
-/* Leaders' heartbeats are due at multiples of the heartbeat interval, so those of all groups leave together and one digest
- * can stand for them (C6); election timers are not rounded, their randomness is the point. */
-static uint64_t due_at(const struct group *group)
+static void start_tick(struct node *node, uint64_t at_ms)
 {
-    if (group->role != RAFT_LEADER) return group->timer_at_ms;
-    const uint64_t grid = group->node->options.heartbeat_ms;
-    return (group->timer_at_ms + grid - 1u) / grid * grid;
+    const uint64_t now_us = io_now_us(node->io);
+    const uint64_t at_us = at_ms * 1000u;
+    node->tick_at_ms = at_ms;
+    io_timer_start(node->io, &node->tick_timer, at_us > now_us ? at_us - now_us : 0);
 }
 
-void node__schedule_tick(struct node *node)
+/* O(1): the timer is only ever moved forward here; on_tick() finds the next one.
+ *
+ * What a leader waits for is due at multiples of the heartbeat interval, so that the heartbeats of all groups leave
+ * together and one digest can stand for them (C6). Election timers are not rounded, their randomness is the point, nor is
+ * "at once". */
+void node__set_timer(struct group *group, uint64_t at_ms)
 {
-    uint64_t at = UINT64_MAX;
-    for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
-        const uint64_t due = due_at(list_entry(link, struct group, link));
-        if (due < at) at = due;
+    struct node *node = group->node;
+    if (group->role == RAFT_LEADER && at_ms > io_now_ms(node->io)) {
+        const uint64_t grid_ms = node->options.heartbeat_ms;
+        at_ms = (at_ms + grid_ms - 1u) / grid_ms * grid_ms;
     }
-    if (at == node->tick_at_ms) return;
-    node->tick_at_ms = at;
-    if (at == UINT64_MAX) {
-        io_timer_stop(node->io, &node->tick_timer);
-        return;
-    }
-    const uint64_t now_us = io_now_us(node->io);
-    const uint64_t at_us = at * 1000u;
-    io_timer_start(node->io, &node->tick_timer, at_us > now_us ? at_us - now_us : 0);
+    group->due_ms = at_ms;
+    if (node->ticking || (node->tick_at_ms != 0 && node->tick_at_ms <= at_ms)) return;
+    start_tick(node, at_ms);
 }
 
 static void on_tick(struct io_timer *timer)
 {
     struct node *node = timer->data;
     if (!node__enter(node)) return;
-    node->tick_at_ms = 0; /* none is set */
+    node->tick_at_ms = 0;
+    if (node->stop_quiet) return;
     const uint64_t now_ms = io_now_ms(node->io);
+    uint64_t next_ms = UINT64_MAX;
     struct list_link *link;
     struct list_link *after;
+    node->ticking = true;
     list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
-        if (due_at(group) > now_ms) continue;
-        struct raft_event event = {.type = RAFT_EVENT_TICK};
-        (void)group__step(group, &event);
-        if (node->state == NODE_FAILED) return;
+        if (group->due_ms <= now_ms) {
+            struct raft_event event = {.type = RAFT_EVENT_TICK};
+            (void)group__step(group, &event);
+            if (node->state == NODE_FAILED) return;
+        }
     }
-    node->tick_at_ms = 0;
-    node__schedule_tick(node);
+    node->ticking = false;
+    /* Anew: a step of one group may have moved the timer of another. */
+    for (link = node->groups.next; link != &node->groups; link = link->next) {
+        const struct group *group = list_entry(link, struct group, link);
+        if (group->due_ms < next_ms) next_ms = group->due_ms;
+    }
+    if (next_ms != UINT64_MAX) start_tick(node, next_ms);
     node__post(node);
 }
 
@@ -167,24 +179,34 @@ static bool hands_over(struct node *node)
     return leads;
 }
 
-/* Stopping: leadership is handed over, requests are answered, marks are synced; then, or at the deadline, done. */
+static bool has_unanswered(const struct node *node)
+{
+    for (struct list_link *link = node->requests.next; link != &node->requests; link = link->next) {
+        if (list_entry(link, struct request_state, all)->stage != STAGE_DONE) return true;
+    }
+    return false;
+}
+
+/* Stopping, in two steps. First leadership is handed over and requests are answered, or time runs out. Then the node turns
+ * quiet: it hears no peer any more, else appends of a leader would keep its disk busy for ever; what it has is written, its
+ * marks are synced, and when no job is left it has stopped. */
 static void continue_stop(struct node *node)
 {
-    const uint64_t now_us = io_now_us(node->io);
-    const bool late = now_us >= node->stop_deadline_us;
-    if (!late && (hands_over(node) || !list_is_empty(&node->requests))) return;
-    if (!list_is_empty(&node->requests)) {
-        request__fail_all(node, NODE_SHUTTING_DOWN, "the node stopped before it could answer");
-        node__post(node);
-        return;
+    if (!node->stop_quiet) {
+        const bool late = io_now_us(node->io) >= node->stop_deadline_us;
+        if (!late && (hands_over(node) || has_unanswered(node))) return;
+        if (late) {
+            request__fail_all(node, NODE_SHUTTING_DOWN, "the node stopped before it could answer");
+        }
+        node->stop_quiet = true;
     }
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
         disk__checkpoint(group, true);
         disk__pump_log(group, true);
     }
-    /* Jobs that run now touch the groups: the node is stopped only when none is left. They end by themselves. */
     if (!is_settled(node)) return;
+    answer_done(node);
     node->state = NODE_STOPPED;
     io_timer_stop(node->io, &node->maintenance);
     io_timer_stop(node->io, &node->tick_timer);
@@ -199,7 +221,9 @@ static void on_maintenance(struct io_timer *timer)
     const uint64_t now_us = io_now_us(node->io);
     request__expire(node);
     topics__check_waiting(node);
-    topics__register_nodes(node);
+    topics__ask_waiting(node);
+    registry__register_nodes(node);
+    directory__prune(node);
     disk__check_space(node);
     group__retry_births(node);
     struct list_link *link;
