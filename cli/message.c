@@ -25,6 +25,11 @@ void message_progress_end(void)
     progress_stands = false;
 }
 
+void message_interrupted(void)
+{
+    if (message_progress_is_shown()) fputc('\n', stderr);
+}
+
 static void print_line(const char *prefix, const char *format, va_list arguments)
 {
     message_progress_end();

@@ -13,6 +13,8 @@ void message_note(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* A line that the next one overwrites; only when stderr is a terminal. message_progress_end() clears it. */
 void message_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void message_progress_end(void);
+/* After Ctrl-C on a terminal: leave the line on which "^C" stands. */
+void message_interrupted(void);
 
 void message_set_quiet(bool quiet); /* drops notes and progress, never errors */
 bool message_progress_is_shown(void);

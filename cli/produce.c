@@ -47,10 +47,10 @@ struct produce {
     uint32_t partition_next;   /* for messages without a key */
     struct record_header headers[RECORD_HEADERS_MAX];
     uint32_t headers_count;
-    uint64_t batch_messages_max, linger_us, rate;
+    uint64_t batch_messages_max, batch_bytes_max, linger_us, rate;
     struct io_timer linger_timer, rate_timer, progress_timer;
     struct io_timer pull_post, finish_post; /* posted, never started */
-    bool lingering, input_ended, interrupted;
+    bool lingering, input_ended, input_broken, interrupted;
     FILE *acked_log;
     struct histogram latency;
     uint64_t started_us, ended_us;
@@ -215,10 +215,19 @@ static struct produce_partition *choose_partition(struct produce *produce,
     return &produce->partitions[produce->partition_next];
 }
 
-/* False: the message is larger than a batch may be. */
+/* --batch-bytes is what a batch should have; a message that is larger than that is a batch of its own. */
+static bool is_full_for(const struct produce *produce, const struct producer_batch *batch,
+                        const struct record *record)
+{
+    size_t bytes = batch->builder.bytes + record->key_bytes + record->value_bytes;
+    return batch->builder.records_count > 0 && bytes > produce->batch_bytes_max;
+}
+
+/* False: the message is larger than the topic takes. */
 static bool add_message(struct produce *produce, const struct record *record)
 {
     struct produce_partition *partition = choose_partition(produce, record);
+    if (partition->open && is_full_for(produce, partition->open, record)) submit_open(partition);
     for (int attempt = 0; attempt < 2; attempt++) {
         if (!partition->open) {
             partition->open = producer_batch_take(&partition->producer);
@@ -329,7 +338,7 @@ static void pull(struct produce *produce)
             return;
         case INPUT_FAILED:
             message_error("%s", produce->input.error);
-            produce->refused_count++;
+            produce->input_broken = true;
             end_input(produce);
             return;
         }
@@ -411,10 +420,6 @@ static enum exit_code open_partitions(struct produce *produce, const struct prod
                       first, produce->topic.partitions_count);
         return EXIT_CODE_NOT_FOUND;
     }
-    uint64_t batch_bytes = options_number(options, "batch-bytes");
-    if (batch_bytes > produce->topic.message_bytes_max) {
-        batch_bytes = produce->topic.message_bytes_max;
-    }
     /* Whoever bounds the whole command by --timeout does not want a minute of retries. */
     uint64_t retry_for_us = options_number(options, "retry-for");
     if (options_is_set(options, "timeout") && !options_is_set(options, "retry-for")) {
@@ -434,7 +439,7 @@ static enum exit_code open_partitions(struct produce *produce, const struct prod
             .producer_id = id->id,
             .producer_epoch = id->epoch,
             .wants_offsets = produce->acked_log != NULL,
-            .batch_bytes_max = (size_t)batch_bytes,
+            .batch_bytes_max = (size_t)produce->topic.message_bytes_max,
             .inflight_max = PRODUCER_INFLIGHT_MAX,
             .retry_for_us = retry_for_us,
             .answer_timeout_us = produce->client.timeout_us + 2000000u,
@@ -474,12 +479,17 @@ static void print_summary(const struct produce *produce)
     char count[QUANTITY_TEXT_BYTES], rate[QUANTITY_TEXT_BYTES], p50[QUANTITY_TEXT_BYTES],
         p99[QUANTITY_TEXT_BYTES];
     uint64_t us = produce->ended_us - produce->started_us;
-    message_note("%s message%s  %s  p50 %s  p99 %s  longest pause %.1f ms",
-                 quantity_count(count, produce->acked_count), produce->acked_count == 1 ? "" : "s",
-                 quantity_byte_rate(rate, produce->acked_bytes, us),
-                 quantity_duration(p50, histogram_quantile(&produce->latency, 0.5)),
-                 quantity_duration(p99, histogram_quantile(&produce->latency, 0.99)),
-                 (double)produce->longest_pause_us / 1e3);
+    if (produce->acked_count == 0) {
+        message_note("0 messages sent");
+    } else {
+        message_note("%s message%s  %s  p50 %s  p99 %s  longest pause %.1f ms",
+                     quantity_count(count, produce->acked_count),
+                     produce->acked_count == 1 ? "" : "s",
+                     quantity_byte_rate(rate, produce->acked_bytes, us),
+                     quantity_duration(p50, histogram_quantile(&produce->latency, 0.5)),
+                     quantity_duration(p99, histogram_quantile(&produce->latency, 0.99)),
+                     (double)produce->longest_pause_us / 1e3);
+    }
     if (produce->refused_count > 0) {
         message_note("%s refused", quantity_count(count, produce->refused_count));
     }
@@ -491,6 +501,7 @@ static void run(struct produce *produce, char delimiter)
     struct io *io = produce->io;
     produce->batch_messages_max = options_number(options, "batch");
     if (produce->batch_messages_max == 0) produce->batch_messages_max = 1;
+    produce->batch_bytes_max = options_number(options, "batch-bytes");
     produce->linger_us = options_number(options, "linger-ms") * 1000u;
     produce->rate = options_number(options, "rate");
     produce->linger_timer = (struct io_timer){.fire = linger_over, .data = produce};
@@ -510,6 +521,7 @@ static void run(struct produce *produce, char delimiter)
     if (message_progress_is_shown()) io_timer_start(io, &produce->progress_timer, PROGRESS_US);
     io_uv_run(io);
     message_progress_end();
+    if (produce->interrupted) message_interrupted();
     io_timer_stop(io, &produce->progress_timer);
     io_timer_stop(io, &produce->rate_timer);
     io_timer_stop(io, &produce->linger_timer);
@@ -548,7 +560,7 @@ int produce_command(const struct options *options)
     if (code == EXIT_CODE_OK) {
         run(&produce, delimiter);
         code = produce.code;
-        if (code == EXIT_CODE_OK && produce.refused_count > 0) {
+        if (code == EXIT_CODE_OK && (produce.refused_count > 0 || produce.input_broken)) {
             code = produce.acked_count > 0 ? EXIT_CODE_PARTIAL : EXIT_CODE_FAILED;
         }
         if (code == EXIT_CODE_OK && produce.interrupted) code = EXIT_CODE_INTERRUPTED;
