@@ -1,5 +1,7 @@
 #include "command.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,13 +36,16 @@ static int refuse_verb(int argc, char **argv, bool noun_known)
         return EXIT_CODE_USAGE;
     }
     const char *names[128];
+    char plain_names[128][32]; /* without the aliases */
     int count = 0;
     for (int i = 0; i < verbs_count && count < 128; i++) {
-        names[count++] = verbs[i].noun ? verbs[i].noun : verbs[i].name;
+        snprintf(plain_names[i], sizeof(plain_names[i]), "%.*s", (int)strcspn(verbs[i].name, "|"),
+                 verbs[i].name);
+        names[count++] = verbs[i].noun ? verbs[i].noun : plain_names[i];
     }
     const char *near = options_nearest(argv[0], names, count);
     message_error("there is no verb '%.60s'", argv[0]);
-    if (near) message_hint("did you mean %.*s?", (int)strcspn(near, "|"), near);
+    if (near) message_hint("did you mean %s?", near);
     message_hint("raftmq help   lists all");
     return EXIT_CODE_USAGE;
 }
@@ -86,7 +91,16 @@ static char **arrange(char **words, int leading, int verb_words, int rest)
     return arranged;
 }
 
-int command_main(int argc, char **argv)
+/* A full disk must not pass for success; a reader that went away had enough. */
+static int end_output(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 || errno == EPIPE) return code;
+    message_error("the output is incomplete: %s", strerror(errno));
+    return code == EXIT_CODE_OK ? EXIT_CODE_FAILED : code;
+}
+
+static int run_words(int argc, char **argv)
 {
     int leading = leading_flags(argc - 1, argv + 1);
     for (int i = 1; i <= leading; i++) {
@@ -119,4 +133,9 @@ int command_main(int argc, char **argv)
     int code = run_verb(verb, leading + words_count - verb_words + 1, arranged);
     free(arranged);
     return code;
+}
+
+int command_main(int argc, char **argv)
+{
+    return end_output(run_words(argc, argv));
 }

@@ -4,6 +4,7 @@
  * run begins there. A crash in between shows some messages again, and never leaves one out. */
 #include <assert.h>
 #include <broker/io_uv.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@ struct consume_partition {
     bool end_known;
     uint64_t end; /* with -e: the high watermark of the first answer */
     bool done;
+    uint64_t printed; /* next offset to print: all before it is with stdio */
+    bool printed_any;
     uint64_t written; /* next offset to commit: all before it is in the output */
     bool written_known;
     uint64_t committed; /* last one stored, UINT64_MAX: none */
@@ -58,7 +61,7 @@ struct consume {
     struct group_offset *commits; /* of the job */
     uint32_t commits_count;
     struct client commit_client; /* the job's own */
-    bool committing, stopping, interrupted, output_broken;
+    bool committing, stopping, interrupted;
     char commit_problem[512];
     uint64_t started_us, last_us;
     enum exit_code code;
@@ -89,8 +92,8 @@ static bool on_record(void *data, const struct record_batch_header *batch,
     }
     consume->count++;
     consume->bytes += record->value_bytes;
-    partition->written = record->offset + 1;
-    partition->written_known = true;
+    partition->printed = record->offset + 1;
+    partition->printed_any = true;
     return consume->count_max == 0 || consume->count < consume->count_max;
 }
 
@@ -111,11 +114,17 @@ static void on_fetched(void *data, uint64_t next_offset, uint64_t high_watermark
         partition->end = high_watermark;
     }
     consume->last_us = io_now_us(consume->io);
-    if (fflush(stdout) != 0 || ferror(stdout)) { /* the reader of the pipe went away */
-        consume->output_broken = true;
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (errno != EPIPE) { /* a reader that went away had enough */
+            message_error("the output is incomplete: %s", strerror(errno ? errno : EIO));
+            consume->code = EXIT_CODE_FAILED;
+        }
         stop(consume);
         return;
     }
+    partition->written = partition->printed;
+    partition->written_known = partition->printed_any;
     if (consume->count_max > 0 && consume->count >= consume->count_max) {
         stop(consume);
         return;
@@ -242,12 +251,19 @@ static bool read_from(const char *text, char *ret_from)
     return true;
 }
 
+/* A stream of messages has one JSON form: `-o json` and `-o ndjson` both mean --json. */
+static bool wants_json(const char *output)
+{
+    return output && (strcmp(output, "json") == 0 || strcmp(output, "ndjson") == 0);
+}
+
 static bool check_options(struct consume *consume, char *ret_from)
 {
     const struct options *options = consume->options;
     consume->topic = options->arguments[0];
     consume->group = options_text(options, "group");
-    consume->format = options_on(options, "json") ? NULL : options_text(options, "format");
+    bool json = options_on(options, "json") || wants_json(options_text(options, "output"));
+    consume->format = json ? NULL : options_text(options, "format");
     consume->exits_at_end = options_on(options, "exit-at-end");
     consume->count_max = options_number(options, "count");
     if (!topic_name_check("topic", consume->topic)) return false;
@@ -258,8 +274,8 @@ static bool check_options(struct consume *consume, char *ret_from)
         message_hint("%s", FORMAT_HELP);
         return false;
     }
-    if (options_on(options, "json") && options_is_set(options, "format")) {
-        message_error("--json and --format exclude each other");
+    if (json && options_is_set(options, "format")) {
+        message_error("JSON and --format exclude each other");
         return false;
     }
     if (consume->exits_at_end && options_on(options, "follow")) {
@@ -382,6 +398,7 @@ static enum exit_code run(struct consume *consume)
     enum exit_code code = consume->code != EXIT_CODE_OK ? consume->code : committed;
     if (code == EXIT_CODE_OK && consume->interrupted) code = EXIT_CODE_INTERRUPTED;
     if (consume->count_max == 0 && !consume->exits_at_end && !consume->interrupted) return code;
+    if (consume->interrupted) message_interrupted();
     print_summary(consume);
     return code;
 }
