@@ -218,13 +218,13 @@ static void begin_drain(struct failover *failover)
 static void end_kill(struct failover *failover)
 {
     struct kill *kill = &failover->kills[failover->kills_done];
-    char took[QUANTITY_TEXT_BYTES];
+    char took[QUANTITY_TEXT_BYTES], acked[QUANTITY_TEXT_BYTES];
     kill->outage_us = failover->longest_gap_us;
     failover->kills_done++;
     failover->killed_us = 0;
-    message_note("kill %3" PRIu64 "  n%" PRIu32 "  outage %8s   acked %" PRIu64,
-                 failover->kills_done, kill->node, quantity_duration(took, kill->outage_us),
-                 failover->history.acked_count);
+    message_note("kill %3" PRIu64 "  n%" PRIu32 "  outage %8s   acked %9s", failover->kills_done,
+                 kill->node, quantity_duration(took, kill->outage_us),
+                 quantity_count(acked, failover->history.acked_count));
 }
 
 static void synced(struct io_job *job)
@@ -476,7 +476,8 @@ static bool start_own_cluster(struct failover *failover)
     };
     uint32_t leader;
     bool never = false;
-    bool fine = local_cluster_init(&failover->cluster, &cluster_options);
+    bool fine = local_cluster_init(&failover->cluster, &cluster_options) &&
+                local_cluster_ports_are_free(&failover->cluster);
     for (uint32_t i = 1; fine && i <= OWN_NODES; i++) {
         fine = local_cluster_start(&failover->cluster, i);
     }

@@ -54,29 +54,26 @@ static void print_ready(const struct dev *dev)
 {
     const struct local_cluster *cluster = &dev->cluster;
     uint32_t count = cluster->options.nodes_count;
-    char took[QUANTITY_TEXT_BYTES], server[SERVER_ADDRESS_BYTES + 16] = "";
-    if (cluster->options.base_port != 7070) {
-        snprintf(server, sizeof(server), " -s http://%s", cluster->nodes[0].http);
-    }
+    char took[QUANTITY_TEXT_BYTES];
     printf("%" PRIu32 "-node cluster ready in %s\n", count,
            quantity_duration(took, clock_monotonic_us() - dev->started_us));
-    printf("NODE  ROLE      HTTP               try it:\n");
-    static const char *const tries[] = {"echo hi | raftmq produce demo",
-                                        "raftmq consume demo --from earliest",
-                                        "raftmq cluster status"};
-    uint32_t lines = count > 3 ? count : 3;
-    for (uint32_t i = 0; i < lines; i++) {
+    printf("NODE  ROLE         PID  HTTP\n");
+    for (uint32_t i = 0; i < count; i++) {
         const struct local_node *node = &cluster->nodes[i];
-        char name[16] = "";
-        if (i < count) snprintf(name, sizeof(name), "n%" PRIu32, i + 1);
-        printf("%-6s%-10s%-19s", name,
-               i >= count                    ? ""
-               : node->number == dev->leader ? "leader"
-                                             : "follower",
-               i < count ? node->http : "");
-        if (i < 3) printf("  %s%s", tries[i], server);
+        printf("n%-5" PRIu32 "%-9s%7d  %s\n", node->number,
+               node->number == dev->leader ? "leader" : "follower", (int)node->pid, node->http);
+    }
+    printf("\ntry, in another terminal:\n");
+    if (cluster->options.base_port != 7070) {
+        printf("  export RAFTMQ_SERVER=");
+        for (uint32_t i = 0; i < count && i < 3; i++) { /* any node knows the others */
+            printf("%s%s", i ? "," : "", cluster->nodes[i].http);
+        }
         putchar('\n');
     }
+    printf("  echo hi | raftmq produce demo\n"
+           "  raftmq consume demo --from earliest\n"
+           "  raftmq cluster status\n");
     printf("\ndata and logs in %s%s; Ctrl-C ends the cluster\n", cluster->directory,
            cluster->is_fresh && !cluster->options.keep ? " (removed at the end)" : "");
     fflush(stdout);
@@ -122,7 +119,8 @@ static void start_again(struct io_timer *timer)
         message_error("%s", dev->cluster.error);
         return;
     }
-    message_note("n%" PRIu32 " started again", restart->number);
+    message_note("n%" PRIu32 " started again, pid %d", restart->number,
+                 (int)dev->cluster.nodes[restart->number - 1].pid);
 }
 
 static void describe_death(int status, char *text, size_t bytes)
@@ -251,6 +249,11 @@ int dev_command(const struct options *options)
     if (!dev->io || !local_cluster_init(&dev->cluster, &cluster_options)) {
         message_error("%s", dev->io ? dev->cluster.error : "cannot start the event loop");
         dev->code = EXIT_CODE_FAILED;
+    } else if (!local_cluster_ports_are_free(&dev->cluster)) {
+        message_error("dev: %s", dev->cluster.error);
+        message_hint("is a cluster running already? --base-port chooses other ports");
+        dev->code = EXIT_CODE_FAILED;
+        local_cluster_close(&dev->cluster);
     } else {
         run(dev);
         local_cluster_stop(&dev->cluster, STOP_US);

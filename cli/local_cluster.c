@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,6 +72,31 @@ bool local_cluster_init(struct local_cluster *cluster, const struct local_cluste
         return fail(cluster, "cannot make a pipe in", cluster->directory);
     cluster->pipe_read = ends[0];
     cluster->pipe_write = ends[1];
+    return true;
+}
+
+static bool port_is_free(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return true; /* the node will say what is wrong */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    bool free =
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno != EADDRINUSE;
+    close(fd);
+    return free;
+}
+
+bool local_cluster_ports_are_free(struct local_cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->options.nodes_count * 2; i++) {
+        uint32_t port = cluster->options.base_port + 10 * (i / 2) + i % 2;
+        if (port_is_free((uint16_t)port)) continue;
+        snprintf(cluster->error, sizeof(cluster->error),
+                 "port %" PRIu32 " of n%" PRIu32 " is in use", port, i / 2 + 1);
+        return false;
+    }
     return true;
 }
 

@@ -42,6 +42,8 @@ struct local_cluster {
 
 /* Make directories and pipe; starts nothing. Option strings are borrowed for the cluster's life. False: error is set. */
 bool local_cluster_init(struct local_cluster *cluster, const struct local_cluster_options *options);
+/* Before the first start: a node's port that somebody uses would answer in our name. False: error is set. */
+bool local_cluster_ports_are_free(struct local_cluster *cluster);
 /* Start one node; from the thread that lives as long as the process. False: error is set. */
 bool local_cluster_start(struct local_cluster *cluster, uint32_t number);
 void local_cluster_signal(struct local_cluster *cluster, uint32_t number, int signal);
