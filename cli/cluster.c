@@ -2,7 +2,9 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -165,7 +167,7 @@ static void add_member(struct table *table, const struct cluster_view *view,
     table_add_text(table, member->http);
 }
 
-static void print_view(const struct cluster_view *view, enum table_format format)
+static void print_view(const struct cluster_view *view, enum table_format format, FILE *out)
 {
     static const struct table_column columns[] = {
         {"NODE", "node", false},   {"ROLE", "role", false},      {"MATCH", "match", true},
@@ -174,32 +176,33 @@ static void print_view(const struct cluster_view *view, enum table_format format
     char commit[QUANTITY_TEXT_BYTES];
     if (format == TABLE_TEXT) {
         bool whole = strlen(view->id) == 32;
-        printf("cluster %.*s%s  term %" PRIu64 "  leader %s  commit %s  %s (%" PRIu32 "/%" PRIu32
-               ")\n",
-               whole ? 8 : 32, view->id, whole ? "…" : "", view->term,
-               view->leader[0] ? view->leader : "none", quantity_count(commit, view->commit),
-               is_healthy(view) ? "healthy" : "NOT HEALTHY", reached_count(view),
-               view->members_count);
+        fprintf(out,
+                "cluster %.*s%s  term %" PRIu64 "  leader %s  commit %s  %s (%" PRIu32 "/%" PRIu32
+                ")\n",
+                whole ? 8 : 32, view->id, whole ? "…" : "", view->term,
+                view->leader[0] ? view->leader : "none", quantity_count(commit, view->commit),
+                is_healthy(view) ? "healthy" : "NOT HEALTHY", reached_count(view),
+                view->members_count);
     }
     struct table table;
     table_init(&table, columns, 8);
     for (uint32_t i = 0; i < view->members_count; i++) {
         add_member(&table, view, &view->members[i]);
     }
-    table_print(&table, format, stdout);
+    table_print(&table, format, out);
     table_close(&table);
     if (format != TABLE_TEXT) return;
-    if (view->problem[0]) printf("problem: %s\n", view->problem);
+    if (view->problem[0]) fprintf(out, "problem: %s\n", view->problem);
     for (uint32_t i = 0; i < view->members_count; i++) {
         const struct member *member = &view->members[i];
         if (member->problem[0] && strcmp(member->problem, view->problem) != 0) {
-            printf("%s: %s\n", member->name, member->problem);
+            fprintf(out, "%s: %s\n", member->name, member->problem);
         }
     }
 }
 
 /* One look. */
-static enum exit_code show_status(struct client *client, enum table_format format)
+static enum exit_code show_status(struct client *client, enum table_format format, FILE *out)
 {
     struct reply reply;
     struct cluster_view view;
@@ -216,12 +219,47 @@ static enum exit_code show_status(struct client *client, enum table_format forma
     }
     if (format == TABLE_JSON) {
         json_object_set_new(reply.json, "healthy", json_boolean(is_healthy(&view)));
-        reply_print(&reply, /* compact= */ false);
+        json_dumpf(reply.json, out, JSON_INDENT(2));
+        fputc('\n', out);
     } else {
-        print_view(&view, format);
+        print_view(&view, format, out);
     }
     reply_close(&reply);
     return is_healthy(&view) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+/* Print what fits on the terminal, over what stands there: nothing flickers, wraps or scrolls away. */
+static void draw(const char *text)
+{
+    struct winsize size = {0};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) {
+        size = (struct winsize){.ws_row = 24, .ws_col = 80};
+    }
+    fputs("\033[H", stdout);
+    for (uint32_t row = 0; *text && row < size.ws_row; row++) {
+        if (row > 0) putchar('\n');
+        uint32_t column = 0;
+        for (; *text && *text != '\n'; text++) {
+            column +=
+                ((unsigned char)*text & 0xc0) != 0x80; /* UTF-8 continuation bytes take none */
+            if (column <= size.ws_col) putchar(*text);
+        }
+        fputs(column < size.ws_col ? "\033[K" : "", stdout);
+        text += *text == '\n';
+    }
+    fputs("\033[J", stdout);
+}
+
+static void redraw(struct client *client, enum table_format format)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    assert(out);
+    show_status(client, format, out);
+    fclose(out);
+    if (bytes > 0) draw(text);
+    free(text);
 }
 
 int cluster_status_command(const struct options *options)
@@ -230,7 +268,7 @@ int cluster_status_command(const struct options *options)
     if (!client_init(&client, options)) return EXIT_CODE_USAGE;
     enum table_format format = table_format_of(options_text(options, "output"), stdout);
     if (!options_has(options, "watch")) {
-        enum exit_code code = show_status(&client, format);
+        enum exit_code code = show_status(&client, format, stdout);
         client_close(&client);
         return (int)code;
     }
@@ -238,10 +276,14 @@ int cluster_status_command(const struct options *options)
     if (interval_us < 50000) interval_us = 50000;
     bool redraws = isatty(STDOUT_FILENO);
     client_learn_servers(&client, NULL); /* the node that is asked may be the one that dies */
+    if (redraws) fputs("\033[2J", stdout);
     for (;;) {
-        if (redraws) fputs("\033[H\033[2J", stdout);
-        show_status(&client, format);
-        if (!redraws) putchar('\n');
+        if (redraws) {
+            redraw(&client, format);
+        } else {
+            show_status(&client, format, stdout);
+            putchar('\n');
+        }
         if (fflush(stdout) != 0) break;
         clock_sleep_us(interval_us);
     }
