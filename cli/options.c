@@ -181,6 +181,13 @@ static void describe_unknown(const struct options *options, const char *given, c
              near ? "; did you mean --" : "", near ? near : "", near ? "?" : "");
 }
 
+/* getopt_long takes any beginning of a name: --form for --format, where --from was meant. We want the whole name. */
+static bool is_shortened(const char *word, const char *name)
+{
+    size_t bytes = strcspn(word + 2, "=");
+    return bytes != strlen(name) || strncmp(word + 2, name, bytes) != 0;
+}
+
 /* getopt_long with tables made from the flags. */
 static enum options_status read_command_line(struct options *options, int argc, char **argv,
                                              char *error)
@@ -213,6 +220,11 @@ static enum options_status read_command_line(struct options *options, int argc, 
         }
         if (code == ':') {
             snprintf(error, OPTIONS_ERROR_BYTES, "%.80s needs a value", argv[optind - 1]);
+            return OPTIONS_WRONG;
+        }
+        const char *word = argv[optind - (optarg && optarg == argv[optind - 1] ? 2 : 1)];
+        if (code >= 256 && is_shortened(word, options->values[code - 256].flag->name)) {
+            describe_unknown(options, word, error);
             return OPTIONS_WRONG;
         }
         struct option_value *value = NULL;

@@ -43,8 +43,10 @@ static bool add_url(struct servers *servers, const char *url, size_t bytes, char
     char address[SERVER_ADDRESS_BYTES];
     const char *start = url;
     if (bytes > 7 && strncmp(url, "http://", 7) == 0) start += 7;
-    if (bytes > 8 && strncmp(url, "https://", 8) == 0) {
-        snprintf(error, error_bytes, "https is not supported: give http://host:port");
+    const char *scheme = memmem(start, bytes - (size_t)(start - url), "://", 3);
+    if (scheme) {
+        snprintf(error, error_bytes, "%.*s is not supported: give http://host:port",
+                 scheme - start > 20 ? 20 : (int)(scheme - start), start);
         return false;
     }
     size_t left = bytes - (size_t)(start - url);

@@ -267,6 +267,26 @@ static void print_partitions(const json_t *topic, enum table_format format)
     table_close(&table);
 }
 
+/* "orders  1 partition  3 replicas  batches up to 1.0 MB  linearizable" */
+static void print_settings(const json_t *topic)
+{
+    char shown[QUANTITY_TEXT_BYTES];
+    uint64_t partitions = partitions_of(topic), replicas = replicas_of(topic);
+    uint64_t retention_ms = reply_number(topic, "retention_ms", UINT64_MAX);
+    uint64_t retention_bytes = reply_number(topic, "retention_bytes", UINT64_MAX);
+    printf("%s  %" PRIu64 " partition%s  %" PRIu64 " replica%s", reply_text(topic, "name", "?"),
+           partitions, partitions == 1 ? "" : "s", replicas, replicas == 1 ? "" : "s");
+    printf("  batches up to %s",
+           quantity_bytes(shown, reply_number(topic, "max_message_bytes", 0)));
+    if (retention_ms != UINT64_MAX) {
+        printf("  retention %s", quantity_duration(shown, retention_ms * 1000u));
+    }
+    if (retention_bytes != UINT64_MAX) {
+        printf("  retention %s", quantity_bytes(shown, retention_bytes));
+    }
+    printf("  %s\n", reply_text(topic, "consistency", ""));
+}
+
 int topic_describe_command(const struct options *options)
 {
     struct client client;
@@ -287,6 +307,7 @@ int topic_describe_command(const struct options *options)
     if (code == EXIT_CODE_OK && format == TABLE_JSON) {
         reply_print(&reply, /* compact= */ false);
     } else if (code == EXIT_CODE_OK) {
+        if (format == TABLE_TEXT) print_settings(reply.json);
         print_partitions(reply.json, format);
     }
     reply_close(&reply);

@@ -106,6 +106,14 @@ Test(cli_options, an_unknown_flag_is_named_and_the_nearest_suggested, .fini = cl
     cr_assert(strstr(error, "needs a value"), "%s", error);
 }
 
+Test(cli_options, the_beginning_of_a_name_is_not_the_name, .fini = close_options)
+{
+    cr_assert_eq(PARSE("--siz", "1"), OPTIONS_WRONG);
+    cr_assert(strstr(error, "--siz; did you mean --size"), "%s", error);
+    cr_assert_eq(PARSE("--siz=1"), OPTIONS_WRONG);
+    cr_assert_eq(PARSE("--size=1"), OPTIONS_OK, "%s", error);
+}
+
 Test(cli_options, too_many_arguments_are_refused, .fini = close_options)
 {
     cr_assert_eq(PARSE("a", "b", "c"), OPTIONS_WRONG);

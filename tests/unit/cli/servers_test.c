@@ -31,6 +31,14 @@ Test(cli_servers, a_bad_list_is_refused_and_the_old_one_kept)
     }
 }
 
+Test(cli_servers, another_scheme_is_named)
+{
+    cr_assert_not(servers_parse(&servers, "ftp://a:1", error, sizeof(error)));
+    cr_assert(strstr(error, "ftp is not supported"), "%s", error);
+    cr_assert_not(servers_parse(&servers, "a:1,https://b:1", error, sizeof(error)));
+    cr_assert(strstr(error, "https is not supported"), "%s", error);
+}
+
 Test(cli_servers, what_is_learned_is_added_once_and_never_beyond_the_table)
 {
     cr_assert(servers_parse(&servers, "a:1", error, sizeof(error)));
