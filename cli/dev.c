@@ -141,7 +141,7 @@ static void take_death(struct dev *dev, uint32_t number, int status)
     if (!dev->ready) {
         message_error("n%" PRIu32 " %s before the cluster was ready", number, how);
         if (words[0]) message_hint("%s", words);
-        message_hint("is a cluster running already? --base-port chooses other ports");
+        if (strstr(words, "in use")) message_hint("--base-port chooses other ports");
         dev->code = EXIT_CODE_FAILED;
         stop(dev);
         return;
