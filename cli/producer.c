@@ -255,14 +255,6 @@ static struct producer_batch *first_sent(struct producer *producer)
     return batch;
 }
 
-static bool has_answered_before(const struct producer *producer, const struct producer_batch *batch)
-{
-    for (const struct producer_batch *at = producer->oldest; at != batch; at = at->next) {
-        if (at->state == PRODUCER_BATCH_ANSWERED) return true;
-    }
-    return false;
-}
-
 static void take_refusal(struct producer *producer, struct producer_batch *batch,
                          const struct connection_answer *answer)
 {
@@ -277,7 +269,9 @@ static void take_refusal(struct producer *producer, struct producer_batch *batch
         take_ack(producer, batch, answer);
         return;
     }
-    bool echo = strcmp(slug, "out-of-order-sequence") == 0 && has_answered_before(producer, batch);
+    /* Sent behind a batch that was not acked: that one may have been delayed (it waits for a leader, or for the topic to
+     * be made) and be stored meanwhile. In order again, nothing is wrong. */
+    bool echo = strcmp(slug, "out-of-order-sequence") == 0 && batch->sent_behind;
     if (!echo && !exit_code_http_is_retryable(answer->status)) {
         give_up(producer, exit_code_of_http(answer->status, /* writes= */ true), slug, detail);
         return;
@@ -343,6 +337,7 @@ static void send_batch(struct producer *producer, struct producer_batch *batch)
                              .release = write_released,
                              .owner = batch};
     batch->state = PRODUCER_BATCH_SENT;
+    batch->sent_behind = producer->oldest != batch;
     batch->writes_pending++;
     producer->waiting_count--;
     if (producer->sent_count == 0) producer->last_progress_us = io_now_us(producer->options.io);

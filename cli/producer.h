@@ -43,6 +43,7 @@ struct producer_batch {
     int32_t base_sequence;
     enum producer_batch_state state;
     bool fate_unknown;
+    bool sent_behind;        /* when it was sent last, an earlier batch was not acked yet */
     uint32_t writes_pending; /* buffers lent to streams */
     bool is_done;            /* acked: recycled when no write holds it any more */
 };
