@@ -182,8 +182,11 @@ def unequal_lists_of_peers_found_nothing(folder):
         cluster.node(1).start()
         cluster.peers = ",".join(full.split(",")[:2])
         cluster.node(2).start()
-        problem = wait_for(lambda: cluster.node(1).status()["problem"], patience(15), "the status to name it")
-        wait_for(lambda: "list" in cluster.node(1).status()["problem"] or "peers" in cluster.node(1).status()["problem"],
-                 patience(15), "the problem to speak of the lists of peers")
+
+        def named():
+            problem = cluster.node(1).status()["problem"] or ""
+            return problem if "another list of peers" in problem else None
+
+        problem = wait_for(named, patience(15), "the status to name the difference")
         check(not cluster.node(1).is_ready() and not cluster.node(2).is_ready(), "nobody founds")
         return problem
