@@ -1,0 +1,311 @@
+/* Consumers: each follows one partition from whatever node it likes, and looks at its bounds now and then. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "clients.h"
+#include "failure.h"
+#include "op.h"
+#include "payload.h"
+
+#define SEEK_IN     60u
+#define BOUNDS_IN   8u
+#define PATIENCE_US 12000000u
+
+struct consumer {
+    struct run *run;
+    uint32_t number;
+    struct draw draw;
+    uint32_t partition;
+    uint32_t session, sessions_count;
+    uint64_t position;
+    bool seeks; /* the next fetch does not start where the last one ended */
+    struct op *op;
+    uint64_t patience_us;
+};
+
+static void record_bounds(const struct op *op, uint32_t session)
+{
+    const struct history_op entry = {
+        .kind = HISTORY_OFFSETS,
+        .outcome = HISTORY_OUTCOME_OK,
+        .invoked = op->invoked,
+        .completed = op->completed,
+        .session = session,
+        .node = op->node + 1u,
+        .partition = op->run->partitions[op->partition].history,
+        .fetch = {.local = op->run->partitions[op->partition].local_reads,
+                  .first = history_known(op->request.ret_first_offset),
+                  .end = history_known(op->request.ret_next_offset)},
+    };
+    run_record(op->run, &entry);
+}
+
+static void record_failed_fetch(const struct op *op, uint32_t session, uint64_t completed)
+{
+    const struct history_op entry = {
+        .kind = HISTORY_FETCH,
+        .outcome = HISTORY_OUTCOME_FAIL,
+        .invoked = op->invoked,
+        .completed = completed,
+        .session = session,
+        .node = op->node + 1u,
+        .partition = op->run->partitions[op->partition].history,
+        .fetch = {.local = op->run->partitions[op->partition].local_reads},
+    };
+    run_record(op->run, &entry);
+}
+
+/* The messages of an answer, from the offset that was asked for. */
+static void record_fetch(struct op *op, uint32_t session, bool seeks)
+{
+    const struct node_request *request = &op->request;
+    uint32_t runs_count = 0;
+    uint64_t messages_count = 0;
+    struct history_run *runs =
+        payload_runs(&request->ret_view, request->ret_fetch_offset, &runs_count, &messages_count);
+    op->run->totals.read_messages += messages_count;
+    const struct history_op entry = {
+        .kind = HISTORY_FETCH,
+        .outcome = HISTORY_OUTCOME_OK,
+        .invoked = op->invoked,
+        .completed = op->completed,
+        .session = session,
+        .node = op->node + 1u,
+        .partition = op->run->partitions[op->partition].history,
+        .fetch = {.seek = seeks,
+                  .local = op->run->partitions[op->partition].local_reads,
+                  .from = history_known(request->ret_fetch_offset),
+                  .runs = runs,
+                  .runs_count = runs_count,
+                  .next = history_known(request->ret_next_offset),
+                  .end = history_known(request->ret_high_watermark),
+                  .first = history_known(request->ret_first_offset)},
+    };
+    run_record(op->run, &entry);
+    free(runs);
+}
+
+static void fetch_answered(struct op *op)
+{
+    struct consumer *consumer = op->client;
+    clients_check_status(op->run, op->node, &op->request, op->partition);
+    const uint32_t session = (uint32_t)op->number;
+    if (op->request.status == NODE_OK) {
+        record_fetch(op, session, consumer->seeks || consumer->op != op);
+        if (consumer->op == op) {
+            consumer->position = op->request.ret_next_offset;
+            consumer->seeks = false;
+        }
+        return;
+    }
+    record_failed_fetch(op, session, op->completed);
+    if (op->request.status == NODE_OFFSET_OUT_OF_RANGE) record_bounds(op, session);
+}
+
+static void bounds_answered(struct op *op)
+{
+    clients_check_status(op->run, op->node, &op->request, op->partition);
+    if (op->request.status == NODE_OK) record_bounds(op, (uint32_t)op->number);
+}
+
+static void over(struct op *op)
+{
+    struct consumer *consumer = op->client;
+    if (op->fate == OP_LOST && op->request.type == NODE_REQUEST_FETCH) {
+        record_failed_fetch(op, (uint32_t)op->number, run_tick(op->run));
+    }
+    if (consumer->op == op) consumer->op = NULL;
+}
+
+static void begin_session(struct consumer *consumer)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "c%u.%u", consumer->number + 1u, ++consumer->sessions_count);
+    consumer->session = history_session(consumer->run->history, name);
+    consumer->seeks = true;
+}
+
+static void seek(struct consumer *consumer)
+{
+    consumer->seeks = true;
+    consumer->position =
+        draw_chance(&consumer->draw, 1, 4)
+            ? 0
+            : draw_below(&consumer->draw, consumer->run->partitions[consumer->partition].end + 1u);
+}
+
+static void fill_fetch(struct consumer *consumer, struct op *op)
+{
+    struct node_request *request = &op->request;
+    request->fetch.from = NODE_FROM_OFFSET;
+    request->fetch.value = consumer->position;
+    if (consumer->seeks && draw_chance(&consumer->draw, 1, 4)) {
+        static const enum node_fetch_from places[] = {NODE_FROM_EARLIEST, NODE_FROM_LATEST,
+                                                      NODE_FROM_TAIL};
+        request->fetch.from = DRAW_FROM(&consumer->draw, places);
+        request->fetch.value = 1u + draw_below(&consumer->draw, 20);
+    }
+    static const size_t sizes[] = {1, 1000, 16384, 65536};
+    static const uint32_t waits_ms[] = {0, 0, 50, 500, 3000};
+    request->fetch.bytes_max = DRAW_FROM(&consumer->draw, sizes);
+    request->fetch.wait_ms = DRAW_FROM(&consumer->draw, waits_ms);
+    op->answered = fetch_answered;
+}
+
+static void ask(struct consumer *consumer)
+{
+    struct run *run = consumer->run;
+    const struct partition_facts *facts = &run->partitions[consumer->partition];
+    const bool bounds = draw_chance(&consumer->draw, 1, BOUNDS_IN);
+    struct op *op = op_create(run, bounds ? NODE_REQUEST_OFFSETS : NODE_REQUEST_FETCH, facts->topic,
+                              facts->number);
+    op->partition = consumer->partition;
+    op->client = consumer;
+    op->number = consumer->session;
+    op->over = over;
+    if (bounds) {
+        op->answered = bounds_answered;
+    } else {
+        if (draw_chance(&consumer->draw, 1, SEEK_IN)) seek(consumer);
+        fill_fetch(consumer, op);
+    }
+    consumer->op = op;
+    consumer->patience_us = sim_now_us(run->sim) + PATIENCE_US;
+    op_send(op, clients_pick_node(run, &consumer->draw), clients_latency_us(run, &consumer->draw));
+}
+
+static void think(void *data)
+{
+    struct consumer *consumer = data;
+    struct run *run = consumer->run;
+    if (run->is_draining) return;
+    sim_call_after(run->sim, draw_interval(&consumer->draw, run->plan.consume_every_us), think,
+                   consumer);
+    if (consumer->op && sim_now_us(run->sim) > consumer->patience_us) {
+        if (draw_chance(&consumer->draw, 1, 2)) op_cancel(consumer->op);
+        consumer->op = NULL;
+        begin_session(consumer);
+    }
+    if (consumer->op) {
+        /* Some clients just go away. */
+        if (draw_chance(&consumer->draw, 1, 200)) op_cancel(consumer->op);
+        return;
+    }
+    if (run->partitions[consumer->partition].is_created) ask(consumer);
+}
+
+void consumers_start(struct run *run)
+{
+    run->consumers = calloc(run->plan.consumers_count, sizeof(*run->consumers));
+    if (!run->consumers) abort();
+    for (uint32_t i = 0; i < run->plan.consumers_count; i++) {
+        struct consumer *consumer = &run->consumers[i];
+        consumer->run = run;
+        consumer->number = i;
+        consumer->draw = draw_stream(run->plan.seed, PART_CLIENT_FIRST + 20u + i);
+        consumer->partition = (uint32_t)draw_below(&consumer->draw, run->partitions_count);
+        begin_session(consumer);
+        sim_call_after(run->sim, draw_below(&consumer->draw, 100000), think, consumer);
+    }
+}
+
+void consumers_free(struct run *run)
+{
+    free(run->consumers);
+}
+
+/* ---- everything, from every node --------------------------------------------------------------------------------- */
+
+struct sweep {
+    struct run *run;
+    uint32_t node;
+    uint32_t partition;
+    uint32_t session;
+    uint64_t position;
+    uint64_t begun; /* tick */
+    bool begins;
+    bool is_over;
+    bool was_answered;
+};
+
+static void sweep_answered(struct op *op)
+{
+    struct sweep *sweep = op->client;
+    clients_check_status(op->run, op->node, &op->request, op->partition);
+    if (op->request.status != NODE_OK) return;
+    record_fetch(op, sweep->session, sweep->begins);
+    sweep->begins = false;
+    sweep->was_answered = true;
+    sweep->is_over = op->request.ret_next_offset >= op->request.ret_high_watermark;
+    sweep->position = op->request.ret_next_offset;
+}
+
+static void sweep_over(struct op *op)
+{
+    (void)op;
+}
+
+static void sweep_ask(struct sweep *sweep)
+{
+    struct run *run = sweep->run;
+    const struct partition_facts *facts = &run->partitions[sweep->partition];
+    struct op *op = op_create(run, NODE_REQUEST_FETCH, facts->topic, facts->number);
+    op->partition = sweep->partition;
+    op->request.fetch.from = NODE_FROM_OFFSET;
+    op->request.fetch.value = sweep->position;
+    op->request.fetch.bytes_max = 256u * 1024u;
+    op->answered = sweep_answered;
+    op->over = sweep_over;
+    op->client = sweep;
+    sweep->was_answered = false;
+    op_send(op, sweep->node, 100);
+}
+
+static bool no_op_is_live(void *data)
+{
+    return ((struct run *)data)->ops_count == 0;
+}
+
+static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, uint64_t end_us)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "sweep.n%u", node + 1u);
+    struct sweep sweep = {.run = run,
+                          .node = node,
+                          .partition = partition,
+                          .session = history_session(run->history, name),
+                          .begun = run_tick(run),
+                          .begins = true};
+    while (!sweep.is_over) {
+        sweep_ask(&sweep);
+        const uint64_t now_us = sim_now_us(run->sim);
+        if (now_us >= end_us ||
+            !sim_run_until_true(run->sim, end_us - now_us, no_op_is_live, run)) {
+            failure("unreadable", "%s/%u cannot be read from n%u, though everything is healed",
+                    run->partitions[partition].topic, run->partitions[partition].number, node + 1u);
+        }
+        if (!sweep.was_answered) sim_run_for(run->sim, 50000);
+    }
+    const struct history_op drained = {
+        .kind = HISTORY_DRAINED,
+        .outcome = HISTORY_OUTCOME_OK,
+        .invoked = sweep.begun,
+        .completed = run_tick(run),
+        .session = sweep.session,
+        .node = node + 1u,
+        .partition = run->partitions[partition].history,
+        .fetch = {.first = history_known(0), .end = history_known(sweep.position)},
+    };
+    if (!run->partitions[partition].local_reads) run_record(run, &drained);
+}
+
+void clients_read_everything(struct run *run, uint64_t us)
+{
+    const uint64_t end_us = sim_now_us(run->sim) + us;
+    for (uint32_t partition = 0; partition < run->partitions_count; partition++) {
+        if (!run->partitions[partition].is_created) continue;
+        for (uint32_t node = 0; node < run->plan.nodes_count; node++) {
+            sweep_partition(run, node, partition, end_us);
+        }
+    }
+}

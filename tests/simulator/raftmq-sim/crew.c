@@ -1,0 +1,357 @@
+#include "crew.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Below this many seeds chance may leave a fault out. */
+#define SEEDS_FOR_ALL_FAULTS 40u
+#define REPLAY_BYTES         512u
+
+/* What a worker writes into its pipe for each seed. */
+struct report {
+    uint64_t position; /* of the seed in the run */
+    struct run_totals totals;
+    bool fault_is_on[FAULTS_COUNT];
+};
+
+struct worker {
+    pid_t pid;
+    int pipe;
+    uint64_t next; /* position of the seed that it runs */
+};
+
+struct sums {
+    struct run_totals totals;
+    uint64_t runs_on[FAULTS_COUNT];
+    uint64_t seeds_count;
+    uint64_t failed_count;
+    uint64_t failed_seeds[16];
+};
+
+static uint64_t seed_at(const struct crew_options *options, uint64_t position)
+{
+    return options->seeds ? options->seeds[position] : options->first_seed + position;
+}
+
+/* ---- one seed -------------------------------------------------------------------------------------------------- */
+
+static void write_replay(const struct crew_options *options, uint64_t seed, char *replay)
+{
+    int bytes = snprintf(replay, REPLAY_BYTES, "raftmq-sim --seed 0x%" PRIx64, seed);
+    if (options->wishes.until_ms) {
+        bytes += snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, " --until-ms %" PRIu64,
+                          options->wishes.until_ms);
+    }
+    if (options->wishes.nodes_count) {
+        bytes += snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, " --nodes %u",
+                          options->wishes.nodes_count);
+    }
+    const char *separator = " --without ";
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (!options->wishes.without[i]) continue;
+        bytes += snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, "%s%s", separator,
+                          fault_name((enum fault)i));
+        separator = ",";
+    }
+    (void)snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, " --trace");
+}
+
+static void run_one(const struct crew_options *options, uint64_t seed,
+                    struct run_totals *ret_totals)
+{
+    char replay[REPLAY_BYTES];
+    write_replay(options, seed, replay);
+    const struct run_options run = {.seed = seed,
+                                    .wishes = options->wishes,
+                                    .story = options->tells ? stdout : NULL,
+                                    .trace = options->traces_events ? stdout : NULL,
+                                    .replay = replay};
+    run_seed(&run, ret_totals);
+}
+
+/* ---- workers ----------------------------------------------------------------------------------------------------- */
+
+static void write_report(int pipe, const struct report *report)
+{
+    const uint8_t *bytes = (const uint8_t *)report;
+    size_t left = sizeof(*report);
+    while (left > 0) {
+        const ssize_t written = write(pipe, bytes, left);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) _exit(3);
+        bytes += written;
+        left -= (size_t)written;
+    }
+}
+
+static bool read_report(int pipe, struct report *report)
+{
+    uint8_t *bytes = (uint8_t *)report;
+    size_t left = sizeof(*report);
+    while (left > 0) {
+        const ssize_t got = read(pipe, bytes, left);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        bytes += got;
+        left -= (size_t)got;
+    }
+    return true;
+}
+
+/* Seeds `from`, from + jobs, ... */
+static void work(const struct crew_options *options, uint64_t from, int pipe)
+{
+    for (uint64_t position = from; position < options->count; position += options->jobs) {
+        struct report report = {.position = position};
+        struct plan plan;
+        const uint64_t seed = seed_at(options, position);
+        plan_draw(&plan, seed, &options->wishes);
+        memcpy(report.fault_is_on, plan.fault_is_on, sizeof(report.fault_is_on));
+        run_one(options, seed, &report.totals);
+        fflush(stdout);
+        write_report(pipe, &report);
+    }
+}
+
+static void start_worker(const struct crew_options *options, struct worker *worker, uint64_t from)
+{
+    int ends[2];
+    fflush(NULL);
+    if (pipe(ends) != 0) abort();
+    worker->pid = fork();
+    if (worker->pid < 0) abort();
+    if (worker->pid == 0) {
+        close(ends[0]);
+        work(options, from, ends[1]);
+        exit(0); /* not _exit: a leak check wants its turn */
+    }
+    close(ends[1]);
+    worker->pipe = ends[0];
+    worker->next = from;
+}
+
+/* ---- sums --------------------------------------------------------------------------------------------------------- */
+
+static void add(struct sums *sums, const struct report *report)
+{
+    struct run_totals *total = &sums->totals;
+    const struct run_totals *one = &report->totals;
+    total->events += one->events;
+    total->simulated_us += one->simulated_us;
+    total->cpu_us += one->cpu_us;
+    total->acked_batches += one->acked_batches;
+    total->acked_messages += one->acked_messages;
+    total->reads += one->reads;
+    total->read_messages += one->read_messages;
+    total->other_ops += one->other_ops;
+    total->refused_ops += one->refused_ops;
+    total->unknown_ops += one->unknown_ops;
+    total->leaders += one->leaders;
+    total->images += one->images;
+    total->ack_checks += one->ack_checks;
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        total->faults[i] += one->faults[i];
+        if (report->fault_is_on[i]) sums->runs_on[i]++;
+    }
+    sums->seeds_count++;
+}
+
+static uint64_t per(uint64_t amount, uint64_t us)
+{
+    return us ? amount * 1000000u / us : 0;
+}
+
+static void print_sums(const struct sums *sums)
+{
+    const struct run_totals *total = &sums->totals;
+    const uint64_t ops = total->acked_batches + total->reads + total->other_ops;
+    uint64_t faults = 0;
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        faults += total->faults[i];
+    }
+    printf("seeds %" PRIu64 ", failed %" PRIu64 "; %" PRIu64 " s simulated in %" PRIu64
+           " s of CPU; %" PRIu64 " events, %" PRIu64 " per CPU second\n",
+           sums->seeds_count, sums->failed_count, total->simulated_us / 1000000u,
+           total->cpu_us / 1000000u, total->events, per(total->events, total->cpu_us));
+    printf("operations %" PRIu64 " (%" PRIu64 " a second): %" PRIu64 " batches of %" PRIu64
+           " messages acked, %" PRIu64 " fetches of %" PRIu64 " messages, %" PRIu64
+           " others; refused %" PRIu64 ", unknown %" PRIu64 "\n",
+           ops, per(ops, total->simulated_us), total->acked_batches, total->acked_messages,
+           total->reads, total->read_messages, total->other_ops, total->refused_ops,
+           total->unknown_ops);
+    printf("leaders %" PRIu64 ", disks opened as after a power cut %" PRIu64
+           ", acks looked up on disks %" PRIu64 "\n",
+           total->leaders, total->images, total->ack_checks);
+    printf("faults %" PRIu64 " (%" PRIu64 " a seed):", faults,
+           sums->seeds_count ? faults / sums->seeds_count : 0);
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        printf(" %s %" PRIu64 "%s", fault_name((enum fault)i), total->faults[i],
+               i + 1 < FAULTS_COUNT ? "," : "\n");
+    }
+}
+
+/* A fault that was on in some seeds and struck in none tests nothing. */
+static bool all_faults_struck(const struct sums *sums)
+{
+    bool all = true;
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (sums->seeds_count < SEEDS_FOR_ALL_FAULTS || sums->runs_on[i] == 0) continue;
+        if (sums->totals.faults[i] > 0) continue;
+        printf("FAILED fault %s was switched on in %" PRIu64 " seeds and never struck\n",
+               fault_name((enum fault)i), sums->runs_on[i]);
+        all = false;
+    }
+    return all;
+}
+
+/* ---- the crew ------------------------------------------------------------------------------------------------------ */
+
+/* False: the worker is at its end, or was. */
+static bool take_reports(const struct crew_options *options, struct worker *worker,
+                         struct sums *sums)
+{
+    struct report report;
+    if (!read_report(worker->pipe, &report)) return false;
+    if (options->prints_hashes) {
+        printf("0x%" PRIx64 " %016" PRIx64 "\n", seed_at(options, report.position),
+               report.totals.trace_hash);
+    }
+    worker->next = report.position + options->jobs;
+    add(sums, &report);
+    return true;
+}
+
+/* The worker has closed its pipe. True when it has done all its seeds. */
+static bool end_worker(const struct crew_options *options, struct worker *worker, struct sums *sums)
+{
+    int status = 0;
+    close(worker->pipe);
+    while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    worker->pid = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+    if (sums->failed_count < 16u) {
+        const uint64_t position =
+            worker->next < options->count ? worker->next : options->count - 1u;
+        sums->failed_seeds[sums->failed_count] = seed_at(options, position);
+    }
+    sums->failed_count++;
+    return false;
+}
+
+static void stop_all(struct worker *workers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (workers[i].pid == 0) continue;
+        kill(workers[i].pid, SIGKILL);
+        close(workers[i].pipe);
+        (void)waitpid(workers[i].pid, NULL, 0);
+        workers[i].pid = 0;
+    }
+}
+
+/* Round and round, a report from each: they are about equally long. */
+static void watch(const struct crew_options *options, struct worker *workers, struct sums *sums)
+{
+    uint32_t live = options->jobs;
+    while (live > 0) {
+        live = 0;
+        for (uint32_t i = 0; i < options->jobs; i++) {
+            struct worker *worker = &workers[i];
+            if (worker->pid == 0) continue;
+            if (take_reports(options, worker, sums)) {
+                live++;
+                continue;
+            }
+            if (end_worker(options, worker, sums)) continue;
+            if (!options->keeps_going) {
+                stop_all(workers, options->jobs);
+                return;
+            }
+            const uint64_t next = worker->next + options->jobs;
+            if (next >= options->count) continue;
+            start_worker(options, worker, next);
+            live++;
+        }
+    }
+}
+
+int crew_run(const struct crew_options *options)
+{
+    struct worker workers[CREW_JOBS_MAX] = {0};
+    struct sums sums = {0};
+    if (options->count == 1) { /* in this process: a debugger sees it */
+        struct plan plan;
+        struct report report = {0};
+        plan_draw(&plan, seed_at(options, 0), &options->wishes);
+        if (!options->tells) plan_print(&plan, stdout);
+        run_one(options, seed_at(options, 0), &report.totals);
+        add(&sums, &report);
+        printf("trace hash %016" PRIx64 "\n", report.totals.trace_hash);
+        print_sums(&sums);
+        return 0;
+    }
+    for (uint32_t i = 0; i < options->jobs && i < options->count; i++) {
+        start_worker(options, &workers[i], i);
+    }
+    watch(options, workers, &sums);
+    print_sums(&sums);
+    const bool all_struck = all_faults_struck(&sums);
+    for (uint64_t i = 0; i < sums.failed_count && i < 16u; i++) {
+        printf("FAILED seed 0x%" PRIx64 "\n", sums.failed_seeds[i]);
+    }
+    return sums.failed_count > 0 || !all_struck ? 1 : 0;
+}
+
+/* ---- shrinking ------------------------------------------------------------------------------------------------------- */
+
+/* Quietly, in a process of its own. */
+static bool fails(const struct crew_options *options)
+{
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid < 0) abort();
+    if (pid == 0) {
+        struct run_totals totals;
+        if (!freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "w", stdout)) _exit(3);
+        run_one(options, seed_at(options, 0), &totals);
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+int crew_shrink(const struct crew_options *original)
+{
+    struct crew_options options = *original;
+    options.tells = options.traces_events = false;
+    if (!fails(&options)) {
+        printf("seed 0x%" PRIx64 " does not fail\n", seed_at(&options, 0));
+        return 0;
+    }
+    struct plan plan;
+    plan_draw(&plan, seed_at(&options, 0), &options.wishes);
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (!plan.fault_is_on[i]) continue;
+        options.wishes.without[i] = true;
+        const bool needed = !fails(&options);
+        if (needed) options.wishes.without[i] = false;
+        printf("%s %s\n", fault_name((enum fault)i), needed ? "is needed" : "is not");
+    }
+    for (uint64_t until_ms = 1000; until_ms < plan.safety_us / 1000u; until_ms *= 2u) {
+        options.wishes.until_ms = until_ms;
+        if (fails(&options)) break;
+        options.wishes.until_ms = original->wishes.until_ms;
+    }
+    char replay[REPLAY_BYTES];
+    write_replay(&options, seed_at(&options, 0), replay);
+    printf("fails still: %s\n", replay);
+    return 1;
+}

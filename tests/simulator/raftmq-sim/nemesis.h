@@ -1,0 +1,20 @@
+/* The faults of a run: each kind that is on strikes at drawn times, and is taken back after a drawn while. */
+#ifndef RAFTMQ_SIM_NEMESIS_H
+#define RAFTMQ_SIM_NEMESIS_H
+
+#include "run.h"
+
+/* Starts the nodes, one after the other, and then the faults. */
+void nemesis_start(struct run *run);
+void nemesis_free(struct run *run);
+
+/* The process on this node is gone, or ends with a fatal error. */
+void nemesis_node_gone(struct run *run, uint32_t node);
+void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, const char *reason);
+
+/* No new faults. */
+void nemesis_stop(struct run *run);
+/* These nodes (bit per node) are up, well, and connected with each other from now on. */
+void nemesis_heal(struct run *run, uint32_t nodes);
+
+#endif

@@ -1,0 +1,402 @@
+#include "run.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clients.h"
+#include "failure.h"
+#include "nemesis.h"
+#include "op.h"
+#include "peek.h"
+#include "sim_invariants.h"
+
+#define EXIT_US_MAX 100000u  /* PROTOCOL L11: from a failed sync to the end of the process */
+#define SLACK_US    2000000u /* redialing, opening files, a first no-op */
+#define DRAIN_US_MAX \
+    60000000u /* a request waits up to 10 s for its answer, and is then sent again */
+#define SETTLE_US_MAX 15000000u
+#define READ_US_MAX   60000000u
+#define WRITE_US_MAX \
+    15000000u /* behind the election: the old leader's requests run into their limit first */
+#define ELECTIONS_MAX 10u
+
+/* ---- telling ------------------------------------------------------------------------------------------------- */
+
+void run_tell(const struct run *run, const char *format, ...)
+{
+    FILE *story = run->options.story;
+    if (!story) return;
+    va_list arguments;
+    fprintf(story, "%10" PRIu64 " -- ", sim_now_us(run->sim));
+    va_start(arguments, format);
+    vfprintf(story, format, arguments);
+    va_end(arguments);
+    fputc('\n', story);
+}
+
+uint64_t run_tick(const struct run *run)
+{
+    return sim_events_count(run->sim);
+}
+
+static void fail_with_history(const struct run *run)
+{
+    fflush(stdout);
+    history_print(run->history, stderr);
+    for (uint32_t i = 0; i < HISTORY_ANOMALIES_COUNT; i++) {
+        const enum history_anomaly anomaly = (enum history_anomaly)i;
+        if (history_anomaly_count(run->history, anomaly) == 0) continue;
+        failure(history_anomaly_name(anomaly), "%s: %s", history_anomaly_meaning(anomaly),
+                history_witness(run->history, anomaly, 0));
+    }
+}
+
+void run_record(struct run *run, const struct history_op *op)
+{
+    const enum history_status status = history_add(run->history, op);
+    if (status != HISTORY_OK) {
+        failure("history", "the simulator breaks the rules of its history: %s",
+                history_status_text(status));
+    }
+    if (history_anomalies(run->history) > 0) fail_with_history(run);
+}
+
+/* ---- after every event ------------------------------------------------------------------------------------------ */
+
+/* PROTOCOL L11: a process that knows of a failed sync is not there for long. */
+static void check_failed_sync(struct run *run, uint32_t number)
+{
+    if (sim_failed_syncs(run->sim, number) == 0) {
+        run->failed_sync_us[number] = 0;
+        return;
+    }
+    const uint64_t now_us = sim_now_us(run->sim);
+    if (run->failed_sync_us[number] == 0) run->failed_sync_us[number] = now_us;
+    if (now_us - run->failed_sync_us[number] <= EXIT_US_MAX) return;
+    failure("lives-on", "n%u goes on %" PRIu64 " us after a sync of its disk has failed",
+            number + 1u, now_us - run->failed_sync_us[number]);
+}
+
+/* Would it survive a power cut right now? */
+static void look_at_image(struct run *run)
+{
+    const uint64_t now_us = sim_now_us(run->sim);
+    if (now_us < run->next_image_us) return;
+    run->next_image_us = now_us + draw_interval(&run->images, run->plan.image_every_us) + 1u;
+    const uint32_t number = (uint32_t)draw_below(&run->images, run->plan.nodes_count);
+    const struct node *node = run->cluster->nodes[number].node;
+    if (!node || !sim_is_running(run->sim, number)) return;
+    run->totals.images++;
+    invariants_check_image(run->cluster->invariants, run->sim, number, node,
+                           draw_next(&run->images));
+}
+
+static void after_event(void *data)
+{
+    struct run *run = data;
+    const uint32_t number = sim_event_node(run->sim);
+    if (number < run->plan.nodes_count && sim_is_running(run->sim, number)) {
+        check_failed_sync(run, number);
+    }
+    look_at_image(run);
+}
+
+static void on_fatal(void *data, uint32_t node, enum node_fatal code, const char *reason)
+{
+    nemesis_node_fatal(data, node, code, reason);
+}
+
+static void on_gone(void *data, uint32_t node)
+{
+    struct run *run = data;
+    run->failed_sync_us[node] = 0;
+    op_node_gone(run, node);
+    nemesis_node_gone(run, node);
+}
+
+/* ---- begin and end ------------------------------------------------------------------------------------------------ */
+
+static void create_cluster(struct run *run)
+{
+    const struct plan *plan = &run->plan;
+    struct cluster_options options;
+    cluster_options_init(&options, plan->seed, plan->nodes_count);
+    options.world.link_us_min = plan->link_us_min;
+    options.world.link_us_max = plan->link_us_max;
+    options.world.job_us_min = plan->job_us_min;
+    options.world.job_us_max = plan->job_us_max;
+    options.world.window_bytes = plan->window_bytes;
+    options.world.trace = run->options.trace;
+    options.heartbeat_ms = plan->heartbeat_ms;
+    options.election_timeout_ms_min = plan->election_timeout_ms_min;
+    options.election_timeout_ms_max = plan->election_timeout_ms_max;
+    options.segment_bytes_max = plan->segment_bytes_max;
+    options.cache_bytes_max = plan->cache_bytes_max;
+    options.inflight_bytes_max = plan->inflight_bytes_max;
+    options.checkpoint_entries = plan->checkpoint_entries;
+    options.reserve_bytes = plan->reserve_bytes;
+    options.replay = run->options.replay;
+    options.log = run->options.story;
+    options.after_event = after_event;
+    options.fatal = on_fatal;
+    options.gone = on_gone;
+    options.data = run;
+    run->cluster = cluster_create(&options);
+    run->sim = run->cluster->sim;
+}
+
+static struct run *run_create(const struct run_options *options)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    if (!run) abort();
+    run->options = *options;
+    plan_draw(&run->plan, options->seed, &options->wishes);
+    run->draw = draw_stream(options->seed, PART_RUN);
+    run->images = draw_stream(options->seed, PART_IMAGES);
+    run->next_image_us = run->plan.image_every_us;
+    run->history = history_create(&(struct history_options){0});
+    create_cluster(run);
+    return run;
+}
+
+static void run_destroy(struct run *run)
+{
+    nemesis_free(run);
+    cluster_destroy(run->cluster);
+    clients_free(run);
+    op_free_all(run);
+    history_destroy(run->history);
+    free(run);
+}
+
+/* ---- phases -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t all_nodes(const struct run *run)
+{
+    return (1u << run->plan.nodes_count) - 1u;
+}
+
+static uint32_t bits_in(uint32_t bits)
+{
+    uint32_t count = 0;
+    for (; bits; bits &= bits - 1u) {
+        count++;
+    }
+    return count;
+}
+
+/* A majority, sometimes more than that. */
+static uint32_t draw_core(struct run *run)
+{
+    uint32_t core;
+    do {
+        core = (uint32_t)draw_below(&run->draw, all_nodes(run)) + 1u;
+    } while (bits_in(core) * 2u <= run->plan.nodes_count);
+    return core;
+}
+
+struct election {
+    struct run *run;
+    uint32_t core;
+    char why[160];
+};
+
+/* Somebody of the core leads the group, takes writes, and the core's other replicas follow him. */
+static bool has_leader(struct election *election, uint64_t group)
+{
+    struct run *run = election->run;
+    uint64_t leader = 0;
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        struct peek_group peek;
+        const struct node *node = run->cluster->nodes[i].node;
+        if (!(election->core & 1u << i) || !node || !peek_group(node, group, &peek)) continue;
+        if (peek.leader == 0 || (leader != 0 && peek.leader != leader)) {
+            snprintf(election->why, sizeof(election->why),
+                     "group %" PRIu64 ": n%u follows %" PRIu64 ", another %" PRIu64, group, i + 1u,
+                     peek.leader, leader);
+            return false;
+        }
+        leader = peek.leader;
+        if (leader == i + 1u && !peek.takes_produce) {
+            snprintf(election->why, sizeof(election->why),
+                     "group %" PRIu64 ": n%u has not committed its no-op", group, i + 1u);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The replicas of a group that are in the core are a majority of it. */
+static bool core_has_majority(const struct run *run, uint32_t core, uint64_t group)
+{
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        struct peek_group peek;
+        const struct node *node = run->cluster->nodes[i].node;
+        if (!(core & 1u << i) || !node || !peek_group(node, group, &peek)) continue;
+        const struct raft_configuration *configuration = peek_configuration(&peek);
+        uint32_t voters = 0;
+        uint32_t in_core = 0;
+        for (uint32_t m = 0; m < configuration->members_count; m++) {
+            if (!configuration->members[m].voter) continue;
+            voters++;
+            if (core & 1u << (configuration->members[m].id.node - 1u)) in_core++;
+        }
+        return in_core * 2u > voters;
+    }
+    return false;
+}
+
+static bool has_elected(void *data)
+{
+    struct election *election = data;
+    const struct run *run = election->run;
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        if (!(election->core & 1u << i)) continue;
+        const struct node *node = run->cluster->nodes[i].node;
+        struct peek_group groups[64];
+        const uint32_t count = node ? peek_groups(node, groups, 64) : 0;
+        if (count == 0) {
+            snprintf(election->why, sizeof(election->why), "n%u holds no group yet", i + 1u);
+            return false;
+        }
+        for (uint32_t g = 0; g < count; g++) {
+            if (!core_has_majority(run, election->core, groups[g].group)) continue;
+            if (!has_leader(election, groups[g].group)) return false;
+        }
+    }
+    return true;
+}
+
+static void demand_election(struct run *run, uint32_t core)
+{
+    struct election election = {.run = run, .core = core};
+    const uint64_t us = ELECTIONS_MAX * run->plan.election_timeout_ms_max * 1000u + SLACK_US;
+    const uint64_t from_us = sim_now_us(run->sim);
+    if (!sim_run_until_true(run->sim, us, has_elected, &election)) {
+        failure("no-election", "a majority (nodes 0x%x) is whole for %" PRIu64 " ms: %s", core,
+                us / 1000u, election.why);
+    }
+    run_tell(run, "elected after %" PRIu64 " ms", (sim_now_us(run->sim) - from_us) / 1000u);
+}
+
+/* Founding needs every node once; before that no majority can do anything. */
+static bool is_founded(const struct run *run, uint32_t core)
+{
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        if (!(core & 1u << i)) continue;
+        const struct node *node = run->cluster->nodes[i].node;
+        struct peek_group group;
+        if (!node || !peek_group(node, 0, &group)) return false;
+    }
+    return true;
+}
+
+static uint32_t writable_partitions(const struct run *run, uint32_t core)
+{
+    uint32_t partitions = 0;
+    for (uint32_t i = 0; i < run->partitions_count; i++) {
+        const struct partition_facts *facts = &run->partitions[i];
+        if (!facts->is_created) continue;
+        for (uint32_t node = 0; node < run->plan.nodes_count; node++) {
+            if (!(core & 1u << node) || !run->cluster->nodes[node].node) continue;
+            const uint64_t group =
+                peek_partition_group(run->cluster->nodes[node].node, facts->topic, facts->number);
+            if (group != 0 && core_has_majority(run, core, group)) partitions |= 1u << i;
+        }
+    }
+    return partitions;
+}
+
+static void core_phase(struct run *run)
+{
+    const uint32_t core = draw_core(run);
+    run_tell(run, "nodes 0x%x are healed", core);
+    nemesis_heal(run, core);
+    sim_run_for(run->sim, SLACK_US);
+    if (!is_founded(run, core)) return;
+    demand_election(run, core);
+    clients_demand_writes(run, writable_partitions(run, core), WRITE_US_MAX);
+}
+
+static bool is_drained(void *data)
+{
+    const struct run *run = data;
+    return clients_are_idle(run) && run->topics_created_count == run->plan.topics_count;
+}
+
+static bool is_settled(void *data)
+{
+    struct run *run = data;
+    const struct node *nodes[PLAN_NODES_MAX] = {0};
+    char why[160];
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        nodes[i] = run->cluster->nodes[i].node;
+        if (!nodes[i]) return false;
+    }
+    return invariants_is_settled(run->cluster->invariants, nodes, run->plan.nodes_count, why,
+                                 sizeof(why));
+}
+
+static void tell_unsettled(struct run *run, char *why, size_t why_bytes)
+{
+    const struct node *nodes[PLAN_NODES_MAX] = {0};
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        nodes[i] = run->cluster->nodes[i].node;
+    }
+    snprintf(why, why_bytes, "a node is down");
+    (void)invariants_is_settled(run->cluster->invariants, nodes, run->plan.nodes_count, why,
+                                why_bytes);
+}
+
+static void rest_phase(struct run *run)
+{
+    run_tell(run, "all nodes are healed");
+    nemesis_heal(run, all_nodes(run));
+    sim_run_for(run->sim, SLACK_US);
+    demand_election(run, all_nodes(run));
+    run->is_draining = true;
+    if (!sim_run_until_true(run->sim, DRAIN_US_MAX, is_drained, run)) {
+        op_check_answered(run);
+        failure("not-drained", "%u requests without an answer, %u of %u topics made",
+                run->ops_count, run->topics_created_count, run->plan.topics_count);
+    }
+    if (!sim_run_until_true(run->sim, SETTLE_US_MAX, is_settled, run)) {
+        char why[160];
+        tell_unsettled(run, why, sizeof(why));
+        failure("not-settled", "%s", why);
+    }
+    clients_read_everything(run, READ_US_MAX);
+}
+
+/* In steps, so that what should have been answered is looked for. */
+static void safety_phase(struct run *run)
+{
+    while (sim_now_us(run->sim) < run->plan.safety_us) {
+        sim_run_for(run->sim, 1000000);
+    }
+}
+
+void run_seed(const struct run_options *options, struct run_totals *ret_totals)
+{
+    const clock_t begun = clock();
+    struct run *run = run_create(options);
+    if (options->story) plan_print(&run->plan, options->story);
+    nemesis_start(run);
+    clients_start(run);
+    safety_phase(run);
+    nemesis_stop(run);
+    core_phase(run);
+    rest_phase(run);
+    history_finish(run->history);
+    if (history_anomalies(run->history) > 0) fail_with_history(run);
+    run->totals.events = sim_events_count(run->sim);
+    run->totals.simulated_us = sim_now_us(run->sim);
+    run->totals.leaders = invariants_leaders_count(run->cluster->invariants);
+    run->totals.trace_hash = sim_trace_hash(run->sim);
+    *ret_totals = run->totals;
+    run_destroy(run);
+    ret_totals->cpu_us = (uint64_t)(clock() - begun) * 1000000u / CLOCKS_PER_SEC;
+}
