@@ -278,7 +278,8 @@ static enum exit_code open_client(struct bench *bench, uint32_t index)
         .batch_bytes_max = (size_t)batch_bytes,
         .inflight_max = PRODUCER_INFLIGHT_MAX,
         .retry_for_us = 30000000,
-        .answer_timeout_us = bench->client.timeout_us + 2000000u,
+        .answer_timeout_us =
+            id.id >= 0 ? PRODUCER_ANSWER_TIMEOUT_US : bench->client.timeout_us + 2000000u,
         .acked = on_acked,
         .failed = on_failed,
         .ready = on_ready,

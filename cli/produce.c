@@ -428,6 +428,9 @@ static enum exit_code open_partitions(struct produce *produce, const struct prod
     produce->partitions_count = one ? 1 : produce->topic.partitions_count;
     produce->partitions = calloc(produce->partitions_count, sizeof(*produce->partitions));
     assert(produce->partitions);
+    /* Many short runs of one message each would otherwise all begin at partition 0. */
+    io_random(produce->io, &produce->partition_next, sizeof(produce->partition_next));
+    produce->partition_next %= produce->partitions_count;
     for (uint32_t i = 0; i < produce->partitions_count; i++) {
         struct produce_partition *partition = &produce->partitions[i];
         partition->produce = produce;
@@ -442,7 +445,8 @@ static enum exit_code open_partitions(struct produce *produce, const struct prod
             .batch_bytes_max = (size_t)produce->topic.message_bytes_max,
             .inflight_max = PRODUCER_INFLIGHT_MAX,
             .retry_for_us = retry_for_us,
-            .answer_timeout_us = produce->client.timeout_us + 2000000u,
+            .answer_timeout_us =
+                id->id >= 0 ? PRODUCER_ANSWER_TIMEOUT_US : produce->client.timeout_us + 2000000u,
             .acked = on_acked,
             .failed = on_failed,
             .retrying = on_retrying,

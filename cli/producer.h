@@ -53,6 +53,10 @@ struct producer_ack {
     uint64_t offset; /* of the batch's first message */
 };
 
+/* With sequences a batch may be sent elsewhere at any time: a node that is paused or cut off costs this, not the time that a
+ * slow answer may take. Longer than an election, so that an ordinary failover does not move producers about. */
+#define PRODUCER_ANSWER_TIMEOUT_US 1500000u
+
 struct producer_options {
     struct io *io;
     const struct servers *servers; /* copied: each producer finds its own way through a failover */
@@ -64,7 +68,8 @@ struct producer_options {
     size_t batch_bytes_max;
     uint32_t inflight_max; /* 1 .. PRODUCER_INFLIGHT_MAX */
     uint64_t retry_for_us; /* from a batch's first failure on */
-    uint64_t answer_timeout_us;
+    uint64_t
+        answer_timeout_us; /* without any answer for so long the batches go to the next server */
     /* In order of sequence for the batches of one connection; the batch is recycled on return. */
     void (*acked)(void *data, struct producer_batch *batch, const struct producer_ack *ack);
     /* It will send nothing more: `code` and a sentence. Called at most once; nothing is acked afterwards. */
