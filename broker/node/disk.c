@@ -17,6 +17,7 @@ static void run_write(struct io_job *job)
 
 static void discard_write(struct group_job *job)
 {
+    if (!job->group->write) return; /* done_write ended in a fatal error */
     struct segment_log_job_result result;
     segment_log_job_finish(job->group->log, job->group->write, &result);
     job->group->write = NULL;
