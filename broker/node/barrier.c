@@ -17,6 +17,13 @@ void barrier__start(struct node_request *request, struct group *group)
     node__dirty(group);
 }
 
+bool barrier__is_passed(struct node_request *request, struct group *group)
+{
+    if (request_state(request)->passed) return true;
+    barrier__start(request, group);
+    return false;
+}
+
 static void park_all(struct group *group, struct list_link *list)
 {
     struct list_link *link;

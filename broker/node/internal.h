@@ -80,6 +80,7 @@ struct request_state {
     uint64_t command_request; /* meta command: random number of its entry */
     uint64_t admitted_bytes;
     uint64_t group_id;
+    bool passed;        /* a barrier of its partition was passed since it came */
     bool meta_checked;  /* a miss was confirmed by a ReadIndex on meta (PROTOCOL M8) */
     bool created;       /* TOPIC_CREATE: the entry is applied */
     bool may_be_stored; /* an entry of it may be in a log: failure is "unknown" */
@@ -513,6 +514,9 @@ void request__fail_all(struct node *node, enum node_status status, const char *w
 /* ---- barrier.c ------------------------------------------------------------------------------------------------------ */
 /* Wait until the state here is at least as new as when the request came; then fetch__behind_barrier(). */
 void barrier__start(struct node_request *request, struct group *group);
+/* For answers that a leader gives from its own state. False: not yet, the barrier is started and the request is then
+ * dispatched anew. */
+bool barrier__is_passed(struct node_request *request, struct group *group);
 void barrier__ask(struct group *group);     /* end of turn: one READ event for all that came */
 void barrier__applied(struct group *group); /* applied_index may have moved */
 void barrier__read_state(struct group *group, const struct raft_read *read);

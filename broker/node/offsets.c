@@ -7,71 +7,99 @@
 
 #define OFFSETS_LIST_MAX 1000u
 
-static bool check_compare(struct node_request *request, struct group *group)
+static struct partition_commit commit_of(const struct node_request *request)
 {
-    if (!request->group.has_if_offset) return true;
-    struct partition_offset current;
-    const bool known = partition_offset_get(&group->partition, request->group.group, &current);
-    const uint64_t offset = known ? current.offset : 0;
-    if (offset == request->group.if_offset) return true;
-    request->ret_offset = offset;
-    request__finish(request, NODE_STALE_GENERATION,
-                    "the committed offset is %" PRIu64 ", not %" PRIu64 "; read it and try again",
-                    offset, request->group.if_offset);
-    return false;
-}
-
-void offsets__commit(struct node_request *request, struct group *group)
-{
-    const char *problem = meta_name_problem(request->group.group, strlen(request->group.group));
-    if (problem) {
-        request__finish(request, NODE_INVALID_NAME, "group name: %s", problem);
-        return;
-    }
-    const struct partition_commit commit = {
+    return (struct partition_commit){
         .group = request->group.group,
         .offset = request->group.offset,
         .generation = request->group.generation,
         .metadata = request->group.metadata,
         .metadata_bytes = request->group.metadata_bytes,
     };
-    uint8_t probe[8];
-    if (partition_encode_offsets(&commit, 1, probe, sizeof(probe)) == 0) {
-        request__finish(request, NODE_INVALID_ARGUMENT,
-                        "metadata of at most %u bytes and an offset below 2^63 are allowed",
-                        PARTITION_METADATA_BYTES_MAX);
-        return;
+}
+
+/* What no state of the partition can change. True: refused. */
+static bool refuse_malformed(struct node_request *request)
+{
+    const char *problem = meta_name_problem(request->group.group, strlen(request->group.group));
+    if (problem) {
+        request__finish(request, NODE_INVALID_NAME, "group name: %s", problem);
+        return true;
     }
-    if (request->group.offset > group->partition.next_offset) {
+    const struct partition_commit commit = commit_of(request);
+    uint8_t probe[8];
+    if (partition_encode_offsets(&commit, 1, probe, sizeof(probe)) > 0) return false;
+    request__finish(request, NODE_INVALID_ARGUMENT,
+                    "metadata of at most %u bytes and an offset below 2^63 are allowed",
+                    PARTITION_METADATA_BYTES_MAX);
+    return true;
+}
+
+static bool is_beyond_end(const struct node_request *request, const struct group *group)
+{
+    return request->group.offset > group->partition.next_offset;
+}
+
+static bool is_one_group_too_many(const struct node_request *request, const struct group *group)
+{
+    struct partition_offset known;
+    return partition_offsets_count(&group->partition) >= PARTITION_GROUPS_MAX &&
+           !partition_offset_get(&group->partition, request->group.group, &known);
+}
+
+static bool compares(const struct node_request *request, const struct group *group,
+                     uint64_t *ret_offset)
+{
+    struct partition_offset current;
+    const bool known = partition_offset_get(&group->partition, request->group.group, &current);
+    *ret_offset = known ? current.offset : 0;
+    return !request->group.has_if_offset || *ret_offset == request->group.if_offset;
+}
+
+static void refuse(struct node_request *request, const struct group *group)
+{
+    uint64_t offset = 0;
+    if (is_beyond_end(request, group)) {
         request->ret_first_offset = group->partition.log_start_offset;
         request->ret_next_offset = group->partition.next_offset;
         request__finish(request, NODE_OFFSET_OUT_OF_RANGE,
                         "offset %" PRIu64 " is beyond the end of the log, %" PRIu64,
                         request->group.offset, group->partition.next_offset);
-        return;
-    }
-    struct partition_offset known;
-    if (partition_offsets_count(&group->partition) >= PARTITION_GROUPS_MAX &&
-        !partition_offset_get(&group->partition, request->group.group, &known)) {
+    } else if (is_one_group_too_many(request, group)) {
         request__finish(request, NODE_OVERLOADED, "this partition holds its limit of %u groups",
                         PARTITION_GROUPS_MAX);
-        return;
-    }
-    if (partition_commit_is_fenced(&group->partition, &commit)) {
+    } else if (!compares(request, group, &offset)) {
+        request->ret_offset = offset;
+        request__finish(request, NODE_STALE_GENERATION,
+                        "the committed offset is %" PRIu64 ", not %" PRIu64
+                        "; read it and try again",
+                        offset, request->group.if_offset);
+    } else {
         request__finish(request, NODE_STALE_GENERATION, "generation %" PRId64 " is over",
                         request->group.generation);
-        return;
     }
+}
+
+void offsets__commit(struct node_request *request, struct group *group)
+{
+    if (refuse_malformed(request)) return;
+    const struct partition_commit commit = commit_of(request);
     /* A comparison is made with what is applied: while a commit of this group is in flight it waits its turn. */
     if (request->group.has_if_offset &&
         partition_commits_in_flight(&group->partition, commit.group)) {
         request__park(request, group);
         return;
     }
-    if (!check_compare(request, group)) return;
+    uint64_t offset = 0;
+    if (is_beyond_end(request, group) || is_one_group_too_many(request, group) ||
+        partition_commit_is_fenced(&group->partition, &commit) ||
+        !compares(request, group, &offset)) {
+        if (barrier__is_passed(request, group)) refuse(request, group);
+        return;
+    }
     if (partition_commit_is_noop(&group->partition, &commit)) {
-        /* P5: nothing to append; answered when a ReadIndex round that begins now is confirmed. */
-        barrier__start(request, group);
+        /* P5: nothing to append; it stands since the barrier, or was committed after it. */
+        if (barrier__is_passed(request, group)) request__finish(request, NODE_OK, NULL);
         return;
     }
     if (request__refuse_full(request)) return;

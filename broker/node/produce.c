@@ -102,6 +102,25 @@ static void finish_duplicate(struct group *group, struct node_request *request, 
     request__finish(request, NODE_OK, NULL);
 }
 
+/* What a leader appends it cannot commit once another one leads. But a "no" is an answer, and one that was paused gives it
+ * by an old table: it is given only behind a barrier. */
+static bool is_refusal(enum partition_verdict verdict)
+{
+    switch (verdict) {
+    case PARTITION_OUT_OF_ORDER:
+    case PARTITION_FENCED:
+    case PARTITION_UNKNOWN_PRODUCER:
+        return true;
+    case PARTITION_ACCEPT:
+    case PARTITION_DUPLICATE:
+    case PARTITION_DUPLICATE_PENDING:
+    case PARTITION_DUPLICATE_UNKNOWN:
+    case PARTITION_TOO_MANY_IN_FLIGHT:
+        return false;
+    }
+    return false;
+}
+
 /* True: append it at `index`. */
 static bool judge(struct group *group, struct node_request *request,
                   const struct record_batch_header *header, uint64_t index, uint64_t base_offset)
@@ -115,7 +134,10 @@ static bool judge(struct group *group, struct node_request *request,
     uint64_t offset = 0;
     uint64_t pending_index = 0;
     int32_t expected = -1;
-    switch (partition_check(&group->partition, &id, &offset, &pending_index, &expected)) {
+    const enum partition_verdict verdict =
+        partition_check(&group->partition, &id, &offset, &pending_index, &expected);
+    if (is_refusal(verdict) && !barrier__is_passed(request, group)) return false;
+    switch (verdict) {
     case PARTITION_ACCEPT:
         partition_overlay_add(&group->partition, &id, index, base_offset);
         return true;
