@@ -49,7 +49,7 @@ static int write_base(struct group_birth *birth, const char *directory,
     free(header);
     if (written == SNAPSHOT_OK) return 0;
     if (written == SNAPSHOT_FULL) return -ENOSPC;
-    return birth->problem.error ? birth->problem.error : -EIO;
+    return birth->problem.error ? -birth->problem.error : -EIO;
 }
 
 static void run_birth(struct io_job *job)
@@ -69,7 +69,7 @@ static void run_birth(struct io_job *job)
     } else if (made == SEGMENT_LOG_FULL) {
         birth->error = -ENOSPC;
     } else {
-        birth->error = birth->problem.error ? birth->problem.error : -EIO;
+        birth->error = birth->problem.error ? -birth->problem.error : -EIO;
     }
 }
 
