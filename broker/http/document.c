@@ -3,9 +3,11 @@
 #include "json.h"
 #include "text.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 json_t *http__document_load(const uint8_t *text, size_t bytes, char *ret_problem,
                             size_t problem_bytes)
@@ -95,7 +97,10 @@ void http__document_close(struct http_document *document)
 json_t *http__document_take(struct http_document *document, const char *name)
 {
     json_t *value = json_object_get(document->root, name);
-    if (value) document->taken_count++;
+    if (value) {
+        assert(document->taken_count < HTTP_DOCUMENT_MEMBERS_MAX);
+        document->taken[document->taken_count++] = name;
+    }
     return value;
 }
 
@@ -150,11 +155,32 @@ void http__document_size(struct http_document *document, const char *name, int64
     }
 }
 
+static bool is_taken(const struct http_document *document, const char *name)
+{
+    for (uint32_t i = 0; i < document->taken_count; i++) {
+        if (strcmp(document->taken[i], name) == 0) return true;
+    }
+    return false;
+}
+
+/* A client's own word is repeated only when it cannot do harm in a log or a terminal. */
+static bool is_printable(const char *text)
+{
+    for (; *text; text++) {
+        if (*text < 0x20 || *text > 0x7e) return false;
+    }
+    return true;
+}
+
 bool http__document_finish(struct http_document *document)
 {
     if (document->problem[0]) return false;
-    if (document->taken_count != json_object_size(document->root)) {
-        http__document_problem(document, "the body has an unknown field");
+    const char *name;
+    json_t *member;
+    json_object_foreach(document->root, name, member) {
+        if (is_taken(document, name)) continue;
+        http__document_problem(document, "the body has an unknown field \"%.40s\"",
+                               is_printable(name) ? name : "?");
         return false;
     }
     return true;

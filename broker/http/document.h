@@ -7,8 +7,11 @@
 
 #include <jansson.h>
 
+#define HTTP_DOCUMENT_MEMBERS_MAX 16u /* that a route knows */
+
 struct http_document {
-    json_t *root; /* an object */
+    json_t *root;                                 /* an object */
+    const char *taken[HTTP_DOCUMENT_MEMBERS_MAX]; /* names, static strings */
     uint32_t taken_count;
     const char *problem_name; /* the first member that was not as expected */
     char problem[192];        /* why; empty = fine */

@@ -37,10 +37,19 @@ static void forget_reply(struct http_exchange *exchange)
     exchange->content_type = NULL;
 }
 
+static bool is_json(const struct http_exchange *exchange)
+{
+    return exchange->content_type && exchange->body_out.bytes > 0 &&
+           (strcmp(exchange->content_type, "application/json") == 0 ||
+            strcmp(exchange->content_type, "application/problem+json") == 0);
+}
+
 void http__reply_finish(struct http_exchange *exchange)
 {
     assert(exchange->status >= 200);
     assert(!exchange->submitted);
+    if (is_json(exchange))
+        http__buffer_append(&exchange->body_out, "\n", 1); /* for who reads it in a terminal */
     if (has_lost_bytes(exchange)) {
         /* Out of memory in the middle of a reply: say so in one that needs none. */
         forget_reply(exchange);
