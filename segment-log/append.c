@@ -5,10 +5,15 @@
 #include <assert.h>
 #include <string.h>
 
+void segment_log_look_for_space(struct segment_log *log)
+{
+    log->space_wanted = true;
+}
+
+/* The next job looks at the free space again, so that the log recovers by itself (L11). */
 static enum segment_log_status refuse_full(struct segment_log *log)
 {
-    /* The next job looks at the free space again, so that the log recovers by itself (L11). */
-    log->space_wanted = true;
+    segment_log_look_for_space(log);
     return SEGMENT_LOG_FULL;
 }
 

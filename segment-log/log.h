@@ -31,7 +31,7 @@ struct segment_log {
     uint64_t unflushed_bytes;
     bool broken;       /* a sync or a write failed: nothing goes on (L11) */
     bool full;         /* the disk had no room, or less than the reserve, when last seen */
-    bool space_wanted; /* an append was refused since: look again */
+    bool space_wanted; /* an append was refused since, or the driver asked: look again */
 
     struct cache cache;
     struct term_run *runs;

@@ -256,7 +256,10 @@ static void done_space(struct io_job *job)
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
-        disk__pump_log(list_entry(link, struct group, link), false);
+        struct group *group = list_entry(link, struct group, link);
+        /* Nothing is put upon a full log, so it would not look by itself. */
+        if (!full) segment_log_look_for_space(group->log);
+        disk__pump_log(group, false);
     }
     node__post(node);
 }

@@ -113,7 +113,8 @@ struct segment_log_info {
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
-    bool full;             /* appends are refused as FULL, all but a single no-op */
+    /* appends are refused as FULL, all but a single no-op (segment_log_look_for_space) */
+    bool full;
 };
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info);
 
@@ -183,6 +184,10 @@ struct segment_log_job_result {
 /* Take the result back and free the job, also one that never ran. Owner's thread. After IO every further append, job and read fails. */
 void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
                             struct segment_log_job_result *ret_result);
+
+/* There may be space again: the next job looks, when the log is full. For drivers that see info.full and append nothing;
+ * a refused append asks for the same. */
+void segment_log_look_for_space(struct segment_log *log);
 
 /* A mark is written but not durable. */
 bool segment_log_has_unsynced_mark(const struct segment_log *log);

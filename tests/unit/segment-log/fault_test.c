@@ -204,6 +204,31 @@ Test(segment_log_fault, a_full_disk_refuses_writes_and_recovers_alone)
     memory_disk_destroy(disk);
 }
 
+Test(segment_log_fault, a_full_log_that_nobody_appends_to_looks_for_space_when_asked)
+{
+    struct disk *disk = memory_disk_create(3);
+    struct segment_log_options options = fixture_options(disk, "/group");
+    struct segment_log *log = fixture_create(&options);
+    memory_disk_set_capacity(disk, memory_disk_used(disk) + 100000);
+    enum segment_log_status status = SEGMENT_LOG_OK;
+    for (int i = 0; i < 1000 && status == SEGMENT_LOG_OK; i++) {
+        fixture_append(log, 1, 10, 1000);
+        status = fixture_flush(log);
+    }
+    cr_assert(fixture_info(log).full);
+    segment_log_look_for_space(log);
+    (void)fixture_flush(log);
+    cr_assert(fixture_info(log).full, "there is no more room than before");
+    memory_disk_set_capacity(disk, UINT64_MAX);
+    (void)fixture_flush(log);
+    cr_assert(fixture_info(log).full, "nobody asked");
+    segment_log_look_for_space(log);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_not(fixture_info(log).full);
+    segment_log_close(log);
+    memory_disk_destroy(disk);
+}
+
 Test(segment_log_fault, a_flush_that_finds_no_room_is_tried_again_as_it_was)
 {
     struct disk *disk = memory_disk_create(3);
