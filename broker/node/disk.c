@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPACE_CHECK_US    1000000u
+#define SPACE_CHECK_US 1000000u
+#define SPACE_BYTES_MIN \
+    (1024u * 1024u) /* whatever the reserve: marks and votes go on needing some */
 #define STORE_GROUPS_HIGH (NODE_STORE_GROUPS_MAX / 4u * 3u)
 
 /* ---- log writes --------------------------------------------------------------------------------------------------------- */
@@ -245,7 +247,8 @@ static void done_space(struct io_job *job)
     node->space_checked_us = io_now_us(node->io);
     node->free_bytes = node->space_found_bytes;
     if (!node__enter(node)) return;
-    const bool full = node->free_bytes < node->options.reserve_bytes;
+    const bool full =
+        node->free_bytes < SPACE_BYTES_MIN || node->free_bytes < node->options.reserve_bytes;
     if (full != node->disk_full) {
         node__log(node, full ? "error" : "info",
                   full ? "event=\"disk nearly full, refusing writes\" free_bytes=%" PRIu64

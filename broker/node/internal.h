@@ -77,6 +77,7 @@ struct request_state {
     uint64_t barrier_id;    /* BARRIER: of the READ event; all requests of one turn share one */
     uint64_t proxy_number;
     uint64_t proxy_node;
+    uint64_t deposed_us;      /* PROXIED: since when another node leads; 0: not */
     uint64_t command_request; /* meta command: random number of its entry */
     uint64_t admitted_bytes;
     uint64_t group_id;
@@ -582,6 +583,7 @@ void offsets__answer(struct node_request *request, struct group *group);
 bool proxy__send(struct node_request *request, uint64_t to);
 void proxy__frame(struct node *node, const struct peer_frame *frame);
 void proxy__peer_down(struct node *node, uint64_t node_id);
+void proxy__check_leader(struct node_request *request, uint64_t now_us);
 void proxy__free_all(struct node *node);
 
 #endif

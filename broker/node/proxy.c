@@ -86,6 +86,7 @@ bool proxy__send(struct node_request *request, uint64_t to)
     if (!peer_send(node->hub, to, PEER_BULK, PEER_FRAME_REQUEST, 0, parts, count)) return false;
     node->counters.proxied_out++;
     state->proxy_node = to;
+    state->deposed_us = 0;
     request__move(request, STAGE_PROXIED, bucket_of(node, state->proxy_number));
     return true;
 }
@@ -96,8 +97,26 @@ static void answer_lost(struct node_request *request, uint64_t node_id)
         request__park(request, NULL); /* asked again, of whoever can answer then */
         return;
     }
-    request__finish(request, NODE_OUTCOME_UNKNOWN,
-                    "the connection to node n%" PRIu64 " broke before it answered", node_id);
+    request__finish(
+        request, NODE_OUTCOME_UNKNOWN,
+        "node n%" PRIu64 " took the request, and was lost or deposed before it answered", node_id);
+}
+
+/* Somebody else leads now. The old leader may still answer, for what it appended may be committed by the new one; but one
+ * that hangs would keep its clients until their time runs out. */
+void proxy__check_leader(struct node_request *request, uint64_t now_us)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    uint64_t term = 0;
+    const uint64_t leader = directory__leader_of(node, state->group_id, &term);
+    if (leader == 0 || leader == state->proxy_node) {
+        state->deposed_us = 0;
+        return;
+    }
+    if (state->deposed_us == 0) state->deposed_us = now_us;
+    if (now_us - state->deposed_us < node->options.election_timeout_ms_min * 1000u) return;
+    answer_lost(request, state->proxy_node);
 }
 
 void proxy__peer_down(struct node *node, uint64_t node_id)

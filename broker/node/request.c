@@ -243,6 +243,10 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
         timed_out(request);
         return;
     }
+    if (state->stage == STAGE_PROXIED) {
+        proxy__check_leader(request, now_us);
+        return;
+    }
     if (state->stage != STAGE_PARKED) return;
     char why[NODE_STATUS_TEXT_BYTES];
     const uint64_t refuse_us = PARKED_REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;

@@ -1,0 +1,383 @@
+/* Goal: every request is answered, and answered rightly, whatever its node is doing: stopping, full, paused, without a
+ * replica. Method: whole simulated nodes, many requests at once. */
+#include "sim_cluster.h"
+
+#include <criterion/criterion.h>
+#include <memory_disk.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_US 1000000u
+#define CALLS     64u
+
+static struct cluster *make_with(struct cluster_options *options)
+{
+    if (getenv("SIM_VERBOSE")) options->log = stderr;
+    struct cluster *cluster = cluster_create(options);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
+    return cluster;
+}
+
+static struct cluster *make(uint64_t seed, uint32_t nodes_count)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, nodes_count);
+    return make_with(&options);
+}
+
+static struct cluster_call *new_calls(void)
+{
+    struct cluster_call *calls = calloc(CALLS, sizeof(*calls));
+    cr_assert_not_null(calls);
+    return calls;
+}
+
+static void close_calls(struct cluster_call *calls)
+{
+    for (uint32_t i = 0; i < CALLS; i++) {
+        cluster_call_close(&calls[i]);
+    }
+    free(calls);
+}
+
+static void settle(struct cluster *cluster, const char *topic)
+{
+    const uint64_t group = cluster_group(cluster, 0, topic);
+    cr_assert_neq(group, 0);
+    cr_assert_geq(cluster_wait_leader(cluster, group, 5 * SECOND_US), 0);
+}
+
+/* ---- stopping ----------------------------------------------------------------------------------------------------- */
+
+static struct cluster_call *load_calls;
+static struct cluster *load_cluster;
+static uint32_t load_node;
+static uint64_t load_value;
+
+/* Keep all calls of the load busy, through one node. */
+static void keep_busy(void *data)
+{
+    (void)data;
+    for (uint32_t i = 0; i < CALLS; i++) {
+        struct cluster_call *call = &load_calls[i];
+        if (call->cluster && !call->is_done) continue;
+        cluster_call_close(call);
+        cluster_fill_produce(call, "orders", load_value++, -1, 0);
+        cluster_submit(load_cluster, load_node, call);
+    }
+}
+
+/* The node that stops either leads or follows; the load goes on through another one, and asks the stopping one, too. */
+static void stop_under_load(bool leads)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, leads ? 1 : 2, 3);
+    load_calls = new_calls();
+    struct cluster *cluster = make_with(&options);
+    load_cluster = cluster;
+    load_value = 0;
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    const int leader = cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
+    const uint32_t victim = leads ? (uint32_t)leader : (uint32_t)(leader + 1) % 3u;
+    load_node = (victim + 1u) % 3u;
+    cluster->options.after_event = keep_busy;
+    sim_run_for(cluster->sim, SECOND_US / 2);
+    const uint64_t started_us = sim_now_us(cluster->sim);
+    cr_assert(cluster_stop(cluster, victim, 5000, 8 * SECOND_US), "it does not stop under load");
+    const uint64_t took_us = sim_now_us(cluster->sim) - started_us;
+    cr_assert_lt(took_us, SECOND_US, "it took %d ms", (int)(took_us / 1000u));
+    cluster->options.after_event = NULL;
+    for (uint32_t i = 0; i < CALLS; i++) {
+        cr_assert(cluster_wait(&load_calls[i], 15 * SECOND_US));
+    }
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    close_calls(load_calls);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_requests, a_leader_stops_at_once_under_load)
+{
+    stop_under_load(true);
+}
+
+Test(simulated_requests, a_follower_stops_at_once_under_load)
+{
+    stop_under_load(false);
+}
+
+static void note_stopped(void *data)
+{
+    *(bool *)data = true;
+}
+
+Test(simulated_requests, a_stopping_node_answers_all_it_has_and_refuses_the_rest)
+{
+    bool is_stopped = false;
+    struct cluster *cluster = make(3, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    struct cluster_call *calls = new_calls();
+    for (uint32_t i = 0; i < CALLS; i++) {
+        if (i % 2u) {
+            cluster_fill_fetch(&calls[i], "orders", 0, 60000);
+        } else {
+            cluster_fill_produce(&calls[i], "orders", i, -1, 0);
+        }
+    }
+    for (uint32_t i = 0; i < CALLS / 2u; i++) {
+        cluster_submit(cluster, 1, &calls[i]);
+    }
+    node_stop(cluster->nodes[1].node, 5000, note_stopped, &is_stopped);
+    for (uint32_t i = CALLS / 2u; i < CALLS; i++) {
+        cluster_submit(cluster, 1, &calls[i]);
+    }
+    for (uint32_t i = 0; i < CALLS; i++) {
+        cr_assert(cluster_wait(&calls[i], 6 * SECOND_US), "call %u", i);
+        const enum node_status status = calls[i].request.status;
+        if (i < CALLS / 2u) {
+            cr_assert_eq(status, NODE_OK, "call %u: %s", i, node_status_text(status));
+        } else {
+            cr_assert_eq(status, NODE_SHUTTING_DOWN, "call %u: %s", i, node_status_text(status));
+        }
+    }
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert(is_stopped);
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
+
+/* ---- topics that come by themselves -------------------------------------------------------------------------------- */
+
+Test(simulated_requests, many_first_messages_make_one_topic_and_survive_those_who_leave)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 4, 3);
+    options.auto_create = true;
+    struct cluster *cluster = make_with(&options);
+    struct cluster_call *calls = new_calls();
+    struct node_group_status before;
+    cr_assert(cluster_group_status(cluster, 0, 0, &before));
+    for (uint32_t i = 0; i < CALLS; i++) {
+        cluster_fill_produce(&calls[i], "orders", i, -1, 0);
+        calls[i].request.auto_create = true;
+        cluster_submit(cluster, i % 3u, &calls[i]);
+    }
+    /* Their names go with them: nothing may look at them any more. */
+    for (uint32_t i = 0; i < 9; i++) {
+        cluster_cancel(&calls[i]);
+        memset(calls[i].topic, 'x', sizeof(calls[i].topic));
+    }
+    for (uint32_t i = 9; i < CALLS; i++) {
+        cr_assert(cluster_wait(&calls[i], 5 * SECOND_US));
+        cr_assert_eq(calls[i].request.status, NODE_OK, "%s", calls[i].request.detail);
+    }
+    struct node_group_status after;
+    cr_assert(cluster_group_status(cluster, 0, 0, &after));
+    /* One command of each node, and those that write down the nodes. */
+    cr_assert_leq(after.last_index - before.last_index, 3u + 3u);
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
+
+/* ---- nodes without a replica --------------------------------------------------------------------------------------- */
+
+Test(simulated_requests, a_node_without_a_replica_serves_and_waits_as_long_as_asked)
+{
+    struct cluster *cluster = make(5, 5);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    struct cluster_call *calls = new_calls();
+    for (uint32_t node = 0; node < 5; node++) {
+        uint64_t offset;
+        cr_assert_eq(cluster_produce(cluster, node, "orders", node, -1, 0, &offset), NODE_OK);
+        cr_assert_eq(offset, node);
+    }
+    for (uint32_t node = 0; node < 5; node++) {
+        struct cluster_ack records[8];
+        cr_assert_eq(cluster_read_all(cluster, node, "orders", records, 8), 5);
+        cluster_fill_fetch(&calls[node], "orders", 5, 30000);
+        cluster_submit(cluster, node, &calls[node]);
+    }
+    sim_run_for(cluster->sim, 25 * SECOND_US);
+    for (uint32_t node = 0; node < 5; node++) {
+        cr_assert_not(calls[node].is_done, "n%u gave up early: %s", node + 1u,
+                      calls[node].request.detail);
+    }
+    uint64_t offset;
+    cr_assert_eq(cluster_produce(cluster, 0, "orders", 5, -1, 0, &offset), NODE_OK);
+    for (uint32_t node = 0; node < 5; node++) {
+        cr_assert(cluster_wait(&calls[node], SECOND_US));
+        cr_assert_eq(calls[node].request.status, NODE_OK);
+        cr_assert_eq(calls[node].request.ret_next_offset, 6);
+    }
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
+
+/* ---- full disks ------------------------------------------------------------------------------------------------------ */
+
+static void fill_disk(struct cluster *cluster, uint32_t node, uint64_t spare_bytes)
+{
+    struct disk *disk = sim_memory_disk(cluster->sim, node);
+    memory_disk_set_capacity(disk, memory_disk_used(disk) + spare_bytes);
+}
+
+static void free_disk(struct cluster *cluster, uint32_t node)
+{
+    memory_disk_set_capacity(sim_memory_disk(cluster->sim, node), UINT64_MAX);
+}
+
+/* Produce until it is refused. */
+static enum node_status produce_until_refused(struct cluster *cluster, uint32_t node)
+{
+    struct cluster_call *calls = new_calls();
+    enum node_status status = NODE_OK;
+    for (int round = 0; round < 400 && status == NODE_OK; round++) {
+        for (uint32_t i = 0; i < CALLS; i++) {
+            cluster_call_close(&calls[i]);
+            cluster_fill_produce(&calls[i], "orders", i, -1, 0);
+            cluster_submit(cluster, node, &calls[i]);
+        }
+        for (uint32_t i = 0; i < CALLS; i++) {
+            cr_assert(cluster_wait(&calls[i], 15 * SECOND_US));
+            if (calls[i].request.status != NODE_OK) status = calls[i].request.status;
+        }
+    }
+    close_calls(calls);
+    return status;
+}
+
+Test(simulated_requests, a_full_cluster_refuses_stays_up_and_recovers_alone)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+        settle(cluster, "orders");
+        for (uint32_t node = 0; node < 3; node++) {
+            fill_disk(cluster, node, 300000 + 20000 * node * seed);
+        }
+        const enum node_status status = produce_until_refused(cluster, 0);
+        cr_assert(status == NODE_DISK_FULL || status == NODE_OUTCOME_UNKNOWN, "%s",
+                  node_status_text(status));
+        /* It still elects, reads, and does not die of what it cannot store. */
+        const int leader = cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
+        if (leader >= 0) {
+            cluster_crash(cluster, (uint32_t)leader, SIM_CRASH_KILL);
+            sim_run_for(cluster->sim, 2 * SECOND_US);
+            cluster_start(cluster, (uint32_t)leader);
+        }
+        sim_run_for(cluster->sim, 3 * SECOND_US);
+        (void)cluster_create_topic(cluster, 1, "more", 3);
+        cr_assert_eq(cluster->fatals_count, 0, "seed %d: %s", (int)seed,
+                     cluster->last_fatal_reason);
+        for (uint32_t node = 0; node < 3; node++) {
+            free_disk(cluster, node);
+        }
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        uint64_t offset;
+        for (uint32_t node = 0; node < 3; node++) {
+            const enum node_status again =
+                cluster_produce(cluster, node, "orders", 1, -1, 0, &offset);
+            cr_assert_eq(again, NODE_OK, "seed %d n%u: %s", (int)seed, node + 1u,
+                         node_status_text(again));
+        }
+        cr_assert_eq(cluster_create_topic(cluster, 2, "more", 3), NODE_OK);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+Test(simulated_requests, one_full_follower_does_not_stop_the_others_and_catches_up)
+{
+    struct cluster *cluster = make(9, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    const uint64_t group = cluster_group(cluster, 0, "orders");
+    uint32_t full = 0; /* leads neither the topic nor meta */
+    while ((int)full == cluster_leader(cluster, group) || (int)full == cluster_leader(cluster, 0)) {
+        full++;
+    }
+    fill_disk(cluster, full, 0);
+    uint64_t offset;
+    for (uint64_t value = 0; value < 3000; value++) {
+        const enum node_status status =
+            cluster_produce(cluster, (full + 1u) % 3u, "orders", value, -1, 0, &offset);
+        cr_assert_eq(status, NODE_OK, "%s", node_status_text(status));
+    }
+    cr_assert_eq(cluster_create_topic(cluster, 0, "more", 3), NODE_OK);
+    sim_run_for(cluster->sim, 3 * SECOND_US);
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    free_disk(cluster, full);
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    struct cluster_ack *records = calloc(4000, sizeof(*records));
+    const int read_count = cluster_read_all(cluster, full, "orders", records, 4000);
+    cr_assert_eq(read_count, 3000, "%d", read_count);
+    cr_assert_neq(cluster_group(cluster, full, "more"), 0, "the replica was never made");
+    free(records);
+    cluster_destroy(cluster);
+}
+
+/* ---- answers of a leader that is none ---------------------------------------------------------------------------------- */
+
+Test(simulated_requests, a_leader_that_was_paused_does_not_judge_by_its_old_table)
+{
+    struct cluster *cluster = make(6, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    const uint32_t old = (uint32_t)cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
+    const int64_t id = cluster_producer_id(cluster, (old + 1u) % 3u);
+    sim_pause(cluster->sim, old);
+    uint64_t offset;
+    for (int32_t sequence = 0; sequence < 20; sequence++) {
+        cr_assert(cluster_produce_once(cluster, (old + 1u) % 3u, "orders", (uint64_t)sequence, id,
+                                       sequence, 10 * SECOND_US, &offset));
+    }
+    struct cluster_call *calls = new_calls();
+    cluster_fill_produce(&calls[0], "orders", 20, id, 20);
+    cluster_fill_commit(&calls[1], "orders", "readers", 20);
+    cluster_fill_commit(&calls[2], "orders", "writers", 5);
+    calls[2].request.group.has_if_offset = true; /* 0: nothing is committed yet */
+    sim_resume(cluster->sim, old);
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_submit(cluster, old, &calls[i]);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert(cluster_wait(&calls[i], 10 * SECOND_US));
+        cr_assert_eq(calls[i].request.status, NODE_OK, "call %u: %s", i, calls[i].request.detail);
+    }
+    cr_assert_eq(calls[0].request.ret_offset, 20);
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_requests, of_commits_that_compare_with_one_offset_one_wins)
+{
+    struct cluster *cluster = make(7, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    uint64_t offset;
+    for (uint64_t value = 0; value < 40; value++) {
+        cr_assert_eq(cluster_produce(cluster, 0, "orders", value, -1, 0, &offset), NODE_OK);
+    }
+    struct cluster_call *calls = new_calls();
+    for (uint32_t i = 0; i < 30; i++) {
+        cluster_fill_commit(&calls[i], "orders", "readers", i + 1u);
+        calls[i].request.group.has_if_offset = true;
+        calls[i].request.group.if_offset = 0;
+        cluster_submit(cluster, i % 3u, &calls[i]);
+    }
+    uint32_t won_count = 0;
+    for (uint32_t i = 0; i < 30; i++) {
+        cr_assert(cluster_wait(&calls[i], 5 * SECOND_US));
+        if (calls[i].request.status == NODE_OK) {
+            won_count++;
+        } else {
+            cr_assert_eq(calls[i].request.status, NODE_STALE_GENERATION);
+        }
+    }
+    cr_assert_eq(won_count, 1);
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
