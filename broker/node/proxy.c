@@ -4,6 +4,8 @@
  * unknown. An answer "I do not lead" is definite, nothing was stored, and the request looks for the leader again. */
 #include "internal.h"
 
+#include "attachment.h"
+
 #include <broker/request_codec.h>
 
 #include <inttypes.h>
@@ -205,34 +207,6 @@ static void free_guest(struct guest *guest)
     free(guest);
 }
 
-static void keep_bytes(void *owner)
-{
-    (void)owner;
-}
-
-static void release_view(void *owner)
-{
-    segment_log_view_release(owner);
-    free(owner);
-}
-
-static int add_view_parts(struct io_buffer *parts, int count, struct segment_log_view *view)
-{
-    if (view->parts_count == 0) return count;
-    struct segment_log_view *owner = malloc(sizeof(*owner));
-    if (!owner) abort();
-    *owner = *view;
-    memset(view, 0, sizeof(*view));
-    for (uint32_t i = 0; i < owner->parts_count; i++) {
-        const bool last = i + 1u == owner->parts_count;
-        parts[count++] = (struct io_buffer){.data = owner->parts[i].bytes,
-                                            .bytes = owner->parts[i].bytes_count,
-                                            .release = last ? release_view : keep_bytes,
-                                            .owner = last ? owner : NULL};
-    }
-    return count;
-}
-
 /* Large answers must not pile up before a slow node, or keep appends from it: it asks again. */
 static void shorten(struct node_request *request)
 {
@@ -262,7 +236,7 @@ static void guest_done(struct node_request *request)
         (void)response_codec_encode(guest->decoded.number, request, head, bytes);
         struct io_buffer parts[1 + SEGMENT_LOG_VIEW_PARTS_MAX] = {
             {.data = head, .bytes = bytes, .release = free, .owner = head}};
-        const int count = add_view_parts(parts, 1, &request->ret_view);
+        const int count = attachment_add(parts, 1, &request->ret_view);
         (void)peer_send(node->hub, guest->from, PEER_BULK, PEER_FRAME_RESPONSE, 0, parts, count);
     }
     free_guest(guest);

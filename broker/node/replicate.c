@@ -5,6 +5,8 @@
  * APPENDs to the same member are dropped, and the cut after the read makes the core send them again. */
 #include "internal.h"
 
+#include "attachment.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,18 +18,7 @@ static enum peer_connection connection_of(enum raft_message_type type)
     return type == RAFT_MESSAGE_APPEND ? PEER_BULK : PEER_CONTROL;
 }
 
-static void keep_bytes(void *owner)
-{
-    (void)owner; /* the last part of the view releases all */
-}
-
-static void release_chunk_view(void *owner)
-{
-    segment_log_view_release(owner);
-    free(owner);
-}
-
-/* The message and the entries of `view`, by reference. False: not connected, or the queue is full. */
+/* The message and the entries of `view`, which is moved (NULL: none). False: not connected, or the queue is full. */
 static bool send_append(struct group *group, const struct raft_message *message,
                         struct segment_log_view *view)
 {
@@ -38,19 +29,7 @@ static bool send_append(struct group *group, const struct raft_message *message,
                                   .bytes = raft_codec_encode_message(message, head, sizeof(head))};
     assert(parts[0].bytes > 0 && parts[0].bytes <= sizeof(head));
     int count = 1;
-    if (view && view->parts_count) {
-        struct segment_log_view *owner = malloc(sizeof(*owner));
-        if (!owner) abort();
-        *owner = *view;
-        for (uint32_t i = 0; i < view->parts_count; i++) {
-            const bool last = i + 1u == view->parts_count;
-            /* The parts leave in order, so the last one to be written releases them all. */
-            parts[count++] = (struct io_buffer){.data = view->parts[i].bytes,
-                                                .bytes = view->parts[i].bytes_count,
-                                                .release = last ? release_chunk_view : keep_bytes,
-                                                .owner = last ? owner : NULL};
-        }
-    }
+    if (view) count = attachment_add(parts, count, view);
     return peer_send(node->hub, message->to.node, PEER_BULK, PEER_FRAME_RAFT, group->id, parts,
                      count);
 }
@@ -97,7 +76,7 @@ static void append_read_done(struct group_read *base, enum segment_log_status st
     if (status == SEGMENT_LOG_OK) {
         if (still_leads && bulk_has_room(node, message->to.node)) {
             message->append.last = view->last_index;
-            if (send_append(group, message, view)) sent = view->last_index;
+            if (send_append(group, message, view)) sent = message->append.last;
         } else {
             segment_log_view_release(view);
         }
