@@ -113,8 +113,7 @@ int group_list_command(const struct options *options)
         table_init(&table, columns, 3);
         const char *name;
         json_t *group;
-        json_object_foreach(groups, name, group)
-        {
+        json_object_foreach(groups, name, group) {
             table_add_text(&table, name);
             table_add_number(&table, reply_number(group, "partitions", 0));
             table_add_number(&table, reply_number(group, "lag", 0));

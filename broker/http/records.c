@@ -168,8 +168,7 @@ static bool headers_of_object(json_t *object, struct record_header *headers, str
 {
     const char *name;
     json_t *value;
-    json_object_foreach(object, name, value)
-    {
+    json_object_foreach(object, name, value) {
         if (record->headers_count == RECORD_HEADERS_MAX) {
             *ret_why = "a message has more than 64 headers";
             return false;
