@@ -15,15 +15,6 @@ struct fetch_read {
     bool by_time;
 };
 
-static uint64_t header_field(const uint8_t *header, size_t pos)
-{
-    uint64_t value = 0;
-    for (uint32_t i = 0; i < 8u; i++) {
-        value |= (uint64_t)header[pos + i] << (8u * i);
-    }
-    return value;
-}
-
 /* Offsets behind the last and at the first DATA entry of a view. */
 static void view_offsets(const struct segment_log_view *view, uint64_t *ret_first,
                          uint64_t *ret_next)
@@ -33,11 +24,10 @@ static void view_offsets(const struct segment_log_view *view, uint64_t *ret_firs
         const uint8_t *at = view->parts[i].bytes;
         const uint8_t *end = at + view->parts[i].bytes_count;
         while (at < end) {
-            const uint64_t base_offset = header_field(at, 40);
-            const uint32_t count = (uint32_t)(header_field(at, 16) >> 32);
+            const uint64_t base_offset = entry_base_offset(at);
             if (first) *ret_first = base_offset;
             first = false;
-            *ret_next = base_offset + count;
+            *ret_next = base_offset + entry_record_count(at);
             at += entry_bytes(entry_payload_bytes(at));
         }
     }

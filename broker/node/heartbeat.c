@@ -1,5 +1,6 @@
 #include "heartbeat.h"
 
+#include <broker/wire_cursor.h>
 #include <segment_log/checksum.h>
 
 #include <assert.h>
@@ -9,34 +10,6 @@
 #define FLAG_LIST_WANTED 1u
 #define SECTION_BYTES    20u
 #define NAMED_BYTES      12u
-
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    for (uint32_t i = 0; i < 4u; i++) {
-        at[i] = (uint8_t)(value >> (8u * i));
-    }
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    for (uint32_t i = 0; i < 8u; i++) {
-        at[i] = (uint8_t)(value >> (8u * i));
-    }
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    uint32_t value = 0;
-    for (uint32_t i = 0; i < 4u; i++) {
-        value |= (uint32_t)at[i] << (8u * i);
-    }
-    return value;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    return get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
-}
 
 /* ---- books ------------------------------------------------------------------------------------------------------ */
 
@@ -101,7 +74,8 @@ void heartbeat_books_close(struct heartbeat_books *books)
 static uint64_t add_to_digest(uint64_t digest, const struct heartbeat_line *line)
 {
     uint8_t key[8];
-    put_u64(key, line->group);
+    struct wire_writer writer = {.buffer = key, .capacity = sizeof(key)};
+    wire_put_u64(&writer, line->group);
     const struct iovec parts[] = {
         {.iov_base = key, .iov_len = sizeof(key)},
         {.iov_base = (void *)(uintptr_t)line->message, .iov_len = line->bytes},
@@ -156,7 +130,17 @@ static bool digest_covers(const struct heartbeat_book *book, uint32_t *ret_lines
     return *ret_lines > 0;
 }
 
-static size_t build_section(struct heartbeat_book *book, uint32_t flags, uint8_t *buffer)
+static uint32_t named_count(const struct heartbeat_book *book, bool by_digest)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < book->count; i++) {
+        const struct heartbeat_line *line = &book->lines[i];
+        if (line->named || (line->repeated && !by_digest)) count++;
+    }
+    return count;
+}
+
+static void build_section(struct heartbeat_book *book, uint32_t flags, struct wire_writer *writer)
 {
     uint32_t covered = 0;
     uint64_t digest = 0;
@@ -166,26 +150,21 @@ static size_t build_section(struct heartbeat_book *book, uint32_t flags, uint8_t
         covered = 0;
         digest = 0;
     }
-    uint32_t named = 0;
-    size_t pos = SECTION_BYTES;
+    wire_put_u32(writer, flags);
+    wire_put_u32(writer, covered);
+    wire_put_u64(writer, digest);
+    wire_put_u32(writer, named_count(book, by_digest));
     for (uint32_t i = 0; i < book->count; i++) {
         struct heartbeat_line *line = &book->lines[i];
         if (line->named || (line->repeated && !by_digest)) {
-            put_u64(buffer + pos, line->group);
-            put_u32(buffer + pos + 8u, line->bytes);
-            memcpy(buffer + pos + NAMED_BYTES, line->message, line->bytes);
-            pos += NAMED_BYTES + line->bytes;
-            named++;
+            wire_put_u64(writer, line->group);
+            wire_put_u32(writer, line->bytes);
+            wire_put(writer, line->message, line->bytes);
         }
         line->named = false;
         line->repeated = false;
     }
-    put_u32(buffer, flags);
-    put_u32(buffer + 4, covered);
-    put_u64(buffer + 8, digest);
-    put_u32(buffer + 16, named);
     book->touched = false;
-    return pos;
 }
 
 bool heartbeat_wants_frame(const struct heartbeat_books *books)
@@ -206,36 +185,33 @@ uint8_t *heartbeat_build(struct heartbeat_books *books, size_t *ret_bytes)
     }
     uint8_t *buffer = malloc(bytes);
     if (!buffer) abort();
-    size_t pos = 0;
+    struct wire_writer writer = {.buffer = buffer, .capacity = bytes};
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
         const uint32_t flags = books->in[kind].want_list ? FLAG_LIST_WANTED : 0u;
         books->in[kind].want_list = false;
-        pos += build_section(&books->out[kind], flags, buffer + pos);
+        build_section(&books->out[kind], flags, &writer);
     }
-    assert(pos <= bytes);
-    *ret_bytes = pos;
+    assert(writer.bytes <= bytes);
+    *ret_bytes = writer.bytes;
     return buffer;
 }
 
 /* ---- receiving ------------------------------------------------------------------------------------------------------ */
 
-static bool read_named(struct heartbeat_book *book, const uint8_t **at, const uint8_t *end,
-                       heartbeat_cb cb, void *data)
+static bool read_named(struct heartbeat_book *book, struct wire_reader *reader, heartbeat_cb cb,
+                       void *data)
 {
-    if ((size_t)(end - *at) < NAMED_BYTES) return false;
-    const uint64_t group = get_u64(*at);
-    const uint32_t bytes = get_u32(*at + 8);
-    *at += NAMED_BYTES;
-    if (bytes == 0 || bytes > RAFT_CODEC_MESSAGE_BYTES_MAX || bytes > (size_t)(end - *at)) {
-        return false;
-    }
+    const uint64_t group = wire_get_u64(reader);
+    const uint32_t bytes = wire_get_u32(reader);
+    if (bytes == 0 || bytes > RAFT_CODEC_MESSAGE_BYTES_MAX) return false;
+    const uint8_t *message = wire_get(reader, bytes);
+    if (!message) return false;
     struct heartbeat_line *line = line_of(book, group);
     if (!line) return false;
     line->bytes = (uint16_t)bytes;
     line->repeated = true;
-    memcpy(line->message, *at, bytes);
-    cb(data, group, *at, bytes);
-    *at += bytes;
+    memcpy(line->message, message, bytes);
+    cb(data, group, message, bytes);
     return true;
 }
 
@@ -261,22 +237,31 @@ static void act_on_lines(struct heartbeat_book *book, heartbeat_cb cb, void *dat
     }
 }
 
-static bool read_section(struct heartbeat_books *books, enum heartbeat_kind kind,
-                         const uint8_t **at, const uint8_t *end, heartbeat_cb cb, void *data)
+/* The other side has lost its book: what comes next is named, also what waits for the next frame already. */
+static void name_everything(struct heartbeat_book *book)
 {
-    if ((size_t)(end - *at) < SECTION_BYTES) return false;
+    for (uint32_t i = 0; i < book->count; i++) {
+        struct heartbeat_line *line = &book->lines[i];
+        if (line->repeated) line->named = true;
+        if (!line->named) line->bytes = 0; /* equal to nothing that is offered */
+    }
+}
+
+static bool read_section(struct heartbeat_books *books, enum heartbeat_kind kind,
+                         struct wire_reader *reader, heartbeat_cb cb, void *data)
+{
     struct heartbeat_book *book = &books->in[kind];
-    const uint32_t flags = get_u32(*at);
-    const uint32_t covered = get_u32(*at + 4);
-    const uint64_t digest = get_u64(*at + 8);
-    const uint32_t named = get_u32(*at + 16);
-    *at += SECTION_BYTES;
-    if (flags & FLAG_LIST_WANTED) books->out[kind].count = 0;
+    const uint32_t flags = wire_get_u32(reader);
+    const uint32_t covered = wire_get_u32(reader);
+    const uint64_t digest = wire_get_u64(reader);
+    const uint32_t named = wire_get_u32(reader);
+    if (reader->failed) return false;
+    if (flags & FLAG_LIST_WANTED) name_everything(&books->out[kind]);
     for (uint32_t i = 0; i < book->count; i++) {
         book->lines[i].repeated = false;
     }
     for (uint32_t i = 0; i < named; i++) {
-        if (!read_named(book, at, end, cb, data)) return false;
+        if (!read_named(book, reader, cb, data)) return false;
     }
     if (covered == 0) return true;
     if (digest_agrees(book, covered, digest)) {
@@ -291,10 +276,9 @@ static bool read_section(struct heartbeat_books *books, enum heartbeat_kind kind
 bool heartbeat_read(struct heartbeat_books *books, const uint8_t *body, size_t bytes,
                     heartbeat_cb cb, void *data)
 {
-    const uint8_t *at = body;
-    const uint8_t *end = body + bytes;
+    struct wire_reader reader = wire_reader_of(body, bytes);
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
-        if (!read_section(books, (enum heartbeat_kind)kind, &at, end, cb, data)) return false;
+        if (!read_section(books, (enum heartbeat_kind)kind, &reader, cb, data)) return false;
     }
-    return at == end;
+    return wire_is_complete(&reader);
 }

@@ -139,6 +139,24 @@ static void print_groups(FILE *out, struct node *node)
     }
 }
 
+static const char *const request_names[] = {
+    [NODE_REQUEST_PRODUCE] = "produce",           [NODE_REQUEST_FETCH] = "fetch",
+    [NODE_REQUEST_OFFSETS] = "offsets",           [NODE_REQUEST_TOPIC_CREATE] = "topic_create",
+    [NODE_REQUEST_TOPIC_DELETE] = "topic_delete", [NODE_REQUEST_TOPIC_LIST] = "topic_list",
+    [NODE_REQUEST_TOPIC_GET] = "topic_get",       [NODE_REQUEST_PRODUCER_INIT] = "producer_init",
+    [NODE_REQUEST_GROUP_COMMIT] = "group_commit", [NODE_REQUEST_GROUP_FETCH] = "group_fetch",
+    [NODE_REQUEST_GROUP_LIST] = "group_list",
+};
+
+static void print_requests(FILE *out, const struct node *node)
+{
+    metric(out, "requests_total", "counter", "Requests of clients and of peers for their clients.");
+    for (size_t i = 1; i < sizeof(request_names) / sizeof(request_names[0]); i++) {
+        fprintf(out, "raftmq_requests_total{type=\"%s\"} %" PRIu64 "\n", request_names[i],
+                node->counters.requests_total[i]);
+    }
+}
+
 static void print_syncs(FILE *out, const struct node *node)
 {
     metric(out, "log_fsync_seconds", "summary", "fdatasync calls of the logs.");
@@ -176,6 +194,7 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
     counter(out, "peer_bytes_in_total", "Bytes received from peers.", peers.bytes_in);
     counter(out, "peer_bytes_out_total", "Bytes sent to peers.", peers.bytes_out);
     counter(out, "peer_disconnects_total", "Connections to peers that closed.", peers.disconnects);
+    print_requests(out, node);
     print_syncs(out, node);
     print_groups(out, node);
     fclose(out);

@@ -58,11 +58,23 @@ static inline size_t entry_bytes(uint32_t payload_bytes)
            ~(size_t)(ENTRY_ALIGNMENT - 1u);
 }
 
-/* The payload length field of a header that was checked already. */
+/* Fields of a header that was checked already. */
+static inline uint32_t entry__load_u32(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
 static inline uint32_t entry_payload_bytes(const uint8_t *header)
 {
-    return (uint32_t)header[16] | (uint32_t)header[17] << 8 | (uint32_t)header[18] << 16 |
-           (uint32_t)header[19] << 24;
+    return entry__load_u32(header + 16);
+}
+static inline uint32_t entry_record_count(const uint8_t *header)
+{
+    return entry__load_u32(header + 20);
+}
+static inline uint64_t entry_base_offset(const uint8_t *header)
+{
+    return (uint64_t)entry__load_u32(header + 40) | (uint64_t)entry__load_u32(header + 44) << 32;
 }
 
 uint64_t entry_payload_hash(enum entry_type type, const void *payload, uint32_t payload_bytes);

@@ -130,6 +130,29 @@ Test(node_heartbeat, a_differing_digest_delivers_nothing_and_asks_for_the_list)
     heartbeat_books_close(&b);
 }
 
+Test(node_heartbeat, what_waits_for_the_next_frame_is_sent_when_the_list_is_asked_for_meanwhile)
+{
+    struct heartbeat_books a = {0};
+    struct heartbeat_books b = {0};
+    struct heard heard;
+    offer(&a, 1, 1);
+    offer(&a, 2, 2);
+    (void)carry(&a, &b, &heard);
+    b.in[HEARTBEAT_BEATS].lines[0].message[5] ^= 1;
+    offer(&a, 1, 1);
+    offer(&a, 2, 2);
+    (void)carry(&a, &b, &heard);
+    offer(&a, 1, 1);
+    offer(&a, 2, 9);
+    (void)carry(&b, &a, &heard); /* "list wanted" comes when both are offered already */
+    (void)carry(&a, &b, &heard);
+    cr_assert_eq(heard.count, 2);
+    cr_assert_eq(heard.first_bytes[0], 1);
+    cr_assert_eq(heard.first_bytes[1], 9);
+    heartbeat_books_close(&a);
+    heartbeat_books_close(&b);
+}
+
 Test(node_heartbeat, a_group_that_is_led_no_more_heals_through_the_digest)
 {
     struct heartbeat_books a = {0};

@@ -16,6 +16,7 @@ enum node_fatal {
     NODE_FATAL_BUSY = 75,   /* EX_TEMPFAIL: port or directory in use */
 };
 
+/* Strings and `peers` are borrowed for the node's life; data_directory is copied. */
 struct node_options {
     struct io *io;
     struct disk *disk;
@@ -50,11 +51,14 @@ struct node_options {
  * `fatal` was called with the reason. */
 struct node *node_create(const struct node_options *options);
 
-/* Begin a clean stop: refuse new requests, hand leadership over, answer what is in flight (at most drain_ms), sync marks;
- * then stopped(data). */
+/* Begin a clean stop: refuse new requests, hand leadership over, answer what is in flight (at most drain_ms); then hear no
+ * peer any more, write what is there, sync marks, and call stopped(data), from a callback of the loop. Requests that come
+ * after it are refused. Call it once. */
 void node_stop(struct node *node, uint32_t drain_ms, void (*stopped)(void *data), void *data);
 
-/* Free everything at once, as after a crash or after stopped(). */
+/* Free everything at once, as after a crash or after stopped(). Requests that are not done yet must still be in place: what
+ * the node keeps in them is freed, they are not answered. Over the real io no job may be running, that is: after stopped(),
+ * or before the loop ran. Not from inside a callback. */
 void node_destroy(struct node *node);
 
 #endif
