@@ -126,17 +126,19 @@ static void done_birth(struct io_job *job)
     node->setup_jobs_count--;
     birth->running = false;
     if (!node__enter(node)) return;
+    if (birth->error < 0 &&
+        !lacks_space(birth->error)) { /* L11, also when nobody wants it any more */
+        node__fatal(node, NODE_FATAL_DISK, "group %" PRIu64 " cannot be made: %s: %s",
+                    birth->group_id, birth->problem.path, strerror(abs(birth->error)));
+        return;
+    }
     if (birth->drop_index) {
         const uint64_t group_id = birth->group_id;
         free_birth(birth);
         group__remove(node, group_id);
-    } else if (lacks_space(birth->error)) {
+    } else if (birth->error < 0) {
         node->disk_full = true;
         wait_for_room(birth, "no space is left on the disk");
-    } else if (birth->error < 0) {
-        node__fatal(node, NODE_FATAL_DISK, "group %" PRIu64 " cannot be made: %s: %s",
-                    birth->group_id, birth->problem.path, strerror(abs(birth->error)));
-        return;
     } else {
         put_record(birth);
     }
