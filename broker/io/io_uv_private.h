@@ -170,6 +170,7 @@ struct io_uv_stream {
     bool is_abandoned;  /* never closed by its owner, who gets no callback any more */
     int failure;        /* of a write, told by `event`; or of the connect as a whole */
     int attempt_status; /* of an attempt that failed inside of a call, told by `event` */
+    int first_attempt;  /* why the first address failed; 0: it did not */
     struct io_timer event;
     struct io_timer linger;
     struct io_uv_lookup *lookup;

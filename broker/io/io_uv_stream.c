@@ -176,16 +176,18 @@ static void attempt_closed(uv_handle_t *handle)
     attempt(stream);
 }
 
-/* A name may have an address nobody listens on (localhost is ::1 and 127.0.0.1): try them all, in order. */
+/* A name may have an address nobody listens on (localhost is ::1 and 127.0.0.1): try them all, in order. When all fail
+ * the first reason is told: the last may be no more than an ::1 that this machine cannot use. */
 static void attempt_failed(struct io_uv_stream *stream, int status)
 {
+    if (stream->first_attempt == 0) stream->first_attempt = status;
     if (stream->addresses && stream->addresses_next < stream->addresses->items_count) {
         uv_close((uv_handle_t *)&stream->tcp, attempt_closed);
         return;
     }
-    stream->failure = status;
+    stream->failure = stream->first_attempt;
     io_uv__write_queue_release(stream);
-    if (stream->state == IO_UV_STREAM_CONNECTING) stream->connected(&stream->base, status);
+    if (stream->state == IO_UV_STREAM_CONNECTING) stream->connected(&stream->base, stream->failure);
 }
 
 /* Small messages leave at once. A host that died without a word (power, cable) is noticed within seconds, where the kernel's
