@@ -85,9 +85,9 @@ class Answer:
         return f"{self.status} {self.body[:300]!r}"
 
 
-def request(port, method, path, body=None, headers=None, seconds=15):
-    """One HTTP request to a node on loopback. OSError when nobody answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+def request(port, method, path, body=None, headers=None, seconds=15, host="127.0.0.1"):
+    """One HTTP request to a node. OSError when nobody answers."""
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request(method, path, body=body, headers=headers or {})
         response = connection.getresponse()
@@ -172,8 +172,10 @@ def node_number(name):
 class Server:
     """What a test asks of a node over HTTP, wherever the node runs. Needs http_port."""
 
+    host = "127.0.0.1"
+
     def request(self, method, path, body=None, headers=None, seconds=15):
-        return request(self.http_port, method, path, body, headers, patience(seconds))
+        return request(self.http_port, method, path, body, headers, patience(seconds), self.host)
 
     def get(self, path, seconds=15):
         return self.request("GET", path, seconds=seconds)
@@ -235,15 +237,15 @@ class Node(Server):
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http://{self.host}:{self.http_port}"
 
     def arguments(self):
         return [
             binary(), "serve",
             "--node-id", str(self.number),
             "--data-dir", self.data,
-            "--listen-http", f"127.0.0.1:{self.http_port}",
-            "--listen-peer", f"127.0.0.1:{self.peer_port}",
+            "--listen-http", f"{self.host}:{self.http_port}",
+            "--listen-peer", f"{self.host}:{self.peer_port}",
             "--peers", self.cluster.peers,
             *self.cluster.options,
         ]
