@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include "attachment.h"
+#include "received.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -219,52 +220,6 @@ bool replicate__send(struct group *group, const struct raft_message *message,
 
 /* ---- receiving -------------------------------------------------------------------------------------------------------------- */
 
-/* Why a received APPEND is not given to the core. */
-enum check {
-    CHECK_OK,
-    CHECK_MALFORMED,
-    CHECK_BROKEN_CHAIN,
-};
-
-static bool add_run(struct raft_message *message, uint64_t index, uint64_t term)
-{
-    struct raft_term_run *runs = message->append.runs;
-    const uint32_t count = message->append.runs_count;
-    if (count > 0 && runs[count - 1].term == term) {
-        runs[count - 1].count++;
-        return true;
-    }
-    if (count == RAFT_MESSAGE_RUNS_MAX) return false;
-    runs[count] = (struct raft_term_run){.first = index, .count = 1, .term = term};
-    message->append.runs_count++;
-    return true;
-}
-
-/* L2: checksum, payload hash, contiguity and chain of every entry, before the core hears of it. */
-static enum check check_entries(const struct group *group, struct raft_message *message,
-                                const uint8_t *entries, size_t bytes)
-{
-    const uint64_t seed = checksum64_group(&group->node->identity.cluster, group->id);
-    uint64_t chain = message->append.previous_chain;
-    uint64_t index = message->append.first;
-    size_t pos = 0;
-    message->append.runs_count = 0;
-    while (pos < bytes) {
-        struct entry_header header;
-        const uint8_t *payload;
-        if (entry_decode(entries + pos, bytes - pos, seed, &header, &payload) != ENTRY_DECODE_OK ||
-            header.index != index || index > message->append.last || header.term > message->term) {
-            return CHECK_MALFORMED;
-        }
-        if (chain != 0 && entry_chain(&header, chain) != header.chain) return CHECK_BROKEN_CHAIN;
-        chain = header.chain;
-        if (!add_run(message, index, header.term)) return CHECK_MALFORMED;
-        pos += entry_bytes(header.payload_bytes);
-        index++;
-    }
-    return index == message->append.last + 1u ? CHECK_OK : CHECK_MALFORMED;
-}
-
 /* C3: equal index and term with another chain is divergence: a lost write or worse, on one of the two. */
 static bool previous_diverges(struct group *group, const struct raft_message *message)
 {
@@ -322,11 +277,8 @@ static void receive_append(struct group *group, struct raft_message *message,
         (node->disk_full || info.full || info.unflushed_bytes > NODE_UNFLUSHED_BYTES_MAX)) {
         return;
     }
-    switch (check_entries(group, message, entries, bytes)) {
-    case CHECK_OK:
-        break;
-    case CHECK_MALFORMED:
-    case CHECK_BROKEN_CHAIN:
+    const uint64_t seed = checksum64_group(&node->identity.cluster, group->id);
+    if (received_check(message, seed, entries, bytes) != RECEIVED_OK) {
         node->counters.bad_frames++;
         return;
     }
