@@ -183,6 +183,8 @@ const char *sim__event_name(enum sim_event_kind kind)
         return "fin";
     case SIM_EVENT_RESET:
         return "reset";
+    case SIM_EVENT_TIMEOUT:
+        return "timeout";
     }
     assert(false);
     return "";

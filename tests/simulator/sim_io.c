@@ -201,6 +201,7 @@ void sim__io_event(struct sim_io *io, struct sim_event *event)
     case SIM_EVENT_ARRIVE:
     case SIM_EVENT_FIN:
     case SIM_EVENT_RESET:
+    case SIM_EVENT_TIMEOUT:
         assert(false); /* a kernel's */
         break;
     }

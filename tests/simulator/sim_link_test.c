@@ -81,6 +81,49 @@ Test(sim_link, cut_resets_both_ends_and_a_healed_link_carries_again)
     cr_assert_eq(pair_server.got, 100u);
 }
 
+Test(sim_link, a_stall_that_lasts_breaks_the_connection_at_both_ends)
+{
+    pair_connect();
+    sim_set_link(pair_sim, 0, 1, SIM_LINK_STALLED);
+    pair_write(pair_client.stream, 0, 100);
+    sim_run_for(pair_sim, 9000000);
+    cr_assert_eq(pair_client.ends_count, 0);
+    sim_run_for(pair_sim, 2000000);
+    cr_assert_eq(pair_client.ends_count, 1);
+    cr_assert_eq(pair_server.ends_count, 1);
+    cr_assert_eq(pair_server.got, 0u);
+    io_stream_close(pair_client.stream, false);
+    io_stream_close(pair_server.stream, false);
+}
+
+Test(sim_link, a_stall_that_ends_in_time_breaks_nothing)
+{
+    pair_connect();
+    for (uint64_t i = 0; i < 3; i++) {
+        sim_set_link(pair_sim, 0, 1, SIM_LINK_STALLED);
+        pair_write(pair_client.stream, 100 * i, 100);
+        sim_run_for(pair_sim, 6000000);
+        sim_set_link(pair_sim, 0, 1, SIM_LINK_UP);
+        sim_run_for(pair_sim, 100000);
+        cr_assert_eq(pair_server.got, 100u * (i + 1u));
+    }
+    sim_run_for(pair_sim, 20000000);
+    cr_assert_eq(pair_client.ends_count, 0);
+    cr_assert_eq(pair_server.ends_count, 0);
+}
+
+Test(sim_link, the_end_of_a_machine_is_told_when_the_link_that_was_cut_is_healed)
+{
+    pair_connect();
+    sim_crash(pair_sim, 1, SIM_CRASH_POWER);
+    sim_set_link(pair_sim, 0, 1, SIM_LINK_CUT);
+    sim_run_for(pair_sim, 20000000);
+    sim_heal(pair_sim);
+    sim_run_for(pair_sim, 100000);
+    cr_assert_eq(pair_client.ends_count, 1);
+    io_stream_close(pair_client.stream, false);
+}
+
 static void note_connected(struct io_stream *stream, int status)
 {
     struct pair_end *end = stream->data;

@@ -6,6 +6,8 @@
 #include "sim_private.h"
 
 #define UNREACHABLE_US_MAX 50000u
+#define UNANSWERED_US \
+    10000000u /* what nobody answers for so long breaks the connection (TCP_USER_TIMEOUT) */
 
 /* ---- names ----------------------------------------------------------------------------------------------------------- */
 
@@ -351,6 +353,7 @@ static void release_held(struct sim *sim, uint32_t from, uint32_t to)
     sim->held[from][to] = (struct sim_event_list){0};
     for (size_t i = 0; i < held.items_count; i++) {
         struct sim_event *event = held.items[i];
+        event->connection->pipes[1u - event->side].is_stalled = false;
         event->time_us = sim->now_us + sim__link_delay_us(sim, from, to);
         sim__event_push(sim, event);
     }
@@ -397,6 +400,44 @@ void sim_heal(struct sim *sim)
     }
 }
 
+/* ---- stalls ------------------------------------------------------------------------------------------------------------ */
+
+/* The link holds this back. Both ends give up after a while: the one that sends, and the one whose probes are not
+ * answered. */
+static void hold(struct sim *sim, struct sim_event *event)
+{
+    struct sim_connection *connection = event->connection;
+    unsigned sender = 1u - event->side;
+    struct sim_pipe *pipe = &connection->pipes[sender];
+    sim__events_append(&sim->held[connection->nodes[sender]][connection->nodes[event->side]],
+                       event);
+    if (pipe->is_stalled || connection->is_broken) return;
+    pipe->is_stalled = true;
+    pipe->stalled_count++;
+    struct sim_event *timeout =
+        add_event(sim, SIM_EVENT_TIMEOUT, UNANSWERED_US, connection, sender);
+    timeout->bytes = pipe->stalled_count;
+}
+
+static void on_timeout(struct sim *sim, struct sim_connection *connection, unsigned sender,
+                       uint64_t stall)
+{
+    struct sim_pipe *pipe = &connection->pipes[sender];
+    if (!pipe->is_stalled || pipe->stalled_count != stall || connection->is_broken) return;
+    connection->is_broken = true;
+    for (unsigned side = 0; side < 2; side++) {
+        struct sim_stream *stream = connection->ends[side];
+        if (!stream) continue;
+        if (stream->state == SIM_STREAM_CONNECTING) {
+            tell_connected(stream, -ETIMEDOUT, 0);
+            continue;
+        }
+        struct sim_event *event =
+            add_event(sim, SIM_EVENT_RESET, sim_draw(sim, UNREACHABLE_US_MAX), connection, side);
+        event->status = -ETIMEDOUT; /* of this kernel's own making: needs no link */
+    }
+}
+
 /* ---- events ---------------------------------------------------------------------------------------------------------- */
 
 static void on_reset(struct sim_connection *connection, unsigned side)
@@ -420,9 +461,18 @@ void sim__network_event(struct sim *sim, struct sim_event *event)
     unsigned side = event->side;
     uint32_t from = connection->nodes[1u - side];
     uint32_t to = connection->nodes[side];
+    if (event->kind == SIM_EVENT_TIMEOUT) {
+        sim__trace(sim, sim__event_name(event->kind), from, connection->id, event->bytes, 0);
+        on_timeout(sim, connection, side, event->bytes);
+        sim__event_free(sim, event);
+        return;
+    }
     bool is_local = event->kind == SIM_EVENT_RESET && event->status < 0;
-    if (!is_local && sim->links[from][to] == SIM_LINK_STALLED) {
-        sim__events_append(&sim->held[from][to], event);
+    /* A reset that a cut swallows comes again: the other kernel repeats its bytes until somebody answers. */
+    bool is_waiting = sim->links[from][to] == SIM_LINK_STALLED ||
+                      (sim->links[from][to] == SIM_LINK_CUT && event->kind == SIM_EVENT_RESET);
+    if (!is_local && is_waiting) {
+        hold(sim, event);
         return;
     }
     if (event->kind == SIM_EVENT_SYN && sim->nodes[to].io && sim->nodes[to].is_paused) {
@@ -463,6 +513,7 @@ void sim__network_event(struct sim *sim, struct sim_event *event)
         case SIM_EVENT_LINGER:
         case SIM_EVENT_CLOSED:
         case SIM_EVENT_CALL:
+        case SIM_EVENT_TIMEOUT:
             assert(false);
             break;
         }

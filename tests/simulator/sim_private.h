@@ -36,6 +36,7 @@ enum sim_event_kind {
     SIM_EVENT_ARRIVE,
     SIM_EVENT_FIN,
     SIM_EVENT_RESET,
+    SIM_EVENT_TIMEOUT,
 };
 
 struct sim_event {
@@ -179,8 +180,10 @@ struct sim_pipe {
     size_t head;
     size_t arrived_bytes;
     size_t in_flight_bytes;
-    uint64_t arrive_us; /* when the last of them arrives: later ones do not overtake */
-    bool has_fin;       /* the end arrived, if not all bytes before it */
+    uint64_t arrive_us;     /* when the last of them arrives: later ones do not overtake */
+    bool has_fin;           /* the end arrived, if not all bytes before it */
+    uint64_t stalled_count; /* of times that a link held something of it back ... */
+    bool is_stalled;        /* ... and holds it now */
 };
 
 struct sim_connection {

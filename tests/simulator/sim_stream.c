@@ -5,13 +5,16 @@
 
 #include "sim_private.h"
 
-#define LINGER_US        5000000u
-#define LINGER_PEER_US   1000000u
-#define PUMP_DELAY_US    100u
-#define CLOSED_DELAY_US  20u
-#define LATER_WRITE_IN   4u /* one write in so many finds the kernel's buffer busy */
-#define SHORT_READ_IN    4u
-#define ONE_BYTE_READ_IN 16u
+#define LINGER_US         5000000u
+#define LINGER_PEER_US    1000000u
+#define PUMP_DELAY_US     100u
+#define CLOSED_DELAY_US   20u
+#define LATER_WRITE_IN    4u      /* one write in so many finds the kernel's buffer busy */
+#define RESET_US_MAX      300000u /* after a power cut the machine is back, and knows nothing ... */
+#define SLOW_RESET_IN     6u      /* ... or, one time in so many, ... */
+#define SLOW_RESET_US_MAX 10000000u /* ... it stays away, and the other kernel gives up */
+#define SHORT_READ_IN     4u
+#define ONE_BYTE_READ_IN  16u
 
 struct sim_stream *sim__stream_create(struct sim_io *io, enum sim_stream_state state)
 {
@@ -177,7 +180,10 @@ void sim__streams_crash(struct sim_io *io, enum sim_crash mode)
             connection->ends[stream->side] = NULL;
             stream->connection = NULL;
             sim__connection_reset(sim, connection, 1u - stream->side,
-                                  sim__draw_between(sim, 1000, 300000));
+                                  sim__draw_between(sim, 1000,
+                                                    sim_draw(sim, SLOW_RESET_IN) == 0
+                                                        ? SLOW_RESET_US_MAX
+                                                        : RESET_US_MAX));
             sim__connection_unref(sim, connection);
             break;
         }
@@ -457,6 +463,7 @@ void sim__stream_event(struct sim_io *io, struct sim_event *event)
     case SIM_EVENT_ARRIVE:
     case SIM_EVENT_FIN:
     case SIM_EVENT_RESET:
+    case SIM_EVENT_TIMEOUT:
         assert(false);
         break;
     }

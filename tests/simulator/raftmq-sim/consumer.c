@@ -266,7 +266,8 @@ static bool no_op_is_live(void *data)
     return ((struct run *)data)->ops_count == 0;
 }
 
-static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, uint64_t end_us)
+/* Every fetch must get on within `us`. */
+static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, uint64_t us)
 {
     char name[32];
     snprintf(name, sizeof(name), "sweep.n%u", node + 1u);
@@ -276,6 +277,7 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
                           .session = history_session(run->history, name),
                           .begun = run_tick(run),
                           .begins = true};
+    uint64_t end_us = sim_now_us(run->sim) + us;
     while (!sweep.is_over) {
         sweep_ask(&sweep);
         const uint64_t now_us = sim_now_us(run->sim);
@@ -284,7 +286,11 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
             failure("unreadable", "%s/%u cannot be read from n%u, though everything is healed",
                     run->partitions[partition].topic, run->partitions[partition].number, node + 1u);
         }
-        if (!sweep.was_answered) sim_run_for(run->sim, 50000);
+        if (!sweep.was_answered) {
+            sim_run_for(run->sim, 50000);
+        } else {
+            end_us = sim_now_us(run->sim) + us;
+        }
     }
     const struct history_op drained = {
         .kind = HISTORY_DRAINED,
@@ -296,16 +302,15 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
         .partition = run->partitions[partition].history,
         .fetch = {.first = history_known(0), .end = history_known(sweep.position)},
     };
-    if (!run->partitions[partition].local_reads) run_record(run, &drained);
+    run_record(run, &drained);
 }
 
 void clients_read_everything(struct run *run, uint64_t us)
 {
-    const uint64_t end_us = sim_now_us(run->sim) + us;
     for (uint32_t partition = 0; partition < run->partitions_count; partition++) {
         if (!run->partitions[partition].is_created) continue;
         for (uint32_t node = 0; node < run->plan.nodes_count; node++) {
-            sweep_partition(run, node, partition, end_us);
+            sweep_partition(run, node, partition, us);
         }
     }
 }

@@ -15,6 +15,7 @@ struct demand {
     struct run *run;
     uint32_t session;
     uint64_t next_value;
+    uint32_t nodes; /* to ask, bit per node */
     uint32_t open;  /* bit per partition that has acked nothing yet */
     uint32_t asked; /* bit per partition with an attempt under way */
     struct sent_batch sent[PLAN_PARTITIONS_MAX];
@@ -60,7 +61,11 @@ static void ask(struct demand *demand, uint32_t partition)
     op->over = over;
     op->client = demand;
     demand->asked |= 1u << partition;
-    op_send(op, clients_pick_node(run, &run->draw), clients_latency_us(run, &run->draw));
+    uint32_t node;
+    do {
+        node = (uint32_t)draw_below(&run->draw, run->plan.nodes_count);
+    } while (!(demand->nodes & 1u << node));
+    op_send(op, node, clients_latency_us(run, &run->draw));
 }
 
 static bool has_news(void *data)
@@ -69,11 +74,12 @@ static bool has_news(void *data)
     return (demand->open & ~demand->asked) != 0 || (demand->open | demand->asked) == 0;
 }
 
-void clients_demand_writes(struct run *run, uint32_t partitions, uint64_t us)
+void clients_demand_writes(struct run *run, uint32_t nodes, uint32_t partitions, uint64_t us)
 {
     struct demand demand = {.run = run,
                             .session = history_session(run->history, "demand"),
                             .next_value = ++run->next_value_producer << 32,
+                            .nodes = nodes,
                             .open = partitions,
                             .last = "no answer"};
     const uint64_t end_us = sim_now_us(run->sim) + us;

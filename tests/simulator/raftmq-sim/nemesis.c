@@ -8,6 +8,7 @@
 #include <memory_disk.h>
 
 #include "failure.h"
+#include "peek.h"
 
 #define START_SPREAD_US  1500000u
 #define RESTART_US_MAX   3000000u
@@ -117,6 +118,14 @@ void nemesis_node_gone(struct run *run, uint32_t node)
     start_later(victim, nemesis->is_over ? 1000u : draw_between(&nemesis->draw, 1000, us_max));
 }
 
+/* It holds group 0, so it has been made whole once. */
+static bool is_founded(struct run *run, uint32_t node)
+{
+    struct peek_group group;
+    const struct node *inside = run->cluster->nodes[node].node;
+    return inside && peek_group(inside, 0, &group);
+}
+
 void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, const char *reason)
 {
     const struct victim *victim = victim_of(run, node);
@@ -124,6 +133,8 @@ void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, co
     victim_of(run, node)->is_armed = false; /* it dies of this */
     if (victim->may_be_fatal && code == NODE_FATAL_DISK) return;
     if (victim->may_be_fatal && code == NODE_FATAL_CONFIG && victim->has_call_error) return;
+    /* Without room a node cannot even begin; later it must cope. */
+    if (victim->is_full && !is_founded(run, node)) return;
     failure("fatal", "n%u ends itself (code %d), though its disk is well: %s", node + 1u, (int)code,
             reason);
 }
@@ -550,7 +561,13 @@ static void heal_disk(struct run *run, uint32_t node)
     sim_crash_at_disk_call(run->sim, node, UINT64_MAX, SIM_CRASH_KILL);
     victim->is_armed = false;
     if (sim_failed_syncs(run->sim, node) == 0) victim->has_sync_error = false;
-    victim->must_stay_down = false;
+}
+
+void nemesis_heal_disks(struct run *run)
+{
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        heal_disk(run, i);
+    }
 }
 
 void nemesis_heal(struct run *run, uint32_t nodes)
@@ -561,6 +578,7 @@ void nemesis_heal(struct run *run, uint32_t nodes)
             if (a != b && nodes & 1u << b) sim_set_link(run->sim, a, b, SIM_LINK_UP);
         }
         heal_disk(run, a);
+        victim_of(run, a)->must_stay_down = false;
         resume(run, a);
         if (!sim_is_running(run->sim, a)) {
             victim_of(run, a)->is_restarting = true;

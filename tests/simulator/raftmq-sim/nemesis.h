@@ -14,6 +14,8 @@ void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, co
 
 /* No new faults. */
 void nemesis_stop(struct run *run);
+/* All disks work again: the leadership of a node with a full, slow or hanging disk does not move away from it. */
+void nemesis_heal_disks(struct run *run);
 /* These nodes (bit per node) are up, well, and connected with each other from now on. */
 void nemesis_heal(struct run *run, uint32_t nodes);
 

@@ -102,6 +102,8 @@ static void draw_workload(struct plan *plan, struct draw *draw)
     plan->batch_records_max = DRAW_FROM(draw, batches);
     static const uint32_t values[] = {24, 100, 100, 400, 2000};
     plan->value_bytes_max = DRAW_FROM(draw, values);
+    const uint64_t largest = 2u * (uint64_t)plan->batch_records_max * (plan->value_bytes_max + 64u);
+    if (plan->inflight_bytes_max < largest) plan->inflight_bytes_max = largest;
     plan->produce_every_us = plan->producers_count * draw_between(draw, 10000, 40000);
     plan->consumers_count = (uint32_t)draw_between(draw, 1, 4);
     plan->consume_every_us = plan->consumers_count * draw_between(draw, 15000, 60000);

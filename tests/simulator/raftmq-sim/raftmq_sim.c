@@ -186,6 +186,7 @@ int main(int argc, char **argv)
         read_seeds(&options, file);
         options.count = options.seeds_count;
     }
+    if (options.tells) setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses nothing of the story */
     const int status = options.shrinks ? crew_shrink(&options) : crew_run(&options);
     free(options.seeds);
     return status;
