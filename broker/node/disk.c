@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,9 +158,16 @@ static void run_checkpoint(struct io_job *job)
     const char *directory = checkpoint->base.group->directory;
     checkpoint->status = snapshot_write(checkpoint->disk, directory, &checkpoint->header,
                                         checkpoint->state, &checkpoint->problem);
-    if (checkpoint->status == SNAPSHOT_OK) {
-        (void)snapshot_remove_older(checkpoint->disk, directory, checkpoint->header.point.index);
-    }
+    if (checkpoint->status != SNAPSHOT_OK) return;
+    const int error =
+        snapshot_remove_older(checkpoint->disk, directory, checkpoint->header.point.index);
+    if (error == 0) return;
+    /* Nothing depends on them being gone, but on the disk that cannot sync a directory much does (L11). */
+    checkpoint->status = SNAPSHOT_IO;
+    snprintf(checkpoint->problem.path, sizeof(checkpoint->problem.path), "%s", directory);
+    snprintf(checkpoint->problem.reason, sizeof(checkpoint->problem.reason),
+             "removing older checkpoints failed");
+    checkpoint->problem.error = error;
 }
 
 static void discard_checkpoint(struct group_job *job)
