@@ -228,6 +228,7 @@ static const struct io_vtable io_uv_vtable = {
     .stream_pause = io_uv__stream_pause,
     .stream_write = io_uv__stream_write,
     .stream_write_queue_bytes = io_uv__stream_write_queue_bytes,
+    .stream_unacknowledged_bytes = io_uv__stream_unacknowledged_bytes,
     .stream_close = io_uv__stream_close,
     .stream_peer_address = io_uv__stream_peer_address,
 };

@@ -213,6 +213,7 @@ void io_uv__stream_flushed(struct io_uv_stream *stream);
 
 void io_uv__stream_write(struct io_stream *stream, const struct io_buffer *buffers, int count);
 size_t io_uv__stream_write_queue_bytes(const struct io_stream *stream);
+size_t io_uv__stream_unacknowledged_bytes(const struct io_stream *stream);
 void io_uv__write_flush(struct io_uv_stream *stream);
 void io_uv__write_queue_release(struct io_uv_stream *stream);
 

@@ -5,8 +5,10 @@
  *
  * release() may call back into the stream, so it is called only when ring and state are consistent again. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "io_uv_private.h"
 
@@ -86,6 +88,16 @@ size_t io_uv__stream_write_queue_bytes(const struct io_stream *base)
     size_t left = uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
     assert(left <= queue->in_flight_bytes);
     return queue->bytes - (queue->in_flight_bytes - left);
+}
+
+size_t io_uv__stream_unacknowledged_bytes(const struct io_stream *base)
+{
+    const struct io_uv_stream *stream = (const struct io_uv_stream *)base;
+    uv_os_fd_t fd;
+    int bytes;
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) < 0) return 0;
+    if (ioctl(fd, SIOCOUTQ, &bytes) < 0 || bytes < 0) return 0;
+    return (size_t)bytes;
 }
 
 /* ---- through libuv ----------------------------------------------------------------------------------------- */

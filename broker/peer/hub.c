@@ -190,15 +190,21 @@ void hub__trouble(struct peer_hub *hub, uint64_t node_id, const char *format, ..
 
 /* ---- movement on bulk (PROTOCOL C4) --------------------------------------------------------------------------------- */
 
-/* Compares what was handed to the stream with what it still holds: exact also while one large write is half way. */
+/* Compares what was handed to the stream with what it still holds: exact also while one large write is half way.
+ *
+ * Only what the peer's kernel acknowledged has moved: our own takes megabytes into its buffer also when the path lets
+ * nothing of them through, and every repeat would look like movement. Room in the queue is told without that: it says
+ * that more can be written, and with a full buffer it comes by acknowledgements alone. */
 void hub__moved(struct peer_hub *hub, struct peer_link *link, bool at_once)
 {
     if (link->kind != PEER_BULK) return;
     uint64_t taken = link->written_bytes - io_stream_write_queue_bytes(link->stream);
     bool drained = link->was_above_low_water && link__queue_bytes(link) <= IO_WRITE_LOW_WATER_BYTES;
     if (at_once && !drained) return;
-    if (taken <= link->moved_bytes) return;
-    link->moved_bytes = taken;
+    uint64_t waiting = io_stream_unacknowledged_bytes(link->stream);
+    uint64_t arrived = taken > waiting ? taken - waiting : 0;
+    if (arrived <= link->moved_bytes && !drained) return;
+    if (arrived > link->moved_bytes) link->moved_bytes = arrived;
     if (drained) link->was_above_low_water = false;
     hub->callbacks->bulk_moved(hub->data, link->node_id, drained);
 }

@@ -52,7 +52,7 @@ struct peer_link {
     struct frame_parser parser;
     struct peer_output output;
     uint64_t written_bytes; /* handed to the stream */
-    uint64_t moved_bytes;   /* of them, taken by the kernel, as told to the owner */
+    uint64_t moved_bytes;   /* of them, acknowledged by the peer's kernel, as told to the owner */
     bool was_above_low_water;
 };
 

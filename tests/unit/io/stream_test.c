@@ -128,6 +128,31 @@ Test(io_stream, buffers_of_all_sizes_arrive_in_order_and_are_released_once)
     free(all);
 }
 
+/* Nobody reads, so the receiver's window closes and our kernel keeps what it took; then all of it is acknowledged. */
+Test(io_stream, unacknowledged_bytes_are_those_that_the_peer_does_not_have)
+{
+    enum { BYTES = 32 << 20 };
+    uint8_t *bytes = malloc(BYTES);
+    fixture_pattern_fill(bytes, BYTES, 0);
+    fixture_connect(&pair);
+    cr_assert_eq(io_stream_unacknowledged_bytes(pair.client), 0u);
+    struct io_buffer buffer = {.data = bytes, .bytes = BYTES, .release = count_release};
+    io_stream_write(pair.client, &buffer, 1);
+    fixture_run_for_ms(50);
+    size_t unacknowledged = io_stream_unacknowledged_bytes(pair.client);
+    cr_assert_gt(unacknowledged, 0u);
+    cr_assert_leq(unacknowledged, BYTES - io_stream_write_queue_bytes(pair.client));
+    io_stream_start(pair.server, &pattern_callbacks, NULL);
+    wanted = BYTES;
+    fixture_run(20);
+    for (int i = 0; i < 100 && io_stream_unacknowledged_bytes(pair.client) > 0; i++) {
+        fixture_run_for_ms(5);
+    }
+    cr_assert_eq(io_stream_unacknowledged_bytes(pair.client), 0u);
+    close_pair();
+    free(bytes);
+}
+
 Test(io_stream, more_buffers_than_one_system_call_takes_go_out_in_one_call)
 {
     enum { COUNT = 3000 };

@@ -290,6 +290,11 @@ static size_t fake_stream_write_queue_bytes(const struct io_stream *base)
     return ((const struct fake_stream *)base)->queue_bytes;
 }
 
+static size_t fake_stream_unacknowledged_bytes(const struct io_stream *base)
+{
+    return ((const struct fake_stream *)base)->io->unacknowledged_bytes;
+}
+
 static void fake_stream_close(struct io_stream *base, bool linger)
 {
     struct fake_stream *stream = stream_of(base);
@@ -464,6 +469,7 @@ static const struct io_vtable fake_vtable = {
     .stream_pause = fake_stream_pause,
     .stream_write = fake_stream_write,
     .stream_write_queue_bytes = fake_stream_write_queue_bytes,
+    .stream_unacknowledged_bytes = fake_stream_unacknowledged_bytes,
     .stream_close = fake_stream_close,
     .stream_peer_address = fake_stream_peer_address,
 };

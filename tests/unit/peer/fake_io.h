@@ -51,10 +51,11 @@ struct fake_io {
     struct io_listener *listeners;
     struct fake_stream *streams;
     /* Knobs, free to change at any time. */
-    size_t read_bytes_max;  /* per read callback */
-    size_t misalignment;    /* of the memory that a read callback sees */
-    size_t inbox_bytes_max; /* what a receiver's kernel takes */
-    const char *silent;     /* this address never answers; NULL = none */
+    size_t read_bytes_max;       /* per read callback */
+    size_t misalignment;         /* of the memory that a read callback sees */
+    size_t inbox_bytes_max;      /* what a receiver's kernel takes */
+    size_t unacknowledged_bytes; /* what every stream says of its kernel */
+    const char *silent;          /* this address never answers; NULL = none */
     uint32_t turns_count;
 };
 

@@ -305,6 +305,27 @@ Test(peer_send, bulk_movement_is_told_while_one_large_frame_is_half_way)
     close_two();
 }
 
+/* A path that lets only small packets through: the own kernel takes every repeat of what never arrives. */
+Test(peer_send, bytes_that_only_our_kernel_took_have_not_moved)
+{
+    open_two();
+    io.unacknowledged_bytes = 1u << 20;
+    for (int i = 0; i < 3; i++) {
+        cr_assert(party_send(&n1, 2, PEER_BULK, 1, "append"));
+        fake_io_run(&io, SECOND_US);
+        cr_assert_str_eq(party_news(&n1), "");
+    }
+    io.unacknowledged_bytes = 1;
+    fake_io_run(&io, SECOND_US);
+    cr_assert_str_eq(party_news(&n1), "moved n2\n");
+    io.unacknowledged_bytes = 0;
+    fake_io_run(&io, SECOND_US);
+    cr_assert_str_eq(party_news(&n1), "moved n2\n", "the last byte, too, without another write");
+    fake_io_run(&io, SECOND_US);
+    cr_assert_str_eq(party_news(&n1), "");
+    close_two();
+}
+
 Test(peer_send, control_frames_are_no_bulk_movement)
 {
     open_two();

@@ -118,6 +118,9 @@ struct io_vtable {
      * at once. */
     void (*stream_write)(struct io_stream *stream, const struct io_buffer *buffers, int count);
     size_t (*stream_write_queue_bytes)(const struct io_stream *stream);
+    /* Bytes that the kernel took and the peer's kernel has not acknowledged. 0: none, not connected, or not known; NULL:
+     * never known. */
+    size_t (*stream_unacknowledged_bytes)(const struct io_stream *stream);
     /* Close after what is queued has been written (linger = true, at most 5 s; then up to 1 s more for the peer's own
      * end, so that bytes it still sends do not reset what we wrote), or at once. Only release() and closed() follow. A
      * stream that is not connected yet, or that failed, closes at once. Call it once. */
@@ -210,6 +213,11 @@ static inline void io_stream_write(struct io_stream *stream, const struct io_buf
 static inline size_t io_stream_write_queue_bytes(const struct io_stream *stream)
 {
     return stream->io->vtable->stream_write_queue_bytes(stream);
+}
+static inline size_t io_stream_unacknowledged_bytes(const struct io_stream *stream)
+{
+    const struct io_vtable *vtable = stream->io->vtable;
+    return vtable->stream_unacknowledged_bytes ? vtable->stream_unacknowledged_bytes(stream) : 0;
 }
 static inline void io_stream_close(struct io_stream *stream, bool linger)
 {

@@ -87,8 +87,8 @@ struct peer_callbacks {
      * it: then it is told as closed and up again. */
     void (*bulk)(void *data, uint64_t node_id, bool up);
     void (*frame)(void *data, const struct peer_frame *frame);
-    /* Bytes were taken by the kernel on the bulk connection since the last call (C4): at most every 20 ms; at once with
-     * drained = true when its queue fell to or below IO_WRITE_LOW_WATER_BYTES after it was above it. */
+    /* Bytes arrived at the peer's kernel on the bulk connection since the last call (C4): at most every 20 ms. At once
+     * with drained = true when its queue fell to or below IO_WRITE_LOW_WATER_BYTES after it was above it. */
     void (*bulk_moved)(void *data, uint64_t node_id, bool drained);
     /* A peer refused us, we refused it, or it cannot be reached: a sentence for the log and for status. The same one is
      * repeated at most every 10 s. node_id 0: somebody who did not say who he is. */
