@@ -94,3 +94,30 @@ Test(simulated_node, a_leader_without_power_loses_nothing_and_the_same_seed_give
         (void)crash_and_recover(seed, SIM_CRASH_POWER);
     }
 }
+
+static bool has_leader(void *data)
+{
+    return cluster_leader(data, 0) >= 0;
+}
+
+/* PROTOCOL V1. Two are left of three, and one of them cannot write: neither its vote nor its candidacy may count. */
+Test(simulated_node, nobody_leads_by_a_vote_that_is_not_durable)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct cluster_options options;
+        cluster_options_init(&options, seed, 3);
+        struct cluster *cluster = cluster_create(&options);
+        cluster_start_all(cluster);
+        const int leader = cluster_wait_leader(cluster, 0, 5000000);
+        cr_assert_geq(leader, 0);
+        sim_run_for(cluster->sim, 500000);
+        const uint32_t hung = ((uint32_t)leader + 1u) % 3u;
+        sim_hang_disk(cluster->sim, hung, true);
+        cluster_crash(cluster, (uint32_t)leader, SIM_CRASH_KILL);
+        cr_assert_not(sim_run_until_true(cluster->sim, 4000000, has_leader, cluster), "seed %llu",
+                      (unsigned long long)seed);
+        sim_hang_disk(cluster->sim, hung, false);
+        cr_assert(sim_run_until_true(cluster->sim, 10000000, has_leader, cluster));
+        cluster_destroy(cluster);
+    }
+}
