@@ -104,3 +104,46 @@ Test(history_text, survives_a_round_trip, .timeout = 60)
         recording_close(&recording);
     }
 }
+
+/* Lines with flipped, missing and repeated bytes are refused or mean something else; nothing reads past their end (the
+ * sanitized build looks), and a history of them is judged to its end. */
+Test(history_text, garbled_lines_do_no_harm, .timeout = 60)
+{
+    uint64_t refused = 0, taken = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct model_options options = model_options_draw(seed);
+        struct dice dice = {.state = seed};
+        struct recording recording = model_run(&options);
+        struct history *history = history_create(&(struct history_options){0});
+        recording_names(&recording, history);
+        struct history_text text;
+        history_text_init(&text, history);
+        for (uint32_t i = 0; i < recording.ops_count; i++) {
+            char *line = NULL;
+            size_t bytes = 0;
+            FILE *out = open_memstream(&line, &bytes);
+            history_text_print(history, &recording.ops[i], out);
+            fclose(out);
+            uint32_t at = dice_below(&dice, (uint32_t)bytes),
+                     to = dice_below(&dice, (uint32_t)bytes);
+            if (dice_chance(&dice, 50)) line[at] = line[to];
+            if (dice_chance(&dice, 20)) line[at] = (char)dice_below(&dice, 256);
+            size_t kept = dice_chance(&dice, 20) ? to : bytes - 1;
+            char *exact = malloc(kept + 1);
+            memcpy(exact + 1, line, kept); /* its end is the end of the allocation */
+            struct history_op op;
+            bool ok = history_text_parse(&text, exact + 1, kept, &op) == HISTORY_TEXT_OP &&
+                      history_add(history, &op) == HISTORY_OK;
+            taken += ok;
+            refused += !ok;
+            free(exact);
+            free(line);
+        }
+        history_finish(history);
+        history_text_close(&text);
+        history_destroy(history);
+        recording_close(&recording);
+    }
+    cr_expect_gt(refused, 1000);
+    cr_expect_gt(taken, 1000);
+}

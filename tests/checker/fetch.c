@@ -1,6 +1,6 @@
 /* Reads: every message of an answer, the order within it, the session's place, what the answer should have known. */
 #include "history_private.h"
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <inttypes.h>

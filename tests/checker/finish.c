@@ -278,22 +278,23 @@ static void finish_suspects(struct history *history, uint32_t number)
 {
     const struct history__partition *partition = &history->partitions[number];
     for (uint32_t i = 0; i < partition->suspects_count; i++) {
-        const struct history__send_suspect *suspect = &partition->suspects[i];
-        struct history__batch *batch = &partition->batches[suspect->batch];
-        if (suspect->known.time >= batch->possible_invoked) continue; /* an earlier attempt */
+        struct history__batch *batch = &partition->batches[partition->suspects[i]];
+        /* Asked again, for an earlier attempt may have turned up since. */
+        const struct timeline_step *known =
+            timeline_before(&partition->ends, batch->possible_invoked);
+        if (known == NULL || batch->base >= known->value) continue;
         /* A message that stood before it was sent has no place in the order of sending. */
         if (batch->flags & (HISTORY__BATCH_MISORDERED | HISTORY__BATCH_READ_UNSENT)) continue;
         batch->flags |= HISTORY__BATCH_MISORDERED;
-        struct history__attempt known = history__attempt_of_step(&suspect->known);
+        struct history__attempt knower = history__attempt_of_step(known);
         history__report(history, HISTORY_NONMONOTONIC_SEND,
                         "%s: %s, first sent at %" PRIu64 ", got offset %" PRIu64
                         " by %s, but the log was known to reach offset %" PRIu64 " by %s",
                         history__partition_name(history, number),
                         history__values_text(HISTORY__TEXT, batch->value, batch->count),
                         batch->possible_invoked, batch->base,
-                        history__who_text(HISTORY__TEXT, history, &batch->ack),
-                        suspect->known.value - 1,
-                        history__who_text(HISTORY__TEXT, history, &known));
+                        history__who_text(HISTORY__TEXT, history, &batch->ack), known->value - 1,
+                        history__who_text(HISTORY__TEXT, history, &knower));
     }
 }
 

@@ -2,7 +2,7 @@
 #include "history_checker.h"
 
 #include "history_private.h"
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

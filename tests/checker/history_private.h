@@ -86,12 +86,6 @@ struct history__producer {
     uint32_t batches_count;
 };
 
-/* A batch acked below an end that was known before it was sent, unless an earlier attempt turns up. */
-struct history__send_suspect {
-    uint32_t batch;
-    struct timeline_step known;
-};
-
 /* Offsets [from, to) that a fetch passed without returning them. */
 struct history__gap {
     uint64_t from, to;
@@ -107,7 +101,7 @@ struct history__partition {
     uint32_t producers_count, producers_capacity;
     struct timeline ends;   /* the highest end that an answer has told or implied */
     struct timeline firsts; /* the highest log start */
-    struct history__send_suspect *suspects;
+    uint32_t *suspects;     /* batches acked below an end that was known before they were sent */
     uint32_t suspects_count, suspects_capacity;
     struct history__gap *gaps;
     uint32_t gaps_count, gaps_capacity;

@@ -2,7 +2,7 @@
 #include "history_text.h"
 
 #include "history_private.h"
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 #include "id_map.h"
 
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

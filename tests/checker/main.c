@@ -1,7 +1,7 @@
 /* raftmq-history-check: judges recorded histories (history_text.h). */
 #include "history_text.h"
 
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,6 +1,6 @@
 #include "names.h"
 
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <stdlib.h>
 #include <string.h>

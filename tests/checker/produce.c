@@ -1,7 +1,7 @@
 /* Sends and acks. A batch is one record for all its attempts: the earliest that may have had its effect, the first ack,
  * the first definite failure. */
 #include "history_private.h"
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -171,7 +171,7 @@ static void check_pair(struct history *history, uint32_t partition,
                        const struct history__batch *earlier, struct history__batch *later)
 {
     if (!sent_before(earlier, later)) return; /* one sequence for two batches: no order to hold */
-    if (earlier->base < later->base) return;
+    if (earlier->base <= later->base) return; /* equal: two values at one offset */
     if (later->flags & HISTORY__BATCH_MISORDERED) return;
     later->flags |= HISTORY__BATCH_MISORDERED;
     history__report(history, HISTORY_NONMONOTONIC_SEND,
@@ -222,10 +222,7 @@ static void check_real_time(struct history__partition *partition, uint32_t numbe
     if (known == NULL || batch->base >= known->value) return;
     partition->suspects = memory_grow(partition->suspects, partition->suspects_count,
                                       &partition->suspects_capacity, sizeof(*partition->suspects));
-    partition->suspects[partition->suspects_count++] = (struct history__send_suspect){
-        .batch = number,
-        .known = *known,
-    };
+    partition->suspects[partition->suspects_count++] = number;
 }
 
 /* ---- acks ------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 #include "recording.h"
 
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

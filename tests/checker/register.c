@@ -7,7 +7,7 @@
  *
  * A read may return a write that is still under way and comes later in the history; it is a suspect until then. */
 #include "history_private.h"
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <inttypes.h>

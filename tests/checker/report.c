@@ -1,7 +1,7 @@
 /* Counts of anomalies, and the first of each class in words. */
 #include "history_private.h"
 
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "checker_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
