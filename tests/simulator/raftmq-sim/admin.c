@@ -81,8 +81,7 @@ static void create_topic(struct run *run, uint32_t topic)
     op->request.create.replicas_count = plan->replicas_count;
     op->number = topic;
     op->over = topic_over;
-    op_send(op, clients_pick_node(run, &run->admin->draw),
-            clients_latency_us(run, &run->admin->draw));
+    clients_send(op, &run->admin->draw);
 }
 
 static void name_partitions(struct run *run)
@@ -169,7 +168,7 @@ static void come_and_go(void *data)
     op->client = admin;
     op->number = admin->names_count;
     admin->op = op;
-    op_send(op, clients_pick_node(run, draw), clients_latency_us(run, draw));
+    clients_send(op, draw);
 }
 
 void admin_start(struct run *run)

@@ -1,6 +1,7 @@
 #include "clients.h"
 
 #include "failure.h"
+#include "op.h"
 
 void clients_start(struct run *run)
 {
@@ -36,6 +37,12 @@ uint32_t clients_pick_node(const struct run *run, struct draw *draw)
 uint64_t clients_latency_us(const struct run *run, struct draw *draw)
 {
     return draw_between(draw, 20, run->plan.client_us_max);
+}
+
+void clients_send(struct op *op, struct draw *draw)
+{
+    const uint32_t node = clients_pick_node(op->run, draw);
+    op_send(op, node, clients_latency_us(op->run, draw));
 }
 
 bool clients_is_definite(enum node_status status)

@@ -16,6 +16,8 @@ bool clients_are_idle(const struct run *run);
 /* A node to ask: mostly one that is up. */
 uint32_t clients_pick_node(const struct run *run, struct draw *draw);
 uint64_t clients_latency_us(const struct run *run, struct draw *draw);
+/* To such a node, with such a latency. */
+void clients_send(struct op *op, struct draw *draw);
 /* Statuses after which nothing can have been stored. */
 bool clients_is_definite(enum node_status status);
 /* Fails when the answer says that something is missing that was acked to be there, or is worse than that. */

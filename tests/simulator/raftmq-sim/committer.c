@@ -107,8 +107,7 @@ static void commit(struct committer *committer)
     op->request.group.offset = committer->last;
     op->answered = commit_answered;
     op->over = commit_over;
-    op_send(op, clients_pick_node(committer->run, &committer->draw),
-            clients_latency_us(committer->run, &committer->draw));
+    clients_send(op, &committer->draw);
 }
 
 static void read_back(struct committer *committer)
@@ -118,8 +117,7 @@ static void read_back(struct committer *committer)
     struct op *op = new_op(committer, NODE_REQUEST_GROUP_FETCH, group);
     op->answered = read_answered;
     op->over = read_over;
-    op_send(op, clients_pick_node(committer->run, &committer->draw),
-            clients_latency_us(committer->run, &committer->draw));
+    clients_send(op, &committer->draw);
 }
 
 static void think(void *data)

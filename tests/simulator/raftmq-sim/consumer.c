@@ -171,7 +171,7 @@ static void ask(struct consumer *consumer)
     }
     consumer->op = op;
     consumer->patience_us = sim_now_us(run->sim) + PATIENCE_US;
-    op_send(op, clients_pick_node(run, &consumer->draw), clients_latency_us(run, &consumer->draw));
+    clients_send(op, &consumer->draw);
 }
 
 static void think(void *data)

@@ -2,6 +2,8 @@
  * others. */
 #ifndef RAFTMQ_SIM_DRAW_H
 #define RAFTMQ_SIM_DRAW_H
+/* Never draw twice in the arguments of one call: C leaves their order to the compiler, and the runs of two compilers
+ * would differ. */
 
 #include <assert.h>
 #include <stdbool.h>

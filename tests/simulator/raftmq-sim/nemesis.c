@@ -365,14 +365,15 @@ static bool strike_partition(struct strike *strike)
     const uint32_t nodes_count = run->plan.nodes_count;
     if (nodes_count < 2u) return false;
     const uint32_t node = any_node(strike);
+    enum sim_link link; /* the order of draws must not be the compiler's */
     switch (strike->fault) {
     case FAULT_ISOLATE:
         sim_isolate(run->sim, node,
                     draw_chance(&strike->draw, 1, 2) ? SIM_LINK_CUT : SIM_LINK_STALLED);
         break;
     case FAULT_HALVES:
-        cut_between(run, some_nodes(strike), nodes_count,
-                    draw_chance(&strike->draw, 1, 2) ? SIM_LINK_CUT : SIM_LINK_STALLED);
+        link = draw_chance(&strike->draw, 1, 2) ? SIM_LINK_CUT : SIM_LINK_STALLED;
+        cut_between(run, some_nodes(strike), nodes_count, link);
         break;
     case FAULT_BRIDGE:
         cut_between(run, some_nodes(strike), node, SIM_LINK_CUT);

@@ -331,8 +331,7 @@ static void ask_id(struct producer *producer)
     op->over = id_over;
     op->client = producer;
     producer->asks_id = true;
-    op_send(op, clients_pick_node(producer->run, &producer->draw),
-            clients_latency_us(producer->run, &producer->draw));
+    clients_send(op, &producer->draw);
 }
 
 static void think(void *data)
