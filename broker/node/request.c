@@ -121,17 +121,30 @@ static uint32_t voters_of(struct node *node, uint64_t group_id, uint64_t *ret_id
     return count;
 }
 
+/* While this node asks for votes every voter that is reached answers it within an election timeout, so one that is
+ * silent for longer is not reached, though its connection stands until TCP gives up. */
+static bool is_reached(struct node *node, const struct group *group, uint64_t node_id)
+{
+    if (node_id == node->identity.node_id) return true;
+    if (!peer_is_up(node->hub, node_id, PEER_CONTROL)) return false;
+    if (!node__peer_is_usable(node, node_id)) return false;
+    if (!group || (group->role != RAFT_PRE_CANDIDATE && group->role != RAFT_CANDIDATE)) return true;
+    const uint64_t silent_us =
+        io_now_us(node->io) - peer_heard_us(node->hub, node_id, PEER_CONTROL);
+    return silent_us <= PARKED_REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
+}
+
 /* Why there is no leader, in words that name what is missing. */
 static bool majority_is_reachable(struct node *node, uint64_t group_id, char *why, size_t why_bytes)
 {
     uint64_t ids[RAFT_MEMBERS_MAX];
     const uint32_t voters = voters_of(node, group_id, ids);
+    const struct group *group = node__group(node, group_id);
     uint32_t reached = 0;
     char missing[96] = "";
     for (uint32_t i = 0; i < voters; i++) {
         const uint64_t id = ids[i];
-        const bool here = id == node->identity.node_id;
-        if (here || (peer_is_up(node->hub, id, PEER_CONTROL) && node__peer_is_usable(node, id))) {
+        if (is_reached(node, group, id)) {
             reached++;
             continue;
         }

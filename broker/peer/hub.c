@@ -458,6 +458,13 @@ bool peer_is_up(const struct peer_hub *hub, uint64_t node_id, enum peer_connecti
     return up_link(hub, node_id, connection) != NULL;
 }
 
+uint64_t peer_heard_us(const struct peer_hub *hub, uint64_t node_id,
+                       enum peer_connection connection)
+{
+    const struct peer_link *link = up_link(hub, node_id, connection);
+    return link ? link->heard_us : 0;
+}
+
 size_t peer_queue_bytes(const struct peer_hub *hub, uint64_t node_id,
                         enum peer_connection connection)
 {

@@ -49,6 +49,7 @@ struct peer_link {
     struct peer_hello hello;   /* from ACK_WANTED on */
     struct io_timer deadline;  /* of connecting and handshake */
     uint64_t up_at_us;
+    uint64_t heard_us; /* the last bytes came */
     struct frame_parser parser;
     struct peer_output output;
     uint64_t written_bytes; /* handed to the stream */

@@ -371,6 +371,7 @@ static void link_read(struct io_stream *stream, const uint8_t *data, ssize_t byt
         link__close(link, false);
     } else {
         hub->counters.bytes_in += (uint64_t)bytes;
+        link->heard_us = io_now_us(link->io);
         link_parse(link, data, (size_t)bytes);
     }
     hub__tell(hub);

@@ -114,7 +114,8 @@ class NetworkCluster(Cluster):
             if node.holder is not None:
                 node.holder.kill()
                 node.holder.wait(10)
-        if _libc.setns(self._home, _CLONE_NEWNET) != 0:
+        is_away = os.fstat(self._home).st_ino != os.stat("/proc/self/ns/net").st_ino
+        if is_away and _libc.setns(self._home, _CLONE_NEWNET) != 0:
             raise Failed(f"no way back to the own network: {os.strerror(ctypes.get_errno())}")
         os.close(self._home)
 

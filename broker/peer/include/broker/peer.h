@@ -131,6 +131,9 @@ bool peer_send(struct peer_hub *hub, uint64_t node_id, enum peer_connection conn
                int parts_count);
 
 bool peer_is_up(const struct peer_hub *hub, uint64_t node_id, enum peer_connection connection);
+/* When bytes came from there last; 0: not connected. A path that went silent stands for seconds before TCP ends it. */
+uint64_t peer_heard_us(const struct peer_hub *hub, uint64_t node_id,
+                       enum peer_connection connection);
 size_t peer_queue_bytes(const struct peer_hub *hub, uint64_t node_id,
                         enum peer_connection connection);
 /* NULL when the node never completed a handshake in this process. Borrowed until the next callback. */
