@@ -106,7 +106,8 @@ Test(node_received, entries_of_another_group_cluster_place_or_later_term_are_ref
     cr_assert_eq(received_check(&batch.message, checksum64_group(&cluster, 8), batch.bytes,
                                 batch.starts[ENTRIES]),
                  RECEIVED_MALFORMED);
-    batch.message.append.first = FIRST + 1u; /* as many, but they are not the ones that stand here */
+    batch.message.append.first =
+        FIRST + 1u; /* as many, but they are not the ones that stand here */
     batch.message.append.last++;
     cr_assert_eq(check(&batch), RECEIVED_MALFORMED);
     batch = make_batch();
