@@ -57,22 +57,24 @@ static void retry_no_later_than(struct raft_node *node, uint64_t at_ms)
 /* ---- who may stand -------------------------------------------------------------------------------- */
 
 /* PROTOCOL C2: as a voter of its own latest configuration; D2: with its vote and position whole. A leader
- * appends a no-op, so there must be room in the trail for one more term. */
+ * appends a no-op, so there must be room in the trail for one more term.
+ *
+ * Whoever is removed by a configuration that may not be committed may be the only one that has it, and then
+ * nobody else can win: {1,2} becomes {2}, and only 1, which led, has the entry (thesis §4.2.2). So it stands too,
+ * in the new configuration, without counting itself. */
 bool raft__can_stand(const struct raft_node *node)
 {
     if (!node->has_vote) return false;
-    if (node->self == RAFT_MEMBERS_MAX) return false;
-    if (!raft__is_voter(&node->configuration.members[node->self])) return false;
+    if (node->disk_stalled) return false;
+    if (!raft__is_own_voter(node) && !raft__was_own_voter(node)) return false;
     return raft__trail_has_room(&node->trail, node->commit_index);
 }
 
 /* ---- changes of role ------------------------------------------------------------------------------ */
 
-static void leave_leadership(struct raft_node *node, struct raft_update *update, bool term_changed)
+static void leave_leadership(struct raft_node *node, struct raft_update *update,
+                             enum raft_step_down reason)
 {
-    uint64_t reason = RAFT_STEP_DOWN_NO_QUORUM;
-    if (term_changed) reason = RAFT_STEP_DOWN_NEWER_TERM;
-    if (term_changed && raft__is_transferring(node)) reason = RAFT_STEP_DOWN_TRANSFER;
     raft__trace(update, (struct raft_trace){
                             .type = RAFT_TRACE_STEP_DOWN, .a = node->hard.term, .c = reason});
     raft__transfer_clear(node);
@@ -87,8 +89,9 @@ static void enter_term(struct raft_node *node, raft_term term)
     node->verified_index = 0;
 }
 
-void raft__become_follower(struct raft_node *node, struct raft_update *update, raft_term term,
-                           struct raft_replica_id leader)
+/* `reason` is why a leader gives up. */
+static void follow(struct raft_node *node, struct raft_update *update, raft_term term,
+                   struct raft_replica_id leader, enum raft_step_down reason)
 {
     assert(term >= node->hard.term);
     bool term_changed = term > node->hard.term;
@@ -96,7 +99,7 @@ void raft__become_follower(struct raft_node *node, struct raft_update *update, r
     if (!term_changed && !leader_changed && node->role == RAFT_FOLLOWER) return;
 
     bool was_leader = node->role == RAFT_LEADER;
-    if (was_leader) leave_leadership(node, update, term_changed);
+    if (was_leader) leave_leadership(node, update, reason);
     if (term_changed) enter_term(node, term);
     /* Refusals of reads that others forwarded go out under the new term. */
     raft__reads_fail_all(node, update);
@@ -109,6 +112,22 @@ void raft__become_follower(struct raft_node *node, struct raft_update *update, r
         raft__trace(update,
                     (struct raft_trace){.type = RAFT_TRACE_ROLE, .a = RAFT_FOLLOWER, .b = term});
     }
+}
+
+void raft__become_follower(struct raft_node *node, struct raft_update *update, raft_term term,
+                           struct raft_replica_id leader)
+{
+    enum raft_step_down reason = RAFT_STEP_DOWN_NO_QUORUM;
+    if (term > node->hard.term) {
+        reason = raft__is_transferring(node) ? RAFT_STEP_DOWN_TRANSFER : RAFT_STEP_DOWN_NEWER_TERM;
+    }
+    follow(node, update, term, leader, reason);
+}
+
+void raft__step_down(struct raft_node *node, struct raft_update *update, enum raft_step_down reason)
+{
+    assert(node->role == RAFT_LEADER);
+    follow(node, update, node->hard.term, nobody, reason);
 }
 
 void raft__see_term(struct raft_node *node, struct raft_update *update, raft_term term,
@@ -160,7 +179,7 @@ void raft__start_prevote(struct raft_node *node, struct raft_update *update)
         raft__reset_election_timer(node);
     }
     clear_votes(node);
-    node->votes_yes[node->self] = true;
+    if (node->self != RAFT_MEMBERS_MAX) node->votes_yes[node->self] = true;
     raft_term term = node->hard.term + 1;
     raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_ELECTION, .a = term, .d = 1});
     if (raft__quorum_reached(&node->configuration, node->votes_yes)) {
@@ -398,6 +417,6 @@ void raft__on_vote_durable(struct raft_node *node, struct raft_update *update,
     if (node->role != RAFT_CANDIDATE) return;
     if (!raft__hard_is_durable(node)) return;
     assert(raft__same_replica(node->hard.voted_for, node->options.id));
-    node->votes_yes[node->self] = true;
+    if (node->self != RAFT_MEMBERS_MAX) node->votes_yes[node->self] = true;
     win_if_majority(node, update);
 }

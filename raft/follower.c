@@ -40,6 +40,21 @@ bool raft__hear_leader(struct raft_node *node, struct raft_update *update,
 
 /* ---- APPEND --------------------------------------------------------------------------------------- */
 
+/* What the driver read out of CONFIG entries: index rising, within the entries, each one complete. */
+static bool configurations_are_valid(const struct raft_message *m)
+{
+    if (m->append.configurations_count > RAFT_MESSAGE_CONFIGURATIONS_MAX) return false;
+    raft_index next = m->append.first;
+    for (uint32_t i = 0; i < m->append.configurations_count; i++) {
+        const struct raft_indexed_configuration *received = &m->append.configurations[i];
+        if (received->index < next) return false;
+        if (received->index > m->append.last) return false;
+        if (!raft__configuration_is_complete(&received->configuration)) return false;
+        next = received->index + 1;
+    }
+    return true;
+}
+
 /* Bytes from the network: the runs must be exactly previous_index + 1 .. last, terms never falling. */
 static bool append_is_valid(const struct raft_message *m)
 {
@@ -62,7 +77,7 @@ static bool append_is_valid(const struct raft_message *m)
         next += run->count;
         term = run->term;
     }
-    return next == m->append.last + 1;
+    return next == m->append.last + 1 && configurations_are_valid(m);
 }
 
 /* Raft §5.3, step 2 of AppendEntries. Below the trail's floor everything is committed and known to agree. */
@@ -96,8 +111,11 @@ static void refuse_append(struct raft_node *node, struct raft_update *update,
                                             .c = refusal});
 }
 
-static void ack(struct raft_node *node, struct raft_update *update, struct raft_replica_id leader)
+void raft__follower_ack(struct raft_node *node, struct raft_update *update)
 {
+    struct raft_replica_id leader = node->leader;
+    if (leader.node == 0) return;
+    assert(node->role == RAFT_FOLLOWER);
     struct raft_message *reply =
         raft__reply(node, update, RAFT_MESSAGE_APPEND_REPLY, leader, RAFT_REFUSED_NOT);
     reply->append_reply.match_index = match_of(node);
@@ -135,6 +153,9 @@ static void truncate(struct raft_node *node, struct raft_update *update, raft_in
     node->durable_index = raft__min(node->durable_index, from - 1);
     node->verified_index = raft__min(node->verified_index, from - 1);
     update->truncate_from = from;
+    if (raft__history_truncate(&node->history, from)) {
+        raft__configuration_changed(node, update, /* back= */ true);
+    }
 }
 
 static void trace_append(struct raft_update *update, raft_index first, raft_index last,
@@ -163,6 +184,7 @@ static raft_index take_entries(struct raft_node *node, struct raft_update *updat
     }
     raft_index last = node->trail.last_index;
     if (last >= first) {
+        raft__configurations_received(node, update, m, first, last);
         update->append.source = RAFT_APPEND_RECEIVED;
         update->append.first = first;
         update->append.last = last;
@@ -180,6 +202,11 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
         raft_index from = raft__max(m->append.first, node->commit_index + 1);
         raft_index first = first_difference(node, m, from);
         if (first <= last) {
+            /* Would take back a configuration that is committed for sure: one of the two logs is wrong. */
+            if (!raft__history_can_truncate(&node->history, first)) {
+                refuse_append(node, update, m, RAFT_REFUSED_DIVERGED);
+                return;
+            }
             if (first <= node->trail.last_index) truncate(node, update, first);
             last = take_entries(node, update, m, first);
         }
@@ -189,7 +216,7 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
     raft__commit_to(node, update, raft__min(m->append.commit_index, node->verified_index));
     /* Entries that still wait for the disk are acknowledged when it reports. An empty APPEND is a question, and
      * answered at once. */
-    if (empty || match_of(node) >= last) ack(node, update, m->from);
+    if (empty || match_of(node) >= last) raft__follower_ack(node, update);
 }
 
 void raft__on_append(struct raft_node *node, struct raft_update *update,
@@ -266,6 +293,6 @@ void raft__on_durable(struct raft_node *node, struct raft_update *update, raft_i
     if (node->role == RAFT_LEADER) {
         raft__commit_advance(node, update);
     } else if (node->leader.node != 0 && match_of(node) > match_before) {
-        ack(node, update, node->leader);
+        raft__follower_ack(node, update);
     }
 }

@@ -7,6 +7,7 @@
 
 #include <raft/raft.h>
 
+#include "history.h"
 #include "progress.h"
 #include "quorum.h"
 #include "trail.h"
@@ -57,7 +58,8 @@ struct raft_node {
     struct raft_hard_state hard_told;    /* in the last update that carried one */
     struct raft_hard_state hard_durable; /* newest one reported durable */
 
-    struct raft_configuration configuration;
+    struct raft_history history;
+    struct raft_configuration configuration; /* the newest of the history, the one in use */
     raft_index configuration_index;
     uint32_t self; /* position in the configuration; RAFT_MEMBERS_MAX = not a member */
 
@@ -72,6 +74,7 @@ struct raft_node {
     raft_index verified_index; /* equal to the leader's log through here, shown in this term */
     raft_index commit_index;
     uint64_t replied_ms; /* last answer to a heartbeat without a round */
+    bool disk_stalled;   /* PROTOCOL C7; until the disk reports something */
 
     bool votes_yes[RAFT_MEMBERS_MAX]; /* pre-candidate and candidate */
     bool votes_no[RAFT_MEMBERS_MAX];
@@ -124,6 +127,9 @@ void raft__become_follower(struct raft_node *node, struct raft_update *update, r
 /* `from` showed a newer term; nothing else is known of it. */
 void raft__see_term(struct raft_node *node, struct raft_update *update, raft_term term,
                     raft_node_id from);
+/* A leader gives up of its own accord. */
+void raft__step_down(struct raft_node *node, struct raft_update *update,
+                     enum raft_step_down reason);
 void raft__start_prevote(struct raft_node *node, struct raft_update *update);
 void raft__start_election(struct raft_node *node, struct raft_update *update, bool transfer);
 void raft__election_tick(struct raft_node *node, struct raft_update *update);
@@ -151,10 +157,15 @@ void raft__on_heartbeat(struct raft_node *node, struct raft_update *update,
                         const struct raft_message *message);
 void raft__on_durable(struct raft_node *node, struct raft_update *update, raft_index index,
                       raft_term term);
+/* Tell the leader, if one is known, what is durable and verified here. */
+void raft__follower_ack(struct raft_node *node, struct raft_update *update);
 
 /* ---- replication.c: the leader ---- */
 
 void raft__become_leader(struct raft_node *node, struct raft_update *update);
+/* `count` entries of the own term at the end of the own log. */
+void raft__leader_append(struct raft_node *node, struct raft_update *update,
+                         enum raft_append_source source, uint64_t count);
 RAFT_CHECKED enum raft_status raft__propose(struct raft_node *node, struct raft_update *update,
                                             uint32_t count);
 void raft__on_append_reply(struct raft_node *node, struct raft_update *update,
@@ -169,6 +180,44 @@ void raft__leader_time_gap(struct raft_node *node);
 void raft__commit_advance(struct raft_node *node, struct raft_update *update);
 uint64_t raft__quorum_deadline_ms(const struct raft_node *node);
 bool raft__own_term_committed(const struct raft_node *node);
+
+/* ---- membership.c ---- */
+
+bool raft__configuration_is_valid(const struct raft_configuration *configuration);
+/* Valid, and every half can decide. */
+bool raft__configuration_is_complete(const struct raft_configuration *configuration);
+bool raft__configuration_is_committed(const struct raft_node *node);
+/* Is this replica a voter of the configuration in use? Was it one of the configuration before, which counts
+ * as long as the one in use is not known to be committed? */
+bool raft__is_own_voter(const struct raft_node *node);
+bool raft__was_own_voter(const struct raft_node *node);
+/* The history has a new newest: use it. The first at start, the second in a step. */
+void raft__configuration_load(struct raft_node *node);
+void raft__configuration_changed(struct raft_node *node, struct raft_update *update, bool back);
+/* Entries first..last of the message were taken. */
+void raft__configurations_received(struct raft_node *node, struct raft_update *update,
+                                   const struct raft_message *message, raft_index first,
+                                   raft_index last);
+RAFT_CHECKED enum raft_status raft__configure(struct raft_node *node, struct raft_update *update,
+                                              const struct raft_configuration *target,
+                                              bool always_joint);
+/* Should another lead? Removed, or its disk stands still. */
+bool raft__must_leave(const struct raft_node *node);
+/* Hand over if anybody is there to take it, else step down. */
+void raft__leave(struct raft_node *node, struct raft_update *update);
+/* The leader's next move in a change that runs. */
+void raft__membership_advance(struct raft_node *node, struct raft_update *update);
+
+/* ---- base.c ---- */
+
+RAFT_CHECKED enum raft_status raft__compacted(struct raft_node *node, struct raft_update *update,
+                                              raft_index index, raft_term term);
+RAFT_CHECKED enum raft_status raft__installed(
+    struct raft_node *node, struct raft_update *update, raft_index index, raft_term term,
+    const struct raft_indexed_configuration *configuration);
+void raft__snapshot_sent(struct raft_node *node, struct raft_replica_id to, raft_index index,
+                         bool ok);
+void raft__snapshots_outbox(struct raft_node *node, struct raft_update *update);
 
 /* ---- read_index.c ---- */
 
@@ -186,6 +235,8 @@ void raft__reads_advance(struct raft_node *node, struct raft_update *update);
 void raft__reads_answer_forwards(struct raft_node *node, struct raft_update *update);
 void raft__reads_leader_heard(struct raft_node *node, struct raft_update *update);
 void raft__reads_drop_round(struct raft_node *node);
+/* The leader uses another configuration: rounds count anew, and who is no member has no request here. */
+void raft__reads_members_changed(struct raft_node *node, struct raft_update *update);
 void raft__reads_fail_all(struct raft_node *node, struct raft_update *update);
 void raft__reads_tick(struct raft_node *node, struct raft_update *update);
 uint64_t raft__reads_deadline_ms(const struct raft_node *node);
@@ -196,7 +247,7 @@ RAFT_CHECKED enum raft_status raft__transfer_start(struct raft_node *node,
                                                    struct raft_update *update, raft_node_id to);
 bool raft__is_transferring(const struct raft_node *node);
 void raft__transfer_clear(struct raft_node *node);
-void raft__transfer_tick(struct raft_node *node);
+void raft__transfer_tick(struct raft_node *node, struct raft_update *update);
 void raft__transfer_outbox(struct raft_node *node, struct raft_update *update);
 void raft__on_timeout_now(struct raft_node *node, struct raft_update *update,
                           const struct raft_message *message);

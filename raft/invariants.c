@@ -37,9 +37,29 @@ static void check_positions(const struct raft_node *node)
     assert(node->hard_durable.term <= node->hard.term);
 }
 
+/* The configuration in use is the newest of the log, and of all that are remembered only it may be uncommitted
+ * (which this node alone cannot know: its commit index may lag). */
+static void check_history(const struct raft_node *node)
+{
+    const struct raft_history *history = &node->history;
+    assert(history->count > 0);
+    assert(history->count <= RAFT_CONFIGURATIONS_MAX);
+    for (uint32_t i = 0; i < history->count; i++) {
+        assert(raft__configuration_is_valid(&history->items[i].configuration));
+        if (i > 0) assert(history->items[i].index > history->items[i - 1].index);
+    }
+    const struct raft_indexed_configuration *newest = raft__history_newest(history);
+    assert(newest->index == node->configuration_index);
+    assert(newest->index <= node->trail.last_index);
+    assert(newest->configuration.members_count == node->configuration.members_count);
+    assert(newest->configuration.joint == node->configuration.joint);
+    assert(node->self == raft__member_find(&node->configuration, node->options.id));
+}
+
 static void check_role(const struct raft_node *node)
 {
-    bool is_member = node->self != RAFT_MEMBERS_MAX;
+    bool is_voter = raft__is_own_voter(node);
+    bool may_stand = is_voter || raft__was_own_voter(node);
     switch (node->role) {
     case RAFT_FOLLOWER:
         assert(!raft__same_replica(node->leader, node->options.id));
@@ -47,20 +67,23 @@ static void check_role(const struct raft_node *node)
     case RAFT_PRE_CANDIDATE:
         assert(node->leader.node == 0);
         assert(node->has_vote);
-        assert(is_member);
+        assert(may_stand);
         break;
     case RAFT_CANDIDATE:
         assert(node->leader.node == 0);
         assert(node->has_vote);
-        assert(is_member);
+        assert(may_stand);
         assert(raft__same_replica(node->hard.voted_for, node->options.id));
         break;
     case RAFT_LEADER:
         assert(raft__same_replica(node->leader, node->options.id));
         assert(node->has_vote);
-        assert(is_member);
         assert(raft__same_replica(node->hard.voted_for, node->options.id));
         assert(raft__hard_is_durable(node));
+        /* Removed for good, or standing still: on its way out. */
+        if (!is_voter && raft__configuration_is_committed(node))
+            assert(raft__is_transferring(node));
+        if (node->disk_stalled) assert(raft__is_transferring(node));
         break;
     }
     if (node->role != RAFT_LEADER) {
@@ -120,12 +143,23 @@ static void check_leader(const struct raft_node *node)
         assert(progress->commit_told <= node->commit_index);
         assert(progress->round_acked <= node->reads.number);
         if (i != node->self) check_window(node, progress);
+        if (progress->state == RAFT_PROGRESS_SNAPSHOT) {
+            assert(!(progress->snapshot_wanted && progress->snapshot_failed));
+        }
     }
-    assert(node->progress[node->self].match <= node->durable_index);
+    if (node->self != RAFT_MEMBERS_MAX) {
+        assert(node->progress[node->self].match <= node->durable_index);
+    }
     /* What a majority has in this term is committed, and nothing of this term is without a majority. */
     raft_index counted = raft__quorum_value(&node->configuration, match);
     if (counted >= node->noop_index) assert(node->commit_index >= counted);
-    if (raft__own_term_committed(node)) assert(counted >= node->commit_index);
+    /* A configuration that is not committed yet may ask more of what was committed before it. */
+    if (raft__own_term_committed(node) && raft__configuration_is_committed(node)) {
+        assert(counted >= node->commit_index);
+    }
+    if (!raft__configuration_is_committed(node) && node->configuration_index >= node->noop_index) {
+        assert(raft__own_term_committed(node)); /* Ongaro 2015 */
+    }
 }
 
 /* ---- on a step ------------------------------------------------------------------------------------ */
@@ -146,8 +180,11 @@ static void check_same_term(const struct raft_node *node, const struct raft_node
     assert(node->durable_index >= previous->durable_index);
     assert(node->noop_index == previous->noop_index);
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {
-        assert(node->progress[i].match >= previous->progress[i].match);
         assert(node->progress[i].heard_at_ms <= node->now_ms);
+        uint32_t before =
+            raft__member_find(&previous->configuration, node->configuration.members[i].id);
+        if (before == RAFT_MEMBERS_MAX) continue;
+        assert(node->progress[i].match >= previous->progress[before].match);
     }
 }
 
@@ -172,6 +209,7 @@ void raft_check_invariants(const struct raft_node *node, const struct raft_node 
 {
     check_trail(node);
     check_positions(node);
+    check_history(node);
     check_role(node);
     check_reads(node);
     check_leader(node);

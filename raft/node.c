@@ -27,15 +27,28 @@ static bool options_are_valid(const struct raft_options *options)
     return true;
 }
 
-static bool configuration_is_valid(const struct raft_configuration *configuration)
+/* The configurations of the log, oldest first. A replica that does not know its group yet has an empty one. */
+static bool load_history(struct raft_node *node, const struct raft_start *start)
 {
-    if (configuration->members_count > RAFT_MEMBERS_MAX) return false;
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        const struct raft_member *member = &configuration->members[i];
-        if (member->id.node == 0) return false;
-        if (member->voter_old && !configuration->joint) return false;
-        if (raft__member_find(configuration, member->id) != i) return false;
+    raft_index previous = 0;
+    node->history.count = 0;
+    for (uint32_t i = 0; i <= start->history_count; i++) {
+        struct raft_indexed_configuration item = {.index = start->configuration_index,
+                                                  .configuration = start->configuration};
+        if (i < start->history_count) item = start->history[i];
+        if (!raft__configuration_is_valid(&item.configuration)) return false;
+        if (i > 0 && item.index <= previous) return false;
+        previous = item.index;
+        if (node->history.count == 0) {
+            raft__history_reset(&node->history, &item);
+        } else {
+            raft__history_push(&node->history, &item);
+        }
     }
+    if (start->configuration_index > node->trail.last_index) return false;
+    raft_index settled = raft__max(start->commit_index, start->base_index);
+    if (start->history_count == 0 && start->configuration_index > settled) return false;
+    raft__configuration_load(node);
     return true;
 }
 
@@ -65,10 +78,10 @@ enum raft_status raft_init(struct raft_node *node, const struct raft_options *op
 {
     assert(node != NULL);
     if (!options_are_valid(options)) return RAFT_BAD_OPTIONS;
-    if (!configuration_is_valid(&start->configuration)) return RAFT_BAD_OPTIONS;
     memset(node, 0, sizeof *node);
     node->options = *options;
     if (!load_trail(node, start)) return RAFT_BAD_OPTIONS;
+    if (!load_history(node, start)) return RAFT_BAD_OPTIONS;
     if (start->commit_index > node->trail.last_index) return RAFT_BAD_OPTIONS;
 
     node->now_ms = start->now_ms;
@@ -76,9 +89,6 @@ enum raft_status raft_init(struct raft_node *node, const struct raft_options *op
     node->random = options->seed ^ (options->id.node * 0x9e3779b97f4a7c15u) ^
                    ((options->group + 1) * 0xd1342543de82ef95u);
     node->has_vote = start->has_vote;
-    node->configuration = start->configuration;
-    node->configuration_index = start->configuration_index;
-    node->self = raft__member_find(&node->configuration, options->id);
 
     node->hard_told = start->hard_state;
     node->hard_durable = start->hard_state;
@@ -94,7 +104,8 @@ enum raft_status raft_init(struct raft_node *node, const struct raft_options *op
     node->transfer.target = RAFT_MEMBERS_MAX;
     raft__reset_election_timer(node);
     /* The only voter of a group has nobody to wait for. */
-    if (raft__can_stand(node) && raft__voters_count(&node->configuration) == 1) {
+    bool alone = raft__is_own_voter(node) && raft__voters_count(&node->configuration) == 1;
+    if (alone && raft__can_stand(node)) {
         node->election_at_ms = node->now_ms;
     }
     return RAFT_OK;
@@ -119,6 +130,21 @@ uint64_t raft_timer_at_ms(const struct raft_node *node)
     return at;
 }
 
+bool raft_is_caught_up(const struct raft_node *node, struct raft_replica_id id)
+{
+    if (node->role != RAFT_LEADER) return false;
+    uint32_t member = raft__member_find(&node->configuration, id);
+    if (member == RAFT_MEMBERS_MAX) return false;
+    if (member == node->self) return true;
+    const struct raft_progress *progress = &node->progress[member];
+    uint64_t timeout_ms = node->options.election_timeout_ms_min;
+    if (progress->state == RAFT_PROGRESS_SNAPSHOT) return false;
+    if (progress->heard_at_ms == 0) return false;
+    if (node->now_ms - progress->heard_at_ms >= timeout_ms) return false;
+    if (progress->catch_up_last_ms >= timeout_ms) return false;
+    return !progress->catch_up_runs || node->now_ms - progress->catch_up_since_ms < timeout_ms;
+}
+
 void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *ret_view)
 {
     (void)now_ms;
@@ -131,6 +157,9 @@ void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *
     ret_view->commit_index = node->commit_index;
     ret_view->own_term_committed = node->role == RAFT_LEADER && raft__own_term_committed(node);
     ret_view->transferring = raft__is_transferring(node);
+    ret_view->configuration_index = node->configuration_index;
+    ret_view->change_in_progress =
+        node->configuration.joint || !raft__configuration_is_committed(node);
     ret_view->members_count = 0;
     if (node->role != RAFT_LEADER) return;
     ret_view->members_count = node->configuration.members_count;
@@ -145,6 +174,7 @@ void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *
             .inflight = progress->window_count,
             .heard_at_ms = i == node->self ? node->now_ms : progress->heard_at_ms,
             .last_refusal = progress->last_refusal,
+            .caught_up = raft_is_caught_up(node, node->configuration.members[i].id),
         };
     }
 }
@@ -157,6 +187,16 @@ raft_term raft_term_at(const struct raft_node *node, raft_index index)
 const struct raft_configuration *raft_configuration_of(const struct raft_node *node)
 {
     return &node->configuration;
+}
+
+const struct raft_indexed_configuration *raft_configuration_at(const struct raft_node *node,
+                                                               raft_index index)
+{
+    const struct raft_history *history = &node->history;
+    for (uint32_t i = history->count; i > 0; i--) {
+        if (history->items[i - 1].index <= index) return &history->items[i - 1];
+    }
+    return NULL;
 }
 
 const char *raft_status_text(enum raft_status status)

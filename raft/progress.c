@@ -26,6 +26,13 @@ void raft__progress_reset(struct raft_progress *progress, raft_index last_index,
     progress->last_refusal = RAFT_REFUSED_NOT;
     progress->window_head = 0;
     progress->window_count = 0;
+    progress->snapshot_wanted = false;
+    progress->snapshot_failed = false;
+    progress->catch_up_index =
+        max_index(last_index, 1); /* to have nothing of nothing is no round */
+    progress->catch_up_runs = true;
+    progress->catch_up_since_ms = now_ms;
+    progress->catch_up_last_ms = UINT64_MAX;
 }
 
 static raft_index window_at(const struct raft_progress *progress, uint32_t i)
@@ -84,6 +91,29 @@ void raft__progress_probe(struct raft_progress *progress, raft_index next)
     progress->next = next;
     progress->probe_sent = false;
     progress->check_wanted = false;
+    window_clear(progress);
+}
+
+void raft__progress_catch_up(struct raft_progress *progress, raft_index last_index, uint64_t now_ms)
+{
+    if (progress->catch_up_index > progress->match) return; /* the round goes on */
+    if (progress->catch_up_runs) {
+        progress->catch_up_last_ms = now_ms - progress->catch_up_since_ms;
+        progress->catch_up_runs = false;
+    }
+    if (progress->match == last_index) return;
+    progress->catch_up_runs = true;
+    progress->catch_up_index = last_index;
+    progress->catch_up_since_ms = now_ms;
+}
+
+void raft__progress_snapshot(struct raft_progress *progress)
+{
+    progress->state = RAFT_PROGRESS_SNAPSHOT;
+    progress->probe_sent = false;
+    progress->check_wanted = false;
+    progress->snapshot_wanted = true;
+    progress->snapshot_failed = false;
     window_clear(progress);
 }
 

@@ -31,6 +31,14 @@ struct raft_progress {
     bool heartbeat_wanted;
     bool append_sent;     /* in this update: the commit index travelled with it */
     uint64_t round_acked; /* newest ReadIndex round it confirmed */
+    bool snapshot_wanted; /* SNAPSHOT: ask the driver for it in this update */
+    bool snapshot_failed; /* SNAPSHOT: ask again with the next heartbeat */
+    /* Rounds of catching up (thesis §4.2.1): one ends when match reaches what the log held at its start. Between
+     * rounds nothing is missing, and catch_up_index <= match. */
+    raft_index catch_up_index;
+    bool catch_up_runs;
+    uint64_t catch_up_since_ms;
+    uint64_t catch_up_last_ms; /* how long the last round took; UINT64_MAX = none has ended */
     enum raft_refusal last_refusal;
     raft_index window[RAFT_INFLIGHT_MAX]; /* ring: last index of each APPEND in flight */
     uint32_t window_head;
@@ -48,6 +56,13 @@ void raft__progress_probe(struct raft_progress *progress, raft_index next);
 
 /* Entries next..last were put into an APPEND (none when last == next - 1). */
 void raft__progress_sent(struct raft_progress *progress, raft_index last);
+
+/* The log ends at `last_index` now, or match moved: end a round that is done, begin one if something is missing. */
+void raft__progress_catch_up(struct raft_progress *progress, raft_index last_index,
+                             uint64_t now_ms);
+
+/* The term at next - 1 is forgotten: wait for a base. */
+void raft__progress_snapshot(struct raft_progress *progress);
 
 /* The driver sent only through `last` (RAFT_EVENT_APPEND_CUT). */
 void raft__progress_cut(struct raft_progress *progress, raft_index last);

@@ -59,6 +59,23 @@ static bool answer_forward(struct raft_node *node, struct raft_update *update,
     return true;
 }
 
+void raft__reads_members_changed(struct raft_node *node, struct raft_update *update)
+{
+    struct raft_reads *reads = &node->reads;
+    raft__reads_drop_round(node);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < reads->forwards_count; i++) {
+        const struct raft_forward *forward = &reads->forwards[i];
+        if (raft__member_find(&node->configuration, forward->from) == RAFT_MEMBERS_MAX) {
+            /* One that finds no room is not lost: its asker gives up in time. */
+            (void)answer_forward(node, update, forward, RAFT_REFUSED_WRONG_IDENTITY);
+            continue;
+        }
+        reads->forwards[kept++] = *forward;
+    }
+    reads->forwards_count = kept;
+}
+
 void raft__reads_fail_all(struct raft_node *node, struct raft_update *update)
 {
     struct raft_reads *reads = &node->reads;
@@ -133,7 +150,7 @@ static bool round_is_confirmed(const struct raft_node *node)
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
         yes[i] = node->progress[i].round_acked == node->reads.number;
     }
-    yes[node->self] = true;
+    if (node->self != RAFT_MEMBERS_MAX) yes[node->self] = true;
     return raft__quorum_reached(&node->configuration, yes);
 }
 

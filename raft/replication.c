@@ -18,8 +18,8 @@ bool raft__own_term_committed(const struct raft_node *node)
 
 /* ---- the own log ---------------------------------------------------------------------------------- */
 
-static void leader_append(struct raft_node *node, struct raft_update *update,
-                          enum raft_append_source source, uint64_t count)
+void raft__leader_append(struct raft_node *node, struct raft_update *update,
+                         enum raft_append_source source, uint64_t count)
 {
     assert(node->role == RAFT_LEADER);
     raft_index last_before = node->trail.last_index;
@@ -29,8 +29,11 @@ static void leader_append(struct raft_node *node, struct raft_update *update,
         struct raft_progress *progress = &node->progress[i];
         /* From now on it lacks something; before there was nothing to move. */
         if (progress->match == last_before) progress->moved_at_ms = node->now_ms;
+        raft__progress_catch_up(progress, node->trail.last_index, node->now_ms);
     }
-    node->progress[node->self].next = node->trail.last_index + 1;
+    if (node->self != RAFT_MEMBERS_MAX) {
+        node->progress[node->self].next = node->trail.last_index + 1;
+    }
     update->append.source = source;
     update->append.first = last_before + 1;
     update->append.last = node->trail.last_index;
@@ -46,7 +49,7 @@ enum raft_status raft__propose(struct raft_node *node, struct raft_update *updat
     assert(count > 0);
     if (node->role != RAFT_LEADER) return RAFT_NOT_LEADER;
     if (raft__is_transferring(node)) return RAFT_TRANSFERRING;
-    leader_append(node, update, RAFT_APPEND_PROPOSED, count);
+    raft__leader_append(node, update, RAFT_APPEND_PROPOSED, count);
     return RAFT_OK;
 }
 
@@ -54,7 +57,6 @@ void raft__become_leader(struct raft_node *node, struct raft_update *update)
 {
     assert(node->role == RAFT_CANDIDATE);
     assert(raft__same_replica(node->hard.voted_for, node->options.id));
-    assert(node->self < RAFT_MEMBERS_MAX);
     node->role = RAFT_LEADER;
     node->leader = node->options.id;
     node->early_until_ms = 0;
@@ -66,7 +68,7 @@ void raft__become_leader(struct raft_node *node, struct raft_update *update)
         node->progress[i].heartbeat_wanted = true;
     }
     node->noop_index = node->trail.last_index + 1;
-    leader_append(node, update, RAFT_APPEND_NOOP, 1);
+    raft__leader_append(node, update, RAFT_APPEND_NOOP, 1);
     raft__commit_advance(node, update);
 }
 
@@ -75,10 +77,11 @@ void raft__become_leader(struct raft_node *node, struct raft_update *update)
 void raft__commit_advance(struct raft_node *node, struct raft_update *update)
 {
     assert(node->role == RAFT_LEADER);
-    struct raft_progress *own = &node->progress[node->self];
-    own->match = node->durable_index;
-    own->received = node->durable_index;
-
+    if (node->self != RAFT_MEMBERS_MAX) {
+        struct raft_progress *own = &node->progress[node->self];
+        own->match = node->durable_index;
+        own->received = node->durable_index;
+    }
     uint64_t match[RAFT_MEMBERS_MAX];
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
         match[i] = node->progress[i].match;
@@ -107,6 +110,7 @@ static void accepted(struct raft_node *node, struct raft_update *update, uint32_
         raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_ACK,
                                                 .node = node->configuration.members[member].id.node,
                                                 .index = progress->match});
+        raft__progress_catch_up(progress, node->trail.last_index, node->now_ms);
         raft__commit_advance(node, update);
     }
 }
@@ -231,7 +235,7 @@ uint64_t raft__quorum_deadline_ms(const struct raft_node *node)
             heard_at_ms[i] = raft__min(heard_at_ms[i], progress->moved_at_ms + timeout_ms);
         }
     }
-    heard_at_ms[node->self] = node->now_ms;
+    if (node->self != RAFT_MEMBERS_MAX) heard_at_ms[node->self] = node->now_ms;
     uint64_t quorum_at_ms = raft__quorum_value(&node->configuration, heard_at_ms);
     return raft__max(quorum_at_ms, node->quorum_since_ms) + timeout_ms;
 }
@@ -246,13 +250,21 @@ static void ask_if_silent(struct raft_node *node, struct raft_progress *progress
     progress->check_wanted = true;
 }
 
+static void ask_for_snapshot_again(struct raft_progress *progress)
+{
+    if (progress->state != RAFT_PROGRESS_SNAPSHOT || !progress->snapshot_failed) return;
+    progress->snapshot_failed = false;
+    progress->snapshot_wanted = true;
+}
+
 void raft__leader_tick(struct raft_node *node, struct raft_update *update)
 {
     if (node->now_ms >= raft__quorum_deadline_ms(node)) {
         raft__become_follower(node, update, node->hard.term, (struct raft_replica_id){0, 0});
         return;
     }
-    raft__transfer_tick(node);
+    raft__transfer_tick(node, update);
+    if (node->role != RAFT_LEADER) return;
     if (node->now_ms < node->heartbeat_at_ms) return;
     node->heartbeat_at_ms = node->now_ms + node->options.heartbeat_ms;
     node->transfer.sent = false;
@@ -260,6 +272,7 @@ void raft__leader_tick(struct raft_node *node, struct raft_update *update)
         node->progress[i].heartbeat_wanted = true;
         node->progress[i].cut_off = false;
         ask_if_silent(node, &node->progress[i]);
+        ask_for_snapshot_again(&node->progress[i]);
     }
 }
 
@@ -279,6 +292,7 @@ void raft__leader_time_gap(struct raft_node *node)
 static bool send_heartbeat(struct raft_node *node, struct raft_update *update, uint32_t member)
 {
     struct raft_progress *progress = &node->progress[member];
+    if (node->disk_stalled) return true; /* PROTOCOL C7: nothing that keeps others from standing */
     struct raft_message *message =
         raft__message(node, update, RAFT_MESSAGE_HEARTBEAT, node->configuration.members[member].id);
     if (message == NULL) {
@@ -301,11 +315,7 @@ static bool send_append(struct raft_node *node, struct raft_update *update, uint
     struct raft_progress *progress = &node->progress[member];
     raft_index previous = progress->next - 1;
     if (previous < node->trail.floor_index) {
-        progress->state = RAFT_PROGRESS_SNAPSHOT;
-        progress->probe_sent = false;
-        progress->check_wanted = false;
-        progress->window_head = 0;
-        progress->window_count = 0;
+        raft__progress_snapshot(progress);
         return true;
     }
     struct raft_message *message =
@@ -325,6 +335,8 @@ static bool send_append(struct raft_node *node, struct raft_update *update, uint
     message->append.last = last;
     message->append.commit_index = node->commit_index;
     message->append.runs_count = 0;
+    message->append.configurations = NULL;
+    message->append.configurations_count = 0;
     raft__progress_sent(progress, last);
     progress->commit_told = raft__max(progress->commit_told, raft__min(node->commit_index, last));
     return true;
@@ -399,4 +411,5 @@ void raft__leader_outbox(struct raft_node *node, struct raft_update *update)
     raft__reads_answer_forwards(node, update);
     send_appends(node, update);
     send_commit_news(node, update);
+    raft__snapshots_outbox(node, update);
 }

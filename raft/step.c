@@ -222,6 +222,25 @@ static void on_time_gap(struct raft_node *node)
     }
 }
 
+/* PROTOCOL C7. A leader gives leadership away at the end of the step, and says nothing to keep it meanwhile. The
+ * only voter has nobody to give it to, and still may serve reads. */
+static void on_disk_stalled(struct raft_node *node)
+{
+    bool alone = raft__is_own_voter(node) && raft__voters_count(&node->configuration) == 1;
+    if (alone) return;
+    node->disk_stalled = true;
+}
+
+static enum raft_status on_installed(struct raft_node *node, struct raft_update *update,
+                                     const struct raft_event *event)
+{
+    struct raft_indexed_configuration configuration = {
+        .index = event->installed.configuration_index,
+        .configuration = *event->installed.configuration};
+    return raft__installed(node, update, event->installed.index, event->installed.term,
+                           &configuration);
+}
+
 static enum raft_status dispatch(struct raft_node *node, const struct raft_event *event,
                                  struct raft_update *update)
 {
@@ -235,9 +254,11 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
     case RAFT_EVENT_PROPOSE:
         return raft__propose(node, update, event->propose.count);
     case RAFT_EVENT_DURABLE:
+        node->disk_stalled = false;
         raft__on_durable(node, update, event->durable.index, event->durable.term);
         break;
     case RAFT_EVENT_VOTE_DURABLE:
+        node->disk_stalled = false;
         raft__on_vote_durable(node, update, event->vote_durable);
         break;
     case RAFT_EVENT_READ:
@@ -259,6 +280,20 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
     case RAFT_EVENT_TIME_GAP:
         on_time_gap(node);
         break;
+    case RAFT_EVENT_CONFIGURE:
+        return raft__configure(node, update, event->configure.target,
+                               event->configure.always_joint);
+    case RAFT_EVENT_COMPACTED:
+        return raft__compacted(node, update, event->compacted.index, event->compacted.term);
+    case RAFT_EVENT_SNAPSHOT_SENT:
+        raft__snapshot_sent(node, event->snapshot_sent.to, event->snapshot_sent.index,
+                            event->snapshot_sent.ok);
+        break;
+    case RAFT_EVENT_INSTALLED:
+        return on_installed(node, update, event);
+    case RAFT_EVENT_DISK_STALLED:
+        on_disk_stalled(node);
+        break;
     }
     return RAFT_OK;
 }
@@ -266,6 +301,7 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
 /* The arrays are large: only what tells of their use is reset. */
 static void update_clear(struct raft_update *update)
 {
+    update->log_replaced = false;
     update->truncate_from = 0;
     update->append.source = RAFT_APPEND_NONE;
     update->append.first = 0;
@@ -277,6 +313,7 @@ static void update_clear(struct raft_update *update)
     update->messages_after_sync_count = 0;
     update->commit_index = 0;
     update->reads_count = 0;
+    update->snapshots_count = 0;
     update->timer_at_ms = 0;
     update->role_changed = false;
     update->traces_count = 0;
@@ -302,6 +339,7 @@ enum raft_status raft_step(struct raft_node *node, const struct raft_event *even
         return status;
     }
     node->backlog = false;
+    if (node->role == RAFT_LEADER) raft__membership_advance(node, update);
     raft__reads_advance(node, update);
     if (node->role == RAFT_LEADER) raft__leader_outbox(node, update);
 

@@ -96,6 +96,32 @@ static void forget_oldest(struct raft_trail *trail, raft_index commit_index)
     memmove(trail->runs, trail->runs + forgotten, trail->runs_count * sizeof trail->runs[0]);
 }
 
+void raft__trail_forget(struct raft_trail *trail, raft_index index)
+{
+    assert(index > trail->floor_index);
+    assert(index <= trail->last_index);
+    trail->floor_term = raft__trail_term(trail, index);
+    trail->floor_index = index;
+    uint32_t forgotten = 0;
+    while (forgotten < trail->runs_count && run_end(&trail->runs[forgotten]) <= index) {
+        forgotten++;
+    }
+    trail->runs_count -= forgotten;
+    memmove(trail->runs, trail->runs + forgotten, trail->runs_count * sizeof trail->runs[0]);
+    if (trail->runs_count == 0) return;
+    struct raft_term_run *run = &trail->runs[0];
+    run->count = run_end(run) - index;
+    run->first = index + 1;
+}
+
+void raft__trail_reset(struct raft_trail *trail, raft_index index, raft_term term)
+{
+    trail->runs_count = 0;
+    trail->floor_index = index;
+    trail->floor_term = term;
+    trail->last_index = index;
+}
+
 bool raft__trail_append(struct raft_trail *trail, uint64_t count, raft_term term,
                         raft_index commit_index)
 {

@@ -47,6 +47,12 @@ void raft__trail_truncate(struct raft_trail *trail, raft_index from);
 bool raft__trail_append(struct raft_trail *trail, uint64_t count, raft_term term,
                         raft_index commit_index);
 
+/* Move the floor up to `index`, floor_index < index <= last_index: what lies below is forgotten. */
+void raft__trail_forget(struct raft_trail *trail, raft_index index);
+
+/* Nothing but a floor at (index, term). */
+void raft__trail_reset(struct raft_trail *trail, raft_index index, raft_term term);
+
 /* Could an entry of a new term be appended? */
 bool raft__trail_has_room(const struct raft_trail *trail, raft_index commit_index);
 

@@ -53,11 +53,17 @@ enum raft_status raft__transfer_start(struct raft_node *node, struct raft_update
     return RAFT_OK;
 }
 
-void raft__transfer_tick(struct raft_node *node)
+void raft__transfer_tick(struct raft_node *node, struct raft_update *update)
 {
     assert(node->role == RAFT_LEADER);
     if (!raft__is_transferring(node)) return;
-    if (node->now_ms >= node->transfer.deadline_ms) raft__transfer_clear(node);
+    if (node->now_ms < node->transfer.deadline_ms) return;
+    if (raft__must_leave(node)) {
+        raft__step_down(node, update,
+                        node->disk_stalled ? RAFT_STEP_DOWN_DISK_STALLED : RAFT_STEP_DOWN_REMOVED);
+    } else {
+        raft__transfer_clear(node);
+    }
 }
 
 /* Only a target that has the whole log can win, so it is told when its match is the end. */

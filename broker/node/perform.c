@@ -14,6 +14,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* C8: like a no-op, a CONFIG entry repeats the previous stamp. */
+static enum segment_log_status append_configuration(struct group *group,
+                                                    const struct raft_update *update,
+                                                    uint64_t *ret_last_index)
+{
+    uint8_t payload[SNAPSHOT_CONFIGURATION_BYTES_MAX];
+    const size_t bytes =
+        raft_codec_encode_configuration(&update->append.configuration, payload, sizeof(payload));
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    const struct segment_log_entry entry = {.type = ENTRY_CONFIG,
+                                            .payload = payload,
+                                            .payload_bytes = (uint32_t)bytes,
+                                            .timestamp_ms = info.last_timestamp_ms};
+    return segment_log_append(group->log, update->append.term, &entry, 1, ret_last_index);
+}
+
 static void perform_log(struct group *group, const struct raft_update *update)
 {
     struct node *node = group->node;
@@ -36,6 +53,9 @@ static void perform_log(struct group *group, const struct raft_update *update)
         group->own_noop_index = update->append.first;
         break;
     }
+    case RAFT_APPEND_CONFIGURATION:
+        status = append_configuration(group, update, &last_index);
+        break;
     case RAFT_APPEND_PROPOSED:
         status = produce__append(group, update->append.term, &last_index);
         break;

@@ -9,8 +9,10 @@
 #define CONFIGURATION_VERSION 1u
 #define FOUNDING_VERSION      1u
 
-#define MEMBER_VOTER     0x01u
-#define MEMBER_VOTER_OLD 0x02u
+#define MEMBER_VOTER         0x01u
+#define MEMBER_VOTER_OLD     0x02u
+#define MEMBER_LEARNER_AFTER 0x04u
+#define MEMBER_FLAGS         (MEMBER_VOTER | MEMBER_VOTER_OLD | MEMBER_LEARNER_AFTER)
 
 /* ---- configuration ------------------------------------------------------------------------------------------- */
 
@@ -19,21 +21,24 @@ static bool is_same_id(struct raft_replica_id a, struct raft_replica_id b)
     return a.node == b.node && a.epoch == b.epoch;
 }
 
-/* What no replica may ever adopt, however it came about: nobody who votes, somebody who counts twice, or an old half
- * outside of a joint phase. */
+/* What no replica may ever adopt, however it came about: nobody who votes in a half, somebody who counts twice, an old
+ * half outside of a joint phase, or a learner to be who is none of those that leave. */
 static bool is_sane_configuration(const struct raft_configuration *configuration)
 {
     bool has_voter = false;
+    bool has_voter_old = false;
     for (uint32_t i = 0; i < configuration->members_count; i++) {
         const struct raft_member *member = &configuration->members[i];
         if (member->id.node == 0) return false;
         if (member->voter_old && !configuration->joint) return false;
+        if (member->learner_after && (member->voter || !member->voter_old)) return false;
         has_voter = has_voter || member->voter;
+        has_voter_old = has_voter_old || member->voter_old;
         for (uint32_t k = 0; k < i; k++) {
             if (is_same_id(configuration->members[k].id, member->id)) return false;
         }
     }
-    return has_voter;
+    return has_voter && has_voter_old == configuration->joint;
 }
 
 size_t raft_codec_encode_configuration(const struct raft_configuration *configuration,
@@ -50,7 +55,8 @@ size_t raft_codec_encode_configuration(const struct raft_configuration *configur
         wire_put_u64(&writer, member->id.node);
         wire_put_u64(&writer, member->id.epoch);
         wire_put_u8(&writer, (uint8_t)((member->voter ? MEMBER_VOTER : 0u) |
-                                       (member->voter_old ? MEMBER_VOTER_OLD : 0u)));
+                                       (member->voter_old ? MEMBER_VOTER_OLD : 0u) |
+                                       (member->learner_after ? MEMBER_LEARNER_AFTER : 0u)));
         wire_put_zeros(&writer, 7);
     }
     return writer.bytes;
@@ -72,9 +78,10 @@ bool raft_codec_decode_configuration(const uint8_t *body, size_t bytes,
         member->id.node = wire_get_u64(&reader);
         member->id.epoch = wire_get_u64(&reader);
         uint8_t flags = wire_get_u8(&reader);
-        if ((flags & ~(MEMBER_VOTER | MEMBER_VOTER_OLD)) != 0) return false;
+        if ((flags & ~MEMBER_FLAGS) != 0) return false;
         member->voter = (flags & MEMBER_VOTER) != 0;
         member->voter_old = (flags & MEMBER_VOTER_OLD) != 0;
+        member->learner_after = (flags & MEMBER_LEARNER_AFTER) != 0;
         wire_get_zeros(&reader, 7);
     }
     if (!wire_is_complete(&reader) || !is_sane_configuration(&configuration)) return false;

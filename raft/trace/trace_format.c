@@ -33,6 +33,10 @@ static const char *step_down_text(uint64_t reason)
         return "no quorum answers";
     case RAFT_STEP_DOWN_TRANSFER:
         return "handed over";
+    case RAFT_STEP_DOWN_REMOVED:
+        return "no voter any more";
+    case RAFT_STEP_DOWN_DISK_STALLED:
+        return "its disk stands still";
     }
     return "unknown reason";
 }
@@ -90,6 +94,61 @@ static size_t say_read(char *buffer, size_t buffer_bytes, raft_node_id self,
                refusal_text(t->c));
 }
 
+/* "1,2,3" of those that have the part; "" when nobody has. */
+static size_t list_members(char *buffer, size_t buffer_bytes, const char *name,
+                           const struct raft_configuration *configuration,
+                           bool (*has_part)(const struct raft_member *))
+{
+    size_t bytes = 0;
+    buffer[0] = '\0';
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (!has_part(member)) continue;
+        int length = snprintf(buffer + bytes, buffer_bytes - bytes, "%s%" PRIu64,
+                              bytes == 0 ? name : ",", member->id.node);
+        assert(length > 0);
+        if ((size_t)length >= buffer_bytes - bytes) return bytes; /* cut short */
+        bytes += (size_t)length;
+        if (member->id.epoch == 0) continue;
+        length = snprintf(buffer + bytes, buffer_bytes - bytes, "/%" PRIu64, member->id.epoch);
+        assert(length > 0);
+        if ((size_t)length >= buffer_bytes - bytes) return bytes;
+        bytes += (size_t)length;
+    }
+    return bytes;
+}
+
+static bool is_voter(const struct raft_member *member)
+{
+    return member->voter;
+}
+
+static bool is_old_voter(const struct raft_member *member)
+{
+    return member->voter_old;
+}
+
+static bool is_learner(const struct raft_member *member)
+{
+    return !member->voter && (!member->voter_old || member->learner_after);
+}
+
+static size_t say_configuration(char *buffer, size_t buffer_bytes, raft_node_id self,
+                                const struct raft_trace *t)
+{
+    char old[RAFT_TRACE_SENTENCE_BYTES_MAX] = "";
+    char voters[RAFT_TRACE_SENTENCE_BYTES_MAX];
+    char learners[RAFT_TRACE_SENTENCE_BYTES_MAX];
+    if (t->configuration->joint) {
+        (void)list_members(old, sizeof old, "voters ", t->configuration, is_old_voter);
+    }
+    (void)list_members(voters, sizeof voters, t->configuration->joint ? " to " : "voters ",
+                       t->configuration, is_voter);
+    (void)list_members(learners, sizeof learners, ", learners ", t->configuration, is_learner);
+    return say(buffer, buffer_bytes, self, "%s configuration %" PRIu64 ": %s%s%s",
+               t->b != 0 ? "goes back to" : "uses", t->index, old, voters, learners);
+}
+
 size_t raft_trace_format(char *buffer, size_t buffer_bytes, raft_node_id self,
                          const struct raft_trace *t)
 {
@@ -139,6 +198,16 @@ size_t raft_trace_format(char *buffer, size_t buffer_bytes, raft_node_id self,
                    step_down_text(t->c));
     case RAFT_TRACE_TRANSFER:
         return say(buffer, buffer_bytes, self, "hands over to n%" PRIu64, t->node);
+    case RAFT_TRACE_CONFIGURATION:
+        return say_configuration(buffer, buffer_bytes, self, t);
+    case RAFT_TRACE_SNAPSHOT:
+        return say(buffer, buffer_bytes, self, "wants n%" PRIu64 " to get a base of %" PRIu64,
+                   t->node, t->index);
+    case RAFT_TRACE_INSTALLED:
+        return say(buffer, buffer_bytes, self, "has a base of %" PRIu64 "@%" PRIu64 ", %s",
+                   t->index, t->index_term, t->b != 0 ? "its log starts anew" : "its log stays");
+    case RAFT_TRACE_COMPACTED:
+        return say(buffer, buffer_bytes, self, "offers what lies above %" PRIu64, t->index);
     }
     return say(buffer, buffer_bytes, self, "does something unknown");
 }

@@ -34,6 +34,10 @@ struct raft_term_run {
 /* Term runs that one APPEND may carry; the driver sends fewer entries rather than more runs. */
 #define RAFT_MESSAGE_RUNS_MAX 32u
 
+/* CONFIG entries among the entries of one APPEND. The receiving driver shortens a message that holds more
+ * before the first one too many: fewer entries than were sent are always right. */
+#define RAFT_MESSAGE_CONFIGURATIONS_MAX 8u
+
 struct raft_message {
     enum raft_message_type type;
     raft_group_id group;
@@ -61,6 +65,10 @@ struct raft_message {
             /* filled in by the receiving driver */
             struct raft_term_run runs[RAFT_MESSAGE_RUNS_MAX];
             uint32_t runs_count;
+            /* the CONFIG entries among first..last, index rising; filled in by the receiving driver,
+             * borrowed until return. NULL and 0 = none */
+            const struct raft_indexed_configuration *configurations;
+            uint32_t configurations_count;
         } append;
         struct { /* APPEND_REPLY */
             /* accepted: durable on the sender and verified against the leader in this term */

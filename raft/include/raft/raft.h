@@ -9,16 +9,24 @@
  *
  * The driver's duties, in this order, for every update (broker/node/perform.c is the only implementation):
  *
- *  1. truncate_from: cut the log at that index. Then `append`: append that range (own entries, or entries of
- *     the received message). Both only enter the disk queue; durability is reported later with
- *     RAFT_EVENT_DURABLE.
+ *  1. log_replaced: the log starts anew behind the installed base, and what the disk queue still holds for the
+ *     old one is dropped, its reports too. truncate_from: cut the log at that index. Then `append`: append that
+ *     range (own entries, one CONFIG entry, or entries of the received message). All of them only enter the disk
+ *     queue; durability is reported later with RAFT_EVENT_DURABLE.
  *  2. hard_state_changed: enter the new hard state into the node store; report with RAFT_EVENT_VOTE_DURABLE.
  *  3. messages_now may leave at once, in any order.
  *  4. messages_after_sync leave only when every hard state of this and of earlier updates is durable.
  *     (Acks of entries are not among them: the core emits an ack only after RAFT_EVENT_DURABLE.)
  *  5. commit_index: entries up to it may be applied, in order.
  *  6. reads: answer or fail these reads.
- *  7. Call again with RAFT_EVENT_TICK no later than timer_at_ms.
+ *  7. snapshots: begin to send the base to these members, out of band; report with RAFT_EVENT_SNAPSHOT_SENT.
+ *  8. Call again with RAFT_EVENT_TICK no later than timer_at_ms.
+ *
+ * Membership. A configuration is used from the moment its CONFIG entry is in the log, committed or not, and
+ * given up when the entry is cut (thesis §4.1). The core cannot read entries, so the driver tells it of the
+ * CONFIG entries that it receives (raft_message.append.configurations) and of those that recovery found
+ * (raft_start). Of all CONFIG entries in one log only the newest can be uncommitted, because a leader appends one
+ * only when the one before is committed; so the core remembers the newest few and can always go back by one.
  *
  * Match always means durable, the leader's own too. One thread per node struct; no locking inside. */
 #ifndef RAFT_RAFT_H
@@ -35,10 +43,11 @@
 
 #define RAFT_MESSAGES_MAX 64u /* per array of one update */
 /* reads waiting in one replica; more are refused as RAFT_BUSY */
-#define RAFT_READS_MAX         512u
-#define RAFT_TRACES_MAX        64u
-#define RAFT_INFLIGHT_MAX      64u /* unacknowledged APPENDs per follower */
-#define RAFT_READ_FORWARDS_MAX 64u /* READ_INDEX requests of other replicas waiting in a leader */
+#define RAFT_READS_MAX          512u
+#define RAFT_TRACES_MAX         64u
+#define RAFT_INFLIGHT_MAX       64u /* unacknowledged APPENDs per follower */
+#define RAFT_READ_FORWARDS_MAX  64u /* READ_INDEX requests of other replicas waiting in a leader */
+#define RAFT_CONFIGURATIONS_MAX 4u  /* remembered, the one in use included */
 
 /* ---- start ---------------------------------------------------------------------------------------- */
 
@@ -64,6 +73,10 @@ struct raft_start {
     struct raft_hard_state hard_state;
     struct raft_configuration configuration; /* the latest in the log or base, committed or not */
     raft_index configuration_index;
+    /* Those before it, index rising; at least the one just before it when configuration_index >
+     * commit_index and > base_index. More than the core remembers are fine. Borrowed until return */
+    const struct raft_indexed_configuration *history;
+    uint32_t history_count;
     raft_index base_index; /* the base stands at this index: first index of the log - 1 */
     raft_term base_term;
     const struct raft_term_run *runs; /* borrowed until return */
@@ -97,6 +110,24 @@ enum raft_event_type {
     /* the process slept past an election timeout: a leader re-confirms its quorum before
      * anything else (C7): rounds dropped, check-quorum window restarted from nothing */
     RAFT_EVENT_TIME_GAP,
+    /* leader: make configure.target the configuration of the group (thesis chapter 4, PROTOCOL C1).
+     * The entry appended is the target itself when at most one voter differs (one at a time), else
+     * the joint one; the leader appends the target by itself when that is committed, and a leader
+     * that is no voter of it hands over and steps down when it is committed too. Nothing is
+     * appended when the target is the configuration already */
+    RAFT_EVENT_CONFIGURE,
+    /* the log's prefix is gone, or may go any time: compacted.index is a durable base of this group
+     * and the core no longer offers entries at or below it. Never above the commit index */
+    RAFT_EVENT_COMPACTED,
+    /* the base that update.snapshots asked for is durable at the member (ok), or will not be */
+    RAFT_EVENT_SNAPSHOT_SENT,
+    /* a base that another replica sent is durable here, beside the log (PROTOCOL S3). The update says
+     * with log_replaced whether the log starts anew behind it; a log that has the base's (index,
+     * term) is kept, an old base changes nothing */
+    RAFT_EVENT_INSTALLED,
+    /* the disk has had work for some election timeouts and finished none of it (PROTOCOL C7): a
+     * leader hands over, or steps down; ends with the next DURABLE or VOTE_DURABLE */
+    RAFT_EVENT_DISK_STALLED,
 };
 
 struct raft_event {
@@ -124,6 +155,26 @@ struct raft_event {
             raft_index last;
         } cut;
         raft_node_id node; /* BULK_MOVED, LEADER_LOST, TRANSFER */
+        struct {
+            /* not joint, at least one voter, no node twice; borrowed until return */
+            const struct raft_configuration *target;
+            bool always_joint; /* a joint phase even when one voter or none differs */
+        } configure;
+        struct {
+            raft_index index;
+            raft_term term;
+        } compacted;
+        struct {
+            struct raft_replica_id to;
+            raft_index index; /* of the base that it has now; only when ok */
+            bool ok;
+        } snapshot_sent;
+        struct {
+            raft_index index;
+            raft_term term;
+            const struct raft_configuration *configuration; /* borrowed until return */
+            raft_index configuration_index;                 /* of its CONFIG entry, <= index */
+        } installed;
     };
 };
 
@@ -131,9 +182,17 @@ struct raft_event {
 
 enum raft_append_source {
     RAFT_APPEND_NONE,
-    RAFT_APPEND_NOOP,     /* one NOOP entry of the new leader */
-    RAFT_APPEND_PROPOSED, /* the proposed entries, in the order proposed */
-    RAFT_APPEND_RECEIVED, /* the entries first..last of the message just stepped */
+    RAFT_APPEND_NOOP,          /* one NOOP entry of the new leader */
+    RAFT_APPEND_PROPOSED,      /* the proposed entries, in the order proposed */
+    RAFT_APPEND_RECEIVED,      /* the entries first..last of the message just stepped */
+    RAFT_APPEND_CONFIGURATION, /* one CONFIG entry that holds append.configuration */
+};
+
+/* A member that needs entries which the log no longer has. */
+struct raft_snapshot_request {
+    struct raft_replica_id to;
+    raft_index
+        at_least; /* a base at this index or above; the newest RAFT_EVENT_COMPACTED, mostly */
 };
 
 struct raft_read {
@@ -163,12 +222,19 @@ enum raft_trace_type {
     RAFT_TRACE_READ,      /* a = id, index = read index, c = refusal */
     RAFT_TRACE_STEP_DOWN, /* leader of term a gives up: c = enum raft_step_down */
     RAFT_TRACE_TRANSFER,  /* hands over to node */
+    /* uses the configuration of index; b = 1: goes back to it, a newer one was cut */
+    RAFT_TRACE_CONFIGURATION,
+    RAFT_TRACE_SNAPSHOT,  /* wants the base at index or above to be sent to node */
+    RAFT_TRACE_INSTALLED, /* a base at index of index_term is durable: b = 1 its log starts anew */
+    RAFT_TRACE_COMPACTED, /* offers entries above index only */
 };
 
 enum raft_step_down {
     RAFT_STEP_DOWN_NEWER_TERM,
     RAFT_STEP_DOWN_NO_QUORUM,
     RAFT_STEP_DOWN_TRANSFER,
+    RAFT_STEP_DOWN_REMOVED, /* no voter of the committed configuration */
+    RAFT_STEP_DOWN_DISK_STALLED,
 };
 
 struct raft_trace {
@@ -177,15 +243,18 @@ struct raft_trace {
     raft_index index;
     raft_term index_term;
     uint64_t a, b, c, d;
+    const struct raft_configuration *configuration; /* CONFIGURATION: valid until the next step */
 };
 
 struct raft_update {
+    bool log_replaced;        /* INSTALLED: the log is the installed base and nothing else */
     raft_index truncate_from; /* 0 = nothing to cut */
     struct {
         enum raft_append_source source;
         raft_index first;
         raft_index last;
-        raft_term term; /* for NOOP and PROPOSED */
+        raft_term term; /* for NOOP, PROPOSED and CONFIGURATION */
+        struct raft_configuration configuration;
     } append;
     bool hard_state_changed;
     struct raft_hard_state hard_state;
@@ -196,6 +265,8 @@ struct raft_update {
     raft_index commit_index; /* current; never falls */
     struct raft_read reads[RAFT_READS_MAX];
     uint32_t reads_count;
+    struct raft_snapshot_request snapshots[RAFT_MEMBERS_MAX];
+    uint32_t snapshots_count;
     uint64_t timer_at_ms;
     bool role_changed; /* role, term or leader differ from before the step */
     struct raft_trace traces[RAFT_TRACES_MAX];
@@ -204,12 +275,15 @@ struct raft_update {
 
 /* ---- status --------------------------------------------------------------------------------------- */
 
-#define RAFT_STATUSES(X)                                                          \
-    X(RAFT_OK, "ok")                                                              \
-    X(RAFT_NOT_LEADER, "this replica does not lead; nothing was appended")        \
-    X(RAFT_TRANSFERRING, "leadership is being handed over; nothing was appended") \
-    X(RAFT_BUSY, "too many reads are waiting; try again")                         \
-    X(RAFT_BAD_OPTIONS, "options are out of range")
+#define RAFT_STATUSES(X)                                                                   \
+    X(RAFT_OK, "ok")                                                                       \
+    X(RAFT_NOT_LEADER, "this replica does not lead; nothing was appended")                 \
+    X(RAFT_TRANSFERRING, "leadership is being handed over; nothing was appended")          \
+    X(RAFT_BUSY, "too many reads are waiting; try again")                                  \
+    X(RAFT_BAD_OPTIONS, "options are out of range")                                        \
+    X(RAFT_NOT_READY, "no entry of the leader's own term is committed yet; try again")     \
+    X(RAFT_CHANGE_IN_PROGRESS, "the configuration before is not committed yet; try again") \
+    X(RAFT_BAD_CONFIGURATION, "no such configuration can be")
 
 enum raft_status {
 #define X(name, text) name,
@@ -241,6 +315,7 @@ struct raft_progress_view {
     uint32_t inflight;
     uint64_t heard_at_ms; /* last reply of this term; 0 = never */
     enum raft_refusal last_refusal;
+    bool caught_up; /* raft_is_caught_up() */
 };
 
 struct raft_view {
@@ -254,6 +329,8 @@ struct raft_view {
     /* leader: its no-op is committed (reads and configuration changes may start) */
     bool own_term_committed;
     bool transferring;
+    raft_index configuration_index; /* of the configuration in use */
+    bool change_in_progress;        /* it is joint, or not known to be committed */
     struct raft_progress_view members[RAFT_MEMBERS_MAX]; /* leader only, itself included */
     uint32_t members_count;
 };
@@ -282,7 +359,23 @@ RAFT_CHECKED enum raft_status raft_step(struct raft_node *node, const struct raf
 uint64_t raft_timer_at_ms(const struct raft_node *node);
 void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *ret_view);
 raft_term raft_term_at(const struct raft_node *node, raft_index index); /* 0 = not in the trail */
+/* The configuration in use: the newest in the log, committed or not. Valid until the next step. */
 const struct raft_configuration *raft_configuration_of(const struct raft_node *node);
+/* The one that `index` had, for a snapshot at that index: the newest with an entry at or below it. NULL when it is not
+ * remembered any more, which needs several changes since. Valid until the next step. */
+const struct raft_indexed_configuration *raft_configuration_at(const struct raft_node *node,
+                                                               raft_index index);
+
+/* Would this member be of use as a voter at once (thesis §4.2.1)? Replication to it is measured in rounds: one
+ * ends when it has, durably, all that the log held when the round began. True on a leader that heard from it
+ * lately, while its last round took less than the shortest election timeout and the present one does not take
+ * longer. For the driver that promotes learners; as of the last step's time. */
+bool raft_is_caught_up(const struct raft_node *node, struct raft_replica_id id);
+
+/* Would a base at (index, term) replace this log, when it were installed now? False for one that is old, or
+ * whose entry the log has. For the driver that is offered one, before it takes the first chunk and before it
+ * makes the last durable; RAFT_EVENT_INSTALLED asks again. */
+bool raft_wants_base(const struct raft_node *node, raft_index index, raft_term term);
 
 /* Abort with a message when an invariant of the core does not hold (raft/invariants.c lists them all).
  * `previous` is a copy of the node before the step (raft_node_bytes()), or NULL. Used after every simulated step. */

@@ -24,17 +24,27 @@ struct raft_replica_id {
 #define RAFT_MEMBERS_MAX 16u
 
 /* A member's part in the configuration. In a joint configuration (Raft thesis §4.3) a voter may belong
- * to the new half, the old half or both; outside of a joint phase `voter_old` is false everywhere. */
+ * to the new half, the old half or both; outside of a joint phase `voter_old` and `learner_after` are
+ * false everywhere. */
 struct raft_member {
     struct raft_replica_id id;
     bool voter;     /* of the only, or of the new half */
     bool voter_old; /* of the old half while joint */
+    /* a voter of the old half only, that goes on as a learner when the joint phase ends; without it
+     * such a member is removed then */
+    bool learner_after;
 };
 
 struct raft_configuration {
     struct raft_member members[RAFT_MEMBERS_MAX];
     uint32_t members_count;
     bool joint;
+};
+
+/* The configuration that the CONFIG entry at `index` holds; index 0: the one of the founding. */
+struct raft_indexed_configuration {
+    raft_index index;
+    struct raft_configuration configuration;
 };
 
 /* What must be durable before any message that depends on it leaves (PROTOCOL V). */

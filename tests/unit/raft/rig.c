@@ -9,6 +9,17 @@ struct raft_replica_id rig_replica(raft_node_id node)
     return (struct raft_replica_id){.node = node, .epoch = 4};
 }
 
+struct raft_configuration rig_configuration(uint32_t voters, uint32_t learners)
+{
+    struct raft_configuration configuration = {.members_count = 0};
+    for (raft_node_id node = 1; node <= RAFT_MEMBERS_MAX; node++) {
+        if (((voters | learners) & RIG_NODE(node)) == 0) continue;
+        configuration.members[configuration.members_count++] =
+            (struct raft_member){.id = rig_replica(node), .voter = (voters & RIG_NODE(node)) != 0};
+    }
+    return configuration;
+}
+
 static struct raft_configuration configuration_of(const struct rig_setup *setup)
 {
     if (setup->configuration != NULL) return *setup->configuration;
@@ -48,6 +59,9 @@ void rig_open(struct rig *rig, const struct rig_setup *setup)
     struct raft_start start = {
         .hard_state = setup->hard,
         .configuration = configuration_of(setup),
+        .configuration_index = setup->configuration_index,
+        .history = setup->history,
+        .history_count = setup->history_count,
         .runs = setup->runs,
         .runs_count = setup->runs_count,
         .commit_index = setup->commit_index,
@@ -109,6 +123,12 @@ void rig_durable(struct rig *rig, raft_index index)
 void rig_propose(struct rig *rig, uint32_t count)
 {
     rig_step(rig, (struct raft_event){.type = RAFT_EVENT_PROPOSE, .propose = {.count = count}});
+}
+
+enum raft_status rig_configure(struct rig *rig, const struct raft_configuration *target)
+{
+    return rig_try(
+        rig, (struct raft_event){.type = RAFT_EVENT_CONFIGURE, .configure = {.target = target}});
 }
 
 void rig_read(struct rig *rig, uint64_t id)

@@ -25,6 +25,9 @@ struct rig_setup {
     uint32_t append_inflight_max; /* 0 = 4 */
     uint64_t seed;
     const struct raft_configuration *configuration; /* instead of voters and learners */
+    raft_index configuration_index;
+    const struct raft_indexed_configuration *history;
+    uint32_t history_count;
 };
 
 struct rig {
@@ -37,6 +40,9 @@ struct rig {
 };
 
 struct raft_replica_id rig_replica(raft_node_id node);
+/* Voters and learners by bit: bit 1 is node 1. */
+struct raft_configuration rig_configuration(uint32_t voters, uint32_t learners);
+#define RIG_NODE(id) (1u << (id))
 
 void rig_open(struct rig *rig, const struct rig_setup *setup);
 void rig_close(struct rig *rig);
@@ -50,6 +56,7 @@ void rig_sync_vote(struct rig *rig); /* the present hard state is durable */
 void rig_durable(struct rig *rig,
                  raft_index index); /* durable through index, with its present term */
 void rig_propose(struct rig *rig, uint32_t count);
+enum raft_status rig_configure(struct rig *rig, const struct raft_configuration *target);
 void rig_read(struct rig *rig, uint64_t id);
 
 struct raft_view rig_view(const struct rig *rig);

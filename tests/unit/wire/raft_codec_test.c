@@ -203,11 +203,13 @@ static struct raft_configuration sound_configuration(void)
     struct raft_configuration configuration;
     memset(&configuration, 0, sizeof(configuration));
     configuration.joint = true;
-    configuration.members_count = 4;
+    configuration.members_count = 5;
     configuration.members[0] = (struct raft_member){.id = {1, 0}, .voter = true, .voter_old = true};
     configuration.members[1] = (struct raft_member){.id = {2, 0}, .voter_old = true};
     configuration.members[2] = (struct raft_member){.id = {2, 17}, .voter = true};
     configuration.members[3] = (struct raft_member){.id = {3, 20}};
+    configuration.members[4] =
+        (struct raft_member){.id = {4, 0}, .voter_old = true, .learner_after = true};
     return configuration;
 }
 
@@ -216,19 +218,24 @@ Test(raft_codec, configurations_have_the_documented_bytes_and_come_back)
     struct raft_configuration configuration = sound_configuration();
     uint8_t buffer[512];
     size_t bytes = raft_codec_encode_configuration(&configuration, buffer, sizeof(buffer));
-    cr_assert_eq(bytes, 8 + 4 * 24);
-    static const uint8_t golden[32] = {1, 1, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+    cr_assert_eq(bytes, 8 + 5 * 24);
+    static const uint8_t golden[32] = {1, 1, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
                                        0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0};
     cr_assert_arr_eq(buffer, golden, sizeof(golden));
+    static const uint8_t flags[5] = {3, 2, 1, 0, 6};
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_eq(buffer[8 + 24 * i + 16], flags[i]);
+    }
     struct raft_configuration decoded;
     cr_assert(raft_codec_decode_configuration(buffer, bytes, &decoded));
     cr_assert_eq(decoded.joint, true);
-    cr_assert_eq(decoded.members_count, 4);
-    for (uint32_t i = 0; i < 4; i++) {
+    cr_assert_eq(decoded.members_count, 5);
+    for (uint32_t i = 0; i < 5; i++) {
         cr_assert_eq(decoded.members[i].id.node, configuration.members[i].id.node);
         cr_assert_eq(decoded.members[i].id.epoch, configuration.members[i].id.epoch);
         cr_assert_eq(decoded.members[i].voter, configuration.members[i].voter);
         cr_assert_eq(decoded.members[i].voter_old, configuration.members[i].voter_old);
+        cr_assert_eq(decoded.members[i].learner_after, configuration.members[i].learner_after);
     }
 }
 
@@ -255,6 +262,17 @@ Test(raft_codec, configurations_that_no_replica_may_adopt_are_refused)
     configuration = sound_configuration();
     configuration.members[0].voter = configuration.members[2].voter = false;
     cr_assert_not(comes_back(&configuration), "nobody votes");
+    configuration = sound_configuration();
+    for (uint32_t i = 0; i < 5; i++) {
+        configuration.members[i].voter_old = configuration.members[i].learner_after = false;
+    }
+    cr_assert_not(comes_back(&configuration), "nobody votes in the old half of a joint one");
+    configuration = sound_configuration();
+    configuration.members[0].learner_after = true;
+    cr_assert_not(comes_back(&configuration), "a voter of the new half becomes a learner");
+    configuration = sound_configuration();
+    configuration.members[3].learner_after = true;
+    cr_assert_not(comes_back(&configuration), "a learner becomes a learner");
     configuration.members_count = 0;
     cr_assert_not(comes_back(&configuration), "no member at all");
 }
