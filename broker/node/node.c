@@ -288,7 +288,9 @@ static bool load_identity(struct node *node)
         break;
     case NODE_IDENTITY_DAMAGED:
         node__fatal(node, NODE_FATAL_DAMAGE,
-                    "%s: %s; move the directory aside and start with an empty one",
+                    "%s: %s; keep the directory. On an empty one this node only joins nodes that "
+                    "run: start "
+                    "it so while they do, never all nodes at once",
                     problem.path[0] ? problem.path : node->data_directory, problem.reason);
         return false;
     case NODE_IDENTITY_IO:
