@@ -9,7 +9,7 @@
 #define SPACE_CHECK_US 1000000u
 #define SPACE_BYTES_MIN \
     (1024u * 1024u) /* whatever the reserve: marks and votes go on needing some */
-#define STORE_GROUPS_HIGH (NODE_STORE_GROUPS_MAX / 4u * 3u)
+#define META_CHECKPOINT_US 1000000u
 
 /* ---- log writes --------------------------------------------------------------------------------------------------------- */
 
@@ -208,9 +208,11 @@ void disk__checkpoint(struct group *group, bool force)
     struct node *node = group->node;
     if (group->checkpoint_running || group->dropping || node->disk_full) return;
     if (group->applied_index <= group->checkpoint_index) return;
+    const uint64_t now_us = io_now_us(node->io);
     uint64_t wanted = node->options.checkpoint_entries;
-    /* It lets the records of deleted replicas be forgotten. */
-    if (group->is_meta && node_store_count(node->store) > STORE_GROUPS_HIGH) wanted = 1;
+    /* Meta changes seldom. After a restart it should know every topic at once: its commit index comes from a leader, which
+     * may be out of reach while the partitions here are not. And the records of deleted replicas can be forgotten. */
+    if (group->is_meta && now_us - group->checkpoint_us >= META_CHECKPOINT_US) wanted = 1;
     if (!force && group->applied_index - group->checkpoint_index < wanted) return;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
@@ -235,6 +237,7 @@ void disk__checkpoint(struct group *group, bool force)
     checkpoint->base.job.done = done_checkpoint;
     checkpoint->base.discard = discard_checkpoint;
     group->checkpoint_running = true;
+    group->checkpoint_us = now_us;
     group__submit(group, group->read_queue, &checkpoint->base);
 }
 

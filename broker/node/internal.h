@@ -219,6 +219,7 @@ struct group {
 
     bool apply_reading; /* an apply waits for a read job */
     uint64_t checkpoint_index;
+    uint64_t checkpoint_us; /* when one was begun last */
     bool checkpoint_running;
     bool
         write_refused; /* the last write found no space: tried again at the pace of the space check */
