@@ -1,10 +1,13 @@
-/* Goal: wherever a crash hits a node while its cluster is founded and its first topic is made, one cluster with one id
- * comes of it, and the topic works (PROTOCOL M4, M6). Method: real nodes in the simulated world; the run is repeated with
- * a crash before the first disk call that changes something, before the second, ... until none is left to hit. */
+/* Goal: wherever a crash or a disk error hits a node while its cluster is founded and its first topic is made, one cluster
+ * with one id comes of it, and the topic works (PROTOCOL M4, M6, L11). Method: real nodes in the simulated world; the run
+ * is repeated with a crash before, or an error of, the first disk call that changes something, the second, ... until none
+ * is left to hit. */
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <memory_disk.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,19 +15,25 @@
 #define POINTS_MAX 400u /* a bound: the runs below have between 40 and 150 crash points */
 #define VALUES     5u
 
+enum blow {
+    BLOW_KILL,
+    BLOW_POWER,
+    BLOW_ERROR, /* the call fails with EIO */
+};
+
 struct crash_point {
     uint64_t seed;
     uint32_t nodes_count;
     uint32_t victim;
     uint64_t disk_call;
-    enum sim_crash mode;
+    enum blow blow;
 };
 
 static void describe(const struct crash_point *point, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "seed %" PRIu64 ", %u nodes, n%u %s before disk call %" PRIu64,
-             point->seed, point->nodes_count, point->victim + 1u,
-             point->mode == SIM_CRASH_POWER ? "loses power" : "is killed", point->disk_call);
+    static const char *const blows[] = {"is killed before", "loses power before", "gets EIO from"};
+    snprintf(text, bytes, "seed %" PRIu64 ", %u nodes, n%u %s disk call %" PRIu64, point->seed,
+             point->nodes_count, point->victim + 1u, blows[point->blow], point->disk_call);
 }
 
 static bool is_down(void *data)
@@ -91,6 +100,43 @@ static void expect_working_topic(struct cluster *cluster, const char *where)
     }
 }
 
+static void strike(struct cluster *cluster, const struct crash_point *point)
+{
+    switch (point->blow) {
+    case BLOW_KILL:
+        sim_crash_at_disk_call(cluster->sim, point->victim, point->disk_call, SIM_CRASH_KILL);
+        return;
+    case BLOW_POWER:
+        sim_crash_at_disk_call(cluster->sim, point->victim, point->disk_call, SIM_CRASH_POWER);
+        return;
+    case BLOW_ERROR:
+        memory_disk_fail_call(sim_memory_disk(cluster->sim, point->victim), point->disk_call + 1u,
+                              -EIO);
+        return;
+    }
+}
+
+static void strike_no_more(struct cluster *cluster, const struct crash_point *point)
+{
+    sim_crash_at_disk_call(cluster->sim, point->victim, UINT64_MAX, SIM_CRASH_KILL);
+    memory_disk_fail_call(sim_memory_disk(cluster->sim, point->victim), 0, 0);
+}
+
+/* A disk error ends the process with a code that says so; nothing else does. */
+static void expect_fatals(const struct cluster *cluster, const struct crash_point *point,
+                          const char *where)
+{
+    if (point->blow != BLOW_ERROR) {
+        cr_assert_eq(cluster->fatals_count, 0, "%s: %s", where, cluster->last_fatal_reason);
+        return;
+    }
+    cr_assert_leq(cluster->fatals_count, 1, "%s", where);
+    if (cluster->fatals_count == 0) return; /* of what is only tidied up nothing depends */
+    cr_assert(cluster->last_fatal_code == NODE_FATAL_DISK ||
+                  cluster->last_fatal_code == NODE_FATAL_CONFIG,
+              "%s: code %d: %s", where, cluster->last_fatal_code, cluster->last_fatal_reason);
+}
+
 /* True when there was such a disk call. */
 static bool found_with_crash(const struct crash_point *point)
 {
@@ -99,33 +145,35 @@ static bool found_with_crash(const struct crash_point *point)
     struct cluster_options options;
     cluster_options_init(&options, point->seed, point->nodes_count);
     struct cluster *cluster = cluster_create(&options);
-    sim_crash_at_disk_call(cluster->sim, point->victim, point->disk_call, point->mode);
+    strike(cluster, point);
     cluster_start_all(cluster);
-    uint32_t restarts_count = run_and_restart(cluster, 2 * SECOND_US);
+    (void)run_and_restart(cluster, 2 * SECOND_US);
     /* The request goes to a node that lives on, or to the only one. */
     const uint32_t asked = (point->victim + 1u) % point->nodes_count;
     struct cluster_call *create = malloc(sizeof(*create));
     cluster_fill_create(create, "orders", 1, point->nodes_count);
     cluster_submit(cluster, asked, create);
-    restarts_count += run_and_restart(cluster, 3 * SECOND_US);
+    (void)run_and_restart(cluster, 3 * SECOND_US);
+    const bool was_hit =
+        memory_disk_calls(sim_memory_disk(cluster->sim, point->victim)) > point->disk_call;
     cr_assert(create->is_done || point->nodes_count > 1, "%s", where);
     (void)cluster_wait(create, 15 * SECOND_US);
     cr_assert(create->is_done, "%s: the creation was never answered", where);
     cluster_call_close(create);
     free(create);
-    sim_crash_at_disk_call(cluster->sim, point->victim, UINT64_MAX, point->mode);
+    strike_no_more(cluster, point);
 
     cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "%s: no leader", where);
     expect_one_cluster(cluster, where);
     expect_working_topic(cluster, where);
-    cr_assert_eq(cluster->fatals_count, 0, "%s: %s", where, cluster->last_fatal_reason);
+    expect_fatals(cluster, point, where);
     cluster_destroy(cluster);
-    return restarts_count > 0;
+    return was_hit;
 }
 
-static void crash_everywhere(uint32_t nodes_count, uint32_t victim, enum sim_crash mode)
+static void strike_everywhere(uint32_t nodes_count, uint32_t victim, enum blow blow)
 {
-    struct crash_point point = {.nodes_count = nodes_count, .victim = victim, .mode = mode};
+    struct crash_point point = {.nodes_count = nodes_count, .victim = victim, .blow = blow};
     for (point.disk_call = 0; point.disk_call < POINTS_MAX; point.disk_call++) {
         point.seed = 1000u + point.disk_call; /* another schedule each time */
         if (!found_with_crash(&point)) break;
@@ -137,31 +185,46 @@ static void crash_everywhere(uint32_t nodes_count, uint32_t victim, enum sim_cra
 
 Test(simulated_founding, the_founder_may_be_killed_before_any_disk_call)
 {
-    crash_everywhere(3, 0, SIM_CRASH_KILL);
+    strike_everywhere(3, 0, BLOW_KILL);
 }
 
 Test(simulated_founding, the_founder_may_lose_power_before_any_disk_call)
 {
-    crash_everywhere(3, 0, SIM_CRASH_POWER);
+    strike_everywhere(3, 0, BLOW_POWER);
 }
 
 Test(simulated_founding, a_listed_node_may_be_killed_before_any_disk_call)
 {
-    crash_everywhere(3, 1, SIM_CRASH_KILL);
+    strike_everywhere(3, 1, BLOW_KILL);
 }
 
 Test(simulated_founding, a_listed_node_may_lose_power_before_any_disk_call)
 {
-    crash_everywhere(3, 2, SIM_CRASH_POWER);
+    strike_everywhere(3, 2, BLOW_POWER);
 }
 
 Test(simulated_founding, a_single_node_may_lose_power_before_any_disk_call)
 {
-    crash_everywhere(1, 0, SIM_CRASH_POWER);
+    strike_everywhere(1, 0, BLOW_POWER);
 }
 
 Test(simulated_founding, both_of_a_pair_may_lose_power_before_any_disk_call)
 {
-    crash_everywhere(2, 0, SIM_CRASH_POWER);
-    crash_everywhere(2, 1, SIM_CRASH_POWER);
+    strike_everywhere(2, 0, BLOW_POWER);
+    strike_everywhere(2, 1, BLOW_POWER);
+}
+
+Test(simulated_founding, any_disk_call_of_the_founder_may_fail)
+{
+    strike_everywhere(3, 0, BLOW_ERROR);
+}
+
+Test(simulated_founding, any_disk_call_of_a_listed_node_may_fail)
+{
+    strike_everywhere(3, 1, BLOW_ERROR);
+}
+
+Test(simulated_founding, any_disk_call_of_a_single_node_may_fail)
+{
+    strike_everywhere(1, 0, BLOW_ERROR);
 }

@@ -152,6 +152,33 @@ static void check_positions(uint32_t number, const struct peek_group *group)
             group->durable_index, group->last_index);
 }
 
+/* PROTOCOL V: a vote is durable before it is told, so at the moment of an election a majority holds it durably, or has
+ * gone on to a later term since. */
+static void check_votes(struct cluster_invariants *invariants, uint32_t number,
+                        const struct peek_group *group)
+{
+    const struct raft_configuration *configuration = peek_configuration(group);
+    if (configuration->joint) return; /* two majorities: judged by the core's own invariants */
+    uint32_t voters_count = 0;
+    uint32_t votes_count = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (!configuration->members[i].voter) continue;
+        voters_count++;
+        const uint64_t node_id = configuration->members[i].id.node;
+        assert(node_id >= 1 && node_id <= INVARIANTS_NODES_MAX);
+        const struct raft_hard_state *durable =
+            &invariants__seen(invariants, (uint32_t)node_id - 1u, group->group)->durable_state;
+        const bool has_voted =
+            durable->term == group->term && durable->voted_for.node == number + 1u;
+        if (has_voted || durable->term > group->term) votes_count++;
+    }
+    if (votes_count * 2u > voters_count) return;
+    failure("votes-not-durable",
+            "n%u leads group %" PRIu64 " in term %" PRIu64 " by votes of which only %u of %u are "
+            "durable",
+            number + 1u, group->group, group->term, votes_count, voters_count);
+}
+
 /* Leader Completeness: what a leader of an older term has committed is in the log of the next one. */
 static void check_new_leader(struct cluster_invariants *invariants, uint32_t number,
                              const struct peek_group *group, struct group_facts *facts)
@@ -164,6 +191,7 @@ static void check_new_leader(struct cluster_invariants *invariants, uint32_t num
     }
     if (group->term <= facts->leader_term) return; /* elected late: newer leaders have come since */
     facts->leader_term = group->term;
+    check_votes(invariants, number, group);
     if (group->last_index < facts->commit_index) {
         failure("leader-incomplete",
                 "n%u leads group %" PRIu64 " in term %" PRIu64 ", its log ends at %" PRIu64

@@ -1,6 +1,6 @@
 /* What must hold on all nodes after every event. A breach ends the process with one line to paste (failure.h).
  *
- *   one leader per group and term, and it has what was committed before · commit, applied and term never fall within a
+ *   one leader per group and term, by votes that are durable, and it has what was committed before · commit, applied and term never fall within a
  *   process · a leader commits by an entry of its own term, which a majority holds durably · no two nodes hold different
  *   chains at one committed index, over the whole run · equal applied index, equal state · what was durable, term and
  *   vote included, is there after a restart

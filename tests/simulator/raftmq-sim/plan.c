@@ -104,9 +104,9 @@ static void draw_workload(struct plan *plan, struct draw *draw)
     plan->value_bytes_max = DRAW_FROM(draw, values);
     const uint64_t largest = 2u * (uint64_t)plan->batch_records_max * (plan->value_bytes_max + 64u);
     if (plan->inflight_bytes_max < largest) plan->inflight_bytes_max = largest;
-    plan->produce_every_us = plan->producers_count * draw_between(draw, 10000, 40000);
+    plan->produce_every_us = plan->producers_count * draw_between(draw, 8000, 30000);
     plan->consumers_count = (uint32_t)draw_between(draw, 1, 4);
-    plan->consume_every_us = plan->consumers_count * draw_between(draw, 15000, 60000);
+    plan->consume_every_us = plan->consumers_count * draw_between(draw, 12000, 50000);
     plan->committers_count = (uint32_t)draw_below(draw, 3);
     plan->commit_every_us = draw_between(draw, 50000, 300000);
     plan->has_admin = draw_chance(draw, 1, 3);
