@@ -571,6 +571,11 @@ void nemesis_heal_disks(struct run *run)
     }
 }
 
+void nemesis_cut_off(struct run *run, uint32_t nodes, enum sim_link link)
+{
+    cut_between(run, nodes, run->plan.nodes_count, link);
+}
+
 void nemesis_heal(struct run *run, uint32_t nodes)
 {
     for (uint32_t a = 0; a < run->plan.nodes_count; a++) {

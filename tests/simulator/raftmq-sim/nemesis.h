@@ -18,5 +18,7 @@ void nemesis_stop(struct run *run);
 void nemesis_heal_disks(struct run *run);
 /* These nodes (bit per node) are up, well, and connected with each other from now on. */
 void nemesis_heal(struct run *run, uint32_t nodes);
+/* Nothing passes between these nodes and the others. */
+void nemesis_cut_off(struct run *run, uint32_t nodes, enum sim_link link);
 
 #endif

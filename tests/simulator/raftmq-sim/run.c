@@ -331,10 +331,17 @@ static void core_phase(struct run *run)
     run_tell(run, "nodes 0x%x are healed", core);
     nemesis_heal_disks(run);
     nemesis_heal(run, core);
+    /* As broken as it was, the rest may still reach some of the core and lead it, so that others of the core reach no
+     * leader: that is no fault. Cut off it cannot, and whoever of the core is asked must take a write. */
+    const bool is_alone = draw_chance(&run->draw, 2, 3);
+    const enum sim_link link = draw_chance(&run->draw, 1, 2) ? SIM_LINK_CUT : SIM_LINK_STALLED;
+    if (is_alone) nemesis_cut_off(run, core, link);
     sim_run_for(run->sim, SLACK_US);
     if (!is_founded(run, core)) return;
     demand_election(run, core);
-    clients_demand_writes(run, core, writable_partitions(run, core), WRITE_US_MAX);
+    if (is_alone) {
+        clients_demand_writes(run, core, writable_partitions(run, core), WRITE_US_MAX);
+    }
 }
 
 static bool is_drained(void *data)
