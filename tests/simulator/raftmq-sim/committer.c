@@ -1,6 +1,7 @@
 /* Committers: each sets and reads the offset of a consumer group of its own, and reads those of the others. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clients.h"
 #include "failure.h"
@@ -120,6 +121,39 @@ static void read_back(struct committer *committer)
     clients_send(op, &committer->draw);
 }
 
+static void record_listed(const struct op *op, const char *group, const uint64_t *offset)
+{
+    struct history_op entry = entry_of(op, HISTORY_COMMITTED, HISTORY_OUTCOME_OK, op->completed);
+    entry.commit.group = history_group(op->run->history, group);
+    if (offset) entry.commit.offset = history_known(*offset);
+    run_record(op->run, &entry);
+}
+
+/* All groups of the partition, each like a read of its own; a group that is not listed has no offset. */
+static void list_answered(struct op *op)
+{
+    const struct node_request *request = &op->request;
+    const struct committer *committer = op->client;
+    bool lists_own = false;
+    clients_check_status(op->run, op->node, request, op->partition);
+    if (request->status != NODE_OK) return;
+    for (uint32_t i = 0; i < request->ret_offsets_count; i++) {
+        const struct partition_offset *offset = &request->ret_offsets[i];
+        if (strcmp(offset->group, committer->group) == 0) lists_own = true;
+        record_listed(op, offset->group, &offset->offset);
+    }
+    if (!lists_own) record_listed(op, committer->group, NULL);
+}
+
+static void list_groups(struct committer *committer)
+{
+    struct op *op = new_op(committer, NODE_REQUEST_GROUP_LIST, committer->number);
+    op->request.group.group = NULL; /* from the first on */
+    op->answered = list_answered;
+    op->over = read_over;
+    clients_send(op, &committer->draw);
+}
+
 static void think(void *data)
 {
     struct committer *committer = data;
@@ -130,7 +164,9 @@ static void think(void *data)
     if (!run->partitions[committer->partition].is_created) return;
     /* Reads of a local topic may be old, and the history knows no such reads of groups. */
     const bool may_read = !run->partitions[committer->partition].local_reads;
-    if (may_read && draw_chance(&committer->draw, 1, 2)) {
+    if (may_read && draw_chance(&committer->draw, 1, 8)) {
+        list_groups(committer);
+    } else if (may_read && draw_chance(&committer->draw, 1, 2)) {
         read_back(committer);
     } else {
         commit(committer);

@@ -7,9 +7,11 @@
 #include "op.h"
 #include "payload.h"
 
-#define SEEK_IN     60u
-#define BOUNDS_IN   8u
-#define PATIENCE_US 12000000u
+#define SEEK_IN          60u
+#define BOUNDS_IN        8u
+#define PATIENCE_US      12000000u
+#define WALL_MS_AT_START UINT64_C(1700000000000) /* of the simulated world */
+#define WALL_MS_SPAN     70000u
 
 struct consumer {
     struct run *run;
@@ -141,9 +143,11 @@ static void fill_fetch(struct consumer *consumer, struct op *op)
     request->fetch.value = consumer->position;
     if (consumer->seeks && draw_chance(&consumer->draw, 1, 4)) {
         static const enum node_fetch_from places[] = {NODE_FROM_EARLIEST, NODE_FROM_LATEST,
-                                                      NODE_FROM_TAIL};
+                                                      NODE_FROM_TAIL, NODE_FROM_TIME};
         request->fetch.from = DRAW_FROM(&consumer->draw, places);
-        request->fetch.value = 1u + draw_below(&consumer->draw, 20);
+        request->fetch.value = request->fetch.from == NODE_FROM_TIME
+                                   ? WALL_MS_AT_START + draw_below(&consumer->draw, WALL_MS_SPAN)
+                                   : 1u + draw_below(&consumer->draw, 20);
     }
     static const size_t sizes[] = {1, 1000, 16384, 65536};
     static const uint32_t waits_ms[] = {0, 0, 50, 500, 3000};

@@ -17,6 +17,8 @@
 #define REPEAT_IN          40u  /* one acked batch in so many is sent again */
 #define RESTART_IN         400u /* one batch in so many is the last of its producer id */
 #define PLAIN_ATTEMPTS_MAX 8u
+#define REDIRECT_IN \
+    12u /* one attempt in so many wants to be told who leads, and is not handed on */
 
 struct batch {
     struct batch *next; /* of the producer, newest first */
@@ -50,7 +52,8 @@ struct producer {
     struct batch *newest[PLAN_PARTITIONS_MAX];
     struct batch *batches;
     uint32_t unfinished_count;
-    uint32_t node; /* asked last */
+    uint32_t node; /* asked last, or next */
+    bool has_hint; /* somebody said that this one leads */
 };
 
 static struct ledger handed_out; /* producer ids; of one run at a time */
@@ -146,6 +149,10 @@ static void attempt_answered(struct op *op)
     if (status == NODE_OK) {
         take_ack(op);
         return;
+    }
+    if (status == NODE_NO_LEADER && op->request.redirect && op->request.ret_leader != 0) {
+        batch->producer->node = (uint32_t)op->request.ret_leader - 1u;
+        batch->producer->has_hint = true;
     }
     if (status == NODE_OUT_OF_ORDER_SEQUENCE) check_sequence(op);
     if (status == NODE_PRODUCER_FENCED || status == NODE_UNKNOWN_PRODUCER) {
@@ -245,13 +252,16 @@ static void send_batch(struct batch *batch)
     op->request.produce.bytes = batch->bytes_count;
     static const uint32_t timeouts_ms[] = {0, 0, 0, 300, 2000};
     op->request.timeout_ms = DRAW_FROM(draw, timeouts_ms);
+    op->request.redirect = draw_chance(draw, 1, REDIRECT_IN);
     op->answered = attempt_answered;
     op->over = attempt_over;
     op->subject = batch;
     op->partition = batch->partition;
     batch->op = op;
     batch->attempts_count++;
-    if (batch->attempts_count > 1 || draw_chance(draw, 1, 3)) {
+    if (producer->has_hint) {
+        producer->has_hint = false;
+    } else if (batch->attempts_count > 1 || draw_chance(draw, 1, 3)) {
         producer->node = clients_pick_node(run, draw);
     }
     op_send(op, producer->node, clients_latency_us(run, draw));
