@@ -162,11 +162,13 @@ void sim_set_wall_skew_ms(struct sim *sim, uint32_t node, int64_t skew_ms)
     node_at(sim, node)->wall_skew_ms = skew_ms;
 }
 
-void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor)
+void sim_set_job_factor(struct sim *sim, uint32_t index, uint64_t factor)
 {
     assert(factor >= 1);
-    sim__trace(sim, "job-factor", node, 0, factor, 0);
-    node_at(sim, node)->job_factor = factor;
+    sim__trace(sim, "job-factor", index, 0, factor, 0);
+    struct sim_node *node = node_at(sim, index);
+    if (node->io) sim__jobs_rescale(node->io, factor, node->job_factor);
+    node->job_factor = factor;
 }
 
 /* Let go what was held back, in order, now. */

@@ -150,7 +150,8 @@ struct disk *sim_memory_disk(struct sim *sim, uint32_t node);
 void sim_pause(struct sim *sim, uint32_t node);
 void sim_resume(struct sim *sim, uint32_t node);
 
-/* Jobs submitted from now on take `factor` times as long as drawn (1: as drawn). Survives restarts, as a disk does. */
+/* Jobs take `factor` times as long as drawn (1: as drawn), those that wait already in what is left of their time. Survives
+ * restarts, as a disk does. */
 void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor);
 /* No job runs until the disk is let go; then those that were due run at once, in order. Survives restarts. */
 void sim_hang_disk(struct sim *sim, uint32_t node, bool hangs);

@@ -119,6 +119,25 @@ Test(sim_call, a_slow_disk_takes_longer_and_is_fast_again)
     io_job_queue_destroy(io, queue);
 }
 
+Test(sim_call, jobs_that_wait_for_a_slow_disk_run_soon_and_in_order_when_it_is_fast_again)
+{
+    struct io_job_queue *queue = io_job_queue_create(io);
+    struct timed_job jobs[3];
+    sim_set_job_factor(sim, 0, 100000);
+    for (int i = 0; i < 3; i++) {
+        submit(queue, &jobs[i]);
+    }
+    sim_run_for(sim, 1000000);
+    cr_assert_eq(jobs[0].runs_count, 0);
+    sim_set_job_factor(sim, 0, 1);
+    sim_run_for(sim, 3 * 50000);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(jobs[i].runs_count, 1);
+        if (i > 0) cr_assert_geq(jobs[i].done_us, jobs[i - 1].done_us);
+    }
+    io_job_queue_destroy(io, queue);
+}
+
 Test(sim_call, jobs_on_a_hanging_disk_run_in_order_when_it_is_let_go)
 {
     struct io_job_queue *queue = io_job_queue_create(io);

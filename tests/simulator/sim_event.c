@@ -137,6 +137,20 @@ void sim__events_drop(struct sim *sim, const struct sim_io *io)
     }
 }
 
+void sim__events_rescale(struct sim *sim, const struct sim_io *io, enum sim_event_kind kind,
+                         uint64_t factor, uint64_t old_factor)
+{
+    struct sim_event_list *heap = &sim->heap;
+    for (size_t i = 0; i < heap->items_count; i++) {
+        struct sim_event *event = heap->items[i];
+        if (event->io != io || event->kind != kind) continue;
+        event->time_us = sim->now_us + (event->time_us - sim->now_us) * factor / old_factor;
+    }
+    for (size_t i = heap->items_count / 2u; i-- > 0;) {
+        sift_down(heap, i);
+    }
+}
+
 void sim__events_free(struct sim *sim, struct sim_event_list *list)
 {
     for (size_t i = 0; i < list->items_count; i++) {

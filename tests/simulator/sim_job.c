@@ -111,3 +111,13 @@ void sim__job_event(struct sim_io *io, struct sim_event *event)
         finish_job(event->queue);
     }
 }
+
+void sim__jobs_rescale(struct sim_io *io, uint64_t factor, uint64_t old_factor)
+{
+    const uint64_t now_us = io->sim->now_us;
+    sim__events_rescale(io->sim, io, SIM_EVENT_JOB_RUN, factor, old_factor);
+    for (struct sim_queue *queue = io->queues; queue; queue = queue->next) {
+        if (queue->run_us <= now_us) continue;
+        queue->run_us = now_us + (queue->run_us - now_us) * factor / old_factor;
+    }
+}

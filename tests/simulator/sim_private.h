@@ -70,6 +70,9 @@ void sim__event_push(struct sim *sim, struct sim_event *event);
 void sim__event_cancel(struct sim *sim, struct sim_event *event);
 void sim__event_free(struct sim *sim, struct sim_event *event);
 void sim__events_drop(struct sim *sim, const struct sim_io *io); /* all of a process */
+/* Move the events of this kind of a process: what is left of their time, times factor / old_factor. */
+void sim__events_rescale(struct sim *sim, const struct sim_io *io, enum sim_event_kind kind,
+                         uint64_t factor, uint64_t old_factor);
 /* Those of a process, out of a list that is not the heap. */
 void sim__events_free_of(struct sim *sim, struct sim_event_list *list, const struct sim_io *io);
 void sim__events_append(struct sim_event_list *list, struct sim_event *event);
@@ -128,6 +131,8 @@ struct io_job_queue *sim__job_queue_create(struct io *io);
 void sim__job_queue_destroy(struct io *io, struct io_job_queue *queue);
 void sim__job_submit(struct io *io, struct io_job_queue *queue, struct io_job *job);
 void sim__job_event(struct sim_io *io, struct sim_event *event);
+/* What is left until waiting jobs run, times factor / old_factor. */
+void sim__jobs_rescale(struct sim_io *io, uint64_t factor, uint64_t old_factor);
 
 static inline struct sim_io *sim_io_of(struct io *io)
 {

@@ -285,12 +285,39 @@ static bool has_elected(void *data)
     return true;
 }
 
+/* Where every replica stands, when something does not get on. */
+static void print_replicas(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        const struct node *node = run->cluster->nodes[i].node;
+        struct peek_group groups[64];
+        const uint32_t count = node ? peek_groups(node, groups, 64) : 0;
+        fprintf(stderr, "n%u %s, %u groups\n", i + 1u,
+                !node                        ? "is down"
+                : sim_is_paused(run->sim, i) ? "is paused"
+                                             : "runs",
+                count);
+        for (uint32_t g = 0; g < count; g++) {
+            const struct peek_group *group = &groups[g];
+            fprintf(stderr,
+                    "  group %" PRIu64 " %s term %" PRIu64 " leader %" PRIu64 " vote %" PRIu64
+                    "%s last %" PRIu64 " durable %" PRIu64 " commit %" PRIu64 " applied %" PRIu64
+                    "\n",
+                    group->group, raft_role_name(group->role), group->term, group->leader,
+                    group->hard_state.voted_for.node,
+                    group->hard_state_is_durable ? "" : " (not durable)", group->last_index,
+                    group->durable_index, group->commit_index, group->applied_index);
+        }
+    }
+}
+
 static void demand_election(struct run *run, uint32_t core)
 {
     struct election election = {.run = run, .core = core};
     const uint64_t us = ELECTIONS_MAX * run->plan.election_timeout_ms_max * 1000u + SLACK_US;
     const uint64_t from_us = sim_now_us(run->sim);
     if (!sim_run_until_true(run->sim, us, has_elected, &election)) {
+        print_replicas(run);
         failure("no-election", "a majority (nodes 0x%x) is whole for %" PRIu64 " ms: %s", core,
                 us / 1000u, election.why);
     }
@@ -412,6 +439,7 @@ static void rest_phase(struct run *run)
     }
     if (!sim_run_until_true(run->sim, SETTLE_US_MAX, is_settled, run)) {
         char why[160];
+        print_replicas(run);
         tell_unsettled(run, why, sizeof(why));
         failure("not-settled", "%s", why);
     }
