@@ -94,6 +94,7 @@ void raft__snapshots_outbox(struct raft_node *node, struct raft_update *update)
         struct raft_progress *progress = &node->progress[i];
         if (progress->state != RAFT_PROGRESS_SNAPSHOT || !progress->snapshot_wanted) continue;
         progress->snapshot_wanted = false;
+        progress->asked_at_ms = node->now_ms;
         assert(update->snapshots_count < RAFT_MEMBERS_MAX);
         update->snapshots[update->snapshots_count++] = (struct raft_snapshot_request){
             .to = node->configuration.members[i].id, .at_least = node->trail.floor_index};

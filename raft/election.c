@@ -65,7 +65,7 @@ static void retry_no_later_than(struct raft_node *node, uint64_t at_ms)
 bool raft__can_stand(const struct raft_node *node)
 {
     if (!node->has_vote) return false;
-    if (node->disk_stalled) return false;
+    if (raft__disk_is_stalled(node)) return false;
     if (!raft__is_own_voter(node) && !raft__was_own_voter(node)) return false;
     return raft__trail_has_room(&node->trail, node->commit_index);
 }
@@ -369,7 +369,11 @@ void raft__on_prevote_reply(struct raft_node *node, struct raft_update *update,
     node->progress[member].last_refusal = m->refusal;
     count_vote(node, m, member);
     if (raft__quorum_reached(&node->configuration, node->votes_yes)) {
-        raft__start_election(node, update, /* transfer= */ false);
+        if (raft__can_stand(node)) { /* the disk may stand still since */
+            raft__start_election(node, update, /* transfer= */ false);
+        } else {
+            raft__become_follower(node, update, node->hard.term, nobody);
+        }
         return;
     }
     if (m->refusal == RAFT_REFUSED_HEARS_LEADER && is_early(node)) {

@@ -73,8 +73,8 @@ struct raft_node {
     raft_index durable_index;
     raft_index verified_index; /* equal to the leader's log through here, shown in this term */
     raft_index commit_index;
-    uint64_t replied_ms; /* last answer to a heartbeat without a round */
-    bool disk_stalled;   /* PROTOCOL C7; until the disk reports something */
+    uint64_t replied_ms;            /* last answer to a heartbeat without a round */
+    uint64_t disk_stalled_until_ms; /* PROTOCOL C7; 0 when the disk has reported something since */
 
     bool votes_yes[RAFT_MEMBERS_MAX]; /* pre-candidate and candidate */
     bool votes_no[RAFT_MEMBERS_MAX];
@@ -98,6 +98,11 @@ static inline raft_index raft__min(raft_index a, raft_index b)
 static inline raft_index raft__max(raft_index a, raft_index b)
 {
     return a > b ? a : b;
+}
+
+static inline bool raft__disk_is_stalled(const struct raft_node *node)
+{
+    return node->now_ms < node->disk_stalled_until_ms;
 }
 
 /* ---- step.c ---- */

@@ -83,7 +83,7 @@ static void check_role(const struct raft_node *node)
         /* Removed for good, or standing still: on its way out. */
         if (!is_voter && raft__configuration_is_committed(node))
             assert(raft__is_transferring(node));
-        if (node->disk_stalled) assert(raft__is_transferring(node));
+        if (raft__disk_is_stalled(node)) assert(raft__is_transferring(node));
         break;
     }
     if (node->role != RAFT_LEADER) {
@@ -131,7 +131,9 @@ static void check_leader(const struct raft_node *node)
     if (node->role != RAFT_LEADER) return;
     raft_index last = node->trail.last_index;
     assert(node->noop_index <= last);
-    assert(raft__trail_term(&node->trail, node->noop_index) == node->hard.term);
+    if (node->noop_index >= node->trail.floor_index) {
+        assert(raft__trail_term(&node->trail, node->noop_index) == node->hard.term);
+    }
     assert(raft__trail_last_term(&node->trail) == node->hard.term);
     uint64_t match[RAFT_MEMBERS_MAX] = {0};
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {

@@ -270,7 +270,7 @@ enum raft_status raft__configure(struct raft_node *node, struct raft_update *upd
 bool raft__must_leave(const struct raft_node *node)
 {
     assert(node->role == RAFT_LEADER);
-    if (node->disk_stalled) return true;
+    if (raft__disk_is_stalled(node)) return true;
     return !raft__is_own_voter(node) && raft__configuration_is_committed(node);
 }
 
@@ -279,7 +279,8 @@ void raft__leave(struct raft_node *node, struct raft_update *update)
     assert(raft__must_leave(node));
     if (raft__transfer_start(node, update, /* to= */ 0) == RAFT_OK) return;
     raft__step_down(node, update,
-                    node->disk_stalled ? RAFT_STEP_DOWN_DISK_STALLED : RAFT_STEP_DOWN_REMOVED);
+                    raft__disk_is_stalled(node) ? RAFT_STEP_DOWN_DISK_STALLED
+                                                : RAFT_STEP_DOWN_REMOVED);
 }
 
 void raft__membership_advance(struct raft_node *node, struct raft_update *update)

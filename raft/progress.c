@@ -101,7 +101,10 @@ void raft__progress_catch_up(struct raft_progress *progress, raft_index last_ind
         progress->catch_up_last_ms = now_ms - progress->catch_up_since_ms;
         progress->catch_up_runs = false;
     }
-    if (progress->match == last_index) return;
+    if (progress->match == last_index) { /* the next round would be over before it began */
+        progress->catch_up_last_ms = 0;
+        return;
+    }
     progress->catch_up_runs = true;
     progress->catch_up_index = last_index;
     progress->catch_up_since_ms = now_ms;

@@ -250,9 +250,13 @@ static void ask_if_silent(struct raft_node *node, struct raft_progress *progress
     progress->check_wanted = true;
 }
 
-static void ask_for_snapshot_again(struct raft_progress *progress)
+/* After a failure; and when nothing moved for so long that the driver may have forgotten it. */
+static void ask_for_snapshot_again(const struct raft_node *node, struct raft_progress *progress)
 {
-    if (progress->state != RAFT_PROGRESS_SNAPSHOT || !progress->snapshot_failed) return;
+    if (progress->state != RAFT_PROGRESS_SNAPSHOT) return;
+    uint64_t since_ms = raft__max(progress->moved_at_ms, progress->asked_at_ms);
+    bool silent = node->now_ms - since_ms >= 2 * node->options.election_timeout_ms_max;
+    if (!progress->snapshot_failed && !silent) return;
     progress->snapshot_failed = false;
     progress->snapshot_wanted = true;
 }
@@ -272,7 +276,7 @@ void raft__leader_tick(struct raft_node *node, struct raft_update *update)
         node->progress[i].heartbeat_wanted = true;
         node->progress[i].cut_off = false;
         ask_if_silent(node, &node->progress[i]);
-        ask_for_snapshot_again(&node->progress[i]);
+        ask_for_snapshot_again(node, &node->progress[i]);
     }
 }
 
@@ -292,7 +296,8 @@ void raft__leader_time_gap(struct raft_node *node)
 static bool send_heartbeat(struct raft_node *node, struct raft_update *update, uint32_t member)
 {
     struct raft_progress *progress = &node->progress[member];
-    if (node->disk_stalled) return true; /* PROTOCOL C7: nothing that keeps others from standing */
+    if (raft__disk_is_stalled(node))
+        return true; /* PROTOCOL C7: nothing that keeps others from standing */
     struct raft_message *message =
         raft__message(node, update, RAFT_MESSAGE_HEARTBEAT, node->configuration.members[member].id);
     if (message == NULL) {

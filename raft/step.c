@@ -228,7 +228,7 @@ static void on_disk_stalled(struct raft_node *node)
 {
     bool alone = raft__is_own_voter(node) && raft__voters_count(&node->configuration) == 1;
     if (alone) return;
-    node->disk_stalled = true;
+    node->disk_stalled_until_ms = node->now_ms + 2 * node->options.election_timeout_ms_max;
 }
 
 static enum raft_status on_installed(struct raft_node *node, struct raft_update *update,
@@ -254,11 +254,11 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
     case RAFT_EVENT_PROPOSE:
         return raft__propose(node, update, event->propose.count);
     case RAFT_EVENT_DURABLE:
-        node->disk_stalled = false;
+        node->disk_stalled_until_ms = 0;
         raft__on_durable(node, update, event->durable.index, event->durable.term);
         break;
     case RAFT_EVENT_VOTE_DURABLE:
-        node->disk_stalled = false;
+        node->disk_stalled_until_ms = 0;
         raft__on_vote_durable(node, update, event->vote_durable);
         break;
     case RAFT_EVENT_READ:

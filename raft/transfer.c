@@ -60,7 +60,8 @@ void raft__transfer_tick(struct raft_node *node, struct raft_update *update)
     if (node->now_ms < node->transfer.deadline_ms) return;
     if (raft__must_leave(node)) {
         raft__step_down(node, update,
-                        node->disk_stalled ? RAFT_STEP_DOWN_DISK_STALLED : RAFT_STEP_DOWN_REMOVED);
+                        raft__disk_is_stalled(node) ? RAFT_STEP_DOWN_DISK_STALLED
+                                                    : RAFT_STEP_DOWN_REMOVED);
     } else {
         raft__transfer_clear(node);
     }

@@ -4,82 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- logs ----------------------------------------------------------------------------------------- */
-
-static void log_apply(struct cluster_log *log, const struct cluster_disk_job *job)
-{
-    if (job->truncate_from != 0 && job->truncate_from <= log->count) {
-        log->count = job->truncate_from - 1;
-    }
-    for (uint32_t i = 0; i < job->count; i++) {
-        assert(log->count + 1 == job->first + i);
-        cluster__log_push(log, job->entries[i]);
-    }
-}
-
-static void log_copy(struct cluster_log *target, const struct cluster_log *source)
-{
-    target->count = 0;
-    for (raft_index i = 0; i < source->count; i++) {
-        cluster__log_push(target, source->entries[i]);
-    }
-}
-
-/* ---- packets -------------------------------------------------------------------------------------- */
-
-static void packets_push(struct cluster_packets *packets, struct cluster_packet packet)
-{
-    if (packets->count == packets->capacity) {
-        packets->capacity = packets->capacity == 0 ? 64 : packets->capacity * 2;
-        packets->items = realloc(packets->items, packets->capacity * sizeof packets->items[0]);
-        assert(packets->items != NULL);
-    }
-    packets->items[packets->count++] = packet;
-}
-
-static struct cluster_packet packets_take(struct cluster_packets *packets, uint32_t i)
-{
-    assert(i < packets->count);
-    struct cluster_packet packet = packets->items[i];
-    packets->count--;
-    memmove(packets->items + i, packets->items + i + 1,
-            (packets->count - i) * sizeof packets->items[0]);
-    return packet;
-}
-
-static uint32_t append_count(const struct raft_message *m)
-{
-    if (m->type != RAFT_MESSAGE_APPEND) return 0;
-    if (m->append.last < m->append.first) return 0;
-    return (uint32_t)(m->append.last - m->append.first + 1);
-}
-
-struct cluster_packet cluster_packet_copy(const struct cluster_packet *packet)
-{
-    struct cluster_packet copy = *packet;
-    uint32_t count = append_count(&packet->message);
-    copy.entries = NULL;
-    if (count > 0) {
-        copy.entries = cluster__allocate(count, sizeof copy.entries[0]);
-        memcpy(copy.entries, packet->entries, count * sizeof copy.entries[0]);
-    }
-    return copy;
-}
-
-void cluster_packet_free(struct cluster_packet *packet)
-{
-    free(packet->entries);
-    packet->entries = NULL;
-}
-
-static void packets_clear(struct cluster_packets *packets)
-{
-    for (uint32_t i = 0; i < packets->count; i++) {
-        cluster_packet_free(&packets->items[i]);
-    }
-    packets->count = 0;
-}
-
 /* ---- sending -------------------------------------------------------------------------------------- */
 
 static void transmit(struct cluster *cluster, struct cluster_node *node,
@@ -92,7 +16,7 @@ static void transmit(struct cluster *cluster, struct cluster_node *node,
         cluster_packet_free(&packet);
         return;
     }
-    packets_push(&cluster->network, packet);
+    cluster__packets_push(&cluster->network, packet);
 }
 
 /* Longest part of the APPEND that has no more runs than one may carry. */
@@ -101,6 +25,8 @@ static raft_index last_within_runs(const struct cluster *cluster, const struct c
 {
     uint32_t runs = 0;
     raft_term term = 0;
+    cluster__require(cluster, cluster__append_count(m) == 0 || m->append.first > node->log.base,
+                     "nothing at or below the base is sent");
     for (raft_index i = m->append.first; i <= m->append.last; i++) {
         raft_term entry_term = cluster__log_at(&node->log, i)->term;
         if (entry_term != term) runs++;
@@ -127,7 +53,7 @@ static void send_append(struct cluster *cluster, struct cluster_node *node, stru
         if (hooked < last) last = hooked;
     }
     bool nothing = last == m.append.previous_index &&
-                   (append_count(&m) > 0 || cluster->blocked[node->id][m.to.node]);
+                   (cluster__append_count(&m) > 0 || cluster->blocked[node->id][m.to.node]);
     if (last < m.append.last || nothing) {
         cuts->is_cut[m.to.node] = true;
         cuts->events[cuts->count++] = (struct raft_event){.type = RAFT_EVENT_APPEND_CUT,
@@ -136,7 +62,7 @@ static void send_append(struct cluster *cluster, struct cluster_node *node, stru
     }
     m.append.last = last;
     struct cluster_packet packet = {.message = m, .after_hard = node->hard_queued_total};
-    uint32_t count = append_count(&m);
+    uint32_t count = cluster__append_count(&m);
     if (count > 0) {
         packet.entries = cluster__allocate(count, sizeof packet.entries[0]);
         for (uint32_t i = 0; i < count; i++) {
@@ -144,7 +70,7 @@ static void send_append(struct cluster *cluster, struct cluster_node *node, stru
         }
     }
     if (after_sync) {
-        packets_push(&node->held, packet);
+        cluster__packets_push(&node->held, packet);
     } else {
         transmit(cluster, node, packet);
     }
@@ -156,6 +82,7 @@ static void send_all(struct cluster *cluster, struct cluster_node *node,
 {
     bool wait = after_sync && node->hard_queue_count > 0;
     for (uint32_t i = 0; i < count; i++) {
+        cluster__check_addressee(cluster, node, &messages[i]);
         if (messages[i].type == RAFT_MESSAGE_APPEND) {
             send_append(cluster, node, messages[i], cuts, wait);
             continue;
@@ -164,7 +91,7 @@ static void send_all(struct cluster *cluster, struct cluster_node *node,
         struct cluster_packet packet = {.message = messages[i],
                                         .after_hard = node->hard_queued_total};
         if (wait) {
-            packets_push(&node->held, packet);
+            cluster__packets_push(&node->held, packet);
         } else {
             transmit(cluster, node, packet);
         }
@@ -172,6 +99,16 @@ static void send_all(struct cluster *cluster, struct cluster_node *node,
 }
 
 /* ---- performing an update ------------------------------------------------------------------------- */
+
+static const struct raft_configuration *keep_configuration(struct cluster *cluster,
+                                                           const struct raft_configuration *c)
+{
+    assert(cluster->configurations_count < CLUSTER_CONFIGURATIONS_MAX);
+    struct raft_configuration *kept = cluster__allocate(1, sizeof *kept);
+    *kept = *c;
+    cluster->configurations[cluster->configurations_count++] = kept;
+    return kept;
+}
 
 static void perform_log(struct cluster *cluster, struct cluster_node *node,
                         const struct cluster_packet *received)
@@ -192,16 +129,22 @@ static void perform_log(struct cluster *cluster, struct cluster_node *node,
             job.entries[i].value = ++cluster->values_total;
         }
     }
+    if (update->append.source == RAFT_APPEND_CONFIGURATION) {
+        cluster__check_change(cluster, node);
+        assert(job.count == 1);
+        job.entries[0].configuration = keep_configuration(cluster, &update->append.configuration);
+    }
     if (job.truncate_from == 0 && job.count == 0) return;
     if (job.truncate_from != 0) {
         cluster__require(cluster, job.truncate_from > node->commit_index,
                          "nothing committed is cut");
+        if (job.truncate_from <= node->log.configured) cluster->configurations_cut++;
         for (uint32_t i = 0; i < node->reports_count; i++) {
             raft_index *cut = &node->reports[i].cut_since;
             if (*cut == 0 || job.truncate_from < *cut) *cut = job.truncate_from;
         }
     }
-    log_apply(&node->log, &job);
+    cluster__log_apply(&node->log, &job);
     for (uint32_t i = 0; i < job.count; i++) {
         cluster__check_log_matching(cluster, &node->log, job.first + i);
     }
@@ -235,7 +178,9 @@ static void perform(struct cluster *cluster, struct cluster_node *node,
                     const struct cluster_packet *received, struct cut_list *cuts)
 {
     const struct raft_update *update = &cluster->update;
+    if (update->log_replaced) cluster__replace_log(cluster, node);
     perform_log(cluster, node, received);
+    cluster__check_configuration(cluster, node);
     if (update->hard_state_changed) {
         assert(node->hard_queue_count < CLUSTER_HARD_MAX);
         node->hard_queue[node->hard_queue_count++] = update->hard_state;
@@ -251,12 +196,13 @@ static void perform(struct cluster *cluster, struct cluster_node *node,
     send_all(cluster, node, update->messages_after_sync, update->messages_after_sync_count, true,
              cuts);
     perform_reads(cluster, node);
+    cluster__send_bases(cluster, node);
     node->timer_at_ms = update->timer_at_ms;
     cluster__require(cluster, view.last_index == node->log.count, "trail and log have one length");
 }
 
-static enum raft_status step(struct cluster *cluster, raft_node_id id, struct raft_event event,
-                             const struct cluster_packet *received)
+enum raft_status cluster__step(struct cluster *cluster, raft_node_id id, struct raft_event event,
+                               const struct cluster_packet *received)
 {
     struct cluster_node *node = &cluster->nodes[id];
     assert(node->up);
@@ -274,7 +220,7 @@ static enum raft_status step(struct cluster *cluster, raft_node_id id, struct ra
     struct cut_list cuts = {.count = 0};
     perform(cluster, node, received, &cuts);
     for (uint32_t i = 0; i < cuts.count; i++) {
-        enum raft_status cut_status = step(cluster, id, cuts.events[i], NULL);
+        enum raft_status cut_status = cluster__step(cluster, id, cuts.events[i], NULL);
         assert(cut_status == RAFT_OK);
     }
     return RAFT_OK;
@@ -282,18 +228,29 @@ static enum raft_status step(struct cluster *cluster, raft_node_id id, struct ra
 
 enum raft_status cluster_step(struct cluster *cluster, raft_node_id id, struct raft_event event)
 {
-    return step(cluster, id, event, NULL);
+    return cluster__step(cluster, id, event, NULL);
 }
 
 enum raft_status cluster_event(struct cluster *cluster, raft_node_id id, enum raft_event_type type)
 {
-    return step(cluster, id, (struct raft_event){.type = type}, NULL);
+    return cluster__step(cluster, id, (struct raft_event){.type = type}, NULL);
 }
 
 enum raft_status cluster_propose(struct cluster *cluster, raft_node_id id, uint32_t count)
 {
-    return step(cluster, id,
-                (struct raft_event){.type = RAFT_EVENT_PROPOSE, .propose = {.count = count}}, NULL);
+    return cluster__step(
+        cluster, id, (struct raft_event){.type = RAFT_EVENT_PROPOSE, .propose = {.count = count}},
+        NULL);
+}
+
+enum raft_status cluster_configure(struct cluster *cluster, raft_node_id id,
+                                   const struct raft_configuration *target, bool always_joint)
+{
+    return cluster__step(
+        cluster, id,
+        (struct raft_event){.type = RAFT_EVENT_CONFIGURE,
+                            .configure = {.target = target, .always_joint = always_joint}},
+        NULL);
 }
 
 uint64_t cluster_read(struct cluster *cluster, raft_node_id id)
@@ -303,7 +260,7 @@ uint64_t cluster_read(struct cluster *cluster, raft_node_id id)
     if (begun->open) return 0;
     *begun = (struct cluster_read){.open = true, .node = id, .at_least = cluster->committed.count};
     cluster->reads_begun++;
-    enum raft_status status = step(
+    enum raft_status status = cluster__step(
         cluster, id, (struct raft_event){.type = RAFT_EVENT_READ, .read = {.id = read_id}}, NULL);
     if (status == RAFT_OK) return read_id;
     assert(status == RAFT_BUSY);
@@ -316,10 +273,19 @@ uint64_t cluster_read(struct cluster *cluster, raft_node_id id)
 static void apply_oldest_job(struct cluster_node *node)
 {
     assert(node->jobs_count > 0);
-    log_apply(&node->disk, &node->jobs[0]);
+    cluster__log_apply(&node->disk, &node->jobs[0]);
     free(node->jobs[0].entries);
     node->jobs_count--;
     memmove(node->jobs, node->jobs + 1, node->jobs_count * sizeof node->jobs[0]);
+}
+
+void cluster__drop_jobs(struct cluster_node *node)
+{
+    for (uint32_t i = 0; i < node->jobs_count; i++) {
+        free(node->jobs[i].entries);
+    }
+    node->jobs_count = 0;
+    node->reports_count = 0;
 }
 
 void cluster_finish_job(struct cluster *cluster, raft_node_id id)
@@ -355,10 +321,10 @@ void cluster_report_oldest(struct cluster *cluster, raft_node_id id)
         return;
     }
     enum raft_status status =
-        step(cluster, id,
-             (struct raft_event){.type = RAFT_EVENT_DURABLE,
-                                 .durable = {.index = report.index, .term = report.term}},
-             NULL);
+        cluster__step(cluster, id,
+                      (struct raft_event){.type = RAFT_EVENT_DURABLE,
+                                          .durable = {.index = report.index, .term = report.term}},
+                      NULL);
     assert(status == RAFT_OK);
 }
 
@@ -377,13 +343,13 @@ void cluster_finish_hard(struct cluster *cluster, raft_node_id id)
     struct cluster_node *node = &cluster->nodes[id];
     assert(node->up);
     apply_oldest_hard(node);
-    enum raft_status status = step(
+    enum raft_status status = cluster__step(
         cluster, id,
         (struct raft_event){.type = RAFT_EVENT_VOTE_DURABLE, .vote_durable = node->hard_durable},
         NULL);
     assert(status == RAFT_OK);
     while (node->held.count > 0 && node->held.items[0].after_hard <= node->hard_durable_total) {
-        transmit(cluster, node, packets_take(&node->held, 0));
+        transmit(cluster, node, cluster__packets_take(&node->held, 0));
     }
 }
 
@@ -394,40 +360,54 @@ void cluster_duplicate(struct cluster *cluster, const struct cluster_packet *pac
 {
     struct cluster_packet copy = cluster_packet_copy(packet);
     copy.deliver_at_ms = deliver_at_ms;
-    packets_push(&cluster->network, copy);
+    cluster__packets_push(&cluster->network, copy);
 }
 
 void cluster_drop(struct cluster *cluster, uint32_t i)
 {
-    struct cluster_packet packet = packets_take(&cluster->network, i);
+    struct cluster_packet packet = cluster__packets_take(&cluster->network, i);
     cluster_packet_free(&packet);
 }
 
-static void fill_runs(struct cluster_packet *packet)
+/* What a receiving driver does: the term runs and the configurations of the entries, and fewer entries when there are more
+ * configurations than a message may carry. */
+static void fill_in(struct cluster *cluster, struct cluster_packet *packet)
 {
     struct raft_message *m = &packet->message;
-    uint32_t count = append_count(m);
+    uint32_t count = cluster__append_count(m);
     m->append.runs_count = 0;
+    m->append.configurations = cluster->received;
+    m->append.configurations_count = 0;
     for (uint32_t i = 0; i < count; i++) {
+        const struct cluster_entry *entry = &packet->entries[i];
+        if (entry->configuration != NULL) {
+            if (m->append.configurations_count == RAFT_MESSAGE_CONFIGURATIONS_MAX) {
+                m->append.last = m->append.first + i - 1;
+                return;
+            }
+            cluster->received[m->append.configurations_count++] =
+                (struct raft_indexed_configuration){.index = m->append.first + i,
+                                                    .configuration = *entry->configuration};
+        }
         struct raft_term_run *run = &m->append.runs[m->append.runs_count];
-        if (m->append.runs_count > 0 && run[-1].term == packet->entries[i].term) {
+        if (m->append.runs_count > 0 && run[-1].term == entry->term) {
             run[-1].count++;
             continue;
         }
         assert(m->append.runs_count < RAFT_MESSAGE_RUNS_MAX);
-        *run = (struct raft_term_run){m->append.first + i, 1, packet->entries[i].term};
+        *run = (struct raft_term_run){m->append.first + i, 1, entry->term};
         m->append.runs_count++;
     }
 }
 
 void cluster_deliver(struct cluster *cluster, uint32_t i)
 {
-    struct cluster_packet packet = packets_take(&cluster->network, i);
+    struct cluster_packet packet = cluster__packets_take(&cluster->network, i);
     raft_node_id to = packet.message.to.node;
     assert(to < CLUSTER_NODES_MAX);
     if (cluster->nodes[to].up && !cluster->blocked[packet.message.from.node][to]) {
-        if (packet.message.type == RAFT_MESSAGE_APPEND) fill_runs(&packet);
-        enum raft_status status = step(
+        if (packet.message.type == RAFT_MESSAGE_APPEND) fill_in(cluster, &packet);
+        enum raft_status status = cluster__step(
             cluster, to,
             (struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &packet.message}, &packet);
         assert(status == RAFT_OK);
@@ -442,19 +422,10 @@ void cluster_open(struct cluster *cluster, const struct cluster_options *options
 {
     memset(cluster, 0, sizeof *cluster);
     cluster->options = *options;
-    cluster->configuration = *configuration;
+    cluster->founding = *configuration;
     for (uint32_t i = 0; i < configuration->members_count; i++) {
-        raft_node_id id = configuration->members[i].id.node;
-        assert(id > 0);
-        assert(id < CLUSTER_NODES_MAX);
-        struct cluster_node *node = &cluster->nodes[id];
-        node->id = id;
-        node->is_member = true;
-        node->has_vote = true;
-        node->core = cluster__allocate(1, raft_node_bytes());
-        node->core_before = cluster__allocate(1, raft_node_bytes());
-        node->runs = NULL; /* sized at each start */
-        node->timer_at_ms = UINT64_MAX;
+        cluster_add_node(cluster, configuration->members[i].id.node);
+        cluster->nodes[configuration->members[i].id.node].disk.founded = true;
     }
 }
 
@@ -462,20 +433,28 @@ void cluster_close(struct cluster *cluster)
 {
     for (raft_node_id id = 1; id < CLUSTER_NODES_MAX; id++) {
         struct cluster_node *node = &cluster->nodes[id];
-        if (node->is_member && node->up) cluster_crash(cluster, id, 0, 0);
+        if (node->exists && node->up) cluster_crash(cluster, id, 0, 0);
         free(node->core);
         free(node->core_before);
         free(node->runs);
         free(node->log.entries);
         free(node->disk.entries);
+        free(node->beside.entries);
         free(node->held.items);
     }
-    packets_clear(&cluster->network);
+    cluster__packets_clear(&cluster->network);
     free(cluster->network.items);
     free(cluster->committed.entries);
     free(cluster->committed_in.entries);
     free(cluster->known);
     free(cluster->leader_of_term);
+    cluster__drop_transfers(cluster);
+    for (uint32_t i = 0; i < cluster->graves_count; i++) {
+        free(cluster->graves[i].disk.entries);
+    }
+    for (uint32_t i = 0; i < cluster->configurations_count; i++) {
+        free(cluster->configurations[i]);
+    }
 }
 
 void cluster_set_disk(struct cluster *cluster, raft_node_id id, const raft_term *terms,
@@ -496,7 +475,7 @@ void cluster_set_disk(struct cluster *cluster, raft_node_id id, const raft_term 
 static uint32_t disk_runs(const struct cluster_log *disk, struct raft_term_run *runs)
 {
     uint32_t count = 0;
-    for (raft_index i = 1; i <= disk->count; i++) {
+    for (raft_index i = disk->base + 1; i <= disk->count; i++) {
         raft_term term = cluster__log_at(disk, i)->term;
         if (count > 0 && runs[count - 1].term == term) {
             runs[count - 1].count++;
@@ -507,21 +486,48 @@ static uint32_t disk_runs(const struct cluster_log *disk, struct raft_term_run *
     return count;
 }
 
-void cluster_start(struct cluster *cluster, raft_node_id id)
+/* A checkpoint may have kept what was known to be committed, as far as the log was durable too; on odd processes
+ * it did not. */
+static raft_index recovered_commit(const struct cluster *cluster, const struct cluster_node *node)
 {
-    struct cluster_node *node = &cluster->nodes[id];
-    assert(!node->up);
-    node->process = ++cluster->processes_total;
-    log_copy(&node->log, &node->disk);
-    struct raft_term_run *runs = cluster__allocate(node->disk.count + 1, sizeof *runs);
-    uint32_t runs_count = disk_runs(&node->disk, runs);
-    uint32_t runs_max = cluster->options.trail_runs_max;
-    if (runs_max < runs_count + 4) runs_max = runs_count + 4; /* what is on disk always fits */
+    raft_index commit = node->process % 2 == 1 ? 0 : node->commit_index;
+    if (commit > node->disk.count) commit = node->disk.count;
+    while (commit > node->disk.base && cluster__log_at(&node->disk, commit)->chain !=
+                                           cluster__log_at(&cluster->committed, commit)->chain) {
+        commit--;
+    }
+    return commit > node->disk.base ? commit : node->disk.base;
+}
+
+/* All that the base and the log hold, oldest first; the newest apart. */
+static struct raft_indexed_configuration *recovered_history(const struct cluster *cluster,
+                                                            const struct cluster_node *node,
+                                                            uint32_t *ret_count)
+{
+    const struct cluster_log *disk = &node->disk;
+    uint32_t count = 1;
+    for (raft_index i = disk->base + 1; i <= disk->count; i++) {
+        if (cluster__log_at(disk, i)->configuration != NULL) count++;
+    }
+    struct raft_indexed_configuration *history = cluster__allocate(count, sizeof *history);
+    raft_index at = disk->count;
+    for (uint32_t i = count; i > 0; i--) {
+        struct raft_indexed_configuration *item = &history[i - 1];
+        item->configuration = *cluster__log_configuration(cluster, disk, at, &item->index);
+        at = item->index > 0 ? item->index - 1 : 0;
+    }
+    *ret_count = count;
+    return history;
+}
+
+static void init_core(struct cluster *cluster, struct cluster_node *node,
+                      const struct raft_start *start, uint32_t runs_max)
+{
     free(node->runs);
     node->runs = cluster__allocate(runs_max, sizeof node->runs[0]);
     struct raft_options options = {
-        .group = 7,
-        .id = {.node = id, .epoch = 0},
+        .group = CLUSTER_GROUP,
+        .id = {.node = node->id, .epoch = node->epoch},
         .election_timeout_ms_min = 300,
         .election_timeout_ms_max = 600,
         .heartbeat_ms = 50,
@@ -533,27 +539,42 @@ void cluster_start(struct cluster *cluster, raft_node_id id)
         .trail_runs = node->runs,
         .trail_runs_max = runs_max,
     };
-    /* A checkpoint may have kept what was known to be committed, as far as the log was durable too; on odd
-     * processes it did not. */
-    raft_index commit = node->process % 2 == 1 ? 0 : node->commit_index;
-    if (commit > node->disk.count) commit = node->disk.count;
-    while (commit > 0 && cluster__log_at(&node->disk, commit)->chain !=
-                             cluster__log_at(&cluster->committed, commit)->chain) {
-        commit--;
-    }
+    enum raft_status status = raft_init(node->core, &options, start);
+    cluster__require(cluster, status == RAFT_OK, "a node starts from what it has on disk");
+    raft_check_invariants(node->core, NULL);
+}
+
+void cluster_start(struct cluster *cluster, raft_node_id id)
+{
+    struct cluster_node *node = &cluster->nodes[id];
+    assert(!node->up);
+    node->process = ++cluster->processes_total;
+    cluster__recover_base(node);
+    cluster__log_copy(&node->log, &node->disk);
+    struct raft_term_run *runs = cluster__allocate(node->disk.count + 1, sizeof *runs);
+    uint32_t runs_count = disk_runs(&node->disk, runs);
+    uint32_t runs_max = cluster->options.trail_runs_max;
+    if (runs_max < runs_count + 4) runs_max = runs_count + 4; /* what is on disk always fits */
+    uint32_t history_count;
+    struct raft_indexed_configuration *history = recovered_history(cluster, node, &history_count);
+    raft_index base = node->disk.base;
     struct raft_start start = {
         .hard_state = node->hard_durable,
-        .configuration = cluster->configuration,
+        .configuration = history[history_count - 1].configuration,
+        .configuration_index = history[history_count - 1].index,
+        .history = history,
+        .history_count = history_count - 1,
+        .base_index = base,
+        .base_term = base == 0 ? 0 : cluster__log_at(&node->disk, base)->term,
         .runs = runs,
         .runs_count = runs_count,
-        .commit_index = commit,
+        .commit_index = recovered_commit(cluster, node),
         .has_vote = node->has_vote,
         .now_ms = cluster->now_ms,
     };
-    enum raft_status status = raft_init(node->core, &options, &start);
+    init_core(cluster, node, &start, runs_max);
     free(runs);
-    cluster__require(cluster, status == RAFT_OK, "a node starts from what it has on disk");
-    raft_check_invariants(node->core, NULL);
+    free(history);
     node->commit_index = start.commit_index;
     node->up = true;
     node->leads = false;
@@ -570,15 +591,11 @@ void cluster_crash(struct cluster *cluster, raft_node_id id, uint32_t jobs_kept,
     for (uint32_t i = 0; i < hard_kept && node->hard_queue_count > 0; i++) {
         apply_oldest_hard(node);
     }
-    for (uint32_t i = 0; i < node->jobs_count; i++) {
-        free(node->jobs[i].entries);
-    }
-    node->jobs_count = 0;
-    node->reports_count = 0;
+    cluster__drop_jobs(node);
     node->hard_queue_count = 0;
     node->hard_queued_total = 0;
     node->hard_durable_total = 0;
-    packets_clear(&node->held);
+    cluster__packets_clear(&node->held);
     node->up = false;
     node->leads = false;
     node->timer_at_ms = UINT64_MAX;

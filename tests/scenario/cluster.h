@@ -10,6 +10,9 @@
  *   durability           what is committed stands on the disks of a majority
  *   vote and ack rules   a vote, a candidacy, an ack and a term leave a node only when they are on its disk
  *   linearizable reads   a read index is at least what was committed anywhere when the read began
+ *   membership           a node uses the newest configuration of its log, changes start one after the other, and
+ *                        nobody asks or tells anything of whom it does not know as a member
+ *   bases                what a base covers is committed, and nothing below it is ever sent
  *
  * A broken promise ends the process with a sentence that names it. */
 #ifndef SCENARIO_CLUSTER_H
@@ -19,17 +22,23 @@
 
 #define CLUSTER_NODES_MAX 8u /* node ids 1..7; 0 is not used */
 #define CLUSTER_READS_MAX 4096u
+#define CLUSTER_GROUP     7u
 
 struct cluster_entry {
     raft_term term;
-    uint64_t value; /* unique per proposal */
-    uint64_t chain; /* hash of this entry and all before it */
+    uint64_t value;                                 /* unique per proposal */
+    uint64_t chain;                                 /* hash of this entry and all before it */
+    const struct raft_configuration *configuration; /* of a CONFIG entry; the cluster's */
 };
 
+/* Entries at and below `base` are gone, only the judge still looks at them: they stand for the state in the base. */
 struct cluster_log {
     struct cluster_entry *entries; /* entries[i] has index i + 1 */
     raft_index count;
     raft_index capacity;
+    raft_index base;
+    raft_index configured; /* the newest CONFIG entry; 0 = none */
+    bool founded; /* index 0 has the configuration that the cluster began with, not an empty one */
 };
 
 /* Cut at truncate_from (when not 0), then write `count` entries from `first`. */
@@ -65,15 +74,20 @@ struct cluster_packets {
 
 struct cluster_node {
     bool up;
-    bool is_member;
+    bool exists;
     bool has_vote;
     raft_node_id id;
+    uint64_t epoch; /* of the replica; a wiped node gets another one */
     uint64_t process;
     struct raft_node *core;
     struct raft_node *core_before;
     struct raft_term_run *runs;
     struct cluster_log log;  /* in memory */
     struct cluster_log disk; /* what a power cut leaves */
+    /* an installed base that is durable beside the log; count 0 = none (PROTOCOL S3) */
+    struct cluster_log beside;
+    struct raft_replica_id beside_from;
+    uint64_t beside_from_process;
     struct cluster_disk_job jobs[CLUSTER_JOBS_MAX];
     uint32_t jobs_count;
     struct cluster_report reports[CLUSTER_JOBS_MAX];
@@ -88,6 +102,26 @@ struct cluster_node {
     raft_index commit_index;
     bool leads;
 };
+
+/* A base on its way. */
+struct cluster_transfer {
+    struct raft_replica_id from;
+    uint64_t from_process;
+    struct raft_replica_id to;
+    struct cluster_log base;
+    uint64_t begun_ms;
+};
+
+/* What a replica had on its disk when the disk was lost. It may have acknowledged that before, and a leader counts
+ * it; the judge must know that it was true. */
+struct cluster_grave {
+    struct raft_replica_id id;
+    struct cluster_log disk;
+};
+
+#define CLUSTER_GRAVES_MAX         64u
+#define CLUSTER_TRANSFERS_MAX      128u
+#define CLUSTER_CONFIGURATIONS_MAX 4096u
 
 struct cluster_read {
     bool open;
@@ -111,13 +145,22 @@ struct cluster_known {
 
 struct cluster {
     struct cluster_options options;
-    struct raft_configuration configuration;
+    struct raft_configuration founding;
+    struct raft_configuration
+        *configurations[CLUSTER_CONFIGURATIONS_MAX]; /* of all CONFIG entries */
+    uint32_t configurations_count;
     struct cluster_node nodes[CLUSTER_NODES_MAX];
     struct cluster_packets network;
     bool blocked[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX]; /* [from][to] */
     uint64_t now_ms;
     uint64_t values_total;
     uint64_t processes_total;
+    uint64_t epochs_total;
+    struct cluster_transfer transfers[CLUSTER_TRANSFERS_MAX];
+    uint32_t transfers_count;
+    struct cluster_grave graves[CLUSTER_GRAVES_MAX];
+    uint32_t graves_count;
+    struct raft_indexed_configuration received[RAFT_MESSAGE_CONFIGURATIONS_MAX];
 
     /* What was ever seen of the whole group. */
     struct cluster_log committed;
@@ -132,6 +175,12 @@ struct cluster {
     uint64_t reads_answered;
     uint64_t reads_refused;
     uint64_t elections;
+    uint64_t changes; /* CONFIG entries committed */
+    uint64_t changes_joint;
+    uint64_t configurations_cut;
+    uint64_t bases_installed;
+    uint64_t bases_kept_log;
+    uint64_t wipes;
 
     /* Hooks; may be NULL. */
     void (*on_trace)(struct cluster *cluster, raft_node_id node, const struct raft_trace *trace);
@@ -149,6 +198,11 @@ struct cluster {
 void cluster_open(struct cluster *cluster, const struct cluster_options *options,
                   const struct raft_configuration *configuration);
 void cluster_close(struct cluster *cluster);
+/* One more node, that knows nothing and is down. */
+void cluster_add_node(struct cluster *cluster, raft_node_id id);
+/* A node that is down loses its disk; its replica is made again under another epoch. At most CLUSTER_GRAVES_MAX times
+ * in all. */
+void cluster_wipe(struct cluster *cluster, raft_node_id id);
 
 /* Give a node that is down a log of these terms, on disk. Equal positions get equal entries. */
 void cluster_set_disk(struct cluster *cluster, raft_node_id id, const raft_term *terms,
@@ -164,6 +218,15 @@ void cluster_crash(struct cluster *cluster, raft_node_id id, uint32_t jobs_kept,
 enum raft_status cluster_step(struct cluster *cluster, raft_node_id id, struct raft_event event);
 enum raft_status cluster_event(struct cluster *cluster, raft_node_id id, enum raft_event_type type);
 enum raft_status cluster_propose(struct cluster *cluster, raft_node_id id, uint32_t count);
+enum raft_status cluster_configure(struct cluster *cluster, raft_node_id id,
+                                   const struct raft_configuration *target, bool always_joint);
+/* Drop everything through `index` behind a base. False when it is not committed and durable there. */
+bool cluster_compact(struct cluster *cluster, raft_node_id id, raft_index index);
+/* Transfer i is over: with ok the base is durable beside the log of its receiver, if that is still there and wants it;
+ * it is installed by cluster_install(). Else the sender hears of the failure. */
+void cluster_land(struct cluster *cluster, uint32_t i, bool ok);
+/* The receiver's core decides about the base beside its log; the sender hears of it when `told`. */
+void cluster_install(struct cluster *cluster, raft_node_id id, bool told);
 /* Begin a read; returns its id, 0 when it was refused as busy. */
 uint64_t cluster_read(struct cluster *cluster, raft_node_id id);
 

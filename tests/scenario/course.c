@@ -20,14 +20,26 @@ void scenario__on_trace(struct cluster *cluster, raft_node_id node, const struct
     struct runner *runner = cluster->hook_data;
     if (runner->quiet) return;
     if (!runner->show_all && !is_main_event(trace)) return;
+    scenario__show_trace(runner, node, trace);
+}
+
+void scenario__show_trace(struct runner *runner, raft_node_id node, const struct raft_trace *trace)
+{
     char sentence[RAFT_TRACE_SENTENCE_BYTES_MAX];
     (void)raft_trace_format(sentence, sizeof sentence, node, trace);
     fprintf(runner->out, "%s\n", sentence);
 }
 
+void scenario__show_refusal(struct runner *runner, enum raft_status status)
+{
+    if (status == RAFT_OK) return;
+    fprintf(runner->out, "refused: %s\n", raft_status_text(status));
+}
+
 static void show_log(struct runner *runner, const struct cluster_log *log)
 {
-    for (raft_index i = 1; i <= log->count;) {
+    if (log->base > 0) fprintf(runner->out, " base %" PRIu64 ",", log->base);
+    for (raft_index i = log->base + 1; i <= log->count;) {
         raft_term term = log->entries[i - 1].term;
         raft_index end = i;
         while (end < log->count && log->entries[end].term == term) {
@@ -46,7 +58,7 @@ void scenario__show_status(struct runner *runner)
 {
     for (raft_node_id id = 1; id < CLUSTER_NODES_MAX; id++) {
         const struct cluster_node *node = &runner->cluster->nodes[id];
-        if (!node->is_member) continue;
+        if (!node->exists) continue;
         if (!node->up) {
             fprintf(runner->out, "n%" PRIu64 " down, on disk", id);
             show_log(runner, &node->disk);
@@ -122,8 +134,11 @@ void scenario__settle(struct runner *runner)
 {
     for (uint32_t i = 0; i < SETTLE_STEPS_MAX; i++) {
         if (run_disks(runner)) continue;
-        if (runner->cluster->network.count == 0) return;
-        deliver_first(runner);
+        if (runner->cluster->network.count > 0) {
+            deliver_first(runner);
+            continue;
+        }
+        if (!scenario__run_bases(runner)) return;
     }
     scenario__bad_command(runner, "the cluster does not come to rest");
 }

@@ -11,6 +11,7 @@ struct plan {
     uint32_t terms_count[CLUSTER_NODES_MAX];
     uint64_t term[CLUSTER_NODES_MAX];
     bool no_vote[CLUSTER_NODES_MAX];
+    bool spare[CLUSTER_NODES_MAX];
     raft_index log_index;
     raft_term log_term;
     raft_node_id leader;
@@ -26,6 +27,17 @@ static void plan_members(const struct runner *runner, struct plan *plan, char *l
             scenario__bad_command(runner, "nodes are 1 to 7");
         plan->configuration.members[plan->configuration.members_count++] =
             (struct raft_member){.id = {.node = ids[i]}, .voter = voter};
+    }
+}
+
+static void plan_spares(const struct runner *runner, struct plan *plan, char *list)
+{
+    uint64_t ids[CLUSTER_NODES_MAX];
+    uint32_t count = scenario__to_list(runner, list, ids, CLUSTER_NODES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == 0 || ids[i] >= CLUSTER_NODES_MAX)
+            scenario__bad_command(runner, "nodes are 1 to 7");
+        plan->spare[ids[i]] = true;
     }
 }
 
@@ -45,6 +57,8 @@ static void plan_word(const struct runner *runner, struct plan *plan, char *word
         plan_members(runner, plan, value, true);
     } else if (strcmp(word, "learners") == 0) {
         plan_members(runner, plan, value, false);
+    } else if (strcmp(word, "spares") == 0) {
+        plan_spares(runner, plan, value);
     } else if (strcmp(word, "leader") == 0) {
         plan->leader = plan_node(runner, value);
     } else if (strcmp(word, "no-vote") == 0) {
@@ -100,7 +114,7 @@ void scenario__open_cluster(struct runner *runner, struct words *words)
     struct plan plan;
     memset(&plan, 0, sizeof plan);
     plan.append_entries = 16;
-    if (runner->cluster->configuration.members_count > 0)
+    if (runner->cluster->founding.members_count > 0)
         scenario__bad_command(runner, "one cluster a file");
     while (words->next < words->count) {
         plan_word(runner, &plan, words->items[words->next++]);
@@ -125,6 +139,11 @@ void scenario__open_cluster(struct runner *runner, struct words *words)
         }
         cluster_set_disk(runner->cluster, id, plan.terms[id], count, hard);
         runner->cluster->nodes[id].has_vote = !plan.no_vote[id];
+        cluster_start(runner->cluster, id);
+    }
+    for (uint32_t id = 1; id < CLUSTER_NODES_MAX; id++) {
+        if (!plan.spare[id]) continue;
+        cluster_add_node(runner->cluster, id);
         cluster_start(runner->cluster, id);
     }
     if (plan.leader != 0) {

@@ -43,6 +43,7 @@ void cluster__log_push(struct cluster_log *log, struct cluster_entry entry)
     uint64_t chain = log->count == 0 ? 1 : log->entries[log->count - 1].chain;
     entry.chain = cluster__mix(cluster__mix(chain ^ entry.term) ^ entry.value);
     log->entries[log->count++] = entry;
+    if (entry.configuration != NULL) log->configured = log->count;
 }
 
 const struct cluster_entry *cluster__log_at(const struct cluster_log *log, raft_index index)
@@ -122,21 +123,40 @@ void cluster__check_leader(struct cluster *cluster, const struct cluster_node *n
                      "leader completeness: committed entries are there");
 }
 
-static bool half_has(const struct cluster *cluster, raft_index index, bool old_half)
+/* Of a replica that is there, or was. NULL = it never was. */
+static const struct cluster_log *disk_of(const struct cluster *cluster, struct raft_replica_id id)
 {
+    const struct cluster_node *node = &cluster->nodes[id.node];
+    if (node->epoch == id.epoch) return &node->disk;
+    for (uint32_t i = 0; i < cluster->graves_count; i++) {
+        const struct cluster_grave *grave = &cluster->graves[i];
+        if (grave->id.node == id.node && grave->id.epoch == id.epoch) return &grave->disk;
+    }
+    return NULL;
+}
+
+static bool half_has(const struct cluster *cluster, const struct raft_configuration *configuration,
+                     raft_index index, bool old_half)
+{
+    uint64_t chain = cluster__log_at(&cluster->committed, index)->chain;
     uint32_t voters = 0;
     uint32_t holders = 0;
-    for (uint32_t i = 0; i < cluster->configuration.members_count; i++) {
-        const struct raft_member *member = &cluster->configuration.members[i];
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
         if (!(old_half ? member->voter_old : member->voter)) continue;
         voters++;
-        const struct cluster_log *disk = &cluster->nodes[member->id.node].disk;
-        if (disk->count < index) continue;
-        if (cluster__log_at(disk, index)->chain ==
-            cluster__log_at(&cluster->committed, index)->chain)
-            holders++;
+        const struct cluster_log *disk = disk_of(cluster, member->id);
+        if (disk != NULL && cluster__log_has(disk, index, chain)) holders++;
     }
     return holders > voters / 2;
+}
+
+/* A committed CONFIG entry is counted once. */
+static void note_change(struct cluster *cluster, const struct cluster_entry *entry)
+{
+    if (entry->configuration == NULL) return;
+    cluster->changes++;
+    if (entry->configuration->joint) cluster->changes_joint++;
 }
 
 void cluster__check_commit(struct cluster *cluster, struct cluster_node *node, raft_index index,
@@ -150,6 +170,7 @@ void cluster__check_commit(struct cluster *cluster, struct cluster_node *node, r
         if (i > cluster->committed.count) {
             cluster__require(cluster, node->leads, "a leader commits first");
             cluster__log_push(&cluster->committed, *entry);
+            note_change(cluster, entry);
             cluster__log_push(&cluster->committed_in, (struct cluster_entry){.term = term});
         }
         cluster__require(cluster, cluster__log_at(&cluster->committed, i)->chain == entry->chain,
@@ -157,12 +178,71 @@ void cluster__check_commit(struct cluster *cluster, struct cluster_node *node, r
     }
     node->commit_index = index;
     if (cluster->committed.count == newly) return;
-    cluster__require(cluster, half_has(cluster, index, false),
+    const struct raft_configuration *configuration = raft_configuration_of(node->core);
+    cluster__require(cluster, half_has(cluster, configuration, index, false),
                      "committed is durable on a majority");
-    if (cluster->configuration.joint) {
-        cluster__require(cluster, half_has(cluster, index, true),
+    if (configuration->joint) {
+        cluster__require(cluster, half_has(cluster, configuration, index, true),
                          "committed is durable on a majority of the old half");
     }
+}
+
+/* ---- membership ----------------------------------------------------------------------------------- */
+
+void cluster__check_change(const struct cluster *cluster, const struct cluster_node *node)
+{
+    struct raft_view view;
+    raft_view(node->core, cluster->now_ms, &view);
+    cluster__require(cluster, view.role == RAFT_LEADER, "only a leader changes the group");
+    cluster__require(cluster, view.own_term_committed,
+                     "no change before an entry of the own term is committed");
+    /* Or is by this very step, which is judged next. */
+    cluster__require(cluster, node->log.configured <= cluster->update.commit_index,
+                     "one change in flight: the configuration before is committed");
+}
+
+static bool same_configuration(const struct raft_configuration *a,
+                               const struct raft_configuration *b)
+{
+    if (a->joint != b->joint || a->members_count != b->members_count) return false;
+    for (uint32_t i = 0; i < a->members_count; i++) {
+        const struct raft_member *x = &a->members[i];
+        const struct raft_member *y = &b->members[i];
+        if (x->id.node != y->id.node || x->id.epoch != y->id.epoch) return false;
+        if (x->voter != y->voter || x->voter_old != y->voter_old) return false;
+        if (x->learner_after != y->learner_after) return false;
+    }
+    return true;
+}
+
+void cluster__check_configuration(const struct cluster *cluster, const struct cluster_node *node)
+{
+    raft_index index;
+    const struct raft_configuration *newest =
+        cluster__log_configuration(cluster, &node->log, node->log.count, &index);
+    struct raft_view view;
+    raft_view(node->core, cluster->now_ms, &view);
+    cluster__require(cluster, view.configuration_index == index,
+                     "a node uses the newest configuration of its log");
+    cluster__require(cluster, same_configuration(raft_configuration_of(node->core), newest),
+                     "a node uses what the CONFIG entry says");
+}
+
+void cluster__check_addressee(const struct cluster *cluster, const struct cluster_node *node,
+                              const struct raft_message *m)
+{
+    bool vote = m->type == RAFT_MESSAGE_PREVOTE || m->type == RAFT_MESSAGE_VOTE ||
+                m->type == RAFT_MESSAGE_TIMEOUT_NOW;
+    bool log = m->type == RAFT_MESSAGE_APPEND || m->type == RAFT_MESSAGE_HEARTBEAT;
+    if (!vote && !log) return;
+    const struct raft_configuration *configuration = raft_configuration_of(node->core);
+    bool is_member = false;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->id.node != m->to.node || member->id.epoch != m->to.epoch) continue;
+        is_member = log || member->voter || member->voter_old;
+    }
+    cluster__require(cluster, is_member, "only members are told, only voters are asked");
 }
 
 /* What a node says must be on its own disk when the message leaves. */
@@ -177,15 +257,17 @@ void cluster__check_sent(const struct cluster *cluster, const struct cluster_nod
                          "no message carries a term that is not durable");
     }
     if (m->type == RAFT_MESSAGE_VOTE_REPLY && granted) {
-        bool durable =
-            node->hard_durable.term > m->term ||
-            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == m->to.node);
+        bool durable = node->hard_durable.term > m->term ||
+                       (node->hard_durable.term == m->term &&
+                        node->hard_durable.voted_for.node == m->to.node &&
+                        node->hard_durable.voted_for.epoch == m->to.epoch);
         cluster__require(cluster, durable, "no vote is told before it is durable");
     }
     if (m->type == RAFT_MESSAGE_VOTE) {
         bool durable =
             node->hard_durable.term > m->term ||
-            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == node->id);
+            (node->hard_durable.term == m->term && node->hard_durable.voted_for.node == node->id &&
+             node->hard_durable.voted_for.epoch == node->epoch);
         cluster__require(cluster, durable, "no candidacy is told before the own vote is durable");
     }
     if (m->type == RAFT_MESSAGE_HEARTBEAT) {

@@ -28,6 +28,7 @@ struct runner {
     FILE *out;  /* the file as it should be */
     bool quiet; /* nothing is shown: the cluster is being set up */
     bool show_all;
+    bool bases_hold;
     bool disk_hold[CLUSTER_NODES_MAX];
     bool disk_hold_log[CLUSTER_NODES_MAX];
     bool disk_late[CLUSTER_NODES_MAX];
@@ -62,10 +63,24 @@ enum raft_message_type scenario__to_type(const struct runner *runner, const char
 /* ---- course.c ---- */
 
 void scenario__on_trace(struct cluster *cluster, raft_node_id node, const struct raft_trace *trace);
+void scenario__show_trace(struct runner *runner, raft_node_id node, const struct raft_trace *trace);
+void scenario__show_refusal(struct runner *runner, enum raft_status status);
 void scenario__show_status(struct runner *runner);
 /* Until nothing is left to do at this instant. */
 void scenario__settle(struct runner *runner);
 void scenario__advance(struct runner *runner, uint64_t ms);
+
+/* ---- change.c ---- */
+
+void scenario__configure(struct runner *runner, struct words *words);
+void scenario__members(struct runner *runner);
+void scenario__caught_up(struct runner *runner, struct words *words);
+void scenario__compact(struct runner *runner, struct words *words);
+void scenario__wipe(struct runner *runner, struct words *words);
+void scenario__bases(struct runner *runner, struct words *words);
+void scenario__inject(struct runner *runner, struct words *words);
+/* Bases that are under way arrive, unless they are held; true when something happened. */
+bool scenario__run_bases(struct runner *runner);
 
 /* ---- plan.c ---- */
 

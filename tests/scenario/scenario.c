@@ -9,7 +9,8 @@
  * Time stands still unless a command moves it, messages and disks are immediate, so a step shows cause and effect
  * and nothing else. By default pre-votes, answers to candidates and acks are not shown; `trace all` shows them.
  *
- *     cluster voters=1,2,3 [learners=4] [log=2@1] [log.2=1,1,2] [term.2=3] [no-vote=3] [leader=1] [append-entries=16]
+ *     cluster voters=1,2,3 [learners=4] [spares=5] [log=2@1] [log.2=1,1,2] [term.2=3] [no-vote=3] [leader=1] [append-entries=16]
+ *                              spares: nodes that know nothing of the group;
  *                              log=INDEX@TERM: all have INDEX entries of TERM; log.N: the terms of n's entries;
  *                              leader=N: elected before the first step, proposing until log=... is reached
  *     trace all | main         show everything, or the main events
@@ -33,6 +34,17 @@
  *     arrive [K]               the K oldest (all) in the pocket arrive and leave it; rules stay
  *     replay                   what is in the pocket arrives, and stays there; rules end
  *     release                  what is in the pocket arrives, the pocket is empty; rules end
+ *     configure N voters=1,2 [learners=3] [joint]
+ *                              leader N changes the group; joint: with a joint phase in any case
+ *     members                  the configuration that each node uses
+ *     caught-up N M            does leader N find M worth a vote?
+ *     stall N                  the disk of N makes no progress
+ *     compact N INDEX          N drops its log through INDEX behind a base
+ *     bases hold               bases stay under way; free: they arrive by themselves again
+ *     bases land | fail        what is under way is durable at the receiver, or failed; install: the cores hear of it
+ *     wipe N                   N, which is down, loses its disk and is made again under a new epoch
+ *     inject vote A B term=T log=INDEX@TERM
+ *                              B gets a vote request (or prevote) of A that A's own rules would not send
  *     status                   role, term, commit and durable index and log of every node */
 #include "runner.h"
 
@@ -41,12 +53,6 @@
 #include <string.h>
 
 /* ---- commands ------------------------------------------------------------------------------------- */
-
-static void show_status_of(struct runner *runner, enum raft_status status)
-{
-    if (status == RAFT_OK) return;
-    fprintf(runner->out, "refused: %s\n", raft_status_text(status));
-}
 
 static void command_propose(struct runner *runner, struct words *words)
 {
@@ -57,16 +63,16 @@ static void command_propose(struct runner *runner, struct words *words)
         if (strncmp(word, "count=", 6) == 0) count = scenario__to_number(runner, word + 6);
     }
     if (count == 0 || count > 1000) scenario__bad_command(runner, "1 to 1000 entries");
-    show_status_of(runner, cluster_propose(runner->cluster, id, (uint32_t)count));
+    scenario__show_refusal(runner, cluster_propose(runner->cluster, id, (uint32_t)count));
 }
 
 static void command_transfer(struct runner *runner, struct words *words)
 {
     raft_node_id id = scenario__next_node_up(runner, words);
     uint64_t to = scenario__to_number(runner, scenario__next_word(runner, words));
-    show_status_of(runner,
-                   cluster_step(runner->cluster, id,
-                                (struct raft_event){.type = RAFT_EVENT_TRANSFER, .node = to}));
+    scenario__show_refusal(
+        runner, cluster_step(runner->cluster, id,
+                             (struct raft_event){.type = RAFT_EVENT_TRANSFER, .node = to}));
 }
 
 static void command_leader_lost(struct runner *runner, struct words *words)
@@ -228,7 +234,7 @@ static void run_command(struct runner *runner, const char *line)
         scenario__open_cluster(runner, &words);
         return;
     }
-    if (runner->cluster->configuration.members_count == 0)
+    if (runner->cluster->founding.members_count == 0)
         scenario__bad_command(runner, "no cluster yet");
     if (strcmp(name, "trace") == 0) {
         command_trace(runner, &words);
@@ -274,6 +280,23 @@ static void run_command(struct runner *runner, const char *line)
         command_replay(runner, /* empty= */ false);
     } else if (strcmp(name, "release") == 0) {
         command_replay(runner, /* empty= */ true);
+    } else if (strcmp(name, "configure") == 0) {
+        scenario__configure(runner, &words);
+    } else if (strcmp(name, "members") == 0) {
+        scenario__members(runner);
+    } else if (strcmp(name, "caught-up") == 0) {
+        scenario__caught_up(runner, &words);
+    } else if (strcmp(name, "compact") == 0) {
+        scenario__compact(runner, &words);
+    } else if (strcmp(name, "bases") == 0) {
+        scenario__bases(runner, &words);
+    } else if (strcmp(name, "wipe") == 0) {
+        scenario__wipe(runner, &words);
+    } else if (strcmp(name, "inject") == 0) {
+        scenario__inject(runner, &words);
+    } else if (strcmp(name, "stall") == 0) {
+        (void)cluster_event(runner->cluster, scenario__next_node_up(runner, &words),
+                            RAFT_EVENT_DISK_STALLED);
     } else if (strcmp(name, "status") == 0) {
         scenario__show_status(runner);
     } else {

@@ -42,7 +42,7 @@ static raft_node_id to_node(const struct runner *runner, const char *text)
 {
     uint64_t id = scenario__to_number(runner, text);
     if (id >= CLUSTER_NODES_MAX) scenario__bad_command(runner, "no such node");
-    if (!runner->cluster->nodes[id].is_member) scenario__bad_command(runner, "no such node");
+    if (!runner->cluster->nodes[id].exists) scenario__bad_command(runner, "no such node");
     return id;
 }
 

@@ -19,7 +19,9 @@
  *     (Acks of entries are not among them: the core emits an ack only after RAFT_EVENT_DURABLE.)
  *  5. commit_index: entries up to it may be applied, in order.
  *  6. reads: answer or fail these reads.
- *  7. snapshots: begin to send the base to these members, out of band; report with RAFT_EVENT_SNAPSHOT_SENT.
+ *  7. snapshots: begin to send the base to these members, out of band, and report with RAFT_EVENT_BULK_MOVED as
+ *     it moves and with RAFT_EVENT_SNAPSHOT_SENT at its end. A member is named again a heartbeat after a failure, and
+ *     when nothing moved for two election timeouts; ignore that while a transfer to that replica runs.
  *  8. Call again with RAFT_EVENT_TICK no later than timer_at_ms.
  *
  * Membership. A configuration is used from the moment its CONFIG entry is in the log, committed or not, and
@@ -126,7 +128,9 @@ enum raft_event_type {
      * term) is kept, an old base changes nothing */
     RAFT_EVENT_INSTALLED,
     /* the disk has had work for some election timeouts and finished none of it (PROTOCOL C7): a
-     * leader hands over, or steps down; ends with the next DURABLE or VOTE_DURABLE */
+     * leader hands over, or steps down, and nobody stands on such a disk. Ends with the next
+     * DURABLE or VOTE_DURABLE; forgotten after two election timeouts, so it is told again as long
+     * as it lasts */
     RAFT_EVENT_DISK_STALLED,
 };
 

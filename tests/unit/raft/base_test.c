@@ -165,6 +165,27 @@ Test(raft_base, one_that_failed_is_asked_for_again_with_the_next_heartbeat)
     rig_close(&rig);
 }
 
+Test(raft_base, one_that_does_not_move_is_asked_for_again)
+{
+    struct rig rig = open_waiting();
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < 4 * RIG_TIMEOUT_MS_MAX / RIG_HEARTBEAT_MS; i++) {
+        struct raft_message m = rig_heartbeat_reply(&rig, 2, 2, 0, 11);
+        rig_receive(&rig, &m);
+        rig_tick(&rig, RIG_HEARTBEAT_MS);
+        asked += rig.update->snapshots_count;
+    }
+    cr_assert_eq(asked, 2);
+    for (uint32_t i = 0; i < 4 * RIG_TIMEOUT_MS_MAX / RIG_HEARTBEAT_MS; i++) {
+        rig_step(&rig, (struct raft_event){.type = RAFT_EVENT_BULK_MOVED, .node = 3});
+        struct raft_message m = rig_heartbeat_reply(&rig, 2, 2, 0, 11);
+        rig_receive(&rig, &m);
+        rig_tick(&rig, RIG_HEARTBEAT_MS);
+        cr_assert_eq(rig.update->snapshots_count, 0, "but not while bytes move");
+    }
+    rig_close(&rig);
+}
+
 Test(raft_base, one_that_arrived_is_probed_behind)
 {
     struct rig rig = open_waiting();

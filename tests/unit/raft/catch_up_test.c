@@ -59,6 +59,18 @@ Test(raft_catch_up, a_long_round_does_not_but_the_short_one_after_it_does)
     rig_close(&rig);
 }
 
+/* Else a group without traffic would wait for ever. */
+Test(raft_catch_up, one_that_lacks_nothing_is_however_long_it_took)
+{
+    struct rig rig = open_leader();
+    ack(&rig, 1);
+    rig_propose(&rig, 50);
+    rig_tick(&rig, 5000);
+    ack(&rig, 51);
+    cr_assert(caught_up(&rig));
+    rig_close(&rig);
+}
+
 Test(raft_catch_up, one_that_falls_behind_again_is_no_longer)
 {
     struct rig rig = open_leader();
