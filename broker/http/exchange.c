@@ -54,6 +54,7 @@ static void drop_node_results(struct node_request *node)
     if (node->ret_view.parts_count > 0) segment_log_view_release(&node->ret_view);
     if (node->ret_topics) node_topics_free(node->ret_topics, node->ret_topics_count);
     free(node->ret_offsets);
+    free(node->ret_changes);
     *node = (struct node_request){0};
 }
 

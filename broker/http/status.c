@@ -100,6 +100,24 @@ struct http_status http__status_of_node(enum node_status status)
     case NODE_TIMEOUT:
         of.code = 503, of.slug = "timeout";
         break;
+    case NODE_UNKNOWN_NODE:
+        of.code = 404, of.slug = "unknown-node";
+        break;
+    case NODE_NODE_EXISTS:
+        of.code = 409, of.slug = "node-exists";
+        break;
+    case NODE_TOO_MANY_NODES:
+        of.code = 409, of.slug = "too-many-nodes";
+        break;
+    case NODE_QUORUM_AT_RISK:
+        of.code = 409, of.slug = "quorum-at-risk";
+        break;
+    case NODE_CHANGE_RUNNING:
+        of.code = 409, of.slug = "change-running";
+        break;
+    case NODE_NOT_TRANSFERRED:
+        of.code = 409, of.slug = "not-transferred";
+        break;
     }
     assert(of.code != 0);
     of.retry = of.code == 429 || of.code == 503;

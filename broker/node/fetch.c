@@ -291,6 +291,12 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_PRODUCER_INIT:
     case NODE_REQUEST_GROUP_COMMIT:
+    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_REMOVE:
+    case NODE_REQUEST_NODE_REPLACE:
+    case NODE_REQUEST_PLACE:
+    case NODE_REQUEST_CHANGES:
+    case NODE_REQUEST_TRANSFER:
         break;
     }
     if (group->is_meta) {

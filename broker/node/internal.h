@@ -358,7 +358,7 @@ struct node {
     bool stepping;
 
     struct {
-        uint64_t requests_total[16];
+        uint64_t requests_total[NODE_REQUEST_TYPES_MAX];
         uint64_t proxied_out, proxied_in;
         uint64_t refused_overload, refused_full;
         uint64_t bad_frames;

@@ -140,12 +140,23 @@ static void print_groups(FILE *out, struct node *node)
 }
 
 static const char *const request_names[] = {
-    [NODE_REQUEST_PRODUCE] = "produce",           [NODE_REQUEST_FETCH] = "fetch",
-    [NODE_REQUEST_OFFSETS] = "offsets",           [NODE_REQUEST_TOPIC_CREATE] = "topic_create",
-    [NODE_REQUEST_TOPIC_DELETE] = "topic_delete", [NODE_REQUEST_TOPIC_LIST] = "topic_list",
-    [NODE_REQUEST_TOPIC_GET] = "topic_get",       [NODE_REQUEST_PRODUCER_INIT] = "producer_init",
-    [NODE_REQUEST_GROUP_COMMIT] = "group_commit", [NODE_REQUEST_GROUP_FETCH] = "group_fetch",
+    [NODE_REQUEST_PRODUCE] = "produce",
+    [NODE_REQUEST_FETCH] = "fetch",
+    [NODE_REQUEST_OFFSETS] = "offsets",
+    [NODE_REQUEST_TOPIC_CREATE] = "topic_create",
+    [NODE_REQUEST_TOPIC_DELETE] = "topic_delete",
+    [NODE_REQUEST_TOPIC_LIST] = "topic_list",
+    [NODE_REQUEST_TOPIC_GET] = "topic_get",
+    [NODE_REQUEST_PRODUCER_INIT] = "producer_init",
+    [NODE_REQUEST_GROUP_COMMIT] = "group_commit",
+    [NODE_REQUEST_GROUP_FETCH] = "group_fetch",
     [NODE_REQUEST_GROUP_LIST] = "group_list",
+    [NODE_REQUEST_NODE_ADD] = "node_add",
+    [NODE_REQUEST_NODE_REMOVE] = "node_remove",
+    [NODE_REQUEST_NODE_REPLACE] = "node_replace",
+    [NODE_REQUEST_PLACE] = "place",
+    [NODE_REQUEST_CHANGES] = "changes",
+    [NODE_REQUEST_TRANSFER] = "transfer",
 };
 
 static void print_requests(FILE *out, const struct node *node)

@@ -448,8 +448,10 @@ static void discard_requests(struct node *node)
         segment_log_view_release(&request->ret_view);
         node_topics_free(request->ret_topics, request->ret_topics_count);
         free(request->ret_offsets);
+        free(request->ret_changes);
         request->ret_topics = NULL;
         request->ret_offsets = NULL;
+        request->ret_changes = NULL;
         free(state->payload);
         state->payload = NULL;
         if (state->owned) free(request);

@@ -32,11 +32,17 @@ static bool only_reads(enum node_request_type type)
     case NODE_REQUEST_PRODUCER_INIT:
     case NODE_REQUEST_GROUP_FETCH:
     case NODE_REQUEST_GROUP_LIST:
+    case NODE_REQUEST_CHANGES:
         return true;
     case NODE_REQUEST_PRODUCE:
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_GROUP_COMMIT:
+    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_REMOVE:
+    case NODE_REQUEST_NODE_REPLACE:
+    case NODE_REQUEST_PLACE:
+    case NODE_REQUEST_TRANSFER:
         return false;
     }
     return false;
@@ -192,10 +198,13 @@ static void drop_outputs(struct node_request *request)
     memset(&request->ret_view, 0, sizeof(request->ret_view));
     node_topics_free(request->ret_topics, request->ret_topics_count);
     free(request->ret_offsets);
+    free(request->ret_changes);
     request->ret_topics = NULL;
     request->ret_topics_count = 0;
     request->ret_offsets = NULL;
     request->ret_offsets_count = 0;
+    request->ret_changes = NULL;
+    request->ret_changes_count = 0;
 }
 
 static void free_guest(struct guest *guest)

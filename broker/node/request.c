@@ -29,6 +29,18 @@ const char *node_status_text(enum node_status status)
     return "unknown status";
 }
 
+const char *node_change_state_text(enum node_change_state state)
+{
+    switch (state) {
+#define X(name, text) \
+    case name:        \
+        return text;
+        NODE_CHANGE_STATES(X)
+#undef X
+    }
+    return "unknown";
+}
+
 void request__move(struct node_request *request, enum request_stage stage, struct list_link *list)
 {
     struct request_state *state = request_state(request);
@@ -186,6 +198,10 @@ static bool stores_something(enum node_request_type type)
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_GROUP_COMMIT:
+    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_REMOVE:
+    case NODE_REQUEST_NODE_REPLACE:
+    case NODE_REQUEST_PLACE:
         return true;
     case NODE_REQUEST_PRODUCER_INIT: /* an id that nobody uses costs nothing */
     case NODE_REQUEST_FETCH:
@@ -194,6 +210,8 @@ static bool stores_something(enum node_request_type type)
     case NODE_REQUEST_TOPIC_GET:
     case NODE_REQUEST_GROUP_FETCH:
     case NODE_REQUEST_GROUP_LIST:
+    case NODE_REQUEST_CHANGES:
+    case NODE_REQUEST_TRANSFER:
         return false;
     }
     return false;
@@ -443,6 +461,14 @@ void request__dispatch(struct node_request *request)
     case NODE_REQUEST_TOPIC_LIST:
     case NODE_REQUEST_TOPIC_GET:
         barrier__start(request, node->meta_group);
+        return;
+    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_REMOVE:
+    case NODE_REQUEST_NODE_REPLACE:
+    case NODE_REQUEST_PLACE:
+    case NODE_REQUEST_CHANGES:
+    case NODE_REQUEST_TRANSFER:
+        request__finish(request, NODE_INVALID_ARGUMENT, "this version cannot do it yet");
         return;
     }
 }

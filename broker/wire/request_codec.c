@@ -12,7 +12,9 @@
 #define FLAG_HAS_IF_OFFSET 0x02u
 #define FLAG_HAS_TOPIC     0x04u
 #define FLAG_HAS_GROUP     0x08u
-#define FLAGS_ALL          0x0fu
+#define FLAG_HAS_ADDRESS   0x10u
+#define FLAG_TRANSFER_META 0x20u
+#define FLAGS_ALL          0x3fu
 
 /* What wire_get_string() on the other side would take. */
 static bool is_sendable_name(const char *name, size_t bytes_max)
@@ -33,7 +35,20 @@ static uint8_t flags_of(const struct node_request *request)
     if (request->group.has_if_offset) flags |= FLAG_HAS_IF_OFFSET;
     if (request->topic) flags |= FLAG_HAS_TOPIC;
     if (request->group.group) flags |= FLAG_HAS_GROUP;
+    if (request->node.peer_address) flags |= FLAG_HAS_ADDRESS;
+    if (request->transfer.meta) flags |= FLAG_TRANSFER_META;
     return (uint8_t)flags;
+}
+
+static void put_membership(struct wire_writer *writer, const struct node_request *request)
+{
+    wire_put_u64(writer, request->node.id);
+    wire_put_u64(writer, request->node.with);
+    wire_put_u64(writer, request->transfer.to);
+    wire_put_u32(writer, request->place.nodes_count);
+    for (uint32_t i = 0; i < META_REPLICAS_MAX; i++) {
+        wire_put_u64(writer, i < request->place.nodes_count ? request->place.nodes[i] : 0);
+    }
 }
 
 size_t request_codec_encode(uint64_t number, const struct node_request *request, uint8_t *buffer,
@@ -43,6 +58,8 @@ size_t request_codec_encode(uint64_t number, const struct node_request *request,
     size_t batch_bytes = is_produce ? request->produce.bytes : 0;
     if (!is_sendable_name(request->topic, META_TOPIC_NAME_BYTES_MAX) ||
         !is_sendable_name(request->group.group, PARTITION_GROUP_NAME_BYTES_MAX) ||
+        !is_sendable_name(request->node.peer_address, META_ADDRESS_BYTES_MAX - 1u) ||
+        request->place.nodes_count > META_REPLICAS_MAX ||
         request->group.metadata_bytes > PARTITION_METADATA_BYTES_MAX || batch_bytes > UINT32_MAX) {
         return 0;
     }
@@ -65,8 +82,10 @@ size_t request_codec_encode(uint64_t number, const struct node_request *request,
     wire_put_u64(&writer, request->group.if_offset);
     wire_put_u32(&writer, request->group.metadata_bytes);
     wire_put_u32(&writer, (uint32_t)batch_bytes);
+    put_membership(&writer, request);
     wire_put_string(&writer, request->topic ? request->topic : "");
     wire_put_string(&writer, request->group.group ? request->group.group : "");
+    wire_put_string(&writer, request->node.peer_address ? request->node.peer_address : "");
     wire_put(&writer, request->group.metadata, request->group.metadata_bytes);
     wire_put_padding(&writer);
     assert(writer.bytes <= REQUEST_CODEC_BYTES_MAX);
@@ -77,7 +96,21 @@ size_t request_codec_encode(uint64_t number, const struct node_request *request,
 
 static bool is_request_type(uint8_t type)
 {
-    return type >= NODE_REQUEST_PRODUCE && type <= NODE_REQUEST_GROUP_LIST;
+    return type >= NODE_REQUEST_PRODUCE && type <= NODE_REQUEST_TRANSFER;
+}
+
+static void get_membership(struct wire_reader *reader, struct node_request *request)
+{
+    request->node.id = wire_get_u64(reader);
+    request->node.with = wire_get_u64(reader);
+    request->transfer.to = wire_get_u64(reader);
+    request->place.nodes_count = wire_get_u32(reader);
+    for (uint32_t i = 0; i < META_REPLICAS_MAX; i++) {
+        request->place.nodes[i] = wire_get_u64(reader);
+    }
+    if (request->place.nodes_count <= META_REPLICAS_MAX) return;
+    request->place.nodes_count = 0;
+    reader->failed = true;
 }
 
 static void get_fixed_fields(struct wire_reader *reader, struct request_codec_decoded *decoded,
@@ -93,6 +126,7 @@ static void get_fixed_fields(struct wire_reader *reader, struct request_codec_de
     request->type = (enum node_request_type)type;
     request->auto_create = (flags & FLAG_AUTO_CREATE) != 0;
     request->group.has_if_offset = (flags & FLAG_HAS_IF_OFFSET) != 0;
+    request->transfer.meta = (flags & FLAG_TRANSFER_META) != 0;
     request->fetch.from = (enum node_fetch_from)from;
     request->timeout_ms = wire_get_u32(reader);
     decoded->number = wire_get_u64(reader);
@@ -108,25 +142,30 @@ static void get_fixed_fields(struct wire_reader *reader, struct request_codec_de
     request->group.if_offset = wire_get_u64(reader);
     request->group.metadata_bytes = wire_get_u32(reader);
     decoded->batch_bytes = wire_get_u32(reader);
+    get_membership(reader, request);
     *ret_flags = flags;
+}
+
+/* NULL when it was not given; then the name must be empty. */
+static const char *get_name(struct wire_reader *reader, char *buffer, size_t bytes, bool is_given)
+{
+    wire_get_string(reader, buffer, bytes);
+    if (is_given) return buffer;
+    if (buffer[0] != '\0') reader->failed = true;
+    return NULL;
 }
 
 static void get_names(struct wire_reader *reader, struct request_codec_decoded *decoded,
                       uint8_t flags)
 {
     struct node_request *request = &decoded->request;
-    wire_get_string(reader, decoded->topic, sizeof(decoded->topic));
-    wire_get_string(reader, decoded->group, sizeof(decoded->group));
-    if ((flags & FLAG_HAS_TOPIC) != 0) {
-        request->topic = decoded->topic;
-    } else if (decoded->topic[0] != '\0') {
-        reader->failed = true;
-    }
-    if ((flags & FLAG_HAS_GROUP) != 0) {
-        request->group.group = decoded->group;
-    } else if (decoded->group[0] != '\0') {
-        reader->failed = true;
-    }
+    request->topic =
+        get_name(reader, decoded->topic, sizeof(decoded->topic), (flags & FLAG_HAS_TOPIC) != 0);
+    request->group.group =
+        get_name(reader, decoded->group, sizeof(decoded->group), (flags & FLAG_HAS_GROUP) != 0);
+    request->node.peer_address =
+        get_name(reader, decoded->peer_address, sizeof(decoded->peer_address),
+                 (flags & FLAG_HAS_ADDRESS) != 0);
     if (request->group.metadata_bytes > sizeof(decoded->metadata)) reader->failed = true;
     const uint8_t *metadata = wire_get(reader, request->group.metadata_bytes);
     if (!metadata || request->group.metadata_bytes == 0) return;

@@ -21,6 +21,13 @@
 #define TOPIC_BYTES_MIN     46u
 #define PARTITION_BYTES_MIN 56u
 #define OFFSET_BYTES_MIN    30u
+#define CHANGE_BYTES_MIN    36u
+
+#define CHANGE_META        0x01u
+#define MEMBER_WISHED      0x01u
+#define MEMBER_CONNECTED   0x02u
+#define MEMBER_MATCH_KNOWN 0x04u
+#define MEMBER_FLAGS_ALL   0x07u
 
 #define STATUSES_COUNT_X(name, text) +1
 #define STATUSES_COUNT               (0 NODE_STATUSES(STATUSES_COUNT_X))
@@ -72,10 +79,47 @@ static void put_offset(struct wire_writer *writer, const struct partition_offset
     wire_put(writer, offset->metadata, offset->metadata_bytes);
 }
 
+/* Text that may hold what a client sent; the other side takes no control characters. */
+static void put_text(struct wire_writer *writer, const char *text, size_t capacity)
+{
+    size_t bytes = strnlen(text, capacity - 1);
+    wire_put_u16(writer, (uint16_t)bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        uint8_t byte = (uint8_t)text[i];
+        wire_put_u8(writer, byte < 0x20 || byte == 0x7f ? (uint8_t)' ' : byte);
+    }
+}
+
+static void put_change(struct wire_writer *writer, const struct node_change *change)
+{
+    assert(change->members_count <= NODE_CHANGE_MEMBERS_MAX);
+    wire_put_u64(writer, change->group);
+    wire_put_u8(writer, change->meta ? CHANGE_META : 0u);
+    wire_put_u8(writer, (uint8_t)change->state);
+    wire_put_u16(writer, (uint16_t)change->members_count);
+    wire_put_u32(writer, change->partition);
+    wire_put_u64(writer, change->leader);
+    wire_put_u64(writer, change->last_index);
+    wire_put_string(writer, change->topic);
+    put_text(writer, change->blocked, sizeof(change->blocked));
+    for (uint32_t i = 0; i < change->members_count; i++) {
+        const struct node_change_member *member = &change->members[i];
+        wire_put_u64(writer, member->node_id);
+        wire_put_u64(writer, member->epoch);
+        wire_put_u8(writer, (uint8_t)member->role);
+        wire_put_u8(writer, (uint8_t)((member->wished ? MEMBER_WISHED : 0u) |
+                                      (member->connected ? MEMBER_CONNECTED : 0u) |
+                                      (member->match_known ? MEMBER_MATCH_KNOWN : 0u)));
+        wire_put_zeros(writer, 6);
+        wire_put_u64(writer, member->match);
+    }
+}
+
 static bool is_within_bounds(const struct node_request *request)
 {
     if (request->ret_topics_count > META_TOPICS_MAX) return false;
     if (request->ret_offsets_count > RESPONSE_CODEC_OFFSETS_MAX) return false;
+    if (request->ret_changes_count > RESPONSE_CODEC_CHANGES_MAX) return false;
     uint64_t partitions_count = 0;
     for (uint32_t i = 0; i < request->ret_topics_count; i++) {
         if (request->ret_topics[i].partitions_count > META_PARTITIONS_MAX) return false;
@@ -83,17 +127,6 @@ static bool is_within_bounds(const struct node_request *request)
     }
     return partitions_count <= RESPONSE_CODEC_PARTITIONS_MAX &&
            request->ret_view.bytes_total <= UINT32_MAX;
-}
-
-/* The detail may hold what a client sent; the other side takes no control characters. */
-static void put_detail(struct wire_writer *writer, const char *detail, size_t capacity)
-{
-    size_t bytes = strnlen(detail, capacity - 1);
-    wire_put_u16(writer, (uint16_t)bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        uint8_t byte = (uint8_t)detail[i];
-        wire_put_u8(writer, byte < 0x20 || byte == 0x7f ? (uint8_t)' ' : byte);
-    }
 }
 
 static void put_scalars(struct wire_writer *writer, const struct node_request *request)
@@ -130,13 +163,16 @@ size_t response_codec_encode(uint64_t number, const struct node_request *request
     wire_put_u32(&writer, (uint32_t)request->ret_view.bytes_total);
     wire_put_u32(&writer, request->ret_topics_count);
     wire_put_u32(&writer, request->ret_offsets_count);
-    wire_put_zeros(&writer, 4);
-    put_detail(&writer, request->detail, sizeof(request->detail));
+    wire_put_u32(&writer, request->ret_changes_count);
+    put_text(&writer, request->detail, sizeof(request->detail));
     for (uint32_t i = 0; i < request->ret_topics_count; i++) {
         put_topic(&writer, &request->ret_topics[i]);
     }
     for (uint32_t i = 0; i < request->ret_offsets_count; i++) {
         put_offset(&writer, &request->ret_offsets[i]);
+    }
+    for (uint32_t i = 0; i < request->ret_changes_count; i++) {
+        put_change(&writer, &request->ret_changes[i]);
     }
     wire_put_padding(&writer);
     return writer.bytes;
@@ -245,6 +281,62 @@ static void get_offsets(struct wire_reader *reader, struct node_request *decoded
     }
 }
 
+static void get_change_member(struct wire_reader *reader, struct node_change_member *member)
+{
+    member->node_id = wire_get_u64(reader);
+    member->epoch = wire_get_u64(reader);
+    const uint8_t role = wire_get_u8(reader);
+    const uint8_t flags = wire_get_u8(reader);
+    if (role > NODE_CHANGE_ABSENT || (flags & ~MEMBER_FLAGS_ALL) != 0) reader->failed = true;
+    member->role = (enum node_change_role)role;
+    member->wished = (flags & MEMBER_WISHED) != 0;
+    member->connected = (flags & MEMBER_CONNECTED) != 0;
+    member->match_known = (flags & MEMBER_MATCH_KNOWN) != 0;
+    wire_get_zeros(reader, 6);
+    member->match = wire_get_u64(reader);
+}
+
+static void get_change(struct wire_reader *reader, struct node_change *change)
+{
+    change->group = wire_get_u64(reader);
+    const uint8_t flags = wire_get_u8(reader);
+    const uint8_t state = wire_get_u8(reader);
+    const uint16_t count = wire_get_u16(reader);
+    change->partition = wire_get_u32(reader);
+    change->leader = wire_get_u64(reader);
+    change->last_index = wire_get_u64(reader);
+    wire_get_string(reader, change->topic, sizeof(change->topic));
+    wire_get_string(reader, change->blocked, sizeof(change->blocked));
+    if ((flags & ~CHANGE_META) != 0 || state > NODE_CHANGE_RECORDING ||
+        count > NODE_CHANGE_MEMBERS_MAX) {
+        reader->failed = true;
+    }
+    if (reader->failed) return;
+    change->meta = (flags & CHANGE_META) != 0;
+    change->state = (enum node_change_state)state;
+    change->members_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        get_change_member(reader, &change->members[i]);
+    }
+}
+
+static void get_changes(struct wire_reader *reader, struct node_request *decoded, uint32_t count)
+{
+    if (count > RESPONSE_CODEC_CHANGES_MAX || count > wire_left(reader) / CHANGE_BYTES_MIN) {
+        reader->failed = true;
+    }
+    if (reader->failed || count == 0) return;
+    decoded->ret_changes = calloc(count, sizeof(*decoded->ret_changes));
+    if (!decoded->ret_changes) {
+        reader->failed = true;
+        return;
+    }
+    decoded->ret_changes_count = count;
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        get_change(reader, &decoded->ret_changes[i]);
+    }
+}
+
 static void get_scalars(struct wire_reader *reader, struct node_request *decoded)
 {
     decoded->ret_leader = wire_get_u64(reader);
@@ -269,6 +361,7 @@ static void free_decoded(struct node_request *decoded)
     }
     free(decoded->ret_topics);
     free(decoded->ret_offsets);
+    free(decoded->ret_changes);
 }
 
 /* Move the output fields alone; everything else of the request is its owner's. */
@@ -295,6 +388,8 @@ static void adopt(struct node_request *request, const struct node_request *decod
     request->ret_topics_count = decoded->ret_topics_count;
     request->ret_offsets = decoded->ret_offsets;
     request->ret_offsets_count = decoded->ret_offsets_count;
+    request->ret_changes = decoded->ret_changes;
+    request->ret_changes_count = decoded->ret_changes_count;
 }
 
 /* Everything in front of the number; the same in both decoders. */
@@ -327,6 +422,7 @@ bool response_codec_decode(const uint8_t *body, size_t bytes, struct node_reques
 {
     assert(!request->ret_topics);
     assert(!request->ret_offsets);
+    assert(!request->ret_changes);
     struct wire_reader reader = wire_reader_of(body, bytes);
     struct node_request decoded;
     memset(&decoded, 0, sizeof(decoded));
@@ -339,10 +435,11 @@ bool response_codec_decode(const uint8_t *body, size_t bytes, struct node_reques
     view.bytes_count = wire_get_u32(&reader);
     uint32_t topics_count = wire_get_u32(&reader);
     uint32_t offsets_count = wire_get_u32(&reader);
-    wire_get_zeros(&reader, 4);
+    uint32_t changes_count = wire_get_u32(&reader);
     wire_get_string(&reader, decoded.detail, sizeof(decoded.detail));
     get_topics(&reader, &decoded, topics_count);
     get_offsets(&reader, &decoded, offsets_count);
+    get_changes(&reader, &decoded, changes_count);
     wire_get_padding(&reader);
     const uint8_t *entries = wire_get(&reader, view.bytes_count);
     if (!wire_is_complete(&reader)) {

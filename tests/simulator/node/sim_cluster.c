@@ -337,8 +337,10 @@ void cluster_call_close(struct cluster_call *call)
     segment_log_view_release(&call->request.ret_view);
     node_topics_free(call->request.ret_topics, call->request.ret_topics_count);
     free(call->request.ret_offsets);
+    free(call->request.ret_changes);
     call->request.ret_topics = NULL;
     call->request.ret_offsets = NULL;
+    call->request.ret_changes = NULL;
 }
 
 static bool is_done(void *data)

@@ -67,6 +67,12 @@ bool clients_is_definite(enum node_status status)
     case NODE_OVERLOADED:
     case NODE_DISK_FULL:
     case NODE_SHUTTING_DOWN:
+    case NODE_UNKNOWN_NODE:
+    case NODE_NODE_EXISTS:
+    case NODE_TOO_MANY_NODES:
+    case NODE_QUORUM_AT_RISK:
+    case NODE_CHANGE_RUNNING:
+    case NODE_NOT_TRANSFERRED:
         return true;
     case NODE_OK:
     case NODE_NO_OFFSET:
@@ -96,6 +102,12 @@ void clients_check_status(const struct run *run, uint32_t node, const struct nod
     case NODE_CORRUPT_BATCH:
     case NODE_TOO_LARGE:
     case NODE_DAMAGED:
+    case NODE_UNKNOWN_NODE:
+    case NODE_NODE_EXISTS:
+    case NODE_TOO_MANY_NODES:
+    case NODE_QUORUM_AT_RISK:
+    case NODE_CHANGE_RUNNING:
+    case NODE_NOT_TRANSFERRED:
         failure("refused-wrongly", "n%u refuses a good request of %s/%u: %s: %s", node + 1u,
                 facts->topic, facts->number, node_status_text(request->status), request->detail);
     case NODE_OK:

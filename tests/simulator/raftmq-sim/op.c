@@ -56,8 +56,10 @@ static void release_answer(struct node_request *request)
     segment_log_view_release(&request->ret_view);
     node_topics_free(request->ret_topics, request->ret_topics_count);
     free(request->ret_offsets);
+    free(request->ret_changes);
     request->ret_topics = NULL;
     request->ret_offsets = NULL;
+    request->ret_changes = NULL;
 }
 
 static void count_answer(struct run_totals *totals, const struct node_request *request)
@@ -101,6 +103,12 @@ static void count_answer(struct run_totals *totals, const struct node_request *r
     case NODE_DAMAGED:
     case NODE_SHUTTING_DOWN:
     case NODE_TIMEOUT:
+    case NODE_UNKNOWN_NODE:
+    case NODE_NODE_EXISTS:
+    case NODE_TOO_MANY_NODES:
+    case NODE_QUORUM_AT_RISK:
+    case NODE_CHANGE_RUNNING:
+    case NODE_NOT_TRANSFERRED:
         totals->refused_ops++;
         return;
     }
@@ -131,6 +139,18 @@ static const char *type_name(enum node_request_type type)
         return "committed";
     case NODE_REQUEST_GROUP_LIST:
         return "groups";
+    case NODE_REQUEST_NODE_ADD:
+        return "add-node";
+    case NODE_REQUEST_NODE_REMOVE:
+        return "remove-node";
+    case NODE_REQUEST_NODE_REPLACE:
+        return "replace-node";
+    case NODE_REQUEST_PLACE:
+        return "place";
+    case NODE_REQUEST_CHANGES:
+        return "changes";
+    case NODE_REQUEST_TRANSFER:
+        return "transfer";
     }
     return "?";
 }

@@ -486,6 +486,12 @@ Test(http_produce, every_status_of_the_node_has_its_answer)
         {NODE_DAMAGED, 503, "damaged"},
         {NODE_SHUTTING_DOWN, 503, "shutting-down"},
         {NODE_TIMEOUT, 503, "timeout"},
+        {NODE_UNKNOWN_NODE, 404, "unknown-node"},
+        {NODE_NODE_EXISTS, 409, "node-exists"},
+        {NODE_TOO_MANY_NODES, 409, "too-many-nodes"},
+        {NODE_QUORUM_AT_RISK, 409, "quorum-at-risk"},
+        {NODE_CHANGE_RUNNING, 409, "change-running"},
+        {NODE_NOT_TRANSFERRED, 409, "not-transferred"},
     };
     struct fixture fixture;
     fixture_open(&fixture, NULL);

@@ -14,6 +14,7 @@ static void free_topics(struct node_request *request)
     }
     free(request->ret_topics);
     free(request->ret_offsets);
+    free(request->ret_changes);
 }
 
 static struct node_request full_request(enum node_request_type type)
@@ -42,6 +43,14 @@ static struct node_request full_request(enum node_request_type type)
     request.group.metadata_bytes = 6;
     request.group.has_if_offset = true;
     request.group.if_offset = 98;
+    request.node.id = 4;
+    request.node.with = 5;
+    request.node.peer_address = "n5.example:7071";
+    request.place.nodes_count = 2;
+    request.place.nodes[0] = 5;
+    request.place.nodes[1] = 6;
+    request.transfer.meta = true;
+    request.transfer.to = 7;
     return request;
 }
 
@@ -64,7 +73,7 @@ Test(request_codec, every_input_field_of_every_type_comes_over)
 {
     uint8_t batch[77];
     memset(batch, 0xbb, sizeof(batch));
-    for (int type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_GROUP_LIST; type++) {
+    for (int type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TRANSFER; type++) {
         struct node_request request = full_request((enum node_request_type)type);
         if (type == NODE_REQUEST_PRODUCE) {
             request.produce.batch = batch;
@@ -101,6 +110,15 @@ Test(request_codec, every_input_field_of_every_type_comes_over)
         cr_assert_eq(memcmp(got->group.metadata, "\x00\x01meta", 6), 0);
         cr_assert(got->group.has_if_offset);
         cr_assert_eq(got->group.if_offset, 98);
+        cr_assert_eq(got->node.id, 4);
+        cr_assert_eq(got->node.with, 5);
+        cr_assert_str_eq(got->node.peer_address, "n5.example:7071");
+        cr_assert_eq(got->place.nodes_count, 2);
+        cr_assert_eq(got->place.nodes[0], 5);
+        cr_assert_eq(got->place.nodes[1], 6);
+        cr_assert_eq(got->place.nodes[2], 0);
+        cr_assert(got->transfer.meta);
+        cr_assert_eq(got->transfer.to, 7);
         if (type == NODE_REQUEST_PRODUCE) {
             cr_assert_eq(decoded.batch_bytes, sizeof(batch));
             cr_assert_eq(decoded.batch, body + bytes - sizeof(batch), "not copied");
@@ -123,6 +141,7 @@ Test(request_codec, what_is_not_given_stays_not_given)
     cr_assert_null(decoded.request.topic);
     cr_assert_null(decoded.request.group.group);
     cr_assert_null(decoded.request.group.metadata);
+    cr_assert_null(decoded.request.node.peer_address);
     free(body);
     request.topic = "";
     body = make_body(&request, &bytes);
@@ -142,6 +161,10 @@ Test(request_codec, the_largest_request_fits)
     request.group.group = name;
     request.group.metadata = metadata;
     request.group.metadata_bytes = sizeof(metadata);
+    char address[META_ADDRESS_BYTES_MAX];
+    memset(address, 'a', sizeof(address) - 1);
+    address[sizeof(address) - 1] = '\0';
+    request.node.peer_address = address;
     size_t bytes;
     uint8_t *body = make_body(&request, &bytes);
     cr_assert_leq(bytes, REQUEST_CODEC_BYTES_MAX);
@@ -167,6 +190,13 @@ Test(request_codec, what_no_node_accepts_is_not_sent)
     cr_assert_eq(request_codec_encode(1, &request, buffer, sizeof(buffer)), 0);
     request.group.group = "g";
     request.group.metadata_bytes = PARTITION_METADATA_BYTES_MAX + 1;
+    cr_assert_eq(request_codec_encode(1, &request, buffer, sizeof(buffer)), 0);
+    request.group.metadata_bytes = 0;
+    cr_assert_neq(request_codec_encode(1, &request, buffer, sizeof(buffer)), 0);
+    request.place.nodes_count = META_REPLICAS_MAX + 1;
+    cr_assert_eq(request_codec_encode(1, &request, buffer, sizeof(buffer)), 0);
+    request.place.nodes_count = 0;
+    request.node.peer_address = "host:1\n";
     cr_assert_eq(request_codec_encode(1, &request, buffer, sizeof(buffer)), 0);
 }
 
@@ -206,7 +236,9 @@ Test(request_codec, damaged_requests_are_harmless)
             damaged[(size_t)rand() % bytes] = (uint8_t)(rand() % 2 ? rand() : rand() % 8);
         }
         if (!request_codec_decode(damaged, bytes, &decoded)) continue;
-        cr_assert_leq(decoded.request.type, NODE_REQUEST_GROUP_LIST);
+        cr_assert_leq(decoded.request.type, NODE_REQUEST_TRANSFER);
+        cr_assert_leq(decoded.request.place.nodes_count, META_REPLICAS_MAX);
+        cr_assert_lt(strlen(decoded.peer_address), META_ADDRESS_BYTES_MAX);
         cr_assert_leq(decoded.request.fetch.from, NODE_FROM_TIME);
         cr_assert_leq(decoded.batch_bytes, bytes);
         cr_assert_leq(strlen(decoded.topic), META_TOPIC_NAME_BYTES_MAX);
@@ -217,6 +249,8 @@ Test(request_codec, damaged_requests_are_harmless)
 }
 
 /* ---- responses ------------------------------------------------------------------------------------------------- */
+
+static struct node_change changes[2];
 
 static struct node_request full_response(struct node_topic_info *topics,
                                          struct node_partition_info *partitions,
@@ -278,6 +312,28 @@ static struct node_request full_response(struct node_topic_info *topics,
     offsets[1].timestamp_ms = 88;
     response.ret_offsets = offsets;
     response.ret_offsets_count = 2;
+
+    memset(changes, 0, sizeof(changes));
+    changes[0] = (struct node_change){.meta = true, .leader = 2, .state = NODE_CHANGE_RECORDING};
+    changes[1].group = 100;
+    strcpy(changes[1].topic, "orders");
+    changes[1].partition = 9;
+    changes[1].leader = 3;
+    changes[1].last_index = 5000;
+    changes[1].state = NODE_CHANGE_COPYING;
+    strcpy(changes[1].blocked, "n4 is not connected");
+    changes[1].members_count = NODE_CHANGE_MEMBERS_MAX;
+    for (uint32_t i = 0; i < NODE_CHANGE_MEMBERS_MAX; i++) {
+        changes[1].members[i].node_id = i + 1;
+        changes[1].members[i].epoch = 70 + i;
+        changes[1].members[i].role = (enum node_change_role)(i % 3);
+        changes[1].members[i].wished = i % 2;
+        changes[1].members[i].connected = i % 4 < 2;
+        changes[1].members[i].match_known = i % 5 == 0;
+        changes[1].members[i].match = 4000 + i;
+    }
+    response.ret_changes = changes;
+    response.ret_changes_count = 2;
     return response;
 }
 
@@ -352,6 +408,8 @@ Test(response_codec, every_output_field_comes_over)
     cr_assert_eq(got.ret_topics[1].partitions_count, 0);
     cr_assert_eq(got.ret_offsets_count, 2);
     cr_assert_eq(memcmp(got.ret_offsets, offsets, sizeof(offsets)), 0);
+    cr_assert_eq(got.ret_changes_count, 2);
+    cr_assert_eq(memcmp(got.ret_changes, changes, sizeof(changes)), 0);
     free_topics(&got);
     free(body);
 }
@@ -361,13 +419,13 @@ Test(response_codec, every_status_comes_over_and_others_do_not)
     struct node_request response;
     memset(&response, 0, sizeof(response));
     uint8_t body[256];
-    for (int status = NODE_OK; status <= NODE_TIMEOUT + 1; status++) {
+    for (int status = NODE_OK; status <= NODE_NOT_TRANSFERRED + 1; status++) {
         response.status = (enum node_status)status;
         size_t bytes = response_codec_encode(1, &response, body, sizeof(body));
         struct node_request got;
         memset(&got, 0, sizeof(got));
         struct response_codec_view view;
-        bool is_known = status <= NODE_TIMEOUT;
+        bool is_known = status <= NODE_NOT_TRANSFERRED;
         cr_assert_eq(response_codec_decode(body, bytes, &got, &view), is_known);
         if (is_known) cr_assert_eq(got.status, (enum node_status)status);
         cr_assert(!is_known || !view.bytes);
@@ -388,6 +446,7 @@ Test(response_codec, every_truncation_is_refused_and_leaks_nothing)
         cr_assert_not(response_codec_decode(exact, cut, &got, &view));
         cr_assert_null(got.ret_topics);
         cr_assert_null(got.ret_offsets);
+        cr_assert_null(got.ret_changes);
         free(exact);
     }
     free(body);
@@ -413,6 +472,9 @@ Test(response_codec, damaged_responses_are_harmless)
         (void)response_codec_decode_number(damaged, bytes, &number);
         if (!response_codec_decode(damaged, bytes, &got, &view)) continue;
         cr_assert_leq(got.ret_topics_count, META_TOPICS_MAX);
+        for (uint32_t i = 0; i < got.ret_changes_count; i++) {
+            cr_assert_leq(got.ret_changes[i].members_count, NODE_CHANGE_MEMBERS_MAX);
+        }
         for (uint32_t i = 0; i < got.ret_topics_count; i++) {
             for (uint32_t k = 0; k < got.ret_topics[i].partitions_count; k++) {
                 cr_assert_leq(got.ret_topics[i].partitions[k].replicas_count, META_REPLICAS_MAX);
@@ -435,7 +497,7 @@ Test(response_codec, counts_above_the_bounds_are_refused)
     cr_assert_gt(response_codec_encode(1, &response, body, bytes), 0);
     static const uint32_t counts[] = {RESPONSE_CODEC_OFFSETS_MAX + 1, 500000, UINT32_MAX};
     for (size_t i = 0; i < 3; i++) {
-        for (size_t at = 124; at <= 128; at += 4) { /* topics count, offsets count */
+        for (size_t at = 124; at <= 132; at += 4) { /* topics, offsets, changes */
             memcpy(body + at, &counts[i], 4);
             struct node_request got;
             memset(&got, 0, sizeof(got));
@@ -454,6 +516,9 @@ Test(response_codec, an_answer_that_is_too_large_is_not_encoded)
     response.ret_offsets_count = RESPONSE_CODEC_OFFSETS_MAX + 1;
     cr_assert_eq(response_codec_encode(1, &response, NULL, 0), 0);
     response.ret_offsets_count = 0;
+    response.ret_changes_count = RESPONSE_CODEC_CHANGES_MAX + 1;
+    cr_assert_eq(response_codec_encode(1, &response, NULL, 0), 0);
+    response.ret_changes_count = 0;
     struct node_topic_info *many = calloc(257, sizeof(*many));
     for (int i = 0; i < 257; i++) {
         many[i].partitions_count = META_PARTITIONS_MAX;

@@ -14,6 +14,8 @@
 
 struct node;
 
+#define NODE_STATUS_TEXT_BYTES 256u
+
 #define NODE_STATUSES(X)                                                                           \
     X(NODE_OK, "ok")                                                                               \
     X(NODE_TOPIC_NOT_FOUND, "there is no such topic")                                              \
@@ -40,7 +42,13 @@ struct node;
     X(NODE_DISK_FULL, "the disk is nearly full; nothing was stored")                               \
     X(NODE_DAMAGED, "the range asked for is damaged on this node")                                 \
     X(NODE_SHUTTING_DOWN, "this node is shutting down; nothing was stored")                        \
-    X(NODE_TIMEOUT, "it could not be confirmed in time; try again")
+    X(NODE_TIMEOUT, "it could not be confirmed in time; try again")                                \
+    X(NODE_UNKNOWN_NODE, "the cluster knows no such node")                                         \
+    X(NODE_NODE_EXISTS, "the cluster knows that node by another address, or is removing it")       \
+    X(NODE_TOO_MANY_NODES, "the cluster's limit of nodes is reached")                              \
+    X(NODE_QUORUM_AT_RISK, "the change would lose a quorum; nothing was changed")                  \
+    X(NODE_CHANGE_RUNNING, "another change of that node is running; nothing was changed")          \
+    X(NODE_NOT_TRANSFERRED, "leadership stays where it was")
 
 enum node_status {
 #define X(name, text) name,
@@ -61,7 +69,17 @@ enum node_request_type {
     NODE_REQUEST_GROUP_COMMIT,
     NODE_REQUEST_GROUP_FETCH, /* one committed offset */
     NODE_REQUEST_GROUP_LIST,  /* all groups of one partition */
+    /* Membership. ADD, REMOVE, REPLACE and PLACE go to the leader of meta and are answered when their entry is applied:
+     * the cluster has then decided it, and works on it by itself until it is done; CHANGES tells how far it is. Asking
+     * for what was decided already is OK. */
+    NODE_REQUEST_NODE_ADD,     /* admit node.id at node.peer_address; it joins when it is started */
+    NODE_REQUEST_NODE_REMOVE,  /* take node.id out of every group, other nodes take its place */
+    NODE_REQUEST_NODE_REPLACE, /* node.with takes the place of node.id in every group */
+    NODE_REQUEST_PLACE,        /* the replicas of one partition: place.nodes */
+    NODE_REQUEST_CHANGES,      /* what is not finished, and what blocks it */
+    NODE_REQUEST_TRANSFER,     /* hand over the leadership of a partition, or of meta */
 };
+#define NODE_REQUEST_TYPES_MAX 32u
 
 /* Where a fetch starts. */
 enum node_fetch_from {
@@ -111,6 +129,19 @@ struct node_request {
         bool has_if_offset;
         uint64_t if_offset;
     } group;
+    struct { /* NODE_ADD, NODE_REMOVE, NODE_REPLACE */
+        uint64_t id;
+        uint64_t with;            /* REPLACE */
+        const char *peer_address; /* ADD: host:port where other nodes reach it */
+    } node;
+    struct { /* PLACE: of `topic` and `partition`; the first is not preferred in any way */
+        uint64_t nodes[META_REPLICAS_MAX];
+        uint32_t nodes_count;
+    } place;
+    struct { /* TRANSFER: of `topic` and `partition`, or of meta */
+        bool meta;
+        uint64_t to; /* 0 = the most up-to-date voter */
+    } transfer;
 
     /* ---- out ---- */
     enum node_status status;
@@ -123,7 +154,7 @@ struct node_request {
     uint32_t ret_count;  /* PRODUCE: records */
     int64_t ret_timestamp_ms;
     bool ret_duplicate;          /* PRODUCE: it was stored before; ret_offset is the original */
-    bool ret_created;            /* TOPIC_CREATE */
+    bool ret_created;            /* TOPIC_CREATE, NODE_ADD: it was not there before */
     uint64_t ret_first_offset;   /* FETCH, OFFSETS, OFFSET_OUT_OF_RANGE */
     uint64_t ret_next_offset;    /* FETCH: where the next fetch starts; OFFSETS: end of the log */
     uint64_t ret_high_watermark; /* FETCH: committed end as of the read index */
@@ -140,6 +171,8 @@ struct node_request {
     uint32_t ret_topics_count;
     struct partition_offset *ret_offsets; /* GROUP_FETCH, GROUP_LIST: malloc'ed, free() */
     uint32_t ret_offsets_count;
+    struct node_change *ret_changes; /* CHANGES: malloc'ed, free() */
+    uint32_t ret_changes_count;
 
     uint64_t node_private[48]; /* the node's; zero before submit */
 };
@@ -171,6 +204,57 @@ struct node_topic_info {
 };
 void node_topics_free(struct node_topic_info *topics, uint32_t count);
 
+/* ---- changes of membership ------------------------------------------------------------------------------------- */
+
+/* What a group's leader does next, in this order. */
+#define NODE_CHANGE_STATES(X)                                                               \
+    X(NODE_CHANGE_UNKNOWN, "unknown")     /* nobody reports: no leader, or not reached */   \
+    X(NODE_CHANGE_WAITING, "waiting")     /* for a node that has not joined, or a leader */ \
+    X(NODE_CHANGE_ADDING, "adding")       /* new replicas become learners */                \
+    X(NODE_CHANGE_COPYING, "copying")     /* learners get the log */                        \
+    X(NODE_CHANGE_SWITCHING, "switching") /* the new voters take over */                    \
+    X(NODE_CHANGE_RECORDING, "recording") /* done but for meta's record, which drops the rest */
+
+enum node_change_state {
+#define X(name, text) name,
+    NODE_CHANGE_STATES(X)
+#undef X
+};
+const char *node_change_state_text(enum node_change_state state);
+
+enum node_change_role {
+    NODE_CHANGE_VOTER,
+    NODE_CHANGE_LEARNER,
+    NODE_CHANGE_ABSENT, /* wished, and not in the group yet */
+};
+
+struct node_change_member {
+    uint64_t node_id;
+    uint64_t epoch;
+    enum node_change_role role; /* now */
+    bool wished;                /* it stays, or comes; false: it leaves */
+    bool connected;             /* to the group's leader */
+    bool match_known;
+    uint64_t match; /* entries durable there, of node_change.last_index */
+};
+
+#define NODE_CHANGE_MEMBERS_MAX 24u
+
+/* A group whose members are not those that are wished. */
+struct node_change {
+    uint64_t group;
+    bool meta;                                 /* group 0; else a partition: */
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1]; /* "" with meta */
+    uint32_t partition;
+    uint64_t leader; /* who reported; 0: nobody */
+    uint64_t last_index;
+    enum node_change_state state;
+    struct node_change_member members[NODE_CHANGE_MEMBERS_MAX];
+    uint32_t members_count;
+    char blocked[NODE_STATUS_TEXT_BYTES]; /* one sentence: what it waits for; "" = it moves */
+};
+#define NODE_CHANGES_MAX 4096u /* in one answer */
+
 /* Asynchronous; done() is called later, exactly once. */
 void node_submit(struct node *node, struct node_request *request);
 /* The client went away: done() will not be called any more. A produce may be stored all the same. */
@@ -182,8 +266,6 @@ bool node_topic_partitions(struct node *node, const char *topic, uint32_t *ret_p
                            uint32_t *ret_message_bytes_max);
 
 /* ---- status, synchronous, of this node's knowledge ------------------------------------------------------------ */
-
-#define NODE_STATUS_TEXT_BYTES 256u
 
 struct node_member_status {
     uint64_t node_id;

@@ -11,11 +11,12 @@
 #include <broker/node_request.h>
 
 /* Encoded size of a request without its batch, at most. */
-#define REQUEST_CODEC_BYTES_MAX 2048u
+#define REQUEST_CODEC_BYTES_MAX 3072u
 
 /* Bounds of a response, so that no frame makes the receiver allocate more than about 64 MiB. */
 #define RESPONSE_CODEC_PARTITIONS_MAX 65536u /* of all topics together */
 #define RESPONSE_CODEC_OFFSETS_MAX    16384u
+#define RESPONSE_CODEC_CHANGES_MAX    NODE_CHANGES_MAX
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
@@ -36,6 +37,7 @@ struct request_codec_decoded {
     size_t batch_bytes;
     char topic[META_TOPIC_NAME_BYTES_MAX + 1];
     char group[PARTITION_GROUP_NAME_BYTES_MAX + 1];
+    char peer_address[META_ADDRESS_BYTES_MAX];
     uint8_t metadata[PARTITION_METADATA_BYTES_MAX];
 };
 bool request_codec_decode(const uint8_t *body, size_t bytes,
@@ -44,7 +46,7 @@ bool request_codec_decode(const uint8_t *body, size_t bytes,
 /* ---- responses ------------------------------------------------------------------------------------------------- */
 
 /* Encode the output fields of `request` but the bytes of ret_view, whose parts follow in order. Returns the size (a
- * multiple of 8) and writes it when it fits; 0: too many topics or offsets for one answer. */
+ * multiple of 8) and writes it when it fits; 0: too many topics, offsets or changes for one answer. */
 size_t response_codec_encode(uint64_t number, const struct node_request *request, uint8_t *buffer,
                              size_t bytes);
 
@@ -59,7 +61,7 @@ struct response_codec_view {
     uint64_t last_index;
 };
 
-/* Set the output fields of `request`, which must be clear (ret_topics and ret_offsets NULL); they are malloc'ed as if
+/* Set the output fields of `request`, which must be clear (ret_topics, ret_offsets and ret_changes NULL); they are malloc'ed as if
  * this node had answered. ret_view of the request stays clear: *ret_view has the bytes. False: malformed, nothing set. */
 bool response_codec_decode(const uint8_t *body, size_t bytes, struct node_request *request,
                            struct response_codec_view *ret_view);
