@@ -156,6 +156,11 @@ static enum segment_log_status take_record(struct recovery *recovery, struct seg
     memcpy(place, record->bytes, record->bytes_count);
     cache__add(&log->cache, &record->header, record->bytes_count);
     log__add_term(log, record->header.index, record->header.term);
+    const struct segment_log_options *options = recovery->options;
+    if (record->header.type == ENTRY_CONFIG && options->on_configuration) {
+        options->on_configuration(options->on_configuration_data, record->header.index,
+                                  record->payload, record->header.payload_bytes);
+    }
     /* Everything is durable by the time open returns; the newest entries stay in memory. */
     cache__evict(&log->cache, record->header.index);
     return SEGMENT_LOG_OK;

@@ -226,7 +226,8 @@ static void bring_to_life(struct group_birth *birth)
     snprintf(group->topic, sizeof(group->topic), "%s", birth->topic);
     group->partition_number = birth->partition_number;
     const struct raft_hard_state none = {0};
-    if (!group__start_core(group, &none, &birth->configuration, 0, 0)) {
+    const struct raft_indexed_configuration first = {.configuration = birth->configuration};
+    if (!group__start_core(group, &none, &first, 1, 0)) {
         group__free(group);
         return;
     }

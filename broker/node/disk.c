@@ -217,6 +217,9 @@ void disk__checkpoint(struct group *group, bool force)
     struct segment_log_info info;
     segment_log_info(group->log, &info);
     if (info.durable_index < group->applied_index) return;
+    const struct raft_indexed_configuration *configuration =
+        raft_configuration_at(group->raft, group->applied_index);
+    if (!configuration) return; /* several changes since, still to be applied: after them */
     struct checkpoint *checkpoint = calloc(1, sizeof(*checkpoint));
     if (!checkpoint) abort();
     if (segment_log_point_at(group->log, group->applied_index, &checkpoint->header.point) !=
@@ -229,8 +232,9 @@ void disk__checkpoint(struct group *group, bool force)
     checkpoint->header.cluster = node->identity.cluster;
     checkpoint->header.group = group->id;
     checkpoint->header.log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset;
+    checkpoint->header.configuration_index = configuration->index;
     checkpoint->header.configuration_bytes = (uint32_t)raft_codec_encode_configuration(
-        raft_configuration_of(group->raft), checkpoint->header.configuration,
+        &configuration->configuration, checkpoint->header.configuration,
         sizeof(checkpoint->header.configuration));
     checkpoint->state = tree_ref(group->is_meta ? node->meta.state : group->partition.state);
     checkpoint->base.job.run = run_checkpoint;

@@ -186,9 +186,10 @@ static void collect_run(void *data, uint64_t first, uint64_t count, uint64_t ter
 }
 
 bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
-                       const struct raft_configuration *configuration, uint64_t configuration_index,
+                       const struct raft_indexed_configuration *configurations, uint32_t count,
                        uint64_t commit_index)
 {
+    assert(count > 0);
     struct node *node = group->node;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
@@ -212,8 +213,10 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
     io_random(node->io, &options.seed, sizeof(options.seed));
     const struct raft_start start = {
         .hard_state = *hard_state,
-        .configuration = *configuration,
-        .configuration_index = configuration_index,
+        .configuration = configurations[count - 1u].configuration,
+        .configuration_index = configurations[count - 1u].index,
+        .history = configurations,
+        .history_count = count - 1u,
         .base_index = info.base.index,
         .base_term = info.base.term,
         .runs = runs.runs,
@@ -274,14 +277,72 @@ static bool open_state(struct group *group, struct snapshot_header *header, stru
     return open_failed(group, snapshot_status_text(loaded), &problem, loaded == SNAPSHOT_IO);
 }
 
-static bool open_log(struct group *group)
+/* The configuration of the state, then those of the CONFIG entries behind it: the newest, with as many before it as the
+ * core remembers. */
+struct found_configurations {
+    struct raft_indexed_configuration items[RAFT_CONFIGURATIONS_MAX];
+    uint32_t count;
+    uint64_t unreadable_index; /* 0: none */
+};
+
+static void add_configuration(struct found_configurations *found, uint64_t index,
+                              const struct raft_configuration *configuration)
 {
-    struct segment_log_problem problem = {0};
-    const struct segment_log_options options =
+    if (found->count == RAFT_CONFIGURATIONS_MAX) {
+        found->count--;
+        memmove(found->items, found->items + 1, found->count * sizeof(found->items[0]));
+    }
+    found->items[found->count++] =
+        (struct raft_indexed_configuration){.index = index, .configuration = *configuration};
+}
+
+/* What the entries up to the state's configuration say is over. */
+static void on_configuration(void *data, uint64_t index, const uint8_t *payload,
+                             uint32_t payload_bytes)
+{
+    struct found_configurations *found = data;
+    if (found->count > 0 && index <= found->items[found->count - 1u].index) return;
+    struct raft_configuration configuration;
+    if (raft_codec_decode_configuration(payload, payload_bytes, &configuration)) {
+        add_configuration(found, index, &configuration);
+    } else if (found->unreadable_index == 0) {
+        found->unreadable_index = index;
+    }
+}
+
+static bool unreadable_configuration(struct group *group, uint64_t index)
+{
+    const struct segment_log_problem problem = {.index = index};
+    return open_failed(group, "configuration cannot be read", &problem, false);
+}
+
+static bool open_log(struct group *group, const struct snapshot_header *header,
+                     struct found_configurations *found)
+{
+    struct raft_configuration configuration;
+    if (!raft_codec_decode_configuration(header->configuration, header->configuration_bytes,
+                                         &configuration)) {
+        return unreadable_configuration(group, header->point.index);
+    }
+    add_configuration(found, header->configuration_index, &configuration);
+    struct segment_log_options options =
         group__log_options(group->node, group->id, group->directory);
+    options.on_configuration = on_configuration;
+    options.on_configuration_data = found;
+    struct segment_log_problem problem = {0};
     const enum segment_log_status status = segment_log_open(&options, &group->log, &problem);
-    if (status == SEGMENT_LOG_OK) return true;
-    return open_failed(group, segment_log_status_text(status), &problem, status == SEGMENT_LOG_IO);
+    if (status != SEGMENT_LOG_OK) {
+        return open_failed(group, segment_log_status_text(status), &problem,
+                           status == SEGMENT_LOG_IO);
+    }
+    if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    if (header->point.index <= info.last_index) return true;
+    snprintf(problem.reason, sizeof(problem.reason),
+             "the log ends at %" PRIu64 ", before its checkpoint at %" PRIu64, info.last_index,
+             header->point.index);
+    return open_failed(group, "log shorter than its state", &problem, false);
 }
 
 bool group__open(struct node *node, const struct node_record *record)
@@ -290,22 +351,8 @@ bool group__open(struct node *node, const struct node_record *record)
     struct snapshot_header *header = calloc(1, sizeof(*header));
     if (!header) abort();
     struct tree *state = NULL;
-    struct raft_configuration configuration;
-    bool opened = open_state(group, header, &state) && open_log(group);
-    if (opened) {
-        struct segment_log_info info;
-        segment_log_info(group->log, &info);
-        struct segment_log_problem problem = {0};
-        if (header->point.index > info.last_index) {
-            snprintf(problem.reason, sizeof(problem.reason),
-                     "the log ends at %" PRIu64 ", before its checkpoint at %" PRIu64,
-                     info.last_index, header->point.index);
-            opened = open_failed(group, "log shorter than its state", &problem, false);
-        } else if (!raft_codec_decode_configuration(header->configuration,
-                                                    header->configuration_bytes, &configuration)) {
-            opened = open_failed(group, "configuration cannot be read", &problem, false);
-        }
-    }
+    struct found_configurations found = {.count = 0};
+    bool opened = open_state(group, header, &state) && open_log(group, header, &found);
     if (opened) {
         struct tree *moved = state;
         state = NULL;
@@ -326,8 +373,8 @@ bool group__open(struct node *node, const struct node_record *record)
             .term = record->term,
             .voted_for = {.node = record->vote_node, .epoch = record->vote_epoch},
         };
-        opened = group__start_core(group, &hard_state, &configuration, header->configuration_index,
-                                   header->point.index);
+        opened =
+            group__start_core(group, &hard_state, found.items, found.count, header->point.index);
     }
     tree_unref(state);
     free(header);

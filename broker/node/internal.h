@@ -197,8 +197,7 @@ struct group {
     struct held_message *held, **held_tail;
     uint32_t held_count;
 
-    bool append_reading
-        [RAFT_MEMBERS_MAX]; /* by position in the configuration: an APPEND is read from the files */
+    uint64_t append_reading[RAFT_MEMBERS_MAX]; /* nodes whose APPEND is read from the files */
 
     struct list_link parked;
     struct list_link queued;
@@ -423,8 +422,9 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
 bool group__open(struct node *node,
                  const struct node_record *record); /* at start; false: fatal was called */
 struct group *group__new(struct node *node, uint64_t id, uint64_t epoch);
+/* configurations: array[count], index rising: the one of the state at commit_index, then those of the log behind it. */
 bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
-                       const struct raft_configuration *configuration, uint64_t configuration_index,
+                       const struct raft_indexed_configuration *configurations, uint32_t count,
                        uint64_t commit_index);
 void group__attach(struct group *group); /* from here on it is found and stepped */
 void group__detach(struct group *group);

@@ -1,5 +1,6 @@
 #include "received.h"
 
+#include <broker/raft_codec.h>
 #include <segment_log/entry.h>
 
 static bool add_run(struct raft_message *message, uint64_t index, uint64_t term)
@@ -16,11 +17,49 @@ static bool add_run(struct raft_message *message, uint64_t index, uint64_t term)
     return true;
 }
 
-enum received received_check(struct raft_message *append, uint64_t group_seed,
-                             const uint8_t *entries, size_t bytes)
+struct found_configurations {
+    struct raft_indexed_configuration *items;
+    uint32_t count;
+    raft_index first_too_many; /* 0: none */
+};
+
+static bool add_configuration(struct found_configurations *found, const struct entry_header *header,
+                              const uint8_t *payload)
+{
+    struct raft_configuration configuration;
+    if (!raft_codec_decode_configuration(payload, header->payload_bytes, &configuration)) {
+        return false;
+    }
+    if (found->count < RAFT_MESSAGE_CONFIGURATIONS_MAX) {
+        found->items[found->count++] = (struct raft_indexed_configuration){
+            .index = header->index, .configuration = configuration};
+    } else if (found->first_too_many == 0) {
+        found->first_too_many = header->index;
+    }
+    return true;
+}
+
+static void shorten(struct raft_message *message, raft_index last)
+{
+    message->append.last = last;
+    while (message->append.runs_count > 0) {
+        struct raft_term_run *run = &message->append.runs[message->append.runs_count - 1];
+        if (run->first <= last) {
+            run->count = last - run->first + 1u;
+            return;
+        }
+        message->append.runs_count--;
+    }
+}
+
+enum received received_check(
+    struct raft_message *append,
+    struct raft_indexed_configuration configurations[RAFT_MESSAGE_CONFIGURATIONS_MAX],
+    uint64_t group_seed, const uint8_t *entries, size_t bytes)
 {
     uint64_t chain = append->append.previous_chain;
     uint64_t index = append->append.first;
+    struct found_configurations found = {.items = configurations};
     size_t pos = 0;
     append->append.runs_count = 0;
     while (pos < bytes) {
@@ -34,8 +73,15 @@ enum received received_check(struct raft_message *append, uint64_t group_seed,
         if (chain != 0 && entry_chain(&header, chain) != header.chain) return RECEIVED_BROKEN_CHAIN;
         chain = header.chain;
         if (!add_run(append, index, header.term)) return RECEIVED_MALFORMED;
+        if (header.type == ENTRY_CONFIG && !add_configuration(&found, &header, payload)) {
+            return RECEIVED_MALFORMED;
+        }
         pos += entry_bytes(header.payload_bytes);
         index++;
     }
-    return index == append->append.last + 1u ? RECEIVED_OK : RECEIVED_MALFORMED;
+    if (index != append->append.last + 1u) return RECEIVED_MALFORMED;
+    if (found.first_too_many) shorten(append, found.first_too_many - 1u);
+    append->append.configurations = found.count > 0 ? configurations : NULL;
+    append->append.configurations_count = found.count;
+    return RECEIVED_OK;
 }

@@ -41,22 +41,22 @@ static bool bulk_has_room(struct node *node, uint64_t to)
            peer_queue_bytes(node->hub, to, PEER_BULK) < NODE_BULK_QUEUE_BYTES_MAX;
 }
 
-static uint32_t member_position(const struct group *group, uint64_t node_id)
-{
-    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        if (configuration->members[i].id.node == node_id) return i;
-    }
-    return RAFT_MEMBERS_MAX;
-}
-
 /* ---- entries that are no longer in memory ---------------------------------------------------------------------------- */
 
 struct append_read {
     struct group_read base;
     struct raft_message message;
-    uint32_t position;
 };
+
+/* The slot of `node_id` (0: a free one), or RAFT_MEMBERS_MAX. */
+static uint32_t reading_slot(const struct group *group, uint64_t node_id)
+{
+    uint32_t slot = 0;
+    while (slot < RAFT_MEMBERS_MAX && group->append_reading[slot] != node_id) {
+        slot++;
+    }
+    return slot;
+}
 
 static void append_read_done(struct group_read *base, enum segment_log_status status,
                              struct segment_log_view *view,
@@ -66,7 +66,7 @@ static void append_read_done(struct group_read *base, enum segment_log_status st
     struct group *group = base->base.group;
     struct node *node = group->node;
     struct raft_message *message = &read->message;
-    group->append_reading[read->position] = false;
+    group->append_reading[reading_slot(group, message->to.node)] = 0;
     if (status == SEGMENT_LOG_DAMAGED || status == SEGMENT_LOG_IO) {
         read__fatal(group, status, problem);
         return;
@@ -90,19 +90,20 @@ static void append_read_done(struct group_read *base, enum segment_log_status st
 }
 
 /* True: the read is under way. */
-static bool start_append_read(struct group *group, const struct raft_message *message,
-                              uint32_t position)
+static bool start_append_read(struct group *group, const struct raft_message *message)
 {
+    /* All taken: reads for members that were removed meanwhile are among them. */
+    const uint32_t slot = reading_slot(group, 0);
+    if (slot == RAFT_MEMBERS_MAX) return false;
     struct append_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
     read->base.done = append_read_done;
     read->message = *message;
-    read->position = position;
     if (read__start(group, &read->base, SEGMENT_LOG_BY_INDEX, message->append.first,
                     message->append.last, NODE_APPEND_BYTES_MAX) != SEGMENT_LOG_OK) {
         return false;
     }
-    group->append_reading[position] = true;
+    group->append_reading[slot] = message->to.node;
     return true;
 }
 
@@ -125,9 +126,8 @@ static bool send_entries(struct group *group, const struct raft_message *origina
 {
     struct node *node = group->node;
     struct raft_message message = *original;
-    const uint32_t position = member_position(group, message.to.node);
-    if (position == RAFT_MEMBERS_MAX) return false;
-    if (group->append_reading[position]) return false; /* the cut after the read makes up for it */
+    /* the cut after the read makes up for it */
+    if (reading_slot(group, message.to.node) < RAFT_MEMBERS_MAX) return false;
     if (!bulk_has_room(node, message.to.node)) {
         return cut_to(ret_cut, &message, message.append.previous_index);
     }
@@ -140,7 +140,7 @@ static bool send_entries(struct group *group, const struct raft_message *origina
     const enum segment_log_status status =
         segment_log_read(group->log, SEGMENT_LOG_BY_INDEX, message.append.first,
                          message.append.last, NODE_APPEND_BYTES_MAX, &view);
-    if (status == SEGMENT_LOG_NOT_CACHED && start_append_read(group, &message, position)) {
+    if (status == SEGMENT_LOG_NOT_CACHED && start_append_read(group, &message)) {
         return false;
     }
     if (status != SEGMENT_LOG_OK) {
@@ -278,7 +278,8 @@ static void receive_append(struct group *group, struct raft_message *message,
         return;
     }
     const uint64_t seed = checksum64_group(&node->identity.cluster, group->id);
-    if (received_check(message, seed, entries, bytes) != RECEIVED_OK) {
+    struct raft_indexed_configuration configurations[RAFT_MESSAGE_CONFIGURATIONS_MAX];
+    if (received_check(message, configurations, seed, entries, bytes) != RECEIVED_OK) {
         node->counters.bad_frames++;
         return;
     }

@@ -55,6 +55,10 @@ struct segment_log_point {
     int64_t timestamp_ms;
 };
 
+/* The payload is borrowed until return. */
+typedef void (*segment_log_configuration_cb)(void *data, uint64_t index, const uint8_t *payload,
+                                             uint32_t payload_bytes);
+
 struct segment_log_options {
     struct disk *disk;
     const char *directory; /* copied */
@@ -65,6 +69,10 @@ struct segment_log_options {
     uint64_t cache_bytes_max;   /* newest entries kept in memory; 8 MiB */
     uint64_t reserve_bytes;     /* free space below which appends are refused (L11) */
     uint32_t sector_bytes;      /* 512, or the device's if larger (L4) */
+    /* segment_log_open: called for every CONFIG entry of the log, index rising, which the core must know of
+     * (raft_start.history). Those of a log that then cannot be opened mean nothing. May be NULL */
+    segment_log_configuration_cb on_configuration;
+    void *on_configuration_data;
 };
 
 /* Where and what, for an error that an operator reads. */

@@ -1,6 +1,6 @@
 #include "peek.h"
 
-/* The one test file that reads the private struct of broker/node. */
+/* With poke.c the only test file that knows the private structs of broker/node. */
 #include "internal.h"
 
 static void fill(const struct group *group, struct peek_group *peek)

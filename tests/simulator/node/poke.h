@@ -1,0 +1,12 @@
+/* What tests do to a node's inside, where no request of a client does it. */
+#ifndef SIMULATOR_NODE_POKE_H
+#define SIMULATOR_NODE_POKE_H
+
+#include <broker/node.h>
+#include <raft/raft.h>
+
+/* Make `target` the configuration of the group, as RAFT_EVENT_CONFIGURE says. */
+enum raft_status poke_configure(struct node *node, uint64_t group,
+                                const struct raft_configuration *target);
+
+#endif
