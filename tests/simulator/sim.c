@@ -196,6 +196,15 @@ void sim_hang_disk(struct sim *sim, uint32_t index, bool hangs)
     if (!hangs) release(sim, &node->hung);
 }
 
+void sim_wipe_disk(struct sim *sim, uint32_t index)
+{
+    struct sim_node *node = node_at(sim, index);
+    assert(!node->io);
+    sim__trace(sim, "wipe-disk", index, 0, 0, 0);
+    sim__disk_destroy(node->disk);
+    node->disk = sim__disk_create(sim, index);
+}
+
 uint64_t sim_failed_syncs(const struct sim *sim, uint32_t node)
 {
     assert(node < sim->options.nodes_count);

@@ -155,6 +155,8 @@ void sim_resume(struct sim *sim, uint32_t node);
 void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor);
 /* No job runs until the disk is let go; then those that were due run at once, in order. Survives restarts. */
 void sim_hang_disk(struct sim *sim, uint32_t node, bool hangs);
+/* Somebody put an empty disk in its place. The node must not be running. */
+void sim_wipe_disk(struct sim *sim, uint32_t node);
 /* Syncs that failed with an error since the process started. */
 uint64_t sim_failed_syncs(const struct sim *sim, uint32_t node);
 

@@ -191,6 +191,20 @@ Test(sim_call, failed_syncs_are_counted_for_each_process)
     cr_assert_eq(sim_failed_syncs(sim, 0), 0);
 }
 
+Test(sim_call, a_wiped_disk_is_empty_and_works)
+{
+    struct disk_file *file;
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/f", DISK_CREATE_NEW, &file), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(disk_sync_directory(sim_disk(sim, 0), "/"), 0);
+    sim_crash(sim, 0, SIM_CRASH_KILL);
+    sim_wipe_disk(sim, 0);
+    io = sim_start(sim, 0, NULL, NULL);
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/f", DISK_READ, &file), -ENOENT);
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/f", DISK_CREATE_NEW, &file), 0);
+    disk_close(file);
+}
+
 static uint64_t connected_us;
 
 static void on_connected(struct io_stream *stream, int status)

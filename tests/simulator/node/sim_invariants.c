@@ -41,11 +41,12 @@ void invariants_destroy(struct cluster_invariants *invariants)
 /* ---- what was seen ------------------------------------------------------------------------------------------- */
 
 struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t number,
-                              uint64_t group)
+                              uint64_t group, uint64_t epoch)
 {
     struct seen_list *list = &invariants->seen[number];
     for (uint32_t i = 0; i < list->count; i++) {
-        if (list->items[i].group == group) return &list->items[i];
+        struct seen *seen = &list->items[i];
+        if (seen->group == group && seen->epoch == epoch) return seen;
     }
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? 2u * list->capacity : 16u;
@@ -53,7 +54,7 @@ struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t nu
         if (!list->items) abort();
     }
     struct seen *seen = &list->items[list->count++];
-    *seen = (struct seen){.group = group};
+    *seen = (struct seen){.group = group, .epoch = epoch, .is_new = true};
     return seen;
 }
 
@@ -152,6 +153,14 @@ static void check_positions(uint32_t number, const struct peek_group *group)
             group->durable_index, group->last_index);
 }
 
+/* Also when its disk is gone since: what it told of before stays told, and its identity must never come back. */
+static struct seen *seen_member(struct cluster_invariants *invariants, uint64_t group,
+                                const struct raft_member *member)
+{
+    assert(member->id.node >= 1 && member->id.node <= INVARIANTS_NODES_MAX);
+    return invariants__seen(invariants, (uint32_t)member->id.node - 1u, group, member->id.epoch);
+}
+
 /* PROTOCOL V: a vote is durable before it is told, so at the moment of an election a majority holds it durably, or has
  * gone on to a later term since. */
 static void check_votes(struct cluster_invariants *invariants, uint32_t number,
@@ -164,10 +173,8 @@ static void check_votes(struct cluster_invariants *invariants, uint32_t number,
     for (uint32_t i = 0; i < configuration->members_count; i++) {
         if (!configuration->members[i].voter) continue;
         voters_count++;
-        const uint64_t node_id = configuration->members[i].id.node;
-        assert(node_id >= 1 && node_id <= INVARIANTS_NODES_MAX);
         const struct raft_hard_state *durable =
-            &invariants__seen(invariants, (uint32_t)node_id - 1u, group->group)->durable_state;
+            &seen_member(invariants, group->group, &configuration->members[i])->durable_state;
         const bool has_voted =
             durable->term == group->term && durable->voted_for.node == number + 1u;
         if (has_voted || durable->term > group->term) votes_count++;
@@ -230,10 +237,7 @@ static void check_leader_commit(struct cluster_invariants *invariants, uint32_t 
     for (uint32_t i = 0; i < configuration->members_count; i++) {
         if (!configuration->members[i].voter) continue;
         voters_count++;
-        const uint64_t node_id = configuration->members[i].id.node;
-        assert(node_id >= 1 && node_id <= INVARIANTS_NODES_MAX);
-        const struct seen *seen =
-            invariants__seen(invariants, (uint32_t)node_id - 1u, group->group);
+        const struct seen *seen = seen_member(invariants, group->group, &configuration->members[i]);
         if (seen->durable_index >= group->commit_index) durable_count++;
     }
     if (durable_count * 2u > voters_count) return;
@@ -282,10 +286,12 @@ static void check_state(struct cluster_invariants *invariants, uint32_t number,
 static void check_group(struct cluster_invariants *invariants, uint32_t number,
                         const struct peek_group *group)
 {
-    struct seen *seen = invariants__seen(invariants, number, group->group);
-    if (seen->is_fresh || seen->epoch != group->epoch) {
-        if (seen->is_fresh && seen->epoch == group->epoch) check_restart(number, group, seen);
+    struct seen *seen = invariants__seen(invariants, number, group->group, group->epoch);
+    if (seen->is_fresh) {
+        check_restart(number, group, seen);
         *seen = (struct seen){.group = group->group, .epoch = group->epoch};
+    } else if (seen->is_new) {
+        seen->is_new = false;
     } else {
         check_process(number, group, seen);
     }

@@ -94,7 +94,7 @@ static void check_store(struct cluster_invariants *invariants, struct sim *sim, 
     for (uint32_t i = 0; i < count; i++) {
         const struct peek_group *group = &invariants->scratch[i];
         const struct raft_hard_state *durable =
-            &invariants__seen(invariants, number, group->group)->durable_state;
+            &invariants__seen(invariants, number, group->group, group->epoch)->durable_state;
         struct node_record record;
         const bool is_there = node_store_get(store, group->group, &record);
         if (!is_there || record.term < durable->term ||

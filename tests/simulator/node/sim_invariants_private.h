@@ -8,7 +8,8 @@
 
 #define INVARIANTS_NODES_MAX 8u
 
-/* A replica as it was last seen. */
+/* A replica as it was last seen. One that is dropped and made again, or was on a disk that is lost, comes back under another
+ * epoch (PROTOCOL M3, M5), so it is another one. */
 struct seen {
     uint64_t group;
     uint64_t epoch;
@@ -18,6 +19,7 @@ struct seen {
     uint64_t term;
     struct raft_hard_state hard_state;
     struct raft_hard_state durable_state;
+    bool is_new;   /* never seen: a configuration names it */
     bool is_fresh; /* its process is gone; the next look is at a restarted one */
 };
 
@@ -48,7 +50,7 @@ struct cluster_invariants {
 };
 
 struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t number,
-                              uint64_t group);
+                              uint64_t group, uint64_t epoch);
 struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group);
 
 #endif

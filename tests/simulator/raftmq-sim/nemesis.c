@@ -145,8 +145,8 @@ static bool is_well(struct run *run, uint32_t node)
 {
     const struct victim *victim = victim_of(run, node);
     return sim_is_running(run->sim, node) && !sim_is_paused(run->sim, node) &&
-           !victim->is_stopping && !victim->is_armed && !victim->has_sync_error &&
-           !victim->has_call_error;
+           !(run->lost & 1u << node) && !victim->is_stopping && !victim->is_armed &&
+           !victim->has_sync_error && !victim->has_call_error;
 }
 
 /* Taking `nodes` away leaves a majority, or the plan does not ask for one. */
@@ -235,8 +235,9 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_RESET:
     case FAULT_SYNC_ERROR:
     case FAULT_CALL_ERROR:
+    case FAULT_WIPE:
     case FAULT_CLOCK:
-        return; /* ends by itself */
+        return; /* ends by itself, or never */
     }
 }
 
@@ -348,6 +349,16 @@ static bool strike_disk_error(struct strike *strike, uint32_t node)
     return true;
 }
 
+/* Only what has been founded, or nobody could tell that it is not the same node any more. */
+static bool strike_wipe(struct run *run, uint32_t node)
+{
+    if (run->lost || !sim_is_running(run->sim, node) || !is_founded(run, node)) return false;
+    (void)strike_crash(run, node, SIM_CRASH_KILL);
+    sim_wipe_disk(run->sim, node);
+    run->lost |= 1u << node;
+    return true;
+}
+
 static bool strike_blackout(struct strike *strike)
 {
     struct run *run = strike->run;
@@ -407,6 +418,7 @@ static bool strike_partition(struct strike *strike)
     case FAULT_SYNC_ERROR:
     case FAULT_CALL_ERROR:
     case FAULT_DISK_FULL:
+    case FAULT_WIPE:
     case FAULT_CLOCK:
         assert(false);
     }
@@ -469,6 +481,8 @@ static bool strike_now(struct strike *strike)
                      memory_disk_used(sim_memory_disk(run->sim, node)) +
                          draw_below(&strike->draw, 2u * run->plan.reserve_bytes + 65536u));
         return true;
+    case FAULT_WIPE:
+        return may_lose(run, 1u << node) && strike_wipe(run, node);
     case FAULT_CLOCK:
         sim_set_wall_skew_ms(run->sim, node,
                              (int64_t)draw_below(&strike->draw, 2u * (uint64_t)TEN_YEARS_MS) -

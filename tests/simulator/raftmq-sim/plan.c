@@ -104,9 +104,9 @@ static void draw_workload(struct plan *plan, struct draw *draw)
     plan->value_bytes_max = DRAW_FROM(draw, values);
     const uint64_t largest = 2u * (uint64_t)plan->batch_records_max * (plan->value_bytes_max + 64u);
     if (plan->inflight_bytes_max < largest) plan->inflight_bytes_max = largest;
-    plan->produce_every_us = plan->producers_count * draw_between(draw, 8000, 30000);
+    plan->produce_every_us = plan->producers_count * draw_between(draw, 6000, 24000);
     plan->consumers_count = (uint32_t)draw_between(draw, 1, 4);
-    plan->consume_every_us = plan->consumers_count * draw_between(draw, 12000, 50000);
+    plan->consume_every_us = plan->consumers_count * draw_between(draw, 10000, 40000);
     plan->committers_count = (uint32_t)draw_below(draw, 3);
     plan->commit_every_us = draw_between(draw, 50000, 300000);
     plan->has_admin = draw_chance(draw, 1, 3);
@@ -129,6 +129,11 @@ static void draw_faults(struct plan *plan, struct draw *draw, const struct plan_
         if (per_minute >= FAULTS_PER_MINUTE_MIN) break;
         plan->fault_every_us[i] = plan->fault_every_us[i] * per_minute / FAULTS_PER_MINUTE_MIN + 1u;
     }
+    /* Of every group a majority must outlive the loss of a node. */
+    for (uint32_t i = 0; i < plan->topics_count; i++) {
+        if (plan->topics[i].replicas_count < 3u) plan->fault_is_on[FAULT_WIPE] = false;
+    }
+    if (plan->nodes_count < 3u) plan->fault_is_on[FAULT_WIPE] = false;
     plan->spares_majority = draw_chance(draw, 3, 5);
     plan->faults_from_us = draw_chance(draw, 1, 2) ? 0 : draw_below(draw, 5000000);
 }

@@ -99,6 +99,7 @@ static void check_disks(struct op *op)
 {
     struct run *run = op->run;
     if (!draw_chance(&run->images, 1, run->plan.ack_check_in)) return;
+    if (run->lost) return; /* what is acked again may have stood on the lost one */
     const uint64_t group =
         peek_partition_group(run->cluster->nodes[op->node].node, op->topic, op->request.partition);
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {

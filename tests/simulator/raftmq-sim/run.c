@@ -188,12 +188,17 @@ static uint32_t bits_in(uint32_t bits)
     return count;
 }
 
+static uint32_t whole_nodes(const struct run *run)
+{
+    return all_nodes(run) & ~run->lost;
+}
+
 /* A majority, sometimes more than that. */
 static uint32_t draw_core(struct run *run)
 {
     uint32_t core;
     do {
-        core = (uint32_t)draw_below(&run->draw, all_nodes(run)) + 1u;
+        core = ((uint32_t)draw_below(&run->draw, all_nodes(run)) + 1u) & whole_nodes(run);
     } while (bits_in(core) * 2u <= run->plan.nodes_count);
     return core;
 }
@@ -385,10 +390,12 @@ static bool all_replicas_are_made(struct run *run, char *why, size_t why_bytes)
         uint32_t holders = 0;
         for (uint32_t node = 0; node < run->plan.nodes_count; node++) {
             const struct node *inside = run->cluster->nodes[node].node;
+            if (run->lost & 1u << node) continue;
             const uint64_t group = peek_partition_group(inside, facts->topic, facts->number);
             if (group != 0 && holds(run, all_nodes(run), node + 1u, group)) holders++;
         }
         if (holders == facts->replicas_count) continue;
+        if (run->lost && holders + 1u == facts->replicas_count) continue;
         snprintf(why, why_bytes, "%s/%u has %u of %u replicas", facts->topic, facts->number,
                  holders, facts->replicas_count);
         return false;
@@ -402,6 +409,7 @@ static bool is_settled(void *data)
     const struct node *nodes[PLAN_NODES_MAX] = {0};
     char why[160];
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        if (run->lost & 1u << i) continue;
         nodes[i] = run->cluster->nodes[i].node;
         if (!nodes[i]) return false;
     }
@@ -413,11 +421,10 @@ static bool is_settled(void *data)
 static void tell_unsettled(struct run *run, char *why, size_t why_bytes)
 {
     const struct node *nodes[PLAN_NODES_MAX] = {0};
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        nodes[i] = run->cluster->nodes[i].node;
-    }
     snprintf(why, why_bytes, "a node is down");
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        if (run->lost & 1u << i) continue;
+        nodes[i] = run->cluster->nodes[i].node;
         if (!nodes[i]) return;
     }
     if (!all_replicas_are_made(run, why, why_bytes)) return;
@@ -430,7 +437,7 @@ static void rest_phase(struct run *run)
     run_tell(run, "all nodes are healed");
     nemesis_heal(run, all_nodes(run));
     sim_run_for(run->sim, SLACK_US);
-    demand_election(run, all_nodes(run));
+    demand_election(run, whole_nodes(run));
     run->is_draining = true;
     if (!sim_run_until_true(run->sim, DRAIN_US_MAX, is_drained, run)) {
         op_check_answered(run);

@@ -87,6 +87,7 @@ struct run {
     struct admin *admin;
     struct nemesis *nemesis;
 
+    uint32_t lost; /* bit per node that was wiped: it comes back, and is nobody */
     struct draw images;
     uint64_t next_image_us;
     uint64_t
