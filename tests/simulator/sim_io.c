@@ -224,6 +224,7 @@ static const struct io_vtable sim_io_vtable = {
     .stream_pause = sim__stream_pause,
     .stream_write = sim__stream_write,
     .stream_write_queue_bytes = sim__stream_write_queue_bytes,
+    .stream_unacknowledged_bytes = sim__stream_unacknowledged_bytes,
     .stream_close = sim__stream_close,
     .stream_peer_address = sim__stream_peer_address,
 };

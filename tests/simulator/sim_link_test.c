@@ -22,6 +22,42 @@ Test(sim_link, stalled_link_holds_bytes_and_delivers_them_when_it_is_up)
     cr_assert_eq(pair_server.got, 5000u);
 }
 
+static size_t unacknowledged(const struct pair_end *end)
+{
+    return io_stream_unacknowledged_bytes(end->stream);
+}
+
+/* What a kernel has sent it keeps until the other one has told of it: a stall in either direction is in the way. */
+Test(sim_link, bytes_are_unacknowledged_until_they_arrived_and_that_was_told)
+{
+    pair_connect();
+    cr_assert_eq(unacknowledged(&pair_client), 0u);
+    sim_set_link(pair_sim, 0, 1, SIM_LINK_STALLED);
+    pair_write(pair_client.stream, 0, 3000);
+    sim_run_for(pair_sim, 1000000);
+    cr_assert_eq(unacknowledged(&pair_client), 3000u);
+    sim_set_link(pair_sim, 0, 1, SIM_LINK_UP);
+    sim_run_for(pair_sim, 10000);
+    cr_assert_eq(unacknowledged(&pair_client), 0u);
+
+    sim_set_link(pair_sim, 1, 0, SIM_LINK_STALLED);
+    pair_write(pair_client.stream, 3000, 2000);
+    sim_run_for(pair_sim, 1000000);
+    cr_assert_eq(pair_server.got, 5000u);
+    cr_assert_eq(unacknowledged(&pair_client), 2000u, "they arrived, but who tells?");
+    sim_set_link(pair_sim, 1, 0, SIM_LINK_UP);
+    cr_assert_eq(unacknowledged(&pair_client), 0u);
+}
+
+Test(sim_link, what_is_written_into_a_lost_connection_stays_unacknowledged)
+{
+    pair_connect();
+    sim_crash(pair_sim, 1, SIM_CRASH_POWER);
+    pair_write(pair_client.stream, 0, 700);
+    sim_run_for(pair_sim, 100);
+    cr_assert_eq(unacknowledged(&pair_client), 700u);
+}
+
 Test(sim_link, order_holds_across_a_stall)
 {
     pair_connect();

@@ -194,14 +194,17 @@ size_t sim__pipe_write(struct sim *sim, struct sim_connection *connection, unsig
                        const uint8_t *data, size_t bytes)
 {
     struct sim_pipe *pipe = &connection->pipes[side];
-    if (connection->is_broken)
-        return bytes; /* taken by a kernel that does not know it yet, and lost */
+    if (connection->is_broken) { /* taken by a kernel that does not know it yet, and lost */
+        pipe->unacknowledged_bytes += bytes;
+        return bytes;
+    }
     size_t capacity = sim->options.window_bytes;
     size_t space = capacity - pipe->arrived_bytes - pipe->in_flight_bytes;
     size_t taken = bytes < space ? bytes : space;
     if (taken == 0) return 0;
     ring_copy_in(pipe, capacity, data, taken);
     pipe->in_flight_bytes += taken;
+    pipe->unacknowledged_bytes += taken;
     struct sim_event *event = add_event(
         sim, SIM_EVENT_ARRIVE, delay_in_order(sim, connection, 1u - side), connection, 1u - side);
     event->bytes = taken;
@@ -223,12 +226,24 @@ size_t sim__pipe_read(struct sim *sim, struct sim_connection *connection, unsign
     return bytes;
 }
 
+/* The kernel of end `side` tells all that arrived at it, when the way back lets it: each telling covers those before. */
+static void acknowledge(struct sim *sim, struct sim_connection *connection, unsigned side)
+{
+    const unsigned other = 1u - side;
+    struct sim_pipe *pipe = &connection->pipes[other];
+    const uint32_t from = connection->nodes[side];
+    const uint32_t to = connection->nodes[other];
+    if (connection->is_broken || sim->links[from][to] != SIM_LINK_UP) return;
+    pipe->unacknowledged_bytes = pipe->in_flight_bytes;
+}
+
 static void on_arrive(struct sim *sim, struct sim_connection *connection, unsigned side,
                       size_t bytes)
 {
     struct sim_pipe *pipe = &connection->pipes[1u - side];
     assert(bytes <= pipe->in_flight_bytes);
     pipe->in_flight_bytes -= bytes;
+    acknowledge(sim, connection, side);
     if (connection->ends[side]) {
         pipe->arrived_bytes += bytes;
         sim__stream_wake_reader(connection->ends[side], 0);
@@ -375,12 +390,13 @@ void sim_set_link(struct sim *sim, uint32_t from, uint32_t to, enum sim_link lin
     sim__trace(sim, "link", from, to, (uint64_t)link, 0);
     sim->links[from][to] = link;
     if (link != SIM_LINK_STALLED) release_held(sim, from, to);
-    if (link != SIM_LINK_CUT) return;
     for (size_t i = 0; i < sim->connections_live_count; i++) {
         struct sim_connection *connection = sim->connections[i];
-        bool is_between = (connection->nodes[0] == from && connection->nodes[1] == to) ||
-                          (connection->nodes[0] == to && connection->nodes[1] == from);
-        if (is_between && !connection->is_broken) cut_connection(sim, connection);
+        const bool forward = connection->nodes[0] == from && connection->nodes[1] == to;
+        const bool back = connection->nodes[0] == to && connection->nodes[1] == from;
+        if ((!forward && !back) || connection->is_broken) continue;
+        if (link == SIM_LINK_CUT) cut_connection(sim, connection);
+        if (link == SIM_LINK_UP) acknowledge(sim, connection, forward ? 0 : 1);
     }
 }
 

@@ -185,10 +185,11 @@ struct sim_pipe {
     size_t head;
     size_t arrived_bytes;
     size_t in_flight_bytes;
-    uint64_t arrive_us;     /* when the last of them arrives: later ones do not overtake */
-    bool has_fin;           /* the end arrived, if not all bytes before it */
-    uint64_t stalled_count; /* of times that a link held something of it back ... */
-    bool is_stalled;        /* ... and holds it now */
+    size_t unacknowledged_bytes; /* in flight, lost, or arrived while the way back was shut */
+    uint64_t arrive_us;          /* when the last of them arrives: later ones do not overtake */
+    bool has_fin;                /* the end arrived, if not all bytes before it */
+    uint64_t stalled_count;      /* of times that a link held something of it back ... */
+    bool is_stalled;             /* ... and holds it now */
 };
 
 struct sim_connection {
@@ -213,6 +214,7 @@ void sim__stream_start(struct io_stream *stream, const struct io_stream_callback
 void sim__stream_pause(struct io_stream *stream, bool paused);
 void sim__stream_write(struct io_stream *stream, const struct io_buffer *buffers, int count);
 size_t sim__stream_write_queue_bytes(const struct io_stream *stream);
+size_t sim__stream_unacknowledged_bytes(const struct io_stream *stream);
 void sim__stream_close(struct io_stream *stream, bool linger);
 void sim__stream_peer_address(const struct io_stream *stream, char *buffer, size_t bytes);
 

@@ -304,6 +304,13 @@ size_t sim__stream_write_queue_bytes(const struct io_stream *base)
     return ((const struct sim_stream *)base)->queue_bytes;
 }
 
+size_t sim__stream_unacknowledged_bytes(const struct io_stream *base)
+{
+    const struct sim_stream *stream = (const struct sim_stream *)base;
+    if (!stream->connection || stream->state == SIM_STREAM_CONNECTING) return 0;
+    return stream->connection->pipes[stream->side].unacknowledged_bytes;
+}
+
 void sim__stream_close(struct io_stream *base, bool linger)
 {
     struct sim_stream *stream = (struct sim_stream *)base;
