@@ -157,6 +157,9 @@ void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *
     ret_view->commit_index = node->commit_index;
     ret_view->own_term_committed = node->role == RAFT_LEADER && raft__own_term_committed(node);
     ret_view->transferring = raft__is_transferring(node);
+    if (ret_view->transferring) {
+        ret_view->transfer_target = node->configuration.members[node->transfer.target].id.node;
+    }
     ret_view->configuration_index = node->configuration_index;
     ret_view->change_in_progress =
         node->configuration.joint || !raft__configuration_is_committed(node);

@@ -296,7 +296,9 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
     case NODE_REQUEST_NODE_REPLACE:
     case NODE_REQUEST_PLACE:
     case NODE_REQUEST_CHANGES:
-    case NODE_REQUEST_TRANSFER:
+        break;
+    case NODE_REQUEST_TRANSFER: /* of meta itself: it was asked whether this node still leads it */
+        if (request->transfer.meta) state->passed = true;
         break;
     }
     if (group->is_meta) {

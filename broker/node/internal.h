@@ -58,7 +58,8 @@ enum request_stage {
     STAGE_READING, /* owned by a read job */
     STAGE_PROXIED, /* sent to another node */
     STAGE_TOPIC, /* CREATE waits for its groups to lead, DELETE for a majority to have dropped them */
-    STAGE_DONE, /* answered at the end of the turn */
+    STAGE_TRANSFER, /* waits until another replica leads (transfer.c) */
+    STAGE_DONE,     /* answered at the end of the turn */
 };
 
 struct group;
@@ -95,7 +96,10 @@ struct request_state {
     uint8_t *payload; /* QUEUED: an encoded META command, owned */
     uint32_t payload_bytes;
     uint64_t parked_us;
-    uint64_t asked_us; /* TOPIC: when a lost notice was asked for last */
+    uint64_t asked_us; /* TOPIC: when a lost notice was asked for last; TRANSFER: when it came */
+    uint64_t transfer_target; /* TRANSFER: who was told to lead */
+    uint64_t
+        transfer_lost_by; /* PROXIED: the leader that was asked to hand over, and did not answer */
 };
 _Static_assert(sizeof(struct request_state) <= sizeof(((struct node_request *)0)->node_private),
                "node_request.node_private must hold the node's part");
@@ -312,6 +316,7 @@ struct node {
     struct list_link proxied[NODE_PROXIED_BUCKETS]; /* by proxy_number: answers come in any order */
     struct list_link guests;                        /* requests of peers served here (proxy.c) */
     struct list_link topics;                        /* STAGE_TOPIC */
+    struct list_link transfers;                     /* STAGE_TRANSFER */
     struct list_link drops;                         /* struct drop_watch */
     struct list_link auto_creates;                  /* struct auto_create (auto_create.c) */
     struct list_link dirty;                         /* groups with work at the end of the turn */
@@ -545,6 +550,18 @@ void topics__dropped(struct node *node, uint64_t group_id, uint64_t by);
 void topics__forget(struct node_request *request);
 void topics__reconcile(struct node *node);
 void topics__free_watches(struct node *node);
+
+/* ---- transfer.c ----------------------------------------------------------------------------------------------------- */
+/* On the leader of `group`, with its own-term no-op applied. */
+void transfer__start(struct node_request *request, struct group *group);
+void transfer__start_from(struct node_request *request); /* of all groups that a node leads */
+/* Who waits may be answered: a leader or its applied index changed, or time went by. */
+void transfer__check(struct node *node);
+void transfer__timed_out(struct node_request *request);
+/* The node that was asked to hand over was lost or deposed before it answered: another leader is an answer, too. */
+void transfer__answer_lost(struct node_request *request, uint64_t node_id);
+/* True: answered, because whoever leads now does so since the asked one was lost. */
+bool transfer__is_answered_by(struct node_request *request, uint64_t leader);
 
 /* ---- topic_info.c --------------------------------------------------------------------------------------------------- */
 void topic_info__answer(struct node_request *request);

@@ -361,6 +361,7 @@ static void init_lists(struct node *node)
     }
     list_init(&node->guests);
     list_init(&node->topics);
+    list_init(&node->transfers);
     list_init(&node->drops);
     list_init(&node->auto_creates);
     list_init(&node->dirty);

@@ -101,6 +101,10 @@ bool proxy__send(struct node_request *request, uint64_t to)
 
 static void answer_lost(struct node_request *request, uint64_t node_id)
 {
+    if (request->type == NODE_REQUEST_TRANSFER) {
+        transfer__answer_lost(request, node_id);
+        return;
+    }
     if (only_reads(request->type)) {
         request__park(request, NULL); /* asked again, of whoever can answer then */
         return;

@@ -253,6 +253,9 @@ static void timed_out(struct node_request *request)
         request->retry_after_ms = 200;
         request__finish(request, NODE_TIMEOUT, "the read could not be confirmed (%s)", why);
         return;
+    case STAGE_TRANSFER:
+        transfer__timed_out(request);
+        return;
     case STAGE_POLL: /* its own clock: poll_until_us */
     case STAGE_READING:
     case STAGE_DONE:
@@ -328,6 +331,7 @@ static void to_leader(struct node_request *request, uint64_t group_id)
     struct group *group = node__group(node, group_id);
     request->ret_leader = leader;
     request->ret_term = term;
+    if (transfer__is_answered_by(request, leader)) return;
     if (leader == 0 || leader == node->identity.node_id) {
         if (request->from_peer) {
             request->retry_after_ms = 50;
@@ -386,7 +390,8 @@ static void on_partition(struct node_request *request)
     }
     state->group_id = partition.group;
     struct group *group = node__group(node, partition.group);
-    if (request->type != NODE_REQUEST_PRODUCE && request->type != NODE_REQUEST_GROUP_COMMIT) {
+    if (request->type != NODE_REQUEST_PRODUCE && request->type != NODE_REQUEST_GROUP_COMMIT &&
+        request->type != NODE_REQUEST_TRANSFER) {
         if (group) {
             fetch__start(request, group);
         } else {
@@ -400,6 +405,8 @@ static void on_partition(struct node_request *request)
         request__park(request, group);
     } else if (request->type == NODE_REQUEST_PRODUCE) {
         produce__start(request, group);
+    } else if (request->type == NODE_REQUEST_TRANSFER) {
+        transfer__start(request, group);
     } else {
         offsets__commit(request, group);
     }
@@ -417,8 +424,21 @@ static void on_meta_leader(struct node_request *request)
         topics__create(request);
     } else if (request->type == NODE_REQUEST_TOPIC_DELETE) {
         topics__delete(request);
+    } else if (request->type == NODE_REQUEST_TRANSFER) {
+        transfer__start(request, group);
     } else {
         registry__producer_init(request);
+    }
+}
+
+static void on_transfer(struct node_request *request)
+{
+    if (request->transfer.from != 0) {
+        transfer__start_from(request);
+    } else if (request->transfer.meta) {
+        on_meta_leader(request);
+    } else {
+        on_partition(request);
     }
 }
 
@@ -458,6 +478,9 @@ void request__dispatch(struct node_request *request)
     case NODE_REQUEST_PRODUCER_INIT:
         on_meta_leader(request);
         return;
+    case NODE_REQUEST_TRANSFER:
+        on_transfer(request);
+        return;
     case NODE_REQUEST_TOPIC_LIST:
     case NODE_REQUEST_TOPIC_GET:
         barrier__start(request, node->meta_group);
@@ -467,7 +490,6 @@ void request__dispatch(struct node_request *request)
     case NODE_REQUEST_NODE_REPLACE:
     case NODE_REQUEST_PLACE:
     case NODE_REQUEST_CHANGES:
-    case NODE_REQUEST_TRANSFER:
         request__finish(request, NODE_INVALID_ARGUMENT, "this version cannot do it yet");
         return;
     }

@@ -73,6 +73,8 @@ static void on_turn(struct io_timer *timer)
     }
     work_dirty(node);
     if (node->state == NODE_FAILED) return;
+    transfer__check(node);
+    if (node->state == NODE_FAILED) return;
     replicate__flush_heartbeats(node);
     answer_done(node);
     if (node->state == NODE_FAILED) return;

@@ -333,6 +333,7 @@ struct raft_view {
     /* leader: its no-op is committed (reads and configuration changes may start) */
     bool own_term_committed;
     bool transferring;
+    raft_node_id transfer_target;   /* 0: none */
     raft_index configuration_index; /* of the configuration in use */
     bool change_in_progress;        /* it is joint, or not known to be committed */
     struct raft_progress_view members[RAFT_MEMBERS_MAX]; /* leader only, itself included */

@@ -418,6 +418,25 @@ void cluster_fill_commit(struct cluster_call *call, const char *topic, const cha
     call->request.group.generation = -1;
 }
 
+static uint64_t id_of(int node)
+{
+    return node < 0 ? 0 : (uint64_t)node + 1u;
+}
+
+void cluster_fill_transfer(struct cluster_call *call, const char *topic, int to)
+{
+    fill(call, NODE_REQUEST_TRANSFER, topic ? topic : "");
+    call->request.transfer.meta = !topic;
+    call->request.transfer.to = id_of(to);
+}
+
+void cluster_fill_transfer_from(struct cluster_call *call, uint32_t from, int to)
+{
+    fill(call, NODE_REQUEST_TRANSFER, "");
+    call->request.transfer.from = id_of((int)from);
+    call->request.transfer.to = id_of(to);
+}
+
 static enum node_status ask(struct cluster *cluster, uint32_t number, struct cluster_call *call)
 {
     cluster_submit(cluster, number, call);

@@ -125,6 +125,11 @@ void cluster_fill_fetch(struct cluster_call *call, const char *topic, uint64_t o
 void cluster_fill_commit(struct cluster_call *call, const char *topic, const char *group,
                          uint64_t offset);
 
+/* Leadership of the topic's partition 0 (NULL: of meta) to node `to` (from 0; -1: whoever is best). */
+void cluster_fill_transfer(struct cluster_call *call, const char *topic, int to);
+/* Of all groups that node `from` leads. */
+void cluster_fill_transfer_from(struct cluster_call *call, uint32_t from, int to);
+
 /* The same, and wait for the answer: its status. */
 enum node_status cluster_create_topic(struct cluster *cluster, uint32_t node, const char *topic,
                                       uint32_t replicas);

@@ -50,6 +50,7 @@ static struct node_request full_request(enum node_request_type type)
     request.place.nodes[0] = 5;
     request.place.nodes[1] = 6;
     request.transfer.meta = true;
+    request.transfer.from = 8;
     request.transfer.to = 7;
     return request;
 }
@@ -118,6 +119,7 @@ Test(request_codec, every_input_field_of_every_type_comes_over)
         cr_assert_eq(got->place.nodes[1], 6);
         cr_assert_eq(got->place.nodes[2], 0);
         cr_assert(got->transfer.meta);
+        cr_assert_eq(got->transfer.from, 8);
         cr_assert_eq(got->transfer.to, 7);
         if (type == NODE_REQUEST_PRODUCE) {
             cr_assert_eq(decoded.batch_bytes, sizeof(batch));

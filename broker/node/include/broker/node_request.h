@@ -77,7 +77,7 @@ enum node_request_type {
     NODE_REQUEST_NODE_REPLACE, /* node.with takes the place of node.id in every group */
     NODE_REQUEST_PLACE,        /* the replicas of one partition: place.nodes */
     NODE_REQUEST_CHANGES,      /* what is not finished, and what blocks it */
-    NODE_REQUEST_TRANSFER,     /* hand over the leadership of a partition, or of meta */
+    NODE_REQUEST_TRANSFER,     /* hand over the leadership of a group, or of all groups of a node */
 };
 #define NODE_REQUEST_TYPES_MAX 32u
 
@@ -138,9 +138,12 @@ struct node_request {
         uint64_t nodes[META_REPLICAS_MAX];
         uint32_t nodes_count;
     } place;
-    struct { /* TRANSFER: of `topic` and `partition`, or of meta */
+    /* TRANSFER: of `topic` and `partition`, or of meta, or of all groups that a node leads. Answered OK when another
+     * replica leads (`to`, unless 0), else NODE_NOT_TRANSFERRED with the reason. */
+    struct {
         bool meta;
-        uint64_t to; /* 0 = the most up-to-date voter */
+        uint64_t from; /* 0 = of one group */
+        uint64_t to;   /* 0 = the most up-to-date voter */
     } transfer;
 
     /* ---- out ---- */
@@ -151,7 +154,7 @@ struct node_request {
     uint64_t ret_leader;     /* node id of the group's leader, 0 = unknown */
     uint64_t ret_term;
     uint64_t ret_offset; /* PRODUCE: base offset; GROUP_FETCH */
-    uint32_t ret_count;  /* PRODUCE: records */
+    uint32_t ret_count;  /* PRODUCE: records; TRANSFER with `from`: groups that others lead now */
     int64_t ret_timestamp_ms;
     bool ret_duplicate;          /* PRODUCE: it was stored before; ret_offset is the original */
     bool ret_created;            /* TOPIC_CREATE, NODE_ADD: it was not there before */
