@@ -69,6 +69,11 @@ const struct raft_configuration *peek_configuration(const struct peek_group *pee
     return raft_configuration_of(peek->inside->raft);
 }
 
+const struct raft_indexed_configuration *peek_committed_configuration(const struct peek_group *peek)
+{
+    return raft_configuration_at(peek->inside->raft, peek->commit_index);
+}
+
 void peek_raft(const struct peek_group *peek, struct raft_view *ret_view)
 {
     raft_view(peek->inside->raft, io_now_ms(peek->inside->node->io), ret_view);

@@ -36,6 +36,9 @@ bool peek_entry(const struct peek_group *group, uint64_t index, uint64_t *ret_ch
 /* Digest of the applied state: equal on all replicas at equal applied_index. O(state). */
 uint64_t peek_state_digest(const struct peek_group *group);
 const struct raft_configuration *peek_configuration(const struct peek_group *group);
+/* The newest that is committed; NULL: newer ones have pushed it out of memory. */
+const struct raft_indexed_configuration *peek_committed_configuration(
+    const struct peek_group *group);
 /* The leader's view of its followers. */
 void peek_raft(const struct peek_group *group, struct raft_view *ret_view);
 /* Aborts when an invariant of the core does not hold. */

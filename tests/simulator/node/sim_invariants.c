@@ -22,6 +22,7 @@ struct cluster_invariants *invariants_create(void)
     ledger_init(&invariants->leaders);
     ledger_init(&invariants->chains);
     ledger_init(&invariants->digests);
+    ledger_init(&invariants->configurations);
     return invariants;
 }
 
@@ -31,6 +32,7 @@ void invariants_destroy(struct cluster_invariants *invariants)
     ledger_close(&invariants->leaders);
     ledger_close(&invariants->chains);
     ledger_close(&invariants->digests);
+    ledger_close(&invariants->configurations);
     for (uint32_t i = 0; i < INVARIANTS_NODES_MAX; i++) {
         free(invariants->seen[i].items);
     }
@@ -85,6 +87,11 @@ void invariants_forget_process(struct cluster_invariants *invariants, uint32_t n
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants)
 {
     return invariants->leaders.count;
+}
+
+uint64_t invariants_configurations_count(const struct cluster_invariants *invariants)
+{
+    return invariants->configurations.count;
 }
 
 uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group)
@@ -153,52 +160,23 @@ static void check_positions(uint32_t number, const struct peek_group *group)
             group->durable_index, group->last_index);
 }
 
-/* Also when its disk is gone since: what it told of before stays told, and its identity must never come back. */
-static struct seen *seen_member(struct cluster_invariants *invariants, uint64_t group,
-                                const struct raft_member *member)
-{
-    assert(member->id.node >= 1 && member->id.node <= INVARIANTS_NODES_MAX);
-    return invariants__seen(invariants, (uint32_t)member->id.node - 1u, group, member->id.epoch);
-}
-
-/* PROTOCOL V: a vote is durable before it is told, so at the moment of an election a majority holds it durably, or has
- * gone on to a later term since. */
-static void check_votes(struct cluster_invariants *invariants, uint32_t number,
-                        const struct peek_group *group)
-{
-    const struct raft_configuration *configuration = peek_configuration(group);
-    if (configuration->joint) return; /* two majorities: judged by the core's own invariants */
-    uint32_t voters_count = 0;
-    uint32_t votes_count = 0;
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        if (!configuration->members[i].voter) continue;
-        voters_count++;
-        const struct raft_hard_state *durable =
-            &seen_member(invariants, group->group, &configuration->members[i])->durable_state;
-        const bool has_voted =
-            durable->term == group->term && durable->voted_for.node == number + 1u;
-        if (has_voted || durable->term > group->term) votes_count++;
-    }
-    if (votes_count * 2u > voters_count) return;
-    failure("votes-not-durable",
-            "n%u leads group %" PRIu64 " in term %" PRIu64 " by votes of which only %u of %u are "
-            "durable",
-            number + 1u, group->group, group->term, votes_count, voters_count);
-}
-
 /* Leader Completeness: what a leader of an older term has committed is in the log of the next one. */
 static void check_new_leader(struct cluster_invariants *invariants, uint32_t number,
                              const struct peek_group *group, struct group_facts *facts)
 {
-    const uint64_t leader =
-        ledger_note(&invariants->leaders, group->group, group->term, number + 1u);
-    if (leader != number + 1u) {
-        failure("two-leaders", "group %" PRIu64 " term %" PRIu64 ": n%" PRIu64 " and n%u lead",
-                group->group, group->term, leader, number + 1u);
+    /* Two replicas on one node, one after the other, are two. */
+    const uint64_t own = group->epoch * (INVARIANTS_NODES_MAX + 1u) + number + 1u;
+    const uint64_t leader = ledger_note(&invariants->leaders, group->group, group->term, own);
+    if (leader != own) {
+        failure("two-leaders",
+                "group %" PRIu64 " term %" PRIu64 ": n%" PRIu64 " (epoch %" PRIu64
+                ") and n%u (epoch %" PRIu64 ") lead",
+                group->group, group->term, leader % (INVARIANTS_NODES_MAX + 1u),
+                leader / (INVARIANTS_NODES_MAX + 1u), number + 1u, group->epoch);
     }
     if (group->term <= facts->leader_term) return; /* elected late: newer leaders have come since */
     facts->leader_term = group->term;
-    check_votes(invariants, number, group);
+    invariants__check_votes(invariants, number, group);
     if (group->last_index < facts->commit_index) {
         failure("leader-incomplete",
                 "n%u leads group %" PRIu64 " in term %" PRIu64 ", its log ends at %" PRIu64
@@ -216,36 +194,6 @@ static void check_new_leader(struct cluster_invariants *invariants, uint32_t num
                 " than was committed",
                 number + 1u, group->group, group->term, facts->commit_index);
     }
-}
-
-/* PROTOCOL C3, and "match means durable": what a leader commits is of its own term and durable at a majority. */
-static void check_leader_commit(struct cluster_invariants *invariants, uint32_t number,
-                                const struct peek_group *group)
-{
-    uint64_t chain;
-    uint64_t term;
-    if (peek_entry(group, group->commit_index, &chain, &term) && term != group->term) {
-        failure("commit-by-counting",
-                "n%u, leader of group %" PRIu64 " in term %" PRIu64 ", commits %" PRIu64
-                " of term %" PRIu64,
-                number + 1u, group->group, group->term, group->commit_index, term);
-    }
-    const struct raft_configuration *configuration = peek_configuration(group);
-    if (configuration->joint) return; /* two majorities: judged by the core's own invariants */
-    uint32_t voters_count = 0;
-    uint32_t durable_count = 0;
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        if (!configuration->members[i].voter) continue;
-        voters_count++;
-        const struct seen *seen = seen_member(invariants, group->group, &configuration->members[i]);
-        if (seen->durable_index >= group->commit_index) durable_count++;
-    }
-    if (durable_count * 2u > voters_count) return;
-    failure("commit-not-durable",
-            "n%u commits %" PRIu64 " of group %" PRIu64 " in term %" PRIu64
-            ", durable on %u of %u voters",
-            number + 1u, group->commit_index, group->group, group->term, durable_count,
-            voters_count);
 }
 
 static void check_chains(struct cluster_invariants *invariants, uint32_t number,
@@ -309,7 +257,8 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
     struct group_facts *facts = invariants__group(invariants, group->group);
     if (group->role == RAFT_LEADER) check_new_leader(invariants, number, group, facts);
     if (group->commit_index > old_commit_index) {
-        if (group->role == RAFT_LEADER) check_leader_commit(invariants, number, group);
+        if (group->role == RAFT_LEADER) invariants__check_commit(invariants, number, group);
+        invariants__check_configuration(invariants, number, group);
         check_chains(invariants, number, group, old_commit_index);
         if (group->commit_index > facts->commit_index) facts->commit_index = group->commit_index;
     }

@@ -1,9 +1,10 @@
 /* What must hold on all nodes after every event. A breach ends the process with one line to paste (failure.h).
  *
- *   one leader per group and term, by votes that are durable, and it has what was committed before · commit, applied and term never fall within a
- *   process · a leader commits by an entry of its own term, which a majority holds durably · no two nodes hold different
- *   chains at one committed index, over the whole run · equal applied index, equal state · what was durable, term and
- *   vote included, is there after a restart
+ *   one leader per group and term, by votes that are durable, and it has what was committed before · commit, applied and
+ *   term never fall within a process · a leader commits by an entry of its own term, which a majority holds durably, while
+ *   a joint configuration holds one of either half · no two nodes hold different chains, or configurations, at one
+ *   committed index, over the whole run · equal applied index, equal state · what was durable, term and vote included, is
+ *   there after a restart
  *
  * Looked at where something may have changed: on the node whose process ran in the last event. */
 #ifndef SIMULATOR_NODE_SIM_INVARIANTS_H
@@ -38,6 +39,8 @@ void invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim
 
 /* Leaders that came up, over the whole run. */
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants);
+/* CONFIG entries that were committed, over the whole run. */
+uint64_t invariants_configurations_count(const struct cluster_invariants *invariants);
 /* Highest index of the group that any node calls committed. */
 uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group);
 

@@ -97,6 +97,13 @@ static void check_store(struct cluster_invariants *invariants, struct sim *sim, 
             &invariants__seen(invariants, number, group->group, group->epoch)->durable_state;
         struct node_record record;
         const bool is_there = node_store_get(store, group->group, &record);
+        if (is_there && (record.state != NODE_REPLICA_MADE || record.epoch != group->epoch)) {
+            failure("replica-unrecorded",
+                    "n%u group %" PRIu64 ": a replica of epoch %" PRIu64
+                    " takes part, a power cut now leaves the record of one %s of epoch %" PRIu64,
+                    number + 1u, group->group, group->epoch,
+                    record.state == NODE_REPLICA_MADE ? "made" : "dropped", record.epoch);
+        }
         if (!is_there || record.term < durable->term ||
             (record.term == durable->term && durable->voted_for.node != 0 &&
              record.vote_node != durable->voted_for.node)) {

@@ -44,6 +44,8 @@ struct cluster_invariants {
     struct ledger leaders; /* of each group and term */
     struct ledger chains;  /* of each group and committed index */
     struct ledger digests; /* of each group and applied index */
+    struct ledger
+        configurations; /* digests of them, of each group and index of a committed CONFIG entry */
     struct seen_list seen[INVARIANTS_NODES_MAX];
     struct group_facts_list groups;
     struct peek_group scratch[PEEK_GROUPS_MAX];
@@ -52,5 +54,13 @@ struct cluster_invariants {
 struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t number,
                               uint64_t group, uint64_t epoch);
 struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group);
+
+/* sim_invariants_quorum.c. The replica has just become leader; it has just committed more; so has any replica. */
+void invariants__check_votes(struct cluster_invariants *invariants, uint32_t number,
+                             const struct peek_group *group);
+void invariants__check_commit(struct cluster_invariants *invariants, uint32_t number,
+                              const struct peek_group *group);
+void invariants__check_configuration(struct cluster_invariants *invariants, uint32_t number,
+                                     const struct peek_group *group);
 
 #endif

@@ -8,9 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Below this many seeds chance may leave a fault out. */
+/* Below this many seeds chance may leave a fault out, or make a thin run. */
 #define SEEDS_FOR_ALL_FAULTS 40u
-#define REPLAY_BYTES         512u
+/* What a run must be to count as a test, on average but for the time. */
+#define SEED_US_MIN         60000000u
+#define OPS_PER_SECOND_MIN  50u
+#define FAULTS_PER_SEED_MIN 10u
+#define REPLAY_BYTES        512u
 
 /* What a worker writes into its pipe for each seed. */
 struct report {
@@ -28,6 +32,7 @@ struct worker {
 struct sums {
     struct run_totals totals;
     uint64_t runs_on[FAULTS_COUNT];
+    uint64_t shortest_us;
     uint64_t seeds_count;
     uint64_t failed_count;
     uint64_t failed_seeds[16];
@@ -152,11 +157,15 @@ static void add(struct sums *sums, const struct report *report)
     total->refused_ops += one->refused_ops;
     total->unknown_ops += one->unknown_ops;
     total->leaders += one->leaders;
+    total->changes += one->changes;
     total->images += one->images;
     total->ack_checks += one->ack_checks;
     for (int i = 0; i < FAULTS_COUNT; i++) {
         total->faults[i] += one->faults[i];
         if (report->fault_is_on[i]) sums->runs_on[i]++;
+    }
+    if (sums->seeds_count == 0 || one->simulated_us < sums->shortest_us) {
+        sums->shortest_us = one->simulated_us;
     }
     sums->seeds_count++;
 }
@@ -166,27 +175,39 @@ static uint64_t per(uint64_t amount, uint64_t us)
     return us ? amount * 1000000u / us : 0;
 }
 
-static void print_sums(const struct sums *sums)
+static uint64_t ops_of(const struct run_totals *total)
 {
-    const struct run_totals *total = &sums->totals;
-    const uint64_t ops = total->acked_batches + total->reads + total->other_ops;
+    return total->acked_batches + total->reads + total->other_ops;
+}
+
+static uint64_t faults_of(const struct run_totals *total)
+{
     uint64_t faults = 0;
     for (int i = 0; i < FAULTS_COUNT; i++) {
         faults += total->faults[i];
     }
-    printf("seeds %" PRIu64 ", failed %" PRIu64 "; %" PRIu64 " s simulated in %" PRIu64
-           " s of CPU; %" PRIu64 " events, %" PRIu64 " per CPU second\n",
+    return faults;
+}
+
+static void print_sums(const struct sums *sums)
+{
+    const struct run_totals *total = &sums->totals;
+    const uint64_t ops = ops_of(total);
+    printf("seeds %" PRIu64 ", failed %" PRIu64 "; %" PRIu64 " s simulated, at least %" PRIu64
+           " s each, in %" PRIu64 " s of CPU; %" PRIu64 " events, %" PRIu64 " per CPU second\n",
            sums->seeds_count, sums->failed_count, total->simulated_us / 1000000u,
-           total->cpu_us / 1000000u, total->events, per(total->events, total->cpu_us));
+           sums->shortest_us / 1000000u, total->cpu_us / 1000000u, total->events,
+           per(total->events, total->cpu_us));
     printf("operations %" PRIu64 " (%" PRIu64 " a second): %" PRIu64 " batches of %" PRIu64
            " messages acked, %" PRIu64 " fetches of %" PRIu64 " messages, %" PRIu64
            " others; refused %" PRIu64 ", unknown %" PRIu64 "\n",
            ops, per(ops, total->simulated_us), total->acked_batches, total->acked_messages,
            total->reads, total->read_messages, total->other_ops, total->refused_ops,
            total->unknown_ops);
-    printf("leaders %" PRIu64 ", disks opened as after a power cut %" PRIu64
-           ", acks looked up on disks %" PRIu64 "\n",
-           total->leaders, total->images, total->ack_checks);
+    printf("leaders %" PRIu64 ", changes of members %" PRIu64
+           ", disks opened as after a power cut %" PRIu64 ", acks looked up on disks %" PRIu64 "\n",
+           total->leaders, total->changes, total->images, total->ack_checks);
+    const uint64_t faults = faults_of(total);
     printf("faults %" PRIu64 " (%" PRIu64 " a seed):", faults,
            sums->seeds_count ? faults / sums->seeds_count : 0);
     for (int i = 0; i < FAULTS_COUNT; i++) {
@@ -207,6 +228,25 @@ static bool all_faults_struck(const struct sums *sums)
         all = false;
     }
     return all;
+}
+
+/* A run in which little happens finds little: the draws are made so that much does, unless the caller took some away. */
+static bool is_dense(const struct crew_options *options, const struct sums *sums)
+{
+    if (sums->seeds_count < SEEDS_FOR_ALL_FAULTS || options->wishes.until_ms) return true;
+    const struct run_totals *total = &sums->totals;
+    const bool is_long = sums->shortest_us >= SEED_US_MIN;
+    const bool is_busy = per(ops_of(total), total->simulated_us) >= OPS_PER_SECOND_MIN;
+    const bool is_hard = faults_of(total) >= FAULTS_PER_SEED_MIN * sums->seeds_count;
+    bool is_whole = true;
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (options->wishes.without[i]) is_whole = false;
+    }
+    if (is_long && is_busy && (is_hard || !is_whole)) return true;
+    printf("FAILED density: each seed is to last %u s and more, with %u operations a second and %u "
+           "faults on average\n",
+           SEED_US_MIN / 1000000u, OPS_PER_SECOND_MIN, FAULTS_PER_SEED_MIN);
+    return false;
 }
 
 /* ---- the crew ------------------------------------------------------------------------------------------------------ */
@@ -302,10 +342,11 @@ int crew_run(const struct crew_options *options)
     watch(options, workers, &sums);
     print_sums(&sums);
     const bool all_struck = all_faults_struck(&sums);
+    const bool dense = is_dense(options, &sums);
     for (uint64_t i = 0; i < sums.failed_count && i < 16u; i++) {
         printf("FAILED seed 0x%" PRIx64 "\n", sums.failed_seeds[i]);
     }
-    return sums.failed_count > 0 || !all_struck ? 1 : 0;
+    return sums.failed_count > 0 || !all_struck || !dense ? 1 : 0;
 }
 
 /* ---- shrinking ------------------------------------------------------------------------------------------------------- */

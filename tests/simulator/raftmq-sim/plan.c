@@ -147,7 +147,7 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishe
     draw_timing(plan, &draw);
     draw_sizes(plan, &draw);
     draw_workload(plan, &draw);
-    plan->safety_us = draw_between(&draw, 45000000, 65000000);
+    plan->safety_us = draw_between(&draw, 58000000, 68000000);
     if (wishes->until_ms) plan->safety_us = wishes->until_ms * 1000u;
     plan->image_every_us = draw_between(&draw, 1000000, 6000000);
     plan->ack_check_in = draw_between(&draw, 50, 400);

@@ -15,7 +15,7 @@ static const char usage[] =
     "  --seeds COUNT     run seeds N, N+1, ...; default 1\n"
     "  --file PATH       run the seeds of a file: one per line, # begins a comment\n"
     "  --jobs COUNT      worker processes; default 1\n"
-    "  --until-ms MS     length of the phase with faults; default: drawn, 45 to 65 s\n"
+    "  --until-ms MS     length of the phase with faults; default: drawn, 58 to 68 s\n"
     "  --nodes COUNT     size of the cluster, 1 to 5; default: drawn\n"
     "  --without FAULT   switch a kind of fault off; may be repeated, or a list with commas\n"
     "  --trace           tell what happens: faults, requests, the nodes' logs\n"

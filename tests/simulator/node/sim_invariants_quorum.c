@@ -1,0 +1,133 @@
+/* Invariants of majorities: by whose votes a leader came up, on whose disks a commit stands, whom a group consists of. */
+#include <assert.h>
+#include <inttypes.h>
+
+#include <segment_log/checksum.h>
+
+#include "failure.h"
+#include "sim_invariants_private.h"
+
+/* Also when its disk is gone since: what it told of before stays told, and its identity must never come back. */
+static const struct seen *seen_member(struct cluster_invariants *invariants, uint64_t group,
+                                      const struct raft_member *member)
+{
+    assert(member->id.node >= 1 && member->id.node <= INVARIANTS_NODES_MAX);
+    return invariants__seen(invariants, (uint32_t)member->id.node - 1u, group, member->id.epoch);
+}
+
+/* Of one half of a configuration. */
+struct tally {
+    uint32_t voters_count;
+    uint32_t for_count;
+};
+
+static bool is_majority(const struct tally *tally)
+{
+    return tally->for_count * 2u > tally->voters_count;
+}
+
+/* Judges what was seen of a member. */
+typedef bool (*is_for_cb)(const struct seen *seen, const struct peek_group *leader,
+                          uint32_t number);
+
+/* True: a majority is for it, of either half when joint. *ret_tally is the half that lacks one, or the new half. */
+static bool has_quorum(struct cluster_invariants *invariants, const struct peek_group *leader,
+                       uint32_t number, is_for_cb is_for, struct tally *ret_tally)
+{
+    const struct raft_configuration *configuration = peek_configuration(leader);
+    struct tally new_half = {0};
+    struct tally old_half = {0};
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        const bool agrees = is_for(seen_member(invariants, leader->group, member), leader, number);
+        if (member->voter) {
+            new_half.voters_count++;
+            if (agrees) new_half.for_count++;
+        }
+        if (member->voter_old) {
+            old_half.voters_count++;
+            if (agrees) old_half.for_count++;
+        }
+    }
+    const bool old_is_for = !configuration->joint || is_majority(&old_half);
+    *ret_tally = old_is_for ? new_half : old_half;
+    return old_is_for && is_majority(&new_half);
+}
+
+static bool has_voted(const struct seen *seen, const struct peek_group *leader, uint32_t number)
+{
+    const struct raft_hard_state *durable = &seen->durable_state;
+    if (durable->term > leader->term) return true; /* it has gone on since */
+    return durable->term == leader->term && durable->voted_for.node == number + 1u &&
+           durable->voted_for.epoch == leader->epoch;
+}
+
+/* PROTOCOL V: a vote is durable before it is told, so at the moment of an election a majority holds it durably, or has
+ * gone on to a later term since. */
+void invariants__check_votes(struct cluster_invariants *invariants, uint32_t number,
+                             const struct peek_group *group)
+{
+    struct tally tally;
+    if (has_quorum(invariants, group, number, has_voted, &tally)) return;
+    failure("votes-not-durable",
+            "n%u leads group %" PRIu64 " in term %" PRIu64 " by votes of which only %u of %u are "
+            "durable",
+            number + 1u, group->group, group->term, tally.for_count, tally.voters_count);
+}
+
+static bool holds_commit(const struct seen *seen, const struct peek_group *leader, uint32_t number)
+{
+    (void)number;
+    return seen->durable_index >= leader->commit_index;
+}
+
+/* PROTOCOL C3, and "match means durable": what a leader commits is of its own term and durable at a majority. */
+void invariants__check_commit(struct cluster_invariants *invariants, uint32_t number,
+                              const struct peek_group *group)
+{
+    uint64_t chain;
+    uint64_t term;
+    if (peek_entry(group, group->commit_index, &chain, &term) && term != group->term) {
+        failure("commit-by-counting",
+                "n%u, leader of group %" PRIu64 " in term %" PRIu64 ", commits %" PRIu64
+                " of term %" PRIu64,
+                number + 1u, group->group, group->term, group->commit_index, term);
+    }
+    struct tally tally;
+    if (has_quorum(invariants, group, number, holds_commit, &tally)) return;
+    failure("commit-not-durable",
+            "n%u commits %" PRIu64 " of group %" PRIu64 " in term %" PRIu64
+            ", durable on %u of %u voters",
+            number + 1u, group->commit_index, group->group, group->term, tally.for_count,
+            tally.voters_count);
+}
+
+static uint64_t digest_of(const struct raft_configuration *configuration)
+{
+    uint64_t words[1u + 3u * RAFT_MEMBERS_MAX] = {configuration->joint};
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        words[count++] = member->id.node;
+        words[count++] = member->id.epoch;
+        words[count++] = (uint64_t)member->voter | (uint64_t)member->voter_old << 1u |
+                         (uint64_t)member->learner_after << 2u;
+    }
+    return checksum64(words, count * sizeof(words[0]));
+}
+
+/* Replicas that committed the same CONFIG entry must mean the same members by it: the core is told of the entry, and after
+ * a restart of its bytes or of a snapshot, by different code. */
+void invariants__check_configuration(struct cluster_invariants *invariants, uint32_t number,
+                                     const struct peek_group *group)
+{
+    const struct raft_indexed_configuration *committed = peek_committed_configuration(group);
+    if (!committed || committed->index == 0) return;
+    const uint64_t digest = digest_of(&committed->configuration);
+    const uint64_t known =
+        ledger_note(&invariants->configurations, group->group, committed->index, digest);
+    if (digest == known) return;
+    failure("configurations-differ",
+            "n%u group %" PRIu64 " takes CONFIG %" PRIu64 " for another one than others do",
+            number + 1u, group->group, committed->index);
+}
