@@ -6,6 +6,7 @@
  *       8     8 checksum        XXH3-64 over bytes 0..7 and 16..8191
  *      16     8 node id        24  8 incarnation
  *      32    16 cluster id     48  4 founding bytes
+ *      52     4 marks           56  8 incarnation index
  *    4096       founding, then zeros up to 8192
  *
  * Written anew as a whole: temp file, sync, rename, directory sync. So there is the old one or the new one, never none. */
@@ -17,10 +18,12 @@
 #include <assert.h>
 #include <errno.h>
 
-#define IDENTITY_MAGIC    0x49514d52u /* "RMQI" */
-#define IDENTITY_VERSION  1u
-#define IDENTITY_BYTES    8192u
-#define IDENTITY_FOUNDING 4096u
+#define IDENTITY_MAGIC     0x49514d52u /* "RMQI" */
+#define IDENTITY_VERSION   1u
+#define IDENTITY_BYTES     8192u
+#define IDENTITY_FOUNDING  4096u
+#define MARK_JOIN_ONLY     1u
+#define MARK_REPLICAS_MADE 2u
 static_assert(IDENTITY_FOUNDING + NODE_FOUNDING_BYTES_MAX == IDENTITY_BYTES, "founding fits");
 
 #define NAME_IDENTITY "identity"
@@ -57,6 +60,9 @@ static void encode(const struct node_identity *identity, uint8_t *bytes)
     put_u64(bytes + 24, identity->incarnation);
     memcpy(bytes + 32, identity->cluster.bytes, sizeof identity->cluster.bytes);
     put_u32(bytes + 48, identity->founding_bytes);
+    put_u32(bytes + 52, (identity->join_only ? MARK_JOIN_ONLY : 0u) |
+                            (identity->replicas_made ? MARK_REPLICAS_MADE : 0u));
+    put_u64(bytes + 56, identity->incarnation_index);
     memcpy(bytes + IDENTITY_FOUNDING, identity->founding, identity->founding_bytes);
     put_u64(bytes + 8, identity_checksum(bytes));
 }
@@ -69,9 +75,14 @@ static const char *decode(const uint8_t *bytes, struct node_identity *ret_identi
     if (get_u16(bytes + 4) != IDENTITY_VERSION) return "another format version";
     uint32_t founding_bytes = get_u32(bytes + 48);
     if (founding_bytes > NODE_FOUNDING_BYTES_MAX) return "the founding is too long";
+    uint32_t marks = get_u32(bytes + 52);
+    if (marks & ~(MARK_JOIN_ONLY | MARK_REPLICAS_MADE)) return "a mark of a newer version";
     *ret_identity = (struct node_identity){
         .node_id = get_u64(bytes + 16),
         .incarnation = get_u64(bytes + 24),
+        .incarnation_index = get_u64(bytes + 56),
+        .join_only = (marks & MARK_JOIN_ONLY) != 0,
+        .replicas_made = (marks & MARK_REPLICAS_MADE) != 0,
         .founding_bytes = founding_bytes,
     };
     memcpy(ret_identity->cluster.bytes, bytes + 32, sizeof ret_identity->cluster.bytes);
@@ -152,4 +163,86 @@ int node_identity_save(struct disk *disk, const char *directory,
     if (!error) error = disk_rename(disk, temporary, path);
     if (!error) error = disk_sync_directory(disk, directory);
     return error;
+}
+
+/* ---- directories set aside ------------------------------------------------------------------------------ */
+
+static void note_node_file(void *data, const char *name)
+{
+    if (strcmp(name, "votes") == 0 || strcmp(name, "groups") == 0) *(bool *)data = true;
+}
+
+/* 1, 0 or a negative errno, as node_directory_find_aside(). What cannot be read is what one sets aside. */
+static int judge_aside(struct disk *disk, const char *directory, uint64_t node_id)
+{
+    char path[DISK_PATH_MAX];
+    if (!path__join(path, directory, NAME_IDENTITY)) return 0;
+    struct disk_file *file = NULL;
+    int error = disk_open(disk, path, DISK_READ, &file);
+    if (error == -ENOTDIR) return 0;
+    if (error == -ENOENT) {
+        bool is_node = false;
+        error = disk_list(disk, directory, note_node_file, &is_node);
+        return error == -ENOTDIR || error == -ENOENT ? 0 : error ? error : is_node;
+    }
+    if (error == -EACCES || error == -EISDIR || error == -ELOOP) return 1;
+    if (error) return error;
+    uint8_t bytes[IDENTITY_BYTES] = {0};
+    struct node_identity identity;
+    ssize_t got = disk_pread(file, bytes, sizeof bytes, 0);
+    disk_close(file);
+    if (got < (ssize_t)sizeof bytes || decode(bytes, &identity)) return 1;
+    return identity.node_id == node_id && identity.founding_bytes > 0;
+}
+
+/* The last component of a path, without the slashes behind it. */
+static void own_name(char name[DISK_PATH_MAX], const char *directory)
+{
+    size_t end = strlen(directory);
+    while (end > 0 && directory[end - 1] == '/') {
+        end--;
+    }
+    size_t start = end;
+    while (start > 0 && directory[start - 1] != '/') {
+        start--;
+    }
+    size_t bytes = end - start < DISK_PATH_MAX ? end - start : DISK_PATH_MAX - 1u;
+    memcpy(name, directory + start, bytes);
+    name[bytes] = 0;
+}
+
+struct aside_search {
+    struct disk *disk;
+    const char *parent;
+    const char *own;
+    uint64_t node_id;
+    char *path;
+    int result;
+};
+
+static void judge_name(void *data, const char *name)
+{
+    struct aside_search *search = data;
+    size_t own_bytes = strlen(search->own);
+    if (search->result != 0 || strncmp(name, search->own, own_bytes) != 0) return;
+    if (name[own_bytes] == 0 || !strchr(".-_~", name[own_bytes])) return;
+    if (!path__join(search->path, search->parent, name)) return;
+    search->result = judge_aside(search->disk, search->path, search->node_id);
+}
+
+int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t node_id,
+                              char ret_path[DISK_PATH_MAX])
+{
+    char own[DISK_PATH_MAX], parent[DISK_PATH_MAX];
+    own_name(own, directory);
+    if (own[0] == 0 || strcmp(own, ".") == 0 || strcmp(own, "..") == 0) return 0;
+    path__parent(parent, directory);
+    /* "/" and a name make one slash. */
+    struct aside_search search = {.disk = disk,
+                                  .parent = strcmp(parent, "/") == 0 ? "" : parent,
+                                  .own = own,
+                                  .node_id = node_id,
+                                  .path = ret_path};
+    int error = disk_list(disk, parent, judge_name, &search);
+    return error ? error : search.result;
 }

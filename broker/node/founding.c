@@ -1,8 +1,13 @@
 /* How a cluster comes to be (PROTOCOL M6), and how a node finds its place in one.
  *
- *   empty ──all configured peers are empty, lists equal, I have the lowest id──> founding durable ──> group 0
+ *   empty ──all configured peers are empty, lists equal, most of them may found,
+ *     │                     and of these I have the lowest id──> founding durable ──> vote store ──> mark ──> group 0
  *     └──────────────a founding arrives from any peer, it lists my incarnation──────────^
  *     └──────────────a founding arrives that knows my node id by another incarnation──> stranger
+ *
+ * A node that held another directory before has a durable mark: it never founds. A cluster once was, and if most nodes say
+ * so, it may have acknowledged what a new one would not have: then nobody founds. With a majority that never held anything
+ * no cluster over this list can have acknowledged anything.
  *
  * A node makes one founding durable, ever. It is the base of group 0 at index 0. A founded node sends it to every empty
  * node that connects, so a lost frame costs nothing but the reconnect. */
@@ -74,10 +79,24 @@ static bool open_store(struct node *node, bool create)
     const enum node_fatal code = status == SEGMENT_LOG_IO || status == SEGMENT_LOG_FULL
                                      ? NODE_FATAL_DISK
                                      : NODE_FATAL_DAMAGE;
-    node__fatal(node, code, "%s at %" PRIu64 ": %s (%s)",
+    node__fatal(node, code, "%s at %" PRIu64 ": %s (%s)%s",
                 problem.path[0] ? problem.path : node->data_directory, problem.pos,
                 problem.reason[0] ? problem.reason : "cannot be opened",
-                segment_log_status_text(status));
+                segment_log_status_text(status),
+                code == NODE_FATAL_DAMAGE
+                    ? "; this node no longer knows its votes: move its directory aside, keep it, "
+                      "and start on an empty one, which joins the others"
+                    : "");
+    return false;
+}
+
+/* M4: from here on the store is never missing by a crash. Before the first replica, so before the first vote. */
+static bool mark_replicas_made(struct node *node)
+{
+    if (node->identity.replicas_made) return true;
+    node->identity.replicas_made = true;
+    if (node_identity_save(node->disk, node->data_directory, &node->identity) == 0) return true;
+    node__fatal(node, NODE_FATAL_DISK, "cannot mark %s/identity", node->data_directory);
     return false;
 }
 
@@ -132,10 +151,10 @@ bool founding__start(struct node *node)
         become_stranger(node);
         return true;
     }
-    /* The store is born right after the founding. It is missing only when the crash came between the two, and then
-     * there are no groups either; a missing store beside a groups directory is damage (M4). */
-    const bool fresh = !group__any_directory(node);
-    if (!open_store(node, fresh)) return false;
+    /* The store is born right after the founding, then the identity is marked. It is missing only when the crash came
+     * before the mark; there are no groups then either, which tells more in a directory older than the mark (M4). */
+    const bool fresh = !node->identity.replicas_made && !group__any_directory(node);
+    if (!open_store(node, fresh) || !mark_replicas_made(node)) return false;
     return open_groups(node);
 }
 
@@ -148,7 +167,7 @@ static void adopt(struct node *node)
         become_stranger(node);
         return;
     }
-    if (!open_store(node, true)) return;
+    if (!open_store(node, true) || !mark_replicas_made(node)) return;
     make_group_zero(node);
 }
 
@@ -178,27 +197,61 @@ static void propose_founding(struct node *node)
     adopt(node);
 }
 
+/* All configured peers are here and empty, with the same list. */
+static bool all_are_empty(struct node *node)
+{
+    for (uint32_t i = 0; i < node->options.peers_count; i++) {
+        const uint64_t id = node->options.peers[i].node_id;
+        if (id == node->identity.node_id) continue;
+        const struct peer_hello *hello = peer_hello_of(node->hub, id);
+        if (!hello || !peer_is_up(node->hub, id, PEER_CONTROL)) return false;
+        if (!cluster_id_is_zero(&hello->cluster)) return false; /* it will send its founding */
+        if (lists_equal(node, hello)) continue;
+        struct peer_state *peer = node__peer(node, id);
+        snprintf(peer->trouble, sizeof(peer->trouble),
+                 "n%" PRIu64 " was started with another list of peers; start all nodes with "
+                 "the same --peers",
+                 id);
+        node__log(node, "error", "event=\"lists of peers differ, not founding\" peer=%" PRIu64, id);
+        return false;
+    }
+    return true;
+}
+
+/* Count of the nodes that may found, and the lowest id among them. */
+static uint32_t founders(struct node *node, uint64_t *ret_lowest)
+{
+    uint32_t count = 0;
+    *ret_lowest = UINT64_MAX;
+    for (uint32_t i = 0; i < node->options.peers_count; i++) {
+        const uint64_t id = node->options.peers[i].node_id;
+        if (founding__cannot_found(node, id)) continue;
+        count++;
+        if (id < *ret_lowest) *ret_lowest = id;
+    }
+    return count;
+}
+
+bool founding__cannot_found(struct node *node, uint64_t node_id)
+{
+    if (node_id == node->identity.node_id) return node->identity.join_only;
+    const struct peer_hello *hello = peer_hello_of(node->hub, node_id);
+    return hello && hello->cannot_found;
+}
+
 void founding__check(struct node *node)
 {
     assert(node->state == NODE_FOUNDING);
-    uint64_t lowest = node->identity.node_id;
-    for (uint32_t i = 0; i < node->options.peers_count; i++) {
-        const uint64_t id = node->options.peers[i].node_id;
-        if (id < lowest) lowest = id;
-        if (id == node->identity.node_id) continue;
-        const struct peer_hello *hello = peer_hello_of(node->hub, id);
-        if (!hello || !peer_is_up(node->hub, id, PEER_CONTROL)) return;
-        if (!cluster_id_is_zero(&hello->cluster)) return; /* it will send its founding */
-        if (!lists_equal(node, hello)) {
-            struct peer_state *peer = node__peer(node, id);
-            snprintf(peer->trouble, sizeof(peer->trouble),
-                     "n%" PRIu64 " was started with another list of peers; start all nodes with "
-                     "the same --peers",
-                     id);
-            node__log(node, "error", "event=\"lists of peers differ, not founding\" peer=%" PRIu64,
-                      id);
-            return;
-        }
+    node->founding_barred = false;
+    if (!all_are_empty(node)) return;
+    uint64_t lowest;
+    const uint32_t count = founders(node, &lowest);
+    if (count * 2u <= node->options.peers_count) {
+        node->founding_barred = true;
+        node__log(node, "error",
+                  "event=\"too few nodes may found, not founding\" may_found=%u nodes=%u", count,
+                  node->options.peers_count);
+        return;
     }
     if (lowest == node->identity.node_id) propose_founding(node);
 }

@@ -288,6 +288,7 @@ struct node {
     struct disk_file *lock;
     struct node_identity identity;
     struct founding founding;
+    bool founding_barred; /* most of the empty nodes only join: nobody founds (M6) */
     enum node_state state;
     struct node_store *store;
     struct io_job_queue *store_queue;
@@ -390,6 +391,8 @@ void node__start_running(struct node *node);
 void founding__check(struct node *node);
 void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
 void founding__send(struct node *node, uint64_t to);
+/* It held another directory before: it only joins (M6). */
+bool founding__cannot_found(struct node *node, uint64_t node_id);
 bool founding__start(struct node *node); /* after the identity is loaded: make or open group 0 */
 
 /* ---- turn.c ------------------------------------------------------------------------------------------------- */

@@ -257,9 +257,10 @@ static const struct peer_callbacks peer_callbacks = {
 
 /* ---- start --------------------------------------------------------------------------------------------------------- */
 
-static bool load_identity(struct node *node)
+static bool lock_directory(struct node *node)
 {
     const int locked = node_directory_lock(node->disk, node->data_directory, &node->lock);
+    if (locked == 0) return true;
     if (locked == -EAGAIN) {
         node__fatal(node, NODE_FATAL_BUSY,
                     "data directory %s is in use by another process; stop it, or choose another "
@@ -267,31 +268,64 @@ static bool load_identity(struct node *node)
                     node->data_directory);
         return false;
     }
-    if (locked < 0) {
-        node__fatal(node, NODE_FATAL_CONFIG,
-                    "data directory %s cannot be opened: %s; check the path and its permissions",
-                    node->data_directory, strerror(-locked));
+    node__fatal(node, NODE_FATAL_CONFIG,
+                "data directory %s cannot be opened: %s; check the path and its permissions",
+                node->data_directory, strerror(-locked));
+    return false;
+}
+
+/* M6: a node beside a directory that was set aside held a cluster's replicas once, and must not found an empty one that
+ * looks healthy. The mark outlives the other directory. */
+static bool look_aside(struct node *node)
+{
+    if (node->identity.join_only || node->identity.founding_bytes > 0) return true;
+    char aside[DISK_PATH_MAX] = "";
+    const int found =
+        node_directory_find_aside(node->disk, node->data_directory, node->options.node_id, aside);
+    if (found < 0) {
+        node__fatal(node, NODE_FATAL_DISK, "cannot look for directories beside %s: %s",
+                    node->data_directory, strerror(-found));
         return false;
     }
+    if (found == 0) return true;
+    node->identity.join_only = true;
+    node__log(node, "warn",
+              "event=\"a directory of this node lies beside its own: it founds no cluster, it only "
+              "joins one\" path=\"%s\"",
+              aside);
+    return true;
+}
+
+static bool save_identity(struct node *node)
+{
+    if (node_identity_save(node->disk, node->data_directory, &node->identity) == 0) return true;
+    node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
+    return false;
+}
+
+static bool load_identity(struct node *node)
+{
+    if (!lock_directory(node)) return false;
     struct segment_log_problem problem = {0};
+    bool was_join_only = false;
     switch (node_identity_load(node->disk, node->data_directory, &node->identity, &problem)) {
     case NODE_IDENTITY_OK:
+        was_join_only = node->identity.join_only;
+        if (!look_aside(node)) return false;
+        if (node->identity.join_only != was_join_only && !save_identity(node)) return false;
         break;
     case NODE_IDENTITY_MISSING:
         memset(&node->identity, 0, sizeof(node->identity));
         node->identity.node_id = node->options.node_id;
         node->identity.incarnation = node__random_number(node);
-        if (node_identity_save(node->disk, node->data_directory, &node->identity) < 0) {
-            node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
-            return false;
-        }
+        if (!look_aside(node) || !save_identity(node)) return false;
         break;
     case NODE_IDENTITY_DAMAGED:
         node__fatal(node, NODE_FATAL_DAMAGE,
-                    "%s: %s; keep the directory. On an empty one this node only joins nodes that "
-                    "run: start "
-                    "it so while they do, never all nodes at once",
-                    problem.path[0] ? problem.path : node->data_directory, problem.reason);
+                    "%s: %s; move the directory aside and keep it, as %.200s.aside: on an empty "
+                    "one beside it this node joins the others and founds nothing",
+                    problem.path[0] ? problem.path : node->data_directory, problem.reason,
+                    node->data_directory);
         return false;
     case NODE_IDENTITY_IO:
         node__fatal(node, NODE_FATAL_DISK, "%s: %s", problem.path, problem.reason);
@@ -316,6 +350,7 @@ static bool open_hub(struct node *node)
         .incarnation = node->identity.incarnation,
         .process = node->process,
         .cluster = node->identity.cluster,
+        .cannot_found = node->identity.join_only,
         .listen_address = node->options.listen_peer,
         .peers = node->options.peers,
         .peers_count = node->options.peers_count,

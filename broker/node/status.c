@@ -26,17 +26,38 @@ static uint32_t voters_reached(struct node *node, uint32_t *ret_voters)
     return reached;
 }
 
+static void add_text(char *buffer, size_t bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add_text(char *buffer, size_t bytes, const char *format, ...)
+{
+    const size_t used = strlen(buffer);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(buffer + used, bytes - used, format, arguments);
+    va_end(arguments);
+}
+
+/* What matters most first: the text may be cut. */
 static void founding_problem(struct node *node, char *buffer, size_t bytes)
 {
-    size_t used = (size_t)snprintf(buffer, bytes, "not founded yet:");
-    for (uint32_t i = 0; i < node->peers_count && used < bytes; i++) {
+    snprintf(buffer, bytes, "not founded yet:");
+    if (node->founding_barred) {
+        add_text(buffer, bytes,
+                 " too many nodes held a cluster before and only join, so nobody founds; start a "
+                 "majority on their old directories;");
+    }
+    if (node->identity.join_only) {
+        add_text(buffer, bytes, " this node (n%" PRIu64 ") only joins;", node->identity.node_id);
+    }
+    for (uint32_t i = 0; i < node->peers_count; i++) {
         const struct peer_state *peer = &node->peers[i];
         if (peer->node_id == node->identity.node_id) continue;
         if (peer->trouble[0]) {
-            used += (size_t)snprintf(buffer + used, bytes - used, " %s;", peer->trouble);
+            add_text(buffer, bytes, " %s;", peer->trouble);
         } else if (!peer_is_up(node->hub, peer->node_id, PEER_CONTROL)) {
-            used += (size_t)snprintf(buffer + used, bytes - used,
-                                     " n%" PRIu64 " does not answer, start it;", peer->node_id);
+            add_text(buffer, bytes, " n%" PRIu64 " does not answer, start it;", peer->node_id);
+        } else if (founding__cannot_found(node, peer->node_id)) {
+            add_text(buffer, bytes, " n%" PRIu64 " only joins;", peer->node_id);
         }
     }
 }

@@ -2,7 +2,7 @@
  *
  *   pos bytes field
  *     0     2 protocol version    stays here in every version, so that each can refuse the other in words
- *     2     1 connection kind     3  1 count of configured peers     4  4 zero
+ *     2     1 connection kind     3  1 count of configured peers     4  1 marks (1: cannot found)     5  3 zero
  *     8     8 node id            16  8 incarnation     24  8 process number
  *    32     8 nonce              40 16 cluster id
  *    56     - HTTP address, Kafka address, version: u16 length and bytes each
@@ -13,6 +13,8 @@
 
 #include <broker/wire_cursor.h>
 
+#define MARK_CANNOT_FOUND 1u
+
 size_t hello__encode(const struct hello_message *message, uint8_t *buffer, size_t bytes)
 {
     const struct peer_hello *hello = &message->hello;
@@ -20,7 +22,8 @@ size_t hello__encode(const struct hello_message *message, uint8_t *buffer, size_
     wire_put_u16(&writer, message->protocol);
     wire_put_u8(&writer, (uint8_t)message->connection);
     wire_put_u8(&writer, (uint8_t)hello->peers_count);
-    wire_put_zeros(&writer, 4);
+    wire_put_u8(&writer, hello->cannot_found ? MARK_CANNOT_FOUND : 0u);
+    wire_put_zeros(&writer, 3);
     wire_put_u64(&writer, hello->node_id);
     wire_put_u64(&writer, hello->incarnation);
     wire_put_u64(&writer, hello->process);
@@ -60,7 +63,10 @@ enum hello_decode_status hello__decode(const uint8_t *body, size_t bytes,
 
     uint8_t connection = wire_get_u8(&reader);
     hello->peers_count = wire_get_u8(&reader);
-    wire_get_zeros(&reader, 4);
+    uint8_t marks = wire_get_u8(&reader);
+    wire_get_zeros(&reader, 3);
+    if (marks & ~MARK_CANNOT_FOUND) return HELLO_MALFORMED;
+    hello->cannot_found = (marks & MARK_CANNOT_FOUND) != 0;
     if (connection > PEER_BULK || hello->peers_count > PEER_NODES_MAX) return HELLO_MALFORMED;
     ret_message->connection = (enum peer_connection)connection;
     hello->node_id = wire_get_u64(&reader);

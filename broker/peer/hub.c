@@ -275,6 +275,7 @@ static bool make_hello(const struct peer_hub_options *options, struct peer_hello
     hello->incarnation = options->incarnation;
     hello->process = options->process;
     hello->cluster = options->cluster;
+    hello->cannot_found = options->cannot_found;
     strcpy(hello->http_address, options->http_address);
     strcpy(hello->kafka_address, options->kafka_address);
     strcpy(hello->version, options->version);

@@ -21,7 +21,14 @@ struct node_identity {
     uint64_t node_id;
     uint64_t incarnation;      /* random, drawn when the directory was made (M2) */
     struct cluster_id cluster; /* zero: not founded or joined yet */
-    uint32_t founding_bytes;   /* the founding as encoded by broker/wire (M6); 0 = none */
+    /* of the meta entry that brought this incarnation into the cluster; 0: it is the founding's, or did not join yet */
+    uint64_t incarnation_index;
+    /* This node held another directory before: it never founds, it only joins (M6) */
+    bool join_only;
+    /* The vote store was made: it is never missing again by a crash. Durable before the first vote of any replica, so a
+     * directory that lost its votes together with its replicas is damage and never one that has not voted yet (M4) */
+    bool replicas_made;
+    uint32_t founding_bytes; /* the founding as encoded by broker/wire (M6); 0 = none */
     uint8_t founding[NODE_FOUNDING_BYTES_MAX];
 };
 
@@ -40,6 +47,13 @@ SEGMENT_LOG_CHECKED enum node_identity_status node_identity_load(
 /* Durable when it returns 0: temp file, sync, rename, directory sync. Blocks. */
 int node_identity_save(struct disk *disk, const char *directory,
                        const struct node_identity *identity);
+
+/* Is a directory of this node beside `directory`, set aside by hand (PROTOCOL M6)? That is one whose name begins with the
+ * directory's own, followed by one of ". - _ ~", and which holds what a node holds: an identity of this node with a
+ * founding, an identity that cannot be read, or votes or replicas without one. 1: yes, and its path; 0: none; or a
+ * negative errno: it is not known. */
+int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t node_id,
+                              char ret_path[DISK_PATH_MAX]);
 
 /* ---- votes and replica records ------------------------------------------------------------------------ */
 

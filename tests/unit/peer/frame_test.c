@@ -261,6 +261,23 @@ Test(peer_hello, the_largest_hello_fits_and_comes_back)
     cr_assert_arr_eq(again, body, bytes);
 }
 
+/* PROTOCOL M6: a node that only joins says so to everybody. */
+Test(peer_hello, marks_come_back_and_unknown_ones_are_refused)
+{
+    uint8_t body[PEER_HELLO_BYTES_MAX];
+    for (int marked = 0; marked < 2; marked++) {
+        const struct hello_message message = {
+            .protocol = PEER_PROTOCOL_VERSION,
+            .hello = {.node_id = 3, .incarnation = 8, .process = 9, .cannot_found = marked != 0}};
+        const size_t bytes = hello__encode(&message, body, sizeof(body));
+        struct hello_message decoded;
+        cr_assert_eq(hello__decode(body, bytes, &decoded), HELLO_DECODED);
+        cr_assert_eq(decoded.hello.cannot_found, marked != 0);
+        body[4] |= 0x80;
+        cr_assert_eq(hello__decode(body, bytes, &decoded), HELLO_MALFORMED);
+    }
+}
+
 Test(peer_hello, every_truncation_and_every_tail_is_refused)
 {
     uint8_t body[PEER_HELLO_BYTES_MAX + 1] = {0};

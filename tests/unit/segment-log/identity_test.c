@@ -39,6 +39,9 @@ Test(node_identity, comes_back_as_saved_with_its_longest_founding)
     cr_assert_eq(memcmp(&found.cluster, &fixture_cluster, sizeof found.cluster), 0);
     cr_assert_eq(found.founding_bytes, NODE_FOUNDING_BYTES_MAX);
     cr_assert_eq(memcmp(found.founding, identity.founding, NODE_FOUNDING_BYTES_MAX), 0);
+    cr_assert_not(found.join_only);
+    cr_assert_not(found.replicas_made);
+    cr_assert_eq(found.incarnation_index, 0);
     memory_disk_destroy(disk);
 }
 
@@ -117,4 +120,84 @@ Test(node_identity, a_crash_at_any_call_leaves_the_old_or_the_new_one)
             }
         }
     }
+}
+
+Test(node_identity, marks_come_back_each_alone)
+{
+    struct disk *disk = memory_disk_create(1);
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    for (int marks = 0; marks < 4; marks++) {
+        struct node_identity identity = example(77), found;
+        identity.join_only = (marks & 1) != 0;
+        identity.replicas_made = (marks & 2) != 0;
+        identity.incarnation_index = (uint64_t)marks << 40;
+        cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
+        cr_assert_eq(load(disk, &found), NODE_IDENTITY_OK);
+        cr_assert_eq(found.join_only, identity.join_only);
+        cr_assert_eq(found.replicas_made, identity.replicas_made);
+        cr_assert_eq(found.incarnation_index, identity.incarnation_index);
+    }
+    memory_disk_destroy(disk);
+}
+
+/* ---- directories set aside ------------------------------------------------------------------------------------ */
+
+static void put_identity(struct disk *disk, const char *directory, uint64_t node_id, bool founded)
+{
+    struct node_identity identity = example(77);
+    identity.node_id = node_id;
+    if (!founded) identity.founding_bytes = 0;
+    cr_assert_eq(disk_make_directory(disk, directory), 0);
+    cr_assert_eq(node_identity_save(disk, directory, &identity), 0);
+}
+
+static void expect_aside(struct disk *disk, const char *directory, const char *expected)
+{
+    char path[DISK_PATH_MAX] = "";
+    const int found = node_directory_find_aside(disk, directory, 3, path);
+    cr_assert_eq(found, expected ? 1 : 0, "%s: %d, %s", directory, found, path);
+    if (expected) cr_assert_str_eq(path, expected);
+}
+
+Test(node_identity, a_directory_of_this_node_beside_its_own_is_found)
+{
+    struct disk *disk = memory_disk_create(1);
+    cr_assert_eq(disk_make_directory(disk, "/var"), 0);
+    put_identity(disk, "/var/n3", 3, true);
+    expect_aside(disk, "/var/n3", NULL);
+    put_identity(disk, "/var/n3.old", 3, true);
+    expect_aside(disk, "/var/n3", "/var/n3.old");
+    expect_aside(disk, "/var/n3///", "/var/n3.old");
+    expect_aside(disk, "/var/n3.old", NULL);
+    expect_aside(disk, "/var", NULL);
+    expect_aside(disk, "/", NULL);
+    expect_aside(disk, ".", NULL);
+    memory_disk_destroy(disk);
+}
+
+Test(node_identity, what_is_no_directory_of_this_node_is_not_taken_for_one)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct disk_file *file;
+    put_identity(disk, "/n3.other", 4, true);
+    put_identity(disk, "/n3.empty", 3, false);
+    put_identity(disk, "/n31", 3, true);
+    cr_assert_eq(disk_make_directory(disk, "/n3.photos"), 0);
+    cr_assert_eq(disk_open(disk, "/n3.log", DISK_CREATE_NEW, &file), 0);
+    disk_close(file);
+    expect_aside(disk, "/n3", NULL);
+    memory_disk_destroy(disk);
+}
+
+Test(node_identity, a_directory_aside_counts_when_its_identity_is_damaged_or_lost)
+{
+    struct disk *disk = memory_disk_create(1);
+    put_identity(disk, "/n3.bad", 3, true);
+    cr_assert_eq(memory_disk_flip(disk, "/n3.bad/identity", 20, 1), 0);
+    expect_aside(disk, "/n3", "/n3.bad");
+    cr_assert_eq(disk_unlink(disk, "/n3.bad/identity"), 0);
+    expect_aside(disk, "/n3", NULL);
+    cr_assert_eq(disk_make_directory(disk, "/n3.bad/groups"), 0);
+    expect_aside(disk, "/n3", "/n3.bad");
+    memory_disk_destroy(disk);
 }

@@ -59,6 +59,7 @@ struct peer_hello {
     uint64_t incarnation;
     uint64_t process;
     struct cluster_id cluster; /* zero: empty node */
+    bool cannot_found;         /* it held another directory before: it only joins (PROTOCOL M6) */
     /* its configured list, itself included, by ascending id */
     struct peer_config peers[PEER_NODES_MAX];
     uint32_t peers_count;
@@ -103,6 +104,7 @@ struct peer_hub_options {
     uint64_t incarnation;
     uint64_t process;
     struct cluster_id cluster;
+    bool cannot_found;
     const char *listen_address;
     const struct peer_config *peers; /* array[peers_count], this node included; copied */
     uint32_t peers_count;
