@@ -52,6 +52,7 @@ static void register_node(struct node *node, const struct meta_node *wanted)
     command->type = META_NODE_SET;
     command->request = node__random_number(node);
     command->node = *wanted;
+    command->founder = true;
     node->registering = true;
     propose(node, command, registered);
     free(command);
@@ -75,7 +76,8 @@ void registry__register_nodes(struct node *node)
     node->registered_us = now_us;
     for (uint32_t i = 0; i < node->founding.nodes_count && !node->registering; i++) {
         struct meta_node wanted = {.node_id = node->founding.nodes[i].node_id,
-                                   .incarnation = node->founding.nodes[i].incarnation};
+                                   .incarnation = node->founding.nodes[i].incarnation,
+                                   .voter = i < META_VOTERS_MAX};
         const bool self = wanted.node_id == node->identity.node_id;
         const struct peer_hello *hello = self ? NULL : peer_hello_of(node->hub, wanted.node_id);
         if (!self && (!hello || !node__peer_is_usable(node, wanted.node_id))) continue;

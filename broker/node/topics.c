@@ -260,6 +260,14 @@ static void created(struct node_request *request, const struct meta_result *resu
         request__finish(request, NODE_TOO_MANY_TOPICS, "at most %u topics", META_TOPICS_MAX);
         return;
     case META_TOPIC_NOT_FOUND:
+    case META_UNKNOWN_NODE:
+    case META_NODE_EXISTS:
+    case META_NODE_LEAVING:
+    case META_TOO_MANY_NODES:
+    case META_NOT_ENOUGH_NODES:
+    case META_CHANGE_RUNNING:
+    case META_STALE:
+    case META_PARTITION_NOT_FOUND:
         request__finish(request, NODE_TOPIC_NOT_FOUND, NULL);
         return;
     }
@@ -305,6 +313,11 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
         request__finish(request, NODE_OK, NULL);
         break;
     case META_NODE_SET:
+    case META_NODE_ADD:
+    case META_NODE_REMOVE:
+    case META_NODE_REPLACE:
+    case META_PLACE:
+    case META_CONFIG_RECORD:
         if (request) request__finish(request, NODE_OK, NULL);
         break;
     }

@@ -69,6 +69,10 @@ static void apply_create(struct meta_state *meta, const struct entry_header *hea
             partition->replicas[j] = (struct meta_replica){
                 .node_id = command->create.replicas[i][j], .epoch = header->index};
         }
+        memcpy(partition->founders, partition->replicas, sizeof partition->founders);
+        partition->founders_count = partition->replicas_count;
+        partition->wish_index = header->index;
+        partition->settled = true;
     }
     meta__store_topic(&meta->state, topic);
     counters.topics_count++;
@@ -115,7 +119,22 @@ static bool apply_command(struct meta_state *meta, const struct entry_header *he
     result->request = command.request;
     switch (command.type) {
     case META_NODE_SET:
-        meta__store_node(&meta->state, &command.node);
+        meta__apply_node_set(meta, header->index, &command, result);
+        return true;
+    case META_NODE_ADD:
+        meta__apply_node_add(meta, &command, result);
+        return true;
+    case META_NODE_REMOVE:
+        meta__apply_node_remove(meta, header->index, &command, result);
+        return true;
+    case META_NODE_REPLACE:
+        meta__apply_node_replace(meta, header->index, &command, result);
+        return true;
+    case META_PLACE:
+        meta__apply_place(meta, header->index, &command, result);
+        return true;
+    case META_CONFIG_RECORD:
+        meta__apply_config_record(meta, &command, result);
         return true;
     case META_TOPIC_CREATE:
         apply_create(meta, header, &command, result);

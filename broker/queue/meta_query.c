@@ -111,6 +111,61 @@ uint32_t meta_nodes(const struct meta_state *meta, struct meta_node *ret_nodes, 
     return list.count;
 }
 
+static bool holds(const struct meta_replica *replicas, uint32_t count, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (replicas[i].node_id == node_id) return true;
+    }
+    return false;
+}
+
+bool meta_node_is_held(const struct meta_state *meta, uint64_t node_id)
+{
+    uint32_t count;
+    uint64_t *groups = meta__groups(meta->state, &count);
+    bool is_held = false;
+    for (uint32_t i = 0; i < count && !is_held; i++) {
+        struct meta_partition partition;
+        (void)meta__load_group(meta->state, groups[i], NULL, &partition);
+        is_held = holds(partition.replicas, partition.replicas_count, node_id) ||
+                  holds(partition.lingering, partition.lingering_count, node_id);
+    }
+    free(groups);
+    return is_held;
+}
+
+static bool has_replica(const struct meta_replica *replicas, uint32_t count, uint64_t node_id,
+                        uint64_t epoch)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (replicas[i].node_id == node_id && replicas[i].epoch == epoch) return true;
+    }
+    return false;
+}
+
+bool meta_replica_is_held(const struct meta_state *meta, uint64_t group, uint64_t node_id,
+                          uint64_t epoch)
+{
+    struct meta_partition partition;
+    if (!meta__load_group(meta->state, group, NULL, &partition)) return false;
+    return has_replica(partition.replicas, partition.replicas_count, node_id, epoch) ||
+           has_replica(partition.lingering, partition.lingering_count, node_id, epoch);
+}
+
+void meta_partitions_visit(const struct meta_state *meta, meta_partition_cb cb, void *data)
+{
+    uint32_t count;
+    uint64_t *groups = meta__groups(meta->state, &count);
+    bool go_on = true;
+    for (uint32_t i = 0; i < count && go_on; i++) {
+        char name[META_TOPIC_NAME_BYTES_MAX + 1];
+        struct meta_partition partition;
+        (void)meta__load_group(meta->state, groups[i], name, &partition);
+        go_on = cb(data, name, &partition);
+    }
+    free(groups);
+}
+
 bool meta_group_find(const struct meta_state *meta, uint64_t group, char *ret_name,
                      struct meta_partition *ret_partition, struct meta_settings *ret_settings)
 {

@@ -14,8 +14,18 @@
 #define COUNTERS_BYTES         24u
 #define TOPIC_FIXED_BYTES      (24u + PARTITION_SETTINGS_BYTES)
 #define TOPIC_RECORD_BYTES_MAX (TOPIC_FIXED_BYTES + META_PARTITIONS_MAX * 8u)
-#define GROUP_RECORD_BYTES_MAX (16u + META_REPLICAS_MAX * 16u + 2u + META_TOPIC_NAME_BYTES_MAX)
-#define NODE_RECORD_BYTES_MAX  (16u + 3u * (2u + META_ADDRESS_BYTES_MAX))
+#define GROUP_FIXED_BYTES      40u
+#define GROUP_RECORD_BYTES_MAX                                                  \
+    (GROUP_FIXED_BYTES + (2u * META_REPLICAS_MAX + META_NODES_MAX) * 16u + 2u + \
+     META_TOPIC_NAME_BYTES_MAX)
+#define NODE_RECORD_BYTES_MAX (32u + 3u * (2u + META_ADDRESS_BYTES_MAX))
+
+/* The records of nodes and groups changed when members could; the others did not. */
+#define MEMBERSHIP_VERSION 2u
+
+#define NODE_VOTER     0x01u
+#define NODE_LEAVING   0x02u
+#define NODE_FLAGS_ALL 0x03u
 
 void *meta__allocate(size_t bytes)
 {
@@ -70,7 +80,7 @@ bool meta__is_name_valid(const char *name, size_t buffer_bytes)
 }
 
 /* Printable and without spaces: addresses are shown, logged and handed to clients as they are. */
-static bool is_address(const char address[META_ADDRESS_BYTES_MAX])
+bool meta__is_address_valid(const char address[META_ADDRESS_BYTES_MAX])
 {
     size_t bytes = strnlen(address, META_ADDRESS_BYTES_MAX);
     for (size_t i = 0; i < bytes; i++) {
@@ -81,8 +91,9 @@ static bool is_address(const char address[META_ADDRESS_BYTES_MAX])
 
 bool meta__is_node_valid(const struct meta_node *node)
 {
-    return node->node_id != 0 && is_address(node->http_address) && is_address(node->peer_address) &&
-           is_address(node->kafka_address);
+    return node->node_id != 0 && meta__is_address_valid(node->http_address) &&
+           meta__is_address_valid(node->peer_address) &&
+           meta__is_address_valid(node->kafka_address);
 }
 
 bool meta__are_replicas_valid(const uint64_t *nodes, uint32_t nodes_count)
@@ -146,14 +157,19 @@ static bool decode_node(uint64_t node_id, struct tree_slice value, struct meta_n
 {
     struct reader reader = reader_of(value.data, value.bytes);
     uint16_t version = reader_u16(&reader);
-    uint16_t zero = reader_u16(&reader);
-    uint32_t more_zeros = reader_u32(&reader);
+    uint16_t flags = reader_u16(&reader);
+    uint32_t zero = reader_u32(&reader);
     *ret_node = (struct meta_node){.node_id = node_id, .incarnation = reader_u64(&reader)};
+    ret_node->incarnation_index = reader_u64(&reader);
+    ret_node->voter = (flags & NODE_VOTER) != 0;
+    ret_node->leaving = (flags & NODE_LEAVING) != 0;
+    ret_node->replaced_by = reader_u64(&reader);
     reader_string(&reader, ret_node->http_address, META_ADDRESS_BYTES_MAX - 1u);
     reader_string(&reader, ret_node->peer_address, META_ADDRESS_BYTES_MAX - 1u);
     reader_string(&reader, ret_node->kafka_address, META_ADDRESS_BYTES_MAX - 1u);
-    if (!reader_is_done(&reader) || version != RECORD_VERSION) return false;
-    return zero == 0 && more_zeros == 0 && meta__is_node_valid(ret_node);
+    if (!reader_is_done(&reader) || version != MEMBERSHIP_VERSION) return false;
+    if (zero != 0 || (flags & ~NODE_FLAGS_ALL) != 0) return false;
+    return (ret_node->leaving || ret_node->replaced_by == 0) && meta__is_node_valid(ret_node);
 }
 
 bool meta__load_node(const struct tree *state, uint64_t node_id, struct meta_node *ret_node)
@@ -170,10 +186,13 @@ void meta__store_node(struct tree **state, const struct meta_node *node)
 {
     uint8_t key[META_KEY_BYTES_MAX], buffer[NODE_RECORD_BYTES_MAX];
     struct writer writer = writer_of(buffer, sizeof buffer);
-    writer_u16(&writer, RECORD_VERSION);
-    writer_u16(&writer, 0);
+    writer_u16(&writer, MEMBERSHIP_VERSION);
+    writer_u16(&writer,
+               (uint16_t)((node->voter ? NODE_VOTER : 0u) | (node->leaving ? NODE_LEAVING : 0u)));
     writer_u32(&writer, 0);
     writer_u64(&writer, node->incarnation);
+    writer_u64(&writer, node->incarnation_index);
+    writer_u64(&writer, node->replaced_by);
     writer_string(&writer, node->http_address);
     writer_string(&writer, node->peer_address);
     writer_string(&writer, node->kafka_address);
@@ -182,28 +201,77 @@ void meta__store_node(struct tree **state, const struct meta_node *node)
              (struct tree_slice){.data = buffer, .bytes = (uint32_t)writer.bytes});
 }
 
+void meta__remove_node(struct tree **state, uint64_t node_id)
+{
+    uint8_t key[META_KEY_BYTES_MAX];
+    tree_remove(state, meta__number_key(key, META_KEY_NODE, node_id));
+}
+
 /* ---- groups: one record per partition ----------------------------------------------------------------------------------- */
+
+static bool read_replicas(struct reader *reader, struct meta_replica *replicas, uint32_t count,
+                          uint32_t count_max)
+{
+    if (count > count_max) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        replicas[i].node_id = reader_u64(reader);
+        replicas[i].epoch = reader_u64(reader);
+        if (replicas[i].node_id == 0) return false;
+        for (uint32_t j = 0; j < i; j++) {
+            if (replicas[j].node_id == replicas[i].node_id) return false;
+        }
+    }
+    return true;
+}
+
+static void write_replicas(struct writer *writer, const struct meta_replica *replicas,
+                           uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        writer_u64(writer, replicas[i].node_id);
+        writer_u64(writer, replicas[i].epoch);
+    }
+}
+
+/* Invariant 2. */
+static bool is_partition_sound(const struct meta_partition *partition)
+{
+    if (partition->replicas_count == 0 || partition->founders_count == 0) return false;
+    if (partition->settled && partition->lingering_count > 0) return false;
+    for (uint32_t i = 0; i < partition->replicas_count; i++) {
+        for (uint32_t j = 0; j < partition->lingering_count; j++) {
+            if (partition->lingering[j].node_id == partition->replicas[i].node_id) return false;
+        }
+    }
+    return partition->number < META_PARTITIONS_MAX;
+}
 
 static bool decode_group(uint64_t group, struct tree_slice value, char *ret_name,
                          struct meta_partition *ret_partition)
 {
     struct reader reader = reader_of(value.data, value.bytes);
-    uint64_t nodes[META_REPLICAS_MAX];
+    struct meta_partition *partition = ret_partition;
     uint16_t version = reader_u16(&reader);
-    *ret_partition = (struct meta_partition){.group = group, .replicas_count = reader_u16(&reader)};
-    ret_partition->number = reader_u32(&reader);
-    ret_partition->first_leader = reader_u64(&reader);
-    if (ret_partition->replicas_count > META_REPLICAS_MAX) return false;
-    for (uint32_t i = 0; i < ret_partition->replicas_count; i++) {
-        nodes[i] = reader_u64(&reader);
-        ret_partition->replicas[i].node_id = nodes[i];
-        ret_partition->replicas[i].epoch = reader_u64(&reader);
+    *partition = (struct meta_partition){.group = group, .replicas_count = reader_u16(&reader)};
+    partition->number = reader_u32(&reader);
+    partition->first_leader = reader_u64(&reader);
+    partition->wish_index = reader_u64(&reader);
+    partition->configuration_index = reader_u64(&reader);
+    partition->founders_count = reader_u16(&reader);
+    partition->lingering_count = reader_u16(&reader);
+    uint32_t settled = reader_u32(&reader);
+    partition->settled = settled == 1;
+    if (settled > 1 || version != MEMBERSHIP_VERSION) return false;
+    if (!read_replicas(&reader, partition->replicas, partition->replicas_count,
+                       META_REPLICAS_MAX) ||
+        !read_replicas(&reader, partition->founders, partition->founders_count,
+                       META_REPLICAS_MAX) ||
+        !read_replicas(&reader, partition->lingering, partition->lingering_count, META_NODES_MAX)) {
+        return false;
     }
     char name[META_TOPIC_NAME_BYTES_MAX + 1];
     reader_string(&reader, name, META_TOPIC_NAME_BYTES_MAX);
-    if (!reader_is_done(&reader) || version != RECORD_VERSION) return false;
-    if (ret_partition->number >= META_PARTITIONS_MAX) return false;
-    if (!meta__are_replicas_valid(nodes, ret_partition->replicas_count)) return false;
+    if (!reader_is_done(&reader) || !is_partition_sound(partition)) return false;
     if (!meta__is_name_valid(name, sizeof name)) return false;
     if (ret_name) memcpy(ret_name, name, sizeof name);
     return true;
@@ -220,23 +288,59 @@ bool meta__load_group(const struct tree *state, uint64_t group, char *ret_name,
     return is_sound;
 }
 
-static void store_group(struct tree **state, const char *name,
-                        const struct meta_partition *partition)
+void meta__store_group(struct tree **state, const char *name,
+                       const struct meta_partition *partition)
 {
     uint8_t key[META_KEY_BYTES_MAX], buffer[GROUP_RECORD_BYTES_MAX];
     struct writer writer = writer_of(buffer, sizeof buffer);
-    writer_u16(&writer, RECORD_VERSION);
+    assert(is_partition_sound(partition));
+    writer_u16(&writer, MEMBERSHIP_VERSION);
     writer_u16(&writer, (uint16_t)partition->replicas_count);
     writer_u32(&writer, partition->number);
     writer_u64(&writer, partition->first_leader);
-    for (uint32_t i = 0; i < partition->replicas_count; i++) {
-        writer_u64(&writer, partition->replicas[i].node_id);
-        writer_u64(&writer, partition->replicas[i].epoch);
-    }
+    writer_u64(&writer, partition->wish_index);
+    writer_u64(&writer, partition->configuration_index);
+    writer_u16(&writer, (uint16_t)partition->founders_count);
+    writer_u16(&writer, (uint16_t)partition->lingering_count);
+    writer_u32(&writer, partition->settled);
+    assert(writer.bytes == GROUP_FIXED_BYTES);
+    write_replicas(&writer, partition->replicas, partition->replicas_count);
+    write_replicas(&writer, partition->founders, partition->founders_count);
+    write_replicas(&writer, partition->lingering, partition->lingering_count);
     writer_string(&writer, name);
     assert(writer.bytes <= sizeof buffer);
     tree_put(state, meta__number_key(key, META_KEY_GROUP, partition->group),
              (struct tree_slice){.data = buffer, .bytes = (uint32_t)writer.bytes});
+}
+
+struct groups_list {
+    uint64_t *ids;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+static bool add_group(void *data, struct tree_slice key, struct tree_slice value)
+{
+    struct groups_list *list = data;
+    (void)value;
+    assert(key.bytes == 9);
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2u * list->capacity : 64u;
+        list->ids = realloc(list->ids, list->capacity * sizeof *list->ids);
+        if (!list->ids) abort();
+    }
+    list->ids[list->count++] = get_u64_big((const uint8_t *)key.data + 1);
+    return true;
+}
+
+uint64_t *meta__groups(const struct tree *state, uint32_t *ret_count)
+{
+    uint8_t tag = META_KEY_GROUP;
+    struct tree_slice prefix = {.data = &tag, .bytes = 1};
+    struct groups_list list = {0};
+    tree_visit(state, prefix, prefix, add_group, &list);
+    *ret_count = list.count;
+    return list.ids;
 }
 
 /* ---- topics --------------------------------------------------------------------------------------------------------- */
@@ -315,7 +419,7 @@ void meta__store_topic(struct tree **state, const struct meta_topic *topic)
     assert(writer.bytes == TOPIC_FIXED_BYTES);
     for (uint32_t i = 0; i < topic->partitions_count; i++) {
         writer_u64(&writer, topic->partitions[i].group);
-        store_group(state, topic->name, &topic->partitions[i]);
+        meta__store_group(state, topic->name, &topic->partitions[i]);
     }
     assert(writer.bytes <= sizeof buffer);
     tree_put(state, meta__topic_key(key, topic->name),

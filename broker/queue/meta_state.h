@@ -3,14 +3,15 @@
  *   key                  value (little endian; docs/FORMATS.md)
  *   "c"                  counters: topics, next group id, next producer id
  *   "g" group id, u64 BE the partition that this Raft group is, its replicas, its topic
- *   "n" node id, u64 BE  incarnation and addresses
+ *   "n" node id, u64 BE  incarnation, addresses, whether it leaves
  *   "t" topic name       settings, birth, the group ids of its partitions in order
  *
  * So the data path finds a partition with two look-ups and decodes no other partition of the topic.
  *
  * Invariants:
  *   1. The groups of all topics and the "g" records are the same set, each below counters.next_group.
- *   2. Values were written by apply() or checked by meta_restore(): reading one asserts its form. */
+ *   2. No partition names a node both as wished and as lingering; a settled one has none lingering.
+ *   3. Values were written by apply() or checked by meta_restore(): reading one asserts its form. */
 #ifndef BROKER_QUEUE_META_STATE_H
 #define BROKER_QUEUE_META_STATE_H
 
@@ -38,6 +39,7 @@ void meta__store_counters(struct tree **state, const struct meta_counters *count
 
 bool meta__load_node(const struct tree *state, uint64_t node_id, struct meta_node *ret_node);
 void meta__store_node(struct tree **state, const struct meta_node *node);
+void meta__remove_node(struct tree **state, uint64_t node_id);
 
 /* What a topic record holds but for its partitions. */
 struct meta_topic_record {
@@ -54,6 +56,11 @@ bool meta__load_topic(const struct tree *state, const char *name,
 /* ret_name[META_TOPIC_NAME_BYTES_MAX + 1] may be NULL. */
 bool meta__load_group(const struct tree *state, uint64_t group, char *ret_name,
                       struct meta_partition *ret_partition);
+/* Of a group that has a record already. */
+void meta__store_group(struct tree **state, const char *name,
+                       const struct meta_partition *partition);
+/* The ids of all groups, ascending; malloc'ed. */
+uint64_t *meta__groups(const struct tree *state, uint32_t *ret_count);
 
 /* The whole topic, partitions included; it exists. */
 void meta__fill_topic(const struct tree *state, const char *name,
@@ -66,9 +73,24 @@ bool meta__is_sound(const struct tree *state);
 
 /* Shared with the codec of the commands. */
 bool meta__is_node_valid(const struct meta_node *node);
+bool meta__is_address_valid(const char address[META_ADDRESS_BYTES_MAX]);
 bool meta__is_name_valid(const char *name, size_t buffer_bytes);
 /* Node ids: none 0, none twice. */
 bool meta__are_replicas_valid(const uint64_t *nodes, uint32_t nodes_count);
+
+/* Membership (meta_membership.c). */
+void meta__apply_node_set(struct meta_state *meta, uint64_t index,
+                          const struct meta_command *command, struct meta_result *result);
+void meta__apply_node_add(struct meta_state *meta, const struct meta_command *command,
+                          struct meta_result *result);
+void meta__apply_node_remove(struct meta_state *meta, uint64_t index,
+                             const struct meta_command *command, struct meta_result *result);
+void meta__apply_node_replace(struct meta_state *meta, uint64_t index,
+                              const struct meta_command *command, struct meta_result *result);
+void meta__apply_place(struct meta_state *meta, uint64_t index, const struct meta_command *command,
+                       struct meta_result *result);
+void meta__apply_config_record(struct meta_state *meta, const struct meta_command *command,
+                               struct meta_result *result);
 
 void *meta__allocate(size_t bytes);
 

@@ -62,6 +62,7 @@ static struct meta_command *node_command(uint64_t node_id, const char *host)
     command->type = META_NODE_SET;
     command->node.node_id = node_id;
     command->node.incarnation = node_id * 1000;
+    command->founder = true;
     snprintf(command->node.http_address, META_ADDRESS_BYTES_MAX, "%s:7070", host);
     snprintf(command->node.peer_address, META_ADDRESS_BYTES_MAX, "%s:7071", host);
     return command;
@@ -325,6 +326,101 @@ static void expect_refused(struct meta_command *command)
     free(command);
 }
 
+static struct meta_command *change_command(enum meta_command_type type)
+{
+    struct meta_command *command = calloc(1, sizeof *command);
+    command->type = type;
+    command->request = 5;
+    command->change.node_id = 3;
+    if (type == META_NODE_ADD) strcpy(command->change.peer_address, "host:7071");
+    if (type == META_NODE_REPLACE) command->change.with = 4;
+    if (type == META_NODE_REMOVE || type == META_NODE_REPLACE) {
+        command->change.spares[0] = 9;
+        command->change.spares[1] = 2;
+        command->change.spares_count = 2;
+    }
+    command->place.group = 8;
+    command->place.nodes[0] = 3;
+    command->place.nodes[1] = 1;
+    command->place.nodes_count = 2;
+    command->record.group = 8;
+    command->record.configuration_index = 900;
+    command->record.wish_index = 70;
+    command->record.members[0] = (struct meta_member){.node_id = 3, .epoch = 70, .voter = true};
+    command->record.members[1] = (struct meta_member){.node_id = 1, .epoch = 12};
+    command->record.members_count = 2;
+    return command;
+}
+
+#define META_REFUSED_CHANGES 18u
+
+static struct meta_command *refused_change(uint32_t number)
+{
+    static const enum meta_command_type types[META_REFUSED_CHANGES] = {
+        META_NODE_ADD,      META_NODE_ADD,      META_NODE_ADD,      META_NODE_REMOVE,
+        META_NODE_REMOVE,   META_NODE_REMOVE,   META_NODE_REMOVE,   META_NODE_REPLACE,
+        META_NODE_REPLACE,  META_NODE_REPLACE,  META_PLACE,         META_PLACE,
+        META_PLACE,         META_PLACE,         META_CONFIG_RECORD, META_CONFIG_RECORD,
+        META_CONFIG_RECORD, META_CONFIG_RECORD,
+    };
+    struct meta_command *command = change_command(types[number]);
+    switch (number) {
+    case 0:
+    case 3:
+    case 7:
+        command->change.node_id = 0;
+        break;
+    case 1:
+        command->change.peer_address[0] = '\0';
+        break;
+    case 2:
+        command->change.peer_address[4] = ' ';
+        break;
+    case 4:
+        command->change.with = 4; /* a REMOVE replaces by nobody */
+        break;
+    case 5:
+        command->change.spares[1] = 9; /* twice */
+        break;
+    case 6:
+        command->change.spares_count = META_NODES_MAX + 1u;
+        break;
+    case 8:
+        command->change.with = 0;
+        break;
+    case 9:
+        command->change.with = 3; /* by itself */
+        break;
+    case 10:
+        command->place.group = 0;
+        break;
+    case 11:
+        command->place.nodes_count = 0;
+        break;
+    case 12:
+        command->place.nodes_count = META_REPLICAS_MAX + 1u;
+        break;
+    case 13:
+        command->place.nodes[1] = 3;
+        break;
+    case 14:
+        command->record.members_count = 0;
+        break;
+    case 15:
+        command->record.members_count = META_NODES_MAX + 1u;
+        break;
+    case 16:
+        command->record.members[1].node_id = 3;
+        break;
+    case 17:
+        command->record.members[0].voter = false; /* nobody votes */
+        break;
+    default:
+        cr_assert_fail();
+    }
+    return command;
+}
+
 Test(meta_command, what_would_stop_the_nodes_is_never_encoded)
 {
     expect_refused(create_command("", 1, 1));
@@ -351,17 +447,30 @@ Test(meta_command, what_would_stop_the_nodes_is_never_encoded)
     expect_refused(node_command(0, "host"));
     expect_refused(node_command(1, "ho st"));
     command = node_command(1, "host");
+    command->node.incarnation = 0;
+    expect_refused(command);
+    command = node_command(1, "host");
     memset(command->node.kafka_address, 'x', META_ADDRESS_BYTES_MAX);
     expect_refused(command);
+    for (uint32_t i = 0; i < META_REFUSED_CHANGES; i++) {
+        expect_refused(refused_change(i));
+    }
     command = calloc(1, sizeof *command);
-    command->type = (enum meta_command_type)9;
+    command->type = (enum meta_command_type)10;
     expect_refused(command);
 }
+
+#define META_COMMANDS 9u
 
 static struct meta_command *command_number(uint32_t number)
 {
     if (number == 0) return node_command(3, "host.example");
     if (number == 1) return create_command("orders", 5, 3);
+    if (number == 4) return change_command(META_NODE_ADD);
+    if (number == 5) return change_command(META_NODE_REMOVE);
+    if (number == 6) return change_command(META_NODE_REPLACE);
+    if (number == 7) return change_command(META_PLACE);
+    if (number == 8) return change_command(META_CONFIG_RECORD);
     struct meta_command *command = calloc(1, sizeof *command);
     command->request = UINT64_MAX;
     command->type = number == 2 ? META_TOPIC_DELETE : META_PRODUCER_BLOCK_TAKE;
@@ -372,7 +481,7 @@ static struct meta_command *command_number(uint32_t number)
 Test(meta_command, every_command_reads_back_and_no_part_of_it_does)
 {
     struct meta_command *decoded = malloc(sizeof *decoded);
-    for (uint32_t number = 0; number < 4; number++) {
+    for (uint32_t number = 0; number < META_COMMANDS; number++) {
         struct meta_command *command = command_number(number);
         size_t bytes = meta_command_encode(command, NULL, 0);
         uint8_t *buffer = malloc(bytes + 1);
@@ -404,7 +513,7 @@ Test(meta_command, whatever_decodes_encodes_to_the_same_bytes)
     uint64_t random = 31337;
     uint32_t accepted = 0;
     for (uint32_t round = 0; round < 40000; round++) {
-        struct meta_command *command = command_number(round % 4);
+        struct meta_command *command = command_number(round % META_COMMANDS);
         size_t bytes = meta_command_encode(command, NULL, 0);
         uint8_t *buffer = malloc(bytes), *again = malloc(bytes);
         meta_command_encode(command, buffer, bytes);
@@ -489,7 +598,7 @@ Test(meta_restore, a_state_that_this_version_cannot_read_is_refused)
         cr_assert(tree_get(meta.state, key, &value));
         uint8_t newer[2048];
         memcpy(newer, value.data, value.bytes);
-        newer[0] = 2;
+        newer[0] = 3;
         cr_assert_not(restores(with(meta.state, keys[i], key_bytes[i], newer, value.bytes)));
         cr_assert_not(
             restores(with(meta.state, keys[i], key_bytes[i], value.data, value.bytes - 1)));

@@ -14,6 +14,8 @@
 #define META_REPLICAS_MAX         7u
 #define META_TOPICS_MAX           1024u
 #define META_PRODUCER_BLOCK       1000u /* producer ids handed out by one entry */
+#define META_NODES_MAX            16u /* as many members as a group can have: each is one of group 0 */
+#define META_VOTERS_MAX           5u /* of group 0; the other nodes are its learners (PROTOCOL M9) */
 
 struct meta_state {
     struct tree *state;
@@ -30,7 +32,13 @@ bool meta_restore(struct meta_state *meta, struct tree *state, uint64_t index,
 
 struct meta_node {
     uint64_t node_id;
-    uint64_t incarnation;
+    uint64_t incarnation; /* 0: admitted, has not joined yet */
+    /* Index of the NODE_SET that brought this incarnation, 0 for a founder. A replica of an older epoch on this node
+     * went with an earlier incarnation (M5). */
+    uint64_t incarnation_index;
+    bool voter;           /* wished voter of group 0; else a learner */
+    bool leaving;         /* removed or replaced: no new replica goes there */
+    uint64_t replaced_by; /* leaving: the node that takes its place, 0 = none in particular */
     char http_address[META_ADDRESS_BYTES_MAX]; /* advertised */
     char peer_address[META_ADDRESS_BYTES_MAX];
     char kafka_address[META_ADDRESS_BYTES_MAX]; /* empty: no listener */
@@ -48,12 +56,24 @@ struct meta_settings {
     bool local_reads;           /* consistency = local (PROTOCOL R3); default false */
 };
 
+/* The placement is a wish; the group follows it by changes of its configuration, which meta does not see. What meta does
+ * know is that every member of the group is among `replicas` and `lingering`: that is what may not be dropped (M4). */
 struct meta_partition {
     uint32_t number;
-    uint64_t group; /* Raft group id */
-    struct meta_replica replicas[META_REPLICAS_MAX];
+    uint64_t group;                                  /* Raft group id */
+    struct meta_replica replicas[META_REPLICAS_MAX]; /* wished, all of them voters */
     uint32_t replicas_count;
-    uint64_t first_leader; /* node id; campaigns at once (M7) */
+    /* Wished before and perhaps still members; empty when settled. At most one of a node: one that is wished again
+     * gets its old epoch back. */
+    struct meta_replica lingering[META_NODES_MAX];
+    uint32_t lingering_count;
+    /* The members at its creation: the configuration of its base at index 0 (M7) */
+    struct meta_replica founders[META_REPLICAS_MAX];
+    uint32_t founders_count;
+    uint64_t first_leader;        /* node id; campaigns at once (M7) */
+    uint64_t wish_index;          /* of the entry that changed `replicas` last */
+    bool settled;                 /* a CONFIG_RECORD told that the group is what is wished */
+    uint64_t configuration_index; /* of the CONFIG entry that it named; 0 = the founders' */
 };
 
 struct meta_topic {
@@ -68,16 +88,52 @@ struct meta_topic {
 /* ---- commands: payloads of META entries --------------------------------------------------------------- */
 
 enum meta_command_type {
-    META_NODE_SET = 1, /* a node told its incarnation and addresses */
+    /* A node told its incarnation and addresses. Of a node that nobody admitted it does nothing (META_UNKNOWN_NODE), but for
+     * founders. A new incarnation of a known node gets new epochs for all its replicas (M5). */
+    META_NODE_SET = 1,
     META_TOPIC_CREATE,
     META_TOPIC_DELETE,
     META_PRODUCER_BLOCK_TAKE,
+    META_NODE_ADD,     /* an operator admits a node id */
+    META_NODE_REMOVE,  /* node_id leaves every group; `spares` take its place */
+    META_NODE_REPLACE, /* `with` takes the place of node_id; spares where it is a replica already */
+    META_PLACE,        /* the wish of one partition */
+    META_CONFIG_RECORD, /* the committed configuration of a group, as told by its leader */
+};
+
+struct meta_member {
+    uint64_t node_id;
+    uint64_t epoch;
+    bool voter;
 };
 
 struct meta_command {
     enum meta_command_type type;
-    uint64_t request; /* random, chosen by the proposer; comes back in the result */
-    struct meta_node node;
+    uint64_t request;      /* random, chosen by the proposer; comes back in the result */
+    struct meta_node node; /* NODE_SET: but for incarnation_index, leaving and replaced_by */
+    bool founder; /* NODE_SET: listed by the founding; node.voter is as the founding says */
+    struct {      /* NODE_ADD: node_id and address; REMOVE, REPLACE */
+        uint64_t node_id;
+        uint64_t with; /* REPLACE */
+        char peer_address[META_ADDRESS_BYTES_MAX];
+        /* Best first; which partition gets which is settled in apply(). */
+        uint64_t spares[META_NODES_MAX];
+        uint32_t spares_count;
+    } change;
+    struct { /* PLACE */
+        uint64_t group;
+        uint64_t nodes[META_REPLICAS_MAX];
+        uint32_t nodes_count;
+    } place;
+    /* CONFIG_RECORD. For a partition it counts only when its leader compared the members with the wish of wish_index and
+     * that is still the wish; then they are all voters. Of group 0 it lets the records of nodes go that left. */
+    struct {
+        uint64_t group;
+        uint64_t configuration_index;
+        uint64_t wish_index;
+        struct meta_member members[META_NODES_MAX];
+        uint32_t members_count;
+    } record;
     struct
     { /* TOPIC_CREATE: placement is decided by the proposing leader: replicas[p] of each partition */
         char name[META_TOPIC_NAME_BYTES_MAX + 1];
@@ -101,6 +157,14 @@ enum meta_result_status {
     META_TOPIC_EXISTS, /* with the same partitions and settings: result.topic_same = true */
     META_TOPIC_NOT_FOUND,
     META_TOO_MANY_TOPICS,
+    META_UNKNOWN_NODE,
+    META_NODE_EXISTS, /* ADD: by another address */
+    META_NODE_LEAVING,
+    META_TOO_MANY_NODES,
+    META_NOT_ENOUGH_NODES, /* a partition would be left without any replica */
+    META_CHANGE_RUNNING,   /* the node is being replaced by another one, or removed */
+    META_STALE, /* SET: of an incarnation that was replaced; CONFIG_RECORD: the wish has changed */
+    META_PARTITION_NOT_FOUND,
 };
 
 /* What applying one META entry did; the node acts on it (makes and drops replicas). */
@@ -109,6 +173,7 @@ struct meta_result {
     uint64_t request;
     enum meta_result_status status;
     bool topic_same;
+    bool changed;             /* membership: false = it was so already */
     struct meta_topic *topic; /* created or deleted; owned by the caller, free(); NULL otherwise */
     uint64_t producer_first; /* PRODUCER_BLOCK_TAKE: first id of the block of META_PRODUCER_BLOCK */
 };
@@ -139,6 +204,17 @@ void meta_topics_visit(const struct meta_state *meta, meta_topic_cb cb, void *da
 uint32_t meta_topics_count(const struct meta_state *meta);
 bool meta_node_get(const struct meta_state *meta, uint64_t node_id, struct meta_node *ret_node);
 uint32_t meta_nodes(const struct meta_state *meta, struct meta_node *ret_nodes, uint32_t max);
+/* Is there a replica of that node, wished or lingering, in any partition? O(partitions). */
+bool meta_node_is_held(const struct meta_state *meta, uint64_t node_id);
+/* May this replica be a member of its group, now or later, as far as this state knows? False also for a group that was
+ * deleted: then the replica may be dropped (M4). */
+bool meta_replica_is_held(const struct meta_state *meta, uint64_t group, uint64_t node_id,
+                          uint64_t epoch);
+/* Every partition, by group id; `name` and `partition` are borrowed until the callback returns. False from it ends the
+ * visit. */
+typedef bool (*meta_partition_cb)(void *data, const char *name,
+                                  const struct meta_partition *partition);
+void meta_partitions_visit(const struct meta_state *meta, meta_partition_cb cb, void *data);
 /* Topic and partition number of a Raft group; false when it never existed or is deleted. */
 bool meta_group_find(const struct meta_state *meta, uint64_t group, char *ret_name,
                      struct meta_partition *ret_partition, struct meta_settings *ret_settings);
