@@ -127,6 +127,12 @@ static const struct flag seek_flags[] = {
 static const struct flag status_flags[] = {
     {"watch", 'w', FLAG_DURATION, "TIME", NULL, "1s", "show again and again"}, END};
 
+static const struct flag transfer_flags[] = {
+    {"to", 0, FLAG_TEXT, "NODE", NULL, NULL, "who leads next (default: whoever is best)"},
+    {"meta", 0, FLAG_BARE, NULL, NULL, NULL, "the group of nodes and topics instead of a topic"},
+    {"from", 0, FLAG_TEXT, "NODE", NULL, NULL, "everything that this node leads"},
+    END};
+
 static const struct flag bench_produce_flags[] = {
     {"topic", 0, FLAG_TEXT, "TOPIC", "bench", NULL, "created when it does not exist"},
     {"size", 0, FLAG_BYTES, "SIZE", "100", NULL, "bytes of a message"},
@@ -265,6 +271,16 @@ const struct verb verbs[] = {
      .run = cluster_status_command,
      .reaches_cluster = true,
      .summary = "show the nodes; exits 0 when all is well"},
+    {.noun = "cluster",
+     .name = "transfer",
+     .arguments = "[TOPIC[/PARTITION]]",
+     .arguments_max = 1,
+     .flags = transfer_flags,
+     .run = cluster_transfer_command,
+     .reaches_cluster = true,
+     .summary = "hand over leadership; producers and consumers wait for a moment",
+     .notes = "  raftmq cluster transfer orders/0 --to n2\n"
+              "  raftmq cluster transfer --from n3              before n3 is worked on"},
     {.noun = "bench",
      .name = "produce",
      .flags = bench_produce_flags,

@@ -24,6 +24,7 @@ int group_list_command(const struct options *options);
 int group_describe_command(const struct options *options);
 int group_seek_command(const struct options *options);
 int cluster_status_command(const struct options *options);
+int cluster_transfer_command(const struct options *options);
 int health_command(const struct options *options);
 int bench_produce_command(const struct options *options);
 int bench_consume_command(const struct options *options);

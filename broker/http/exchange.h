@@ -30,6 +30,7 @@ enum http_op { /* label of the metrics */
                HTTP_OP_TOPICS,
                HTTP_OP_OFFSETS,
                HTTP_OP_PRODUCERS,
+               HTTP_OP_MEMBERSHIP,
                HTTP_OP_STATUS,
                HTTP_OPS_COUNT,
 };

@@ -4,9 +4,11 @@
 #include <inttypes.h>
 
 static const char *const op_names[HTTP_OPS_COUNT] = {
-    [HTTP_OP_OTHER] = "other",         [HTTP_OP_PRODUCE] = "produce", [HTTP_OP_FETCH] = "fetch",
-    [HTTP_OP_MESSAGE] = "message",     [HTTP_OP_TOPICS] = "topics",   [HTTP_OP_OFFSETS] = "offsets",
-    [HTTP_OP_PRODUCERS] = "producers", [HTTP_OP_STATUS] = "status",
+    [HTTP_OP_OTHER] = "other",         [HTTP_OP_PRODUCE] = "produce",
+    [HTTP_OP_FETCH] = "fetch",         [HTTP_OP_MESSAGE] = "message",
+    [HTTP_OP_TOPICS] = "topics",       [HTTP_OP_OFFSETS] = "offsets",
+    [HTTP_OP_PRODUCERS] = "producers", [HTTP_OP_MEMBERSHIP] = "membership",
+    [HTTP_OP_STATUS] = "status",
 };
 
 /* Upper bounds in microseconds: from a commit on a fast disk to a long poll. */

@@ -18,6 +18,14 @@ static const struct http_route routes[] = {
     {"GET", "/metrics", HTTP_OP_STATUS, .handle = http__status_metrics},
     {"GET", "/version", HTTP_OP_STATUS, .handle = http__status_version},
     {"GET", "/v1/cluster", HTTP_OP_STATUS, .handle = http__status_cluster, .parameters = "groups"},
+    {"POST", "/v1/cluster/members", HTTP_OP_MEMBERSHIP, HTTP_BODY_JSON,
+     .handle = http__membership_add},
+    {"DELETE", "/v1/cluster/members/{n}", HTTP_OP_MEMBERSHIP, .handle = http__membership_remove},
+    {"POST", "/v1/cluster/members/{n}/replace", HTTP_OP_MEMBERSHIP, HTTP_BODY_JSON,
+     .handle = http__membership_replace},
+    {"GET", "/v1/cluster/changes", HTTP_OP_MEMBERSHIP, .handle = http__membership_changes},
+    {"POST", "/v1/cluster/transfer", HTTP_OP_MEMBERSHIP, HTTP_BODY_JSON,
+     .handle = http__membership_transfer},
     {"GET", "/v1/topics", HTTP_OP_TOPICS, .handle = http__topics_list},
     {"GET", "/v1/topics/{t}", HTTP_OP_TOPICS, .handle = http__topics_get},
     {"PUT", "/v1/topics/{t}", HTTP_OP_TOPICS, HTTP_BODY_JSON, .handle = http__topics_create},
@@ -91,8 +99,9 @@ static bool take_arguments(struct http_exchange *exchange)
             uint64_t number;
             assert(arguments < HTTP_ARGUMENTS_MAX);
             if (at[1] == 'n' && !http__text_u64(value, value_bytes, &number)) {
-                http__reply_problem(exchange, HTTP_INVALID_ARGUMENT,
-                                    "partition and offset in the path must be decimal numbers");
+                http__reply_problem(
+                    exchange, HTTP_INVALID_ARGUMENT,
+                    "partitions, offsets and nodes in the path are decimal numbers");
                 return false;
             }
             if (at[1] != 'n' && !http__text_is_name(value, value_bytes)) {

@@ -131,6 +131,8 @@ const char *http__status_reason(int code)
         return "OK";
     case 201:
         return "Created";
+    case 202:
+        return "Accepted";
     case 204:
         return "No Content";
     case 307:

@@ -90,6 +90,7 @@ class HistoryProducer(Client):
         self.producer, self.sequence = None, 0
         self.target = first or self.random.choice(self.nodes)
         self.acks = []
+        self.failed = []  # attempts without an acknowledgement: their answer, or None
 
     def turn_to_next_node(self):
         self.target = self.nodes[(self.nodes.index(self.target) + 1) % len(self.nodes)]
@@ -128,6 +129,7 @@ class HistoryProducer(Client):
             if answer is not None and answer.status not in (429, 503, 504, 507):
                 self.note("produce", "unknown", invoked, node, *batch)
                 raise Failed(f"batch {self.sequence}+{count} at {node}: {answer}")
+            self.failed.append(answer)
             self.turn_to_next_node()
             self.stopping.wait(0.005)
         self.note("produce", "unknown", invoked, None, *batch)

@@ -71,6 +71,18 @@ const char *node_status_text(enum node_status status)
     return "";
 }
 
+const char *node_change_state_text(enum node_change_state state)
+{
+    switch (state) {
+#define X(name, text) \
+    case name:        \
+        return text;
+        NODE_CHANGE_STATES(X)
+#undef X
+    }
+    return "";
+}
+
 void node_topics_free(struct node_topic_info *topics, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
