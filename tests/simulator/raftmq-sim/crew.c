@@ -1,8 +1,11 @@
-#include "crew.h"
+#include "crew_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -38,39 +41,59 @@ struct sums {
     uint64_t failed_seeds[16];
 };
 
-static uint64_t seed_at(const struct crew_options *options, uint64_t position)
+uint64_t crew__seed_at(const struct crew_options *options, uint64_t position)
 {
     return options->seeds ? options->seeds[position] : options->first_seed + position;
 }
 
 /* ---- one seed -------------------------------------------------------------------------------------------------- */
 
-static void write_replay(const struct crew_options *options, uint64_t seed, char *replay)
+struct text {
+    char *at;
+    size_t left;
+};
+
+__attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...)
 {
-    int bytes = snprintf(replay, REPLAY_BYTES, "raftmq-sim --seed 0x%" PRIx64, seed);
-    if (options->wishes.until_ms) {
-        bytes += snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, " --until-ms %" PRIu64,
-                          options->wishes.until_ms);
-    }
-    if (options->wishes.nodes_count) {
-        bytes += snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, " --nodes %u",
-                          options->wishes.nodes_count);
-    }
-    const char *separator = " --without ";
-    for (int i = 0; i < FAULTS_COUNT; i++) {
-        if (!options->wishes.without[i]) continue;
-        bytes += snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, "%s%s", separator,
-                          fault_name((enum fault)i));
-        separator = ",";
-    }
-    (void)snprintf(replay + bytes, REPLAY_BYTES - (size_t)bytes, " --trace");
+    va_list arguments;
+    va_start(arguments, format);
+    const int bytes = vsnprintf(text->at, text->left, format, arguments);
+    va_end(arguments);
+    assert(bytes >= 0 && (size_t)bytes < text->left);
+    text->at += bytes;
+    text->left -= (size_t)bytes;
 }
 
-static void run_one(const struct crew_options *options, uint64_t seed,
-                    struct run_totals *ret_totals)
+void crew__write_replay(const struct crew_options *options, uint64_t seed, char *replay)
 {
-    char replay[REPLAY_BYTES];
-    write_replay(options, seed, replay);
+    struct text text = {.at = replay, .left = CREW_REPLAY_BYTES};
+    const struct plan_wishes *wishes = &options->wishes;
+    append(&text, "raftmq-sim --seed 0x%" PRIx64, seed);
+    if (wishes->until_ms) append(&text, " --until-ms %" PRIu64, wishes->until_ms);
+    if (wishes->nodes_count) append(&text, " --nodes %u", wishes->nodes_count);
+    if (wishes->producers_count) append(&text, " --producers %u", wishes->producers_count);
+    if (wishes->topics_count) append(&text, " --topics %u", wishes->topics_count);
+    const char *separator = " --without ";
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (!wishes->without[i]) continue;
+        append(&text, "%s%s", separator, fault_name((enum fault)i));
+        separator = ",";
+    }
+    for (int i = 0; i < CLIENTS_COUNT; i++) {
+        if (!wishes->without_client[i]) continue;
+        append(&text, "%s%s", separator, client_name((enum client)i));
+        separator = ",";
+    }
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (wishes->canary[i]) append(&text, " --canary %s", fault_name((enum fault)i));
+    }
+    append(&text, " --trace");
+}
+
+void crew__run_one(const struct crew_options *options, uint64_t seed, struct run_totals *ret_totals)
+{
+    char replay[CREW_REPLAY_BYTES];
+    crew__write_replay(options, seed, replay);
     const struct run_options run = {.seed = seed,
                                     .wishes = options->wishes,
                                     .story = options->tells ? stdout : NULL,
@@ -114,10 +137,10 @@ static void work(const struct crew_options *options, uint64_t from, int pipe)
     for (uint64_t position = from; position < options->count; position += options->jobs) {
         struct report report = {.position = position};
         struct plan plan;
-        const uint64_t seed = seed_at(options, position);
+        const uint64_t seed = crew__seed_at(options, position);
         plan_draw(&plan, seed, &options->wishes);
         memcpy(report.fault_is_on, plan.fault_is_on, sizeof(report.fault_is_on));
-        run_one(options, seed, &report.totals);
+        crew__run_one(options, seed, &report.totals);
         fflush(stdout);
         write_report(pipe, &report);
     }
@@ -258,7 +281,7 @@ static bool take_reports(const struct crew_options *options, struct worker *work
     struct report report;
     if (!read_report(worker->pipe, &report)) return false;
     if (options->prints_hashes) {
-        printf("0x%" PRIx64 " %016" PRIx64 "\n", seed_at(options, report.position),
+        printf("0x%" PRIx64 " %016" PRIx64 "\n", crew__seed_at(options, report.position),
                report.totals.trace_hash);
     }
     worker->next = report.position + options->jobs;
@@ -278,7 +301,7 @@ static bool end_worker(const struct crew_options *options, struct worker *worker
     if (sums->failed_count < 16u) {
         const uint64_t position =
             worker->next < options->count ? worker->next : options->count - 1u;
-        sums->failed_seeds[sums->failed_count] = seed_at(options, position);
+        sums->failed_seeds[sums->failed_count] = crew__seed_at(options, position);
     }
     sums->failed_count++;
     return false;
@@ -328,9 +351,9 @@ int crew_run(const struct crew_options *options)
     if (options->count == 1) { /* in this process: a debugger sees it */
         struct plan plan;
         struct report report = {0};
-        plan_draw(&plan, seed_at(options, 0), &options->wishes);
+        plan_draw(&plan, crew__seed_at(options, 0), &options->wishes);
         if (!options->tells) plan_print(&plan, stdout);
-        run_one(options, seed_at(options, 0), &report.totals);
+        crew__run_one(options, crew__seed_at(options, 0), &report.totals);
         add(&sums, &report);
         printf("trace hash %016" PRIx64 "\n", report.totals.trace_hash);
         print_sums(&sums);
@@ -347,52 +370,4 @@ int crew_run(const struct crew_options *options)
         printf("FAILED seed 0x%" PRIx64 "\n", sums.failed_seeds[i]);
     }
     return sums.failed_count > 0 || !all_struck || !dense ? 1 : 0;
-}
-
-/* ---- shrinking ------------------------------------------------------------------------------------------------------- */
-
-/* Quietly, in a process of its own. */
-static bool fails(const struct crew_options *options)
-{
-    fflush(NULL);
-    const pid_t pid = fork();
-    if (pid < 0) abort();
-    if (pid == 0) {
-        struct run_totals totals;
-        if (!freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "w", stdout)) _exit(3);
-        run_one(options, seed_at(options, 0), &totals);
-        _exit(0);
-    }
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-}
-
-int crew_shrink(const struct crew_options *original)
-{
-    struct crew_options options = *original;
-    options.tells = options.traces_events = false;
-    if (!fails(&options)) {
-        printf("seed 0x%" PRIx64 " does not fail\n", seed_at(&options, 0));
-        return 0;
-    }
-    struct plan plan;
-    plan_draw(&plan, seed_at(&options, 0), &options.wishes);
-    for (int i = 0; i < FAULTS_COUNT; i++) {
-        if (!plan.fault_is_on[i]) continue;
-        options.wishes.without[i] = true;
-        const bool needed = !fails(&options);
-        if (needed) options.wishes.without[i] = false;
-        printf("%s %s\n", fault_name((enum fault)i), needed ? "is needed" : "is not");
-    }
-    for (uint64_t until_ms = 1000; until_ms < plan.safety_us / 1000u; until_ms *= 2u) {
-        options.wishes.until_ms = until_ms;
-        if (fails(&options)) break;
-        options.wishes.until_ms = original->wishes.until_ms;
-    }
-    char replay[REPLAY_BYTES];
-    write_replay(&options, seed_at(&options, 0), replay);
-    printf("fails still: %s\n", replay);
-    return 1;
 }

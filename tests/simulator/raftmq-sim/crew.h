@@ -25,7 +25,8 @@ struct crew_options {
  * in none of them. */
 int crew_run(const struct crew_options *options);
 
-/* Runs the first seed; when it fails, again and again with fewer kinds of faults, and prints what it needs. */
+/* Runs the first seed; when it fails, again and again with less of everything, and prints the smallest command that fails in
+ * the same way. The exit code: 0 when the seed does not fail. */
 int crew_shrink(const struct crew_options *options);
 
 #endif

@@ -15,6 +15,7 @@
 #define LONG_DOWN_US_MAX 20000000u
 #define DRAIN_MS         4000u
 #define STOP_US_MAX      30000000u /* drain, and the jobs that must end */
+#define CANARY_STRIKES   3u
 #define TEN_YEARS_MS     INT64_C(315360000000)
 
 /* What is wrong with a node. */
@@ -92,6 +93,9 @@ static void start_later(struct victim *victim, uint64_t us)
 static void count(struct run *run, enum fault fault)
 {
     run->totals.faults[fault]++;
+    if (run->options.wishes.canary[fault] && run->totals.faults[fault] == CANARY_STRIKES) {
+        failure("canary", "%s struck %u times", fault_name(fault), CANARY_STRIKES);
+    }
 }
 
 void nemesis_node_gone(struct run *run, uint32_t node)

@@ -41,6 +41,36 @@ bool fault_find(const char *name, enum fault *ret_fault)
     return false;
 }
 
+const char *client_name(enum client client)
+{
+    static const char *const names[] = {
+#define X(name, text, meaning) text,
+        CLIENTS(X)
+#undef X
+    };
+    return names[client];
+}
+
+const char *client_meaning(enum client client)
+{
+    static const char *const meanings[] = {
+#define X(name, text, meaning) meaning,
+        CLIENTS(X)
+#undef X
+    };
+    return meanings[client];
+}
+
+bool client_find(const char *name, enum client *ret_client)
+{
+    for (int i = 0; i < CLIENTS_COUNT; i++) {
+        if (strcmp(name, client_name((enum client)i)) != 0) continue;
+        *ret_client = (enum client)i;
+        return true;
+    }
+    return false;
+}
+
 /* ---- drawing ------------------------------------------------------------------------------------------------- */
 
 static uint32_t draw_nodes(struct draw *draw)
@@ -138,6 +168,23 @@ static void draw_faults(struct plan *plan, struct draw *draw, const struct plan_
     plan->faults_from_us = draw_chance(draw, 1, 2) ? 0 : draw_below(draw, 5000000);
 }
 
+/* Behind the draws, so that what is left is as it was. */
+static void take_clients_away(struct plan *plan, const struct plan_wishes *wishes)
+{
+    if (wishes->topics_count && wishes->topics_count < plan->topics_count) {
+        plan->topics_count = wishes->topics_count;
+    }
+    if (wishes->producers_count && wishes->producers_count < plan->producers_count) {
+        plan->producers_count = wishes->producers_count;
+    }
+    if (plan->plain_producers_count > plan->producers_count) {
+        plan->plain_producers_count = plan->producers_count;
+    }
+    if (wishes->without_client[CLIENT_CONSUMERS]) plan->consumers_count = 0;
+    if (wishes->without_client[CLIENT_COMMITTERS]) plan->committers_count = 0;
+    if (wishes->without_client[CLIENT_ADMIN]) plan->has_admin = false;
+}
+
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishes)
 {
     *plan = (struct plan){.seed = seed};
@@ -153,6 +200,7 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishe
     plan->ack_check_in = draw_between(&draw, 50, 400);
     struct draw faults = draw_stream(seed, PART_FAULTS);
     draw_faults(plan, &faults, wishes);
+    take_clients_away(plan, wishes);
 }
 
 /* ---- telling -------------------------------------------------------------------------------------------------- */

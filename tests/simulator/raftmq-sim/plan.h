@@ -44,6 +44,25 @@ const char *fault_meaning(enum fault fault);
 /* False: there is no such fault. */
 bool fault_find(const char *name, enum fault *ret_fault);
 
+/* Kinds of clients that a run can do without; nothing does without producers. */
+#define CLIENTS(X)                                                     \
+    X(CLIENT_CONSUMERS, "consumers", "clients that follow partitions") \
+    X(CLIENT_COMMITTERS, "committers", "clients that commit offsets")  \
+    X(CLIENT_ADMIN, "admin", "topics that come and go")
+
+enum client {
+#define X(name, text, meaning) name,
+    CLIENTS(X)
+#undef X
+};
+#define X(name, text, meaning) +1
+enum { CLIENTS_COUNT = CLIENTS(X) };
+#undef X
+
+const char *client_name(enum client client);
+const char *client_meaning(enum client client);
+bool client_find(const char *name, enum client *ret_client);
+
 #define PLAN_NODES_MAX      5u
 #define PLAN_PARTITIONS_MAX 8u
 #define PLAN_TOPICS_MAX     3u
@@ -91,8 +110,12 @@ struct plan {
 /* What the caller insists on; zero: the seed decides. */
 struct plan_wishes {
     uint32_t nodes_count;
-    uint64_t until_ms; /* length of the safety phase */
+    uint32_t producers_count, topics_count; /* not more of them than these */
+    uint64_t until_ms;                      /* length of the safety phase */
     bool without[FAULTS_COUNT];
+    bool without_client[CLIENTS_COUNT];
+    bool canary
+        [FAULTS_COUNT]; /* its third strike fails the run: for tests of what handles failures */
 };
 
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishes);

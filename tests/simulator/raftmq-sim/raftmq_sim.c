@@ -17,13 +17,17 @@ static const char usage[] =
     "  --jobs COUNT      worker processes; default 1\n"
     "  --until-ms MS     length of the phase with faults; default: drawn, 58 to 68 s\n"
     "  --nodes COUNT     size of the cluster, 1 to 5; default: drawn\n"
-    "  --without FAULT   switch a kind of fault off; may be repeated, or a list with commas\n"
+    "  --producers COUNT not more of them than this; default: drawn\n"
+    "  --topics COUNT    the same of topics\n"
+    "  --without KIND    switch a kind of faults or clients off; may be repeated, or a list with "
+    "commas\n"
     "  --trace           tell what happens: faults, requests, the nodes' logs\n"
     "  --trace-events    and every event of the simulated world\n"
     "  --hashes          print the trace hash of each seed\n"
     "  --keep-going      do not stop at the first seed that fails\n"
-    "  --shrink          when the seed fails: find the faults that it needs\n"
-    "  --list-faults     the kinds of faults\n";
+    "  --shrink          when the seed fails: find the smallest run that fails in the same way\n"
+    "  --canary FAULT    fail at its third strike: a test of what handles failures\n"
+    "  --list-faults     the kinds of faults and of clients\n";
 
 static bool parse_number(const char *text, uint64_t *ret_number)
 {
@@ -64,22 +68,41 @@ static void read_seeds(struct crew_options *options, const char *path)
     fclose(file);
 }
 
+static void no_such_kind(const char *name)
+{
+    fprintf(stderr, "raftmq-sim: there is no \"%s\"; see --list-faults\n", name);
+    exit(2);
+}
+
 static void add_without(struct plan_wishes *wishes, char *list)
 {
     for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
         enum fault fault;
-        if (!fault_find(name, &fault)) {
-            fprintf(stderr, "raftmq-sim: there is no fault \"%s\"; see --list-faults\n", name);
-            exit(2);
+        enum client client;
+        if (fault_find(name, &fault)) {
+            wishes->without[fault] = true;
+        } else if (client_find(name, &client)) {
+            wishes->without_client[client] = true;
+        } else {
+            no_such_kind(name);
         }
-        wishes->without[fault] = true;
     }
+}
+
+static void add_canary(struct plan_wishes *wishes, const char *name)
+{
+    enum fault fault;
+    if (!fault_find(name, &fault)) no_such_kind(name);
+    wishes->canary[fault] = true;
 }
 
 static void list_faults(void)
 {
     for (int i = 0; i < FAULTS_COUNT; i++) {
         printf("%-14s %s\n", fault_name((enum fault)i), fault_meaning((enum fault)i));
+    }
+    for (int i = 0; i < CLIENTS_COUNT; i++) {
+        printf("%-14s %s\n", client_name((enum client)i), client_meaning((enum client)i));
     }
 }
 
@@ -90,12 +113,15 @@ enum option_code {
     OPTION_JOBS,
     OPTION_UNTIL,
     OPTION_NODES,
+    OPTION_PRODUCERS,
+    OPTION_TOPICS,
     OPTION_WITHOUT,
     OPTION_TRACE,
     OPTION_TRACE_EVENTS,
     OPTION_HASHES,
     OPTION_KEEP_GOING,
     OPTION_SHRINK,
+    OPTION_CANARY,
     OPTION_LIST,
     OPTION_HELP,
 };
@@ -107,12 +133,15 @@ static const struct option long_options[] = {
     {"jobs", required_argument, NULL, OPTION_JOBS},
     {"until-ms", required_argument, NULL, OPTION_UNTIL},
     {"nodes", required_argument, NULL, OPTION_NODES},
+    {"producers", required_argument, NULL, OPTION_PRODUCERS},
+    {"topics", required_argument, NULL, OPTION_TOPICS},
     {"without", required_argument, NULL, OPTION_WITHOUT},
     {"trace", no_argument, NULL, OPTION_TRACE},
     {"trace-events", no_argument, NULL, OPTION_TRACE_EVENTS},
     {"hashes", no_argument, NULL, OPTION_HASHES},
     {"keep-going", no_argument, NULL, OPTION_KEEP_GOING},
     {"shrink", no_argument, NULL, OPTION_SHRINK},
+    {"canary", required_argument, NULL, OPTION_CANARY},
     {"list-faults", no_argument, NULL, OPTION_LIST},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -139,6 +168,12 @@ static void take_option(struct crew_options *options, int code, char *value, con
     case OPTION_NODES:
         options->wishes.nodes_count = (uint32_t)number_of("nodes", value);
         return;
+    case OPTION_PRODUCERS:
+        options->wishes.producers_count = (uint32_t)number_of("producers", value);
+        return;
+    case OPTION_TOPICS:
+        options->wishes.topics_count = (uint32_t)number_of("topics", value);
+        return;
     case OPTION_WITHOUT:
         add_without(&options->wishes, value);
         return;
@@ -157,6 +192,9 @@ static void take_option(struct crew_options *options, int code, char *value, con
         return;
     case OPTION_SHRINK:
         options->shrinks = true;
+        return;
+    case OPTION_CANARY:
+        add_canary(&options->wishes, value);
         return;
     case OPTION_LIST:
         list_faults();
