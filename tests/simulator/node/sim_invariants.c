@@ -89,6 +89,18 @@ uint64_t invariants_leaders_count(const struct cluster_invariants *invariants)
     return invariants->leaders.count;
 }
 
+bool invariants_has_led(const struct cluster_invariants *invariants, uint64_t group,
+                        uint64_t node_id)
+{
+    const struct ledger *leaders = &invariants->leaders;
+    for (uint64_t i = 0; i < leaders->capacity; i++) {
+        const struct ledger_fact *fact = &leaders->facts[i];
+        if (fact->number == 0 || fact->group != group) continue;
+        if (fact->value % (INVARIANTS_NODES_MAX + 1u) == node_id) return true;
+    }
+    return false;
+}
+
 uint64_t invariants_configurations_count(const struct cluster_invariants *invariants)
 {
     return invariants->configurations.count;

@@ -39,6 +39,9 @@ void invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim
 
 /* Leaders that came up, over the whole run. */
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants);
+/* In some term. O(leaders). */
+bool invariants_has_led(const struct cluster_invariants *invariants, uint64_t group,
+                        uint64_t node_id);
 /* CONFIG entries that were committed, over the whole run. */
 uint64_t invariants_configurations_count(const struct cluster_invariants *invariants);
 /* Highest index of the group that any node calls committed. */

@@ -8,6 +8,7 @@
 #include <memory_disk.h>
 
 #include "failure.h"
+#include "operator.h"
 #include "peek.h"
 
 #define START_SPREAD_US  1500000u
@@ -90,7 +91,7 @@ static void start_later(struct victim *victim, uint64_t us)
     sim_call_after(victim->run->sim, us, start_node, victim);
 }
 
-static void count(struct run *run, enum fault fault)
+void nemesis_count(struct run *run, enum fault fault)
 {
     run->totals.faults[fault]++;
     if (run->options.wishes.canary[fault] && run->totals.faults[fault] == CANARY_STRIKES) {
@@ -104,14 +105,14 @@ void nemesis_node_gone(struct run *run, uint32_t node)
     if (!nemesis) return; /* the world ends */
     struct victim *victim = victim_of(run, node);
     run_tell(run, "n%u is gone", node + 1u);
-    if (victim->is_armed) count(run, victim->armed);
+    if (victim->is_armed) nemesis_count(run, victim->armed);
     victim->is_armed = false;
     if (victim->has_call_error &&
         memory_disk_calls(sim_memory_disk(run->sim, node)) >= victim->call_error_at) {
-        count(run, FAULT_CALL_ERROR);
+        nemesis_count(run, FAULT_CALL_ERROR);
     }
     if (sim_failed_syncs(run->sim, node) > 0 && victim->has_sync_error) {
-        count(run, FAULT_SYNC_ERROR);
+        nemesis_count(run, FAULT_SYNC_ERROR);
     }
     victim->has_call_error = false;
     victim->has_sync_error = false; /* a crash of the memory disk takes both back */
@@ -240,6 +241,7 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_SYNC_ERROR:
     case FAULT_CALL_ERROR:
     case FAULT_WIPE:
+    case FAULT_TRANSFER:
     case FAULT_CLOCK:
         return; /* ends by itself, or never */
     }
@@ -423,6 +425,7 @@ static bool strike_partition(struct strike *strike)
     case FAULT_CALL_ERROR:
     case FAULT_DISK_FULL:
     case FAULT_WIPE:
+    case FAULT_TRANSFER:
     case FAULT_CLOCK:
         assert(false);
     }
@@ -487,6 +490,8 @@ static bool strike_now(struct strike *strike)
         return true;
     case FAULT_WIPE:
         return may_lose(run, 1u << node) && strike_wipe(run, node);
+    case FAULT_TRANSFER:
+        return operator_transfers(run, &strike->draw);
     case FAULT_CLOCK:
         sim_set_wall_skew_ms(run->sim, node,
                              (int64_t)draw_below(&strike->draw, 2u * (uint64_t)TEN_YEARS_MS) -
@@ -500,7 +505,7 @@ static bool strike_now(struct strike *strike)
 static bool is_counted_later(enum fault fault)
 {
     return fault == FAULT_KILL_AT_CALL || fault == FAULT_POWER_AT_CALL ||
-           fault == FAULT_SYNC_ERROR || fault == FAULT_CALL_ERROR;
+           fault == FAULT_SYNC_ERROR || fault == FAULT_CALL_ERROR || fault == FAULT_TRANSFER;
 }
 
 static void strike_again(void *data)
@@ -513,7 +518,7 @@ static void strike_again(void *data)
     if (!strike_now(strike)) return;
     strike->number++;
     run_tell(run, "fault %s, n%u", fault_name(strike->fault), strike->node + 1u);
-    if (!is_counted_later(strike->fault)) count(run, strike->fault);
+    if (!is_counted_later(strike->fault)) nemesis_count(run, strike->fault);
     static const uint64_t spans_us[] = {30000, 300000, 1000000, 3000000, 10000000};
     undo_later(strike, strike->node,
                draw_between(&strike->draw, 1000, DRAW_FROM(&strike->draw, spans_us)));

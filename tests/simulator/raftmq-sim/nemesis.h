@@ -12,6 +12,9 @@ void nemesis_free(struct run *run);
 void nemesis_node_gone(struct run *run, uint32_t node);
 void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, const char *reason);
 
+/* One more of these has struck: for those of which it is known only later. */
+void nemesis_count(struct run *run, enum fault fault);
+
 /* No new faults. */
 void nemesis_stop(struct run *run);
 /* All disks work again: the leadership of a node with a full, slow or hanging disk does not move away from it. */

@@ -28,6 +28,7 @@
     X(FAULT_CALL_ERROR, "call-error", "a changing disk call fails with EIO")                      \
     X(FAULT_DISK_FULL, "disk-full", "ENOSPC for a while")                                         \
     X(FAULT_WIPE, "wipe", "an empty disk in the place of a node's: it is lost for the run, once") \
+    X(FAULT_TRANSFER, "transfer", "leadership is handed over on request")                         \
     X(FAULT_CLOCK, "clock", "wall clock of a node jumps by up to ten years")
 
 enum fault {
