@@ -82,7 +82,9 @@ bool flush__freeze(struct segment_log *log, struct segment_log_job *job)
     uint64_t bytes_max = log->options.segment_bytes_max - SEGMENT_DATA_POS;
     if (bytes_max > FLUSH_BYTES_MAX) bytes_max = FLUSH_BYTES_MAX;
     uint64_t index = log->durable_index;
-    while (index < log->last.index) {
+    uint64_t last_index = log->last.index;
+    if (log->roll_wanted && log->roll_index > index) last_index = log->roll_index;
+    while (index < last_index) {
         const struct entry_meta *meta = cache__meta(&log->cache, index + 1);
         /* An entry larger than a segment gets one that exceeds the limit for it alone. */
         if (job->bytes > 0 && meta->bytes > bytes_max - job->bytes) break;
@@ -96,8 +98,13 @@ bool flush__freeze(struct segment_log *log, struct segment_log_job *job)
     job->end = cache__point(&log->cache, index);
     const struct segment_writer *writer = &log->writer;
     job->write_pos = align_up(writer->end_pos, writer->sector_bytes);
-    job->roll = writer->end_pos > SEGMENT_DATA_POS &&
-                job->write_pos + job->bytes > log->options.segment_bytes_max;
+    bool is_boundary = log->roll_wanted && log->roll_index == log->durable_index;
+    if (writer->end_pos == SEGMENT_DATA_POS) {
+        job->roll = false;
+        if (is_boundary) log->roll_wanted = false; /* it is one already */
+    } else {
+        job->roll = is_boundary || job->write_pos + job->bytes > log->options.segment_bytes_max;
+    }
     if (job->roll) job->write_pos = SEGMENT_DATA_POS;
     freeze_points(log, job);
     if (log->attempted_index < index) log->attempted_index = index;
@@ -222,7 +229,10 @@ void flush__release(struct segment_log_job *job)
 
 void flush__finish(struct segment_log *log, struct segment_log_job *job)
 {
-    if (job->rolled) take_over_roll(log, job);
+    if (job->rolled) {
+        take_over_roll(log, job);
+        if (log->roll_index <= job->rolled_header.base.index) log->roll_wanted = false;
+    }
     if (job->status != SEGMENT_LOG_OK) return;
     struct segment *segment = &log->segments[log->segments_count - 1];
     segment->last_index = job->end.index;

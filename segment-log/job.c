@@ -53,7 +53,15 @@ static bool freeze(struct segment_log *log, bool idle)
         job->problem = log->cut_problem;
         return true;
     }
-    if (log->broken) return false;
+    if (log->broken || log->install == INSTALL_BORN) return false;
+    if (prefix__freeze(log)) {
+        reset(log, JOB_REMOVE);
+        return true;
+    }
+    if (log->install == INSTALL_WANTED) {
+        reset(log, JOB_BIRTH);
+        return true;
+    }
     if (log->cut_pending) {
         reset(log, JOB_TRUNCATE);
         truncate__freeze(log, job);
@@ -94,6 +102,12 @@ void segment_log_job_run(struct segment_log_job *job)
     if (job->status != SEGMENT_LOG_OK) return;
     int error;
     switch (job->kind) {
+    case JOB_REMOVE:
+        prefix__run_remove(job);
+        break;
+    case JOB_BIRTH:
+        prefix__run_birth(job);
+        break;
     case JOB_TRUNCATE:
         truncate__run(job);
         break;
@@ -134,6 +148,8 @@ static void take_over(struct segment_log *log, struct segment_log_job *job)
     if (job->count.syncs > 0) log->sync_us_last = job->count.last_us;
     if (job->kind == JOB_FLUSH) flush__finish(log, job);
     if (job->kind == JOB_TRUNCATE) truncate__finish(log, job);
+    if (job->kind == JOB_REMOVE) prefix__finish_remove(log);
+    if (job->kind == JOB_BIRTH) prefix__finish_birth(log, job);
     log->segments[log->segments_count - 1].file_bytes = log->writer.filled_pos;
     note_space(log, job);
     if (job->status == SEGMENT_LOG_IO) log->broken = true;
@@ -155,6 +171,7 @@ void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job
         .status = job->status,
         .durable_index = log->durable_index,
         .durable_term = log__term_at(log, log->durable_index),
+        .born = job->kind == JOB_BIRTH && job->ran && job->status == SEGMENT_LOG_OK,
         .bytes_written = job->bytes_written,
         .sync_us = job->count.last_us,
     };

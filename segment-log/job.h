@@ -9,7 +9,15 @@
 struct segment_log;
 struct segment_log_chunk;
 
-enum job_kind { JOB_TRUNCATE, JOB_FLUSH, JOB_FILL, JOB_SYNC, JOB_CHECK_SPACE };
+enum job_kind {
+    JOB_REMOVE, /* dropped files */
+    JOB_BIRTH,  /* of the segment behind an installed base */
+    JOB_TRUNCATE,
+    JOB_FLUSH,
+    JOB_FILL,
+    JOB_SYNC,
+    JOB_CHECK_SPACE,
+};
 
 struct segment_log_job {
     struct segment_log *log;
@@ -29,6 +37,10 @@ struct segment_log_job {
 
     /* JOB_TRUNCATE: keep entries through `end`. */
     uint32_t keep_segment; /* position in log->segments */
+
+    /* JOB_BIRTH */
+    struct segment_header born_header;
+    struct segment_writer born;
 
     /* result */
     bool ran; /* a driver that shuts down may finish a job that never ran */
@@ -56,6 +68,13 @@ void flush__finish(struct segment_log *log, struct segment_log_job *job);
 uint64_t flush__fill_target(const struct segment_log *log, uint64_t end_pos);
 bool flush__wants_fill(const struct segment_log *log);
 void flush__run_fill(struct segment_log_job *job);
+
+/* prefix.c */
+bool prefix__freeze(struct segment_log *log); /* true: there are files to remove */
+void prefix__run_remove(struct segment_log_job *job);
+void prefix__finish_remove(struct segment_log *log);
+void prefix__run_birth(struct segment_log_job *job);
+void prefix__finish_birth(struct segment_log *log, const struct segment_log_job *job);
 
 /* roll.c: the birth of a segment (L6) */
 int roll__birth(const struct segment_log_options *options, const struct segment_header *header,

@@ -40,6 +40,9 @@ struct segment_log *log__new(const struct segment_log_options *options,
     if (length + SEGMENT_NAME_BYTES + 1 > DISK_PATH_MAX) goto fail;
     memcpy(log->directory, options->directory, length + 1);
     log->options.directory = log->directory;
+    log->options.base = NULL; /* borrowed by segment_log_open() only */
+    log->options.on_configuration = NULL;
+    log->options.on_configuration_data = NULL;
     log->seed = checksum64_group(&options->cluster, options->group);
     log->base = *base;
     log->last = *base;
@@ -65,6 +68,7 @@ void segment_log_close(struct segment_log *log)
         segment__close(&log->segments[i]);
     }
     disk_close(log->writer.file);
+    disk_close(log->install_writer.file);
     free(log->segments);
     free(log->runs);
     free(log->job.parts);

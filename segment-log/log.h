@@ -5,6 +5,7 @@
  *   - segments are contiguous in sequence and in index; the last one is `writer`'s.
  *   - while a job is outstanding only the loop's own fields change: cache, last, runs, cut. Segments and writer are
  *     read-only for both threads; the job works on copies and finish() puts them back.
+ *   - files of sequences [doomed_from, doomed_to) belong to no segment any more; nothing is written before they are gone.
  *   - attempted_index is the highest entry that any job may have written: what lies above it can be cut in memory. */
 #ifndef SEGMENT_LOG_LOG_H
 #define SEGMENT_LOG_LOG_H
@@ -19,6 +20,8 @@ struct term_run {
     uint64_t first_index;
     uint64_t term;
 };
+
+enum install_state { INSTALL_NONE, INSTALL_WANTED, INSTALL_BORN };
 
 struct segment_log {
     struct segment_log_options options; /* .directory points to `directory` */
@@ -48,11 +51,21 @@ struct segment_log {
     uint64_t cuts_total;
     uint64_t cut_lowest_index; /* lowest from_index since the outstanding job was frozen */
 
+    bool roll_wanted; /* a new segment is to begin behind ... */
+    uint64_t roll_index;
+    uint64_t drop_index; /* segments that end at or below may go; 0: none */
+    uint64_t doomed_from, doomed_to;
+    enum install_state install;
+    struct segment_log_point install_base;
+    struct segment_header install_header; /* INSTALL_BORN */
+    struct segment_writer install_writer;
+
     struct segment_log_job job;
     bool job_outstanding;
     uint64_t syncs_total;
     uint64_t sync_us_last;
     uint32_t reads_outstanding;
+    struct segment_log_read_job *reads;
 };
 
 /* Make an empty log object behind `base`, without files. NULL: no memory or the directory's name is too long. */
@@ -78,5 +91,8 @@ uint64_t log__find_cached(const struct segment_log *log, enum segment_log_key ke
 /* View of cached entries first_index .. at most last_index. */
 void log__view(const struct segment_log *log, uint64_t first_index, uint64_t last_index,
                size_t bytes_max, struct segment_log_view *ret_view);
+
+/* read_job.c: the lowest segment that a read job may open; UINT64_MAX: none. */
+uint64_t read_job__lowest_sequence(const struct segment_log *log);
 
 #endif

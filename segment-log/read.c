@@ -89,7 +89,7 @@ enum segment_log_status segment_log_read(struct segment_log *log, enum segment_l
     /* What lies in front of the cache may hold it unless the state there is already too early. */
     bool before_cache = !segment__point_precedes(&log->cache.before, key, value);
     if (before_cache && log->cache.first_index > log->base.index + 1) return SEGMENT_LOG_NOT_CACHED;
-    uint64_t index = log__find_cached(log, key, value, log->cache.first_index);
+    uint64_t index = log__find_cached(log, key, value, log->base.index + 1);
     if (index == 0 || index > last_index) return SEGMENT_LOG_OUT_OF_RANGE;
     log__view(log, index, last_index, bytes_max, ret_view);
     return SEGMENT_LOG_OK;

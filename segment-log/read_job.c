@@ -21,6 +21,7 @@ struct read_part {
 };
 
 struct segment_log_read_job {
+    struct segment_log_read_job *next; /* outstanding ones of the log */
     struct disk *disk;
     char directory[DISK_PATH_MAX];
     uint64_t seed;
@@ -52,6 +53,15 @@ static void add_part(const struct segment_log *log, struct segment_log_read_job 
         .end_pos = segment->end_pos,
     };
     if (part->last_index > log->durable_index) part->last_index = log->durable_index;
+}
+
+uint64_t read_job__lowest_sequence(const struct segment_log *log)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (const struct segment_log_read_job *job = log->reads; job; job = job->next) {
+        if (job->parts[0].sequence < lowest) lowest = job->parts[0].sequence;
+    }
+    return lowest;
 }
 
 /* The last segment whose base precedes the value; segment 0 when none does. */
@@ -108,6 +118,8 @@ enum segment_log_status segment_log_read_job_create(struct segment_log *log,
         add_part(log, job, &log->segments[first + i]);
     }
     log->reads_outstanding++;
+    job->next = log->reads;
+    log->reads = job;
     *ret_job = job;
     return SEGMENT_LOG_OK;
 }
@@ -243,6 +255,11 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
 {
     assert(log->reads_outstanding > 0);
     log->reads_outstanding--;
+    struct segment_log_read_job **at = &log->reads;
+    while (*at != job) {
+        at = &(*at)->next;
+    }
+    *at = job->next;
     enum segment_log_status status = job->status;
     if (log->broken) {
         status = SEGMENT_LOG_IO;

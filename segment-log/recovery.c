@@ -3,7 +3,7 @@
  *   look   every file: sync and drop the cache, read header and marks, follow the chain from the device. Nothing is
  *          changed; any verdict but OK ends here.
  *   mend   what a crash left half done, always towards the state that was looked at: restore the sector that a truncation
- *          was rewriting, unlink segments behind the last one, zero the torn tail, sync, write fresh marks.
+ *          was rewriting, unlink segments behind the last one and in front of an installed base, zero the torn tail, sync, write fresh marks.
  *
  * Where the log ends:
  *   - the first segment whose newest mark does not say "continued" is the last; files behind it hold nothing that was
@@ -25,6 +25,14 @@ struct found_segment {
     bool mend_marks; /* continued, but one of its blocks does not say so */
 };
 
+/* A CONFIG entry, told when all of the log is known to be whole. */
+struct found_configuration {
+    struct found_configuration *next;
+    uint64_t index;
+    uint32_t payload_bytes;
+    uint8_t payload[];
+};
+
 struct recovery {
     struct segment_log *log; /* made when the first header is known */
     const struct segment_log_options *options;
@@ -33,6 +41,10 @@ struct recovery {
     struct found_segment *found;
     uint32_t found_count, found_capacity;
     bool out_of_memory;
+    uint64_t *replaced; /* sequences in front of an installed base, rising */
+    uint32_t replaced_count;
+    bool has_base; /* the entry of options->base was passed */
+    struct found_configuration *configurations, **configurations_tail;
 
     char path[DISK_PATH_MAX]; /* the segment being looked at */
     struct disk_file *file;
@@ -145,6 +157,39 @@ static bool points_are_equal(const struct segment_log_point *a, const struct seg
            a->next_offset == b->next_offset && a->timestamp_ms == b->timestamp_ms;
 }
 
+static void note_base(struct recovery *recovery, const struct segment_log_point *at)
+{
+    const struct segment_log_point *base = recovery->options->base;
+    if (base && at->index == base->index && at->term == base->term && at->chain == base->chain) {
+        recovery->has_base = true;
+    }
+}
+
+static bool add_configuration(struct recovery *recovery, const struct segment_scan_record *record)
+{
+    if (!recovery->options->on_configuration) return true;
+    const uint32_t bytes = record->header.payload_bytes;
+    struct found_configuration *found = malloc(sizeof *found + bytes);
+    if (!found) return false;
+    found->next = NULL;
+    found->index = record->header.index;
+    found->payload_bytes = bytes;
+    if (bytes > 0) memcpy(found->payload, record->payload, bytes);
+    *recovery->configurations_tail = found;
+    recovery->configurations_tail = &found->next;
+    return true;
+}
+
+static void forget_configurations(struct recovery *recovery)
+{
+    while (recovery->configurations) {
+        struct found_configuration *next = recovery->configurations->next;
+        free(recovery->configurations);
+        recovery->configurations = next;
+    }
+    recovery->configurations_tail = &recovery->configurations;
+}
+
 static enum segment_log_status take_record(struct recovery *recovery, struct segment *segment,
                                            const struct segment_log_point *before,
                                            const struct segment_scan_record *record)
@@ -156,10 +201,10 @@ static enum segment_log_status take_record(struct recovery *recovery, struct seg
     memcpy(place, record->bytes, record->bytes_count);
     cache__add(&log->cache, &record->header, record->bytes_count);
     log__add_term(log, record->header.index, record->header.term);
-    const struct segment_log_options *options = recovery->options;
-    if (record->header.type == ENTRY_CONFIG && options->on_configuration) {
-        options->on_configuration(options->on_configuration_data, record->header.index,
-                                  record->payload, record->header.payload_bytes);
+    const struct segment_log_point behind = scan__point_behind(&record->header);
+    note_base(recovery, &behind);
+    if (record->header.type == ENTRY_CONFIG && !add_configuration(recovery, record)) {
+        return fail(recovery, SEGMENT_LOG_IO, record->pos, 0, -ENOMEM, "out of memory");
     }
     /* Everything is durable by the time open returns; the newest entries stay in memory. */
     cache__evict(&log->cache, record->header.index);
@@ -232,6 +277,7 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
         if (!recovery->log) return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
     }
     struct segment_log *log = recovery->log;
+    note_base(recovery, &found->header.base);
     if (!whole || found->sequence != recovery->found[0].sequence + position ||
         !points_are_equal(&found->header.base, &log->last)) {
         return fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, log->last.index + 1, 0,
@@ -257,10 +303,8 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
     return read_records(recovery, segment, mark);
 }
 
-static enum segment_log_status look(struct recovery *recovery)
+static enum segment_log_status look_at_segments(struct recovery *recovery)
 {
-    enum segment_log_status status = list_segments(recovery);
-    if (status != SEGMENT_LOG_OK) return status;
     bool continued = true;
     for (uint32_t i = 0; continued; i++) {
         if (i == recovery->found_count) {
@@ -268,10 +312,66 @@ static enum segment_log_status look(struct recovery *recovery)
                         "the segment says it is continued, but there is none behind it");
         }
         close_segment(recovery);
-        status = look_at_segment(recovery, i, &continued);
+        enum segment_log_status status = look_at_segment(recovery, i, &continued);
         if (status != SEGMENT_LOG_OK) return status;
     }
+    const struct segment_log_point *base = recovery->options->base;
+    if (!base || recovery->has_base) return SEGMENT_LOG_OK;
+    const uint64_t last_index = recovery->log->last.index;
+    return fail(recovery,
+                base->index > last_index ? SEGMENT_LOG_LOST_POSITION : SEGMENT_LOG_DAMAGED, 0,
+                base->index, 0, "the log does not hold the entry of its newest base");
+}
+
+/* The newest file, when it was born behind the newest base and that base has been published. */
+static enum segment_log_status find_installed(struct recovery *recovery, bool *ret_found)
+{
+    *ret_found = false;
+    if (!recovery->options->base || recovery->found_count < 2) return SEGMENT_LOG_OK;
+    bool whole;
+    struct found_segment *newest = &recovery->found[recovery->found_count - 1];
+    enum segment_log_status status = open_segment(recovery, newest, &whole);
+    close_segment(recovery);
+    if (status != SEGMENT_LOG_OK || !whole || !newest->header.installed) return status;
+    *ret_found = points_are_equal(&newest->header.base, recovery->options->base);
     return SEGMENT_LOG_OK;
+}
+
+/* Forget what was looked at; the newest file alone is the log. */
+static bool keep_installed(struct recovery *recovery)
+{
+    const uint32_t count = recovery->found_count - 1;
+    recovery->replaced = calloc(count, sizeof *recovery->replaced);
+    if (!recovery->replaced) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        recovery->replaced[i] = recovery->found[i].sequence;
+    }
+    recovery->replaced_count = count;
+    recovery->found[0] = recovery->found[count];
+    recovery->found_count = 1;
+    segment_log_close(recovery->log);
+    recovery->log = NULL;
+    recovery->has_base = false;
+    forget_configurations(recovery);
+    return true;
+}
+
+/* S3: an installed base is preferred to a log that lacks its entry, also when that log cannot even be read: nothing was
+ * written into it since the birth. A log that has the entry is kept. */
+static enum segment_log_status look(struct recovery *recovery)
+{
+    bool installed;
+    enum segment_log_status status = list_segments(recovery);
+    if (status == SEGMENT_LOG_OK) status = find_installed(recovery, &installed);
+    if (status != SEGMENT_LOG_OK) return status;
+    status = look_at_segments(recovery);
+    if (!installed) return status;
+    if (status != SEGMENT_LOG_DAMAGED && status != SEGMENT_LOG_LOST_POSITION) return status;
+    close_segment(recovery);
+    if (!keep_installed(recovery)) {
+        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
+    }
+    return look_at_segments(recovery);
 }
 
 /* ---- mend ------------------------------------------------------------------------------------------- */
@@ -300,9 +400,15 @@ static int mend_continued(struct recovery *recovery, const struct found_segment 
     return error;
 }
 
-static int unlink_behind(struct recovery *recovery)
+/* Files that hold nothing of the log: in front of an installed base, and behind the last segment. */
+static int unlink_others(struct recovery *recovery)
 {
     struct segment_log *log = recovery->log;
+    for (uint32_t i = 0; i < recovery->replaced_count; i++) {
+        log__segment_path(log, recovery->replaced[i], recovery->path);
+        int error = disk_unlink(log->options.disk, recovery->path);
+        if (error) return error;
+    }
     for (uint32_t i = recovery->found_count; i > log->segments_count; i--) {
         log__segment_path(log, recovery->found[i - 1].sequence, recovery->path);
         int error = disk_unlink(log->options.disk, recovery->path);
@@ -352,7 +458,7 @@ static enum segment_log_status mend(struct recovery *recovery)
     for (uint32_t i = 0; !error && i + 1 < log->segments_count; i++) {
         if (recovery->found[i].mend_marks) error = mend_continued(recovery, &recovery->found[i]);
     }
-    if (!error) error = unlink_behind(recovery);
+    if (!error) error = unlink_others(recovery);
     if (!error) error = disk_sync_directory(log->options.disk, log->directory);
     if (!error) error = mend_last(recovery);
     if (error) {
@@ -364,6 +470,16 @@ static enum segment_log_status mend(struct recovery *recovery)
     log->durable_index = log->last.index;
     log->attempted_index = log->last.index;
     return SEGMENT_LOG_OK;
+}
+
+static void tell_configurations(const struct recovery *recovery)
+{
+    const struct segment_log_options *options = recovery->options;
+    for (const struct found_configuration *found = recovery->configurations; found;
+         found = found->next) {
+        options->on_configuration(options->on_configuration_data, found->index, found->payload,
+                                  found->payload_bytes);
+    }
 }
 
 enum segment_log_status segment_log_open(const struct segment_log_options *options,
@@ -378,15 +494,19 @@ enum segment_log_status segment_log_open(const struct segment_log_options *optio
     recovery->options = options;
     recovery->problem = ret_problem;
     recovery->seed = checksum64_group(&options->cluster, options->group);
+    recovery->configurations_tail = &recovery->configurations;
     enum segment_log_status status = look(recovery);
     if (status == SEGMENT_LOG_OK) status = mend(recovery);
     close_segment(recovery);
     if (status == SEGMENT_LOG_OK) {
         log__check(recovery->log);
+        tell_configurations(recovery);
         *ret_log = recovery->log;
     } else {
         segment_log_close(recovery->log);
     }
+    forget_configurations(recovery);
+    free(recovery->replaced);
     free(recovery->found);
     free(recovery);
     return status;

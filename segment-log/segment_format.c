@@ -41,6 +41,7 @@ enum {
     MARK_TIMESTAMP = 72,
 };
 #define MARK_CONTINUED 1u
+#define FLAG_INSTALLED 1u
 
 static_assert(MARK_TIMESTAMP + 8u == SEGMENT_MARK_BYTES, "the mark and its tail fill the block");
 /* An entry that lies wholly inside one sector leaves at most sector - 80 kept bytes before it: they fit the tail. */
@@ -62,6 +63,7 @@ void segment_format__encode_header(const struct segment_header *header,
     memset(block, 0, SEGMENT_BLOCK_BYTES);
     put_u32(block, HEADER_MAGIC);
     put_u16(block + POS_VERSION, VERSION);
+    put_u16(block + HEADER_FLAGS, header->installed ? FLAG_INSTALLED : 0);
     memcpy(block + HEADER_CLUSTER, header->cluster.bytes, sizeof header->cluster.bytes);
     put_u64(block + HEADER_GROUP, header->group);
     put_u64(block + HEADER_SEQUENCE, header->sequence);
@@ -95,7 +97,9 @@ enum segment_format_status segment_format__decode_header(const uint8_t block[SEG
         return SEGMENT_FORMAT_BAD;
     }
     if (get_u16(block + POS_VERSION) != VERSION) return SEGMENT_FORMAT_VERSION;
-    if (get_u16(block + HEADER_FLAGS) != 0) return SEGMENT_FORMAT_VERSION;
+    const uint16_t flags = get_u16(block + HEADER_FLAGS);
+    if ((flags & ~FLAG_INSTALLED) != 0) return SEGMENT_FORMAT_VERSION;
+    header.installed = (flags & FLAG_INSTALLED) != 0;
     if (get_u32(block + HEADER_DATA_POS) != SEGMENT_DATA_POS) return SEGMENT_FORMAT_VERSION;
     header.sequence = get_u64(block + HEADER_SEQUENCE);
     header.sector_bytes = get_u32(block + HEADER_SECTOR_BYTES);

@@ -27,6 +27,8 @@ struct segment_header {
     uint64_t sequence; /* 1, 2, ... within the group; the file is named after it */
     struct segment_log_point base;
     uint32_t sector_bytes;
+    bool
+        installed; /* born behind an installed base: files in front of it are of a log that was replaced */
 };
 
 struct segment_mark {

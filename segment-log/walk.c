@@ -220,7 +220,10 @@ static void enter_segment(struct walk *walk, const struct segment_header *header
 {
     struct segment_log_walk_summary *summary = walk->summary;
     summary->segments_count++;
-    if (walk->started) {
+    if (walk->started && header->installed) {
+        say(walk, false, 0, "starts behind an installed base at entry %" PRIu64,
+            header->base.index);
+    } else if (walk->started) {
         if (header->base.index != walk->at.index || header->base.chain != walk->at.chain) {
             say(walk, true, 0,
                 "the segment starts behind entry %" PRIu64 ", the one before ends at %" PRIu64,

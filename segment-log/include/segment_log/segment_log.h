@@ -70,9 +70,12 @@ struct segment_log_options {
     uint64_t reserve_bytes;     /* free space below which appends are refused (L11) */
     uint32_t sector_bytes;      /* 512, or the device's if larger (L4) */
     /* segment_log_open: called for every CONFIG entry of the log, index rising, which the core must know of
-     * (raft_start.history). Those of a log that then cannot be opened mean nothing. May be NULL */
+     * (raft_start.history). May be NULL */
     segment_log_configuration_cb on_configuration;
     void *on_configuration_data;
+    /* segment_log_open: the point of the newest base snapshot; NULL: none is known. A log that holds this entry is kept; one
+     * that lacks it is replaced when it was installed (segment_log_install), else it is damaged or lost its position. */
+    const struct segment_log_point *base;
 };
 
 /* Where and what, for an error that an operator reads. */
@@ -93,7 +96,7 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_create(
 /* Open and recover (L9, L10): reads every segment from the device until the chain ends, cuts a torn tail above the
  * durable mark, syncs, writes a fresh mark. Blocks; call it before the log is shared.
  * On DAMAGED, LOST_POSITION, FOREIGN, IO or BAD_VERSION nothing was changed and *ret_problem names file, place and
- * reason. */
+ * reason. `options->base` and `options->on_configuration` are read here. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_open(
     const struct segment_log_options *options, struct segment_log **ret_log,
     struct segment_log_problem *ret_problem);
@@ -165,11 +168,39 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append_encoded(struct se
  * longer in memory; should that read fail, the log is broken and the next job says why. */
 void segment_log_truncate(struct segment_log *log, uint64_t from_index);
 
+/* ---- loop face: a log that starts behind a base ------------------------------------------------------ */
+
+/* What is appended from now on goes into a new segment, so that a base at the present last entry, whose index is returned,
+ * stands at a segment boundary (PROTOCOL S2). Forgotten when the log is cut at or below that index. Asked again before
+ * it happened, the boundary moves to the last entry of that time. */
+uint64_t segment_log_roll(struct segment_log *log);
+
+/* Drop whole segments that hold no entry above base_index, oldest first (PROTOCOL S5). For the caller to know: a verified
+ * base snapshot at or above base_index is durable, and the log is durable through it. Never the last segment, nor one that
+ * a read job holds, nor one behind it; ask again later. The next job removes the files and then syncs the directory, one
+ * by one, so that a crash at any instant leaves a log without a hole. info.base tells where the log starts from now on. */
+void segment_log_drop_prefix(struct segment_log *log, uint64_t base_index);
+
+/* Start anew behind a base that another replica made (PROTOCOL S3), in these steps:
+ *
+ *   1. segment_log_install: once no job is outstanding, the next one gives birth to a segment behind `base` (result.born)
+ *   2. the caller renames the base snapshot into place and syncs the directory: from here on recovery prefers the base to
+ *      a log that lacks its entry
+ *   3. segment_log_install_end, with replace = true: the log is the base and nothing else, what was appended and not yet
+ *      flushed is forgotten; the next job removes the old files, before anything is written behind the base. With
+ *      replace = false, also instead of 2: the log stays, the next job removes the new segment.
+ *
+ * Between 1 and 3 no other job is given out; entries can be appended and cut. When the birth finds no space (FULL)
+ * nothing is left of it, and the install has ended. */
+void segment_log_install(struct segment_log *log, const struct segment_log_point *base);
+void segment_log_install_end(struct segment_log *log, bool replace);
+
 /* ---- disk face: write jobs ------------------------------------------------------------------------- */
 
 struct segment_log_job;
 
-/* The next disk work, or NULL when there is none or a job is outstanding. In order: a pending truncation; the flush of
+/* The next disk work, or NULL when there is none or a job is outstanding. In order: files to be removed, and the birth of a
+ * segment behind an installed base; a pending truncation; the flush of
  * all entries appended so far (rolling segments as needed); zero-filling ahead. `idle` = true asks also for the
  * sync of a mark that is written but not yet durable (L5: after 20 ms of idleness and on stop). A job that came back FULL is
  * offered again at once: wait a moment (100 ms) before asking. */
@@ -184,6 +215,7 @@ struct segment_log_job_result {
      * it cut is not reported (L7). */
     uint64_t durable_index;
     uint64_t durable_term;
+    bool born; /* the segment of segment_log_install() is durable */
     uint64_t bytes_written;
     uint64_t sync_us;
     struct segment_log_problem problem; /* status != OK */

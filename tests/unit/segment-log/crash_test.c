@@ -37,6 +37,8 @@ struct workload {
     uint32_t current[LOG_MAX]; /* by index: position in the history */
     uint32_t jobs_finished;
     bool job_outstanding;
+    bool drops;
+    uint64_t dropped_index; /* highest base that was dropped behind */
     uint64_t term;
     struct node_store *store;
     uint64_t vote_term_put, vote_term_durable;
@@ -89,6 +91,9 @@ static struct segment_log *recover(struct workload *w, struct disk *disk)
 static void check_recovered(struct workload *w, const struct segment_log *log)
 {
     struct segment_log_info info = fixture_info(log), before = fixture_info(w->log);
+    expect(info.base.index <= w->dropped_index,
+           "starts behind %" PRIu64 ", dropped through %" PRIu64, info.base.index,
+           w->dropped_index);
     expect(info.last_index >= before.durable_index, "ends at %" PRIu64 ", durable was %" PRIu64,
            info.last_index, before.durable_index);
     if (info.last_index == 0) return;
@@ -210,19 +215,33 @@ static void append_some(struct workload *w)
 
 static void cut_some(struct workload *w)
 {
-    uint64_t last = fixture_info(w->log).last_index;
-    if (last == 0) return;
+    struct segment_log_info info = fixture_info(w->log);
+    uint64_t last = info.last_index;
+    uint64_t least = w->dropped_index > info.base.index ? w->dropped_index : info.base.index;
+    if (last <= least) return;
     uint64_t range = draw(w) % 4 ? 6 : 80;
     uint64_t back = 1 + draw(w) % range;
-    if (back > last) back = last;
+    if (back > last - least) back = last - least;
     for (uint64_t i = last - back + 1; i <= last; i++) {
         struct past_entry *entry = &w->history[w->current[i]];
         entry->was_cut = true;
         /* The truncation is the next job, behind the one that is out. */
         entry->dead_after_job = w->jobs_finished + (w->job_outstanding ? 2 : 1);
+        if (w->dropped_index > 0) entry->dead_after_job++; /* files are removed first */
     }
     segment_log_truncate(w->log, last - back + 1);
     w->term++;
+}
+
+/* A base stands somewhere in what is durable; now and then at a boundary of its own. */
+static void drop_some(struct workload *w)
+{
+    struct segment_log_info info = fixture_info(w->log);
+    if (draw(w) % 3 == 0) (void)segment_log_roll(w->log);
+    if (info.durable_index <= info.base.index) return;
+    uint64_t index = info.base.index + 1 + draw(w) % (info.durable_index - info.base.index);
+    if (index > w->dropped_index) w->dropped_index = index;
+    segment_log_drop_prefix(w->log, index);
 }
 
 static void do_job(struct workload *w)
@@ -266,6 +285,7 @@ static void run_workload(uint64_t seed, uint32_t steps, uint32_t variants, uint6
     w->crash_seed = seed << 32;
     w->variants = variants;
     w->term = 1;
+    w->drops = seed % 2 == 0;
     w->disk = memory_disk_create(seed);
     w->options = fixture_options(w->disk, "/data/group");
     w->options.segment_bytes_max = 12288 + 4096 * (2 + draw(w) % 6);
@@ -285,6 +305,7 @@ static void run_workload(uint64_t seed, uint32_t steps, uint32_t variants, uint6
         if (kind >= 40 && kind < 48) cut_some(w);
         if (kind >= 48 && kind < 50) vote(w);
         if (kind >= 50) do_job(w);
+        if (w->drops && draw(w) % 24 == 0) drop_some(w);
     }
     memory_disk_set_hook(w->disk, NULL, NULL);
     *states += w->states;
