@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define FLAG_LIST_WANTED 1u
+#define CLOCK_BYTES      8u
 #define SECTION_BYTES    20u
 #define NAMED_BYTES      12u
 
@@ -60,6 +61,7 @@ void heartbeat_books_clear(struct heartbeat_books *books)
         books->in[kind].count = 0;
         books->in[kind].want_list = false;
     }
+    books->greets = false;
 }
 
 void heartbeat_books_close(struct heartbeat_books *books)
@@ -169,16 +171,18 @@ static void build_section(struct heartbeat_book *book, uint32_t flags, struct wi
 
 bool heartbeat_wants_frame(const struct heartbeat_books *books)
 {
+    if (books->greets) return true;
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
         if (books->out[kind].touched || books->in[kind].want_list) return true;
     }
     return false;
 }
 
-uint8_t *heartbeat_build(struct heartbeat_books *books, size_t *ret_bytes)
+uint8_t *heartbeat_build(struct heartbeat_books *books, int64_t wall_ms, size_t *ret_bytes)
 {
     if (!heartbeat_wants_frame(books)) return NULL;
-    size_t bytes = 0;
+    books->greets = false;
+    size_t bytes = CLOCK_BYTES;
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
         bytes +=
             SECTION_BYTES + books->out[kind].count * (NAMED_BYTES + RAFT_CODEC_MESSAGE_BYTES_MAX);
@@ -186,6 +190,7 @@ uint8_t *heartbeat_build(struct heartbeat_books *books, size_t *ret_bytes)
     uint8_t *buffer = malloc(bytes);
     if (!buffer) abort();
     struct wire_writer writer = {.buffer = buffer, .capacity = bytes};
+    wire_put_u64(&writer, (uint64_t)wall_ms);
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
         const uint32_t flags = books->in[kind].want_list ? FLAG_LIST_WANTED : 0u;
         books->in[kind].want_list = false;
@@ -273,10 +278,20 @@ static bool read_section(struct heartbeat_books *books, enum heartbeat_kind kind
     return true;
 }
 
+bool heartbeat_read_clock(const uint8_t *body, size_t bytes, int64_t *ret_wall_ms)
+{
+    struct wire_reader reader = wire_reader_of(body, bytes);
+    const int64_t wall_ms = (int64_t)wire_get_u64(&reader);
+    if (reader.failed) return false;
+    *ret_wall_ms = wall_ms;
+    return true;
+}
+
 bool heartbeat_read(struct heartbeat_books *books, const uint8_t *body, size_t bytes,
                     heartbeat_cb cb, void *data)
 {
     struct wire_reader reader = wire_reader_of(body, bytes);
+    (void)wire_get_u64(&reader); /* the clock */
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
         if (!read_section(books, (enum heartbeat_kind)kind, &reader, cb, data)) return false;
     }

@@ -7,7 +7,10 @@
  * from its own book and acts as if they had arrived. Books are forgotten when the connection closes; should they ever
  * differ, the digest tells, the receiver clears its book and asks for the list, and the next heartbeat names everything.
  *
- * Pure: bytes in, bytes out. Body of a HEARTBEATS frame, for each book in turn (heartbeats, then replies):
+ * Each frame begins with the sender's wall clock (PROTOCOL C8); a frame of nothing else greets a peer that came up.
+ *
+ * Pure: bytes in, bytes out. Body of a HEARTBEATS frame: i64 wall clock in ms, then for each book in turn (heartbeats,
+ * then replies):
  *
  *   u32 flags (1: list wanted)  u32 lines covered by the digest (0: no digest)  u64 digest  u32 named count
  *   named: u64 group  u32 bytes  message                                                                little endian */
@@ -50,6 +53,7 @@ enum heartbeat_kind {
 struct heartbeat_books {
     struct heartbeat_book out[HEARTBEAT_KINDS];
     struct heartbeat_book in[HEARTBEAT_KINDS];
+    bool greets; /* the next frame leaves even if it says nothing but the time */
 };
 
 void heartbeat_books_clear(struct heartbeat_books *books);
@@ -60,7 +64,10 @@ void heartbeat_offer(struct heartbeat_books *books, enum heartbeat_kind kind, ui
                      const uint8_t *message, size_t bytes);
 
 /* Build the body of the next frame into a malloc'ed buffer that the caller frees; NULL: there is nothing to send. */
-uint8_t *heartbeat_build(struct heartbeat_books *books, size_t *ret_bytes);
+uint8_t *heartbeat_build(struct heartbeat_books *books, int64_t wall_ms, size_t *ret_bytes);
+
+/* The sender's clock, as it says: any number. False: malformed. */
+bool heartbeat_read_clock(const uint8_t *body, size_t bytes, int64_t *ret_wall_ms);
 
 /* Read a frame: cb is called for every message that it names or stands for. False: malformed; what was read before
  * the fault was delivered. */
@@ -68,7 +75,7 @@ typedef void (*heartbeat_cb)(void *data, uint64_t group, const uint8_t *message,
 bool heartbeat_read(struct heartbeat_books *books, const uint8_t *body, size_t bytes,
                     heartbeat_cb cb, void *data);
 
-/* Something must be told to the peer although nothing was offered (a list is wanted). */
+/* Is there anything to tell the peer? Also when nothing was offered: a list is wanted, or it is greeted. */
 bool heartbeat_wants_frame(const struct heartbeat_books *books);
 
 #endif

@@ -17,6 +17,7 @@
 #ifndef BROKER_NODE_INTERNAL_H
 #define BROKER_NODE_INTERNAL_H
 
+#include "clock.h"
 #include "heartbeat.h"
 #include "list.h"
 
@@ -278,6 +279,7 @@ struct peer_state {
     char trouble[NODE_STATUS_TEXT_BYTES];
     uint64_t trouble_us;
     struct heartbeat_books heartbeats; /* PROTOCOL C6 */
+    struct clock_reading clock;        /* PROTOCOL C8; kept while it is away */
 };
 
 struct node {
@@ -542,6 +544,11 @@ void produce__start(struct node_request *request, struct group *group);
 void produce__propose(struct group *group); /* end of turn: propose what is queued */
 /* Append a META command; the request waits for its entry. */
 void produce__meta_command(struct node_request *request, const struct meta_command *command);
+
+/* ---- clock.c -------------------------------------------------------------------------------------------------------- */
+
+/* What time it is for the stamps of a group that this node leads (PROTOCOL C8). */
+int64_t clock__of_group(struct group *group);
 
 /* ---- topics.c ------------------------------------------------------------------------------------------------------- */
 void topics__create(struct node_request *request);

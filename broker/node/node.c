@@ -146,6 +146,7 @@ static void on_up(void *data, const struct peer_hello *hello)
     } else if (cluster_id_is_zero(&hello->cluster)) {
         founding__send(node, hello->node_id);
     }
+    if (node__peer_is_usable(node, hello->node_id)) peer->heartbeats.greets = true;
     directory__tell_all(node, hello->node_id);
     request__unpark(node, NULL);
     node__post(node);

@@ -386,10 +386,9 @@ void produce__propose(struct group *group)
         collector->next_index = info.last_index + 1u;
         collector->next_offset = info.next_offset;
         collector->commits_count = 0;
-        /* C8 for this version: the leader's own clock, never behind the previous stamp. */
-        const int64_t wall_ms = io_wall_ms(node->io);
-        collector->timestamp_ms =
-            wall_ms > info.last_timestamp_ms ? wall_ms : info.last_timestamp_ms;
+        /* C8: what a majority of the voters' clocks has reached, never behind the previous stamp. */
+        const int64_t now_ms = clock__of_group(group);
+        collector->timestamp_ms = now_ms > info.last_timestamp_ms ? now_ms : info.last_timestamp_ms;
         group->proposals_count = 0;
         collect(group, collector);
         add_offsets_entry(group, collector);

@@ -171,7 +171,7 @@ void replicate__flush_heartbeats(struct node *node)
     for (uint32_t i = 0; i < node->peers_count; i++) {
         struct peer_state *peer = &node->peers[i];
         size_t bytes = 0;
-        uint8_t *body = heartbeat_build(&peer->heartbeats, &bytes);
+        uint8_t *body = heartbeat_build(&peer->heartbeats, io_wall_ms(node->io), &bytes);
         if (!body) continue;
         const struct io_buffer part = {
             .data = body, .bytes = bytes, .release = free, .owner = body};
@@ -355,6 +355,10 @@ static void receive_heartbeats(struct node *node, const struct peer_frame *frame
 {
     struct peer_state *peer = node__peer(node, frame->node_id);
     struct heartbeat_source source = {.node = node, .from = frame->node_id};
+    int64_t wall_ms = -1;
+    if (heartbeat_read_clock(frame->body, frame->bytes, &wall_ms)) {
+        clock_take(&peer->clock, wall_ms, io_now_us(node->io));
+    }
     if (!heartbeat_read(&peer->heartbeats, frame->body, frame->bytes, receive_heartbeat, &source)) {
         node->counters.bad_frames++;
     }
