@@ -273,6 +273,7 @@ Test(simulated_transfer, two_that_ask_for_the_same_are_both_answered_and_another
     struct cluster *cluster = make_with_topic(9, 3, 3);
     const int leader = leader_of_orders(cluster);
     const int to = (leader + 1) % 3;
+    sim_run_for(cluster->sim, SECOND_US); /* it has heard of both */
     struct cluster_call *first = asked(cluster, (uint32_t)leader, "orders", to);
     struct cluster_call *second = asked(cluster, (uint32_t)leader, "orders", to);
     struct cluster_call *third = asked(cluster, (uint32_t)leader, "orders", (leader + 2) % 3);
