@@ -14,6 +14,8 @@
  *  3. A base at or below the commit index is old and changes nothing. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 enum raft_status raft__compacted(struct raft_node *node, struct raft_update *update,
@@ -30,6 +32,7 @@ enum raft_status raft__compacted(struct raft_node *node, struct raft_update *upd
 bool raft_wants_base(const struct raft_node *node, raft_index index, raft_term term)
 {
     if (index <= node->commit_index) return false;
+    if (PLANTED(B17_BASE_KEEPS_CONFLICTING_LOG) && index <= node->trail.last_index) return false;
     return raft__trail_term(&node->trail, index) != term;
 }
 
@@ -54,7 +57,8 @@ enum raft_status raft__installed(struct raft_node *node, struct raft_update *upd
     if (!raft__configuration_is_complete(&configuration->configuration)) {
         return RAFT_BAD_CONFIGURATION;
     }
-    bool replaces = raft_wants_base(node, index, term);
+    bool replaces = raft_wants_base(node, index, term) || PLANTED(B18_OLD_BASE_REPLACES_LOG);
+    if (PLANTED(B21_CANDIDATE_IGNORES_BASE) && node->role != RAFT_FOLLOWER) replaces = false;
     raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_INSTALLED,
                                             .index = index,
                                             .index_term = term,

@@ -17,6 +17,8 @@
  *  5. Without leadership there is always a timer: election_at_ms lies within one timeout. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 #define SPLIT_RETRY_MS_MIN 50u
@@ -66,7 +68,8 @@ bool raft__can_stand(const struct raft_node *node)
 {
     if (!node->has_vote) return false;
     if (raft__disk_is_stalled(node)) return false;
-    if (!raft__is_own_voter(node) && !raft__was_own_voter(node)) return false;
+    bool is_outside = !raft__is_own_voter(node) && !raft__was_own_voter(node);
+    if (is_outside && !PLANTED(B9_STANDS_OUTSIDE_OF_ITS_GROUP)) return false;
     return raft__trail_has_room(&node->trail, node->commit_index);
 }
 
@@ -101,6 +104,8 @@ static void follow(struct raft_node *node, struct raft_update *update, raft_term
     bool was_leader = node->role == RAFT_LEADER;
     if (was_leader) leave_leadership(node, update, reason);
     if (term_changed) enter_term(node, term);
+    if (PLANTED(B2_STEP_DOWN_ERASES_VOTE) && !term_changed && was_leader)
+        node->hard.voted_for = nobody;
     /* Refusals of reads that others forwarded go out under the new term. */
     raft__reads_fail_all(node, update);
     node->role = RAFT_FOLLOWER;
@@ -294,6 +299,8 @@ void raft__on_prevote(struct raft_node *node, struct raft_update *update,
 {
     enum raft_refusal refusal = judge(node, m);
     trace_vote(update, m, refusal);
+    if (PLANTED(B20_PREVOTE_MOVES_TERM) && m->term > node->hard.term)
+        raft__see_term(node, update, m->term, m->from.node);
     struct raft_message *reply =
         raft__reply(node, update, RAFT_MESSAGE_PREVOTE_REPLY, m->from, refusal);
     if (refusal == RAFT_REFUSED_NOT) reply->term = m->term;
@@ -303,6 +310,7 @@ void raft__on_prevote(struct raft_node *node, struct raft_update *update,
 void raft__on_vote(struct raft_node *node, struct raft_update *update, const struct raft_message *m)
 {
     enum raft_refusal refusal = judge(node, m);
+    bool was_asking = node->role == RAFT_PRE_CANDIDATE;
     /* A candidate that is kept off by a heard leader does not move the term either, else it would depose the
      * leader by asking. Any other newer term is seen before it is answered. */
     if (m->term > node->hard.term && refusal != RAFT_REFUSED_HEARS_LEADER) {
@@ -315,6 +323,7 @@ void raft__on_vote(struct raft_node *node, struct raft_update *update, const str
         node->role = RAFT_FOLLOWER;
         node->hard.voted_for = m->from;
         raft__reset_election_timer(node);
+        if (PLANTED(B33_TIMER_LOST_BETWEEN_VOTES) && was_asking) node->election_at_ms = UINT64_MAX;
     }
     struct raft_message *reply =
         raft__reply(node, update, RAFT_MESSAGE_VOTE_REPLY, m->from, refusal);
@@ -356,7 +365,8 @@ void raft__on_prevote_reply(struct raft_node *node, struct raft_update *update,
     /* A candidate with a long log and a low term must be able to climb to the term of those that refuse it,
      * or nobody is ever elected (bug class "PreVote deadlock"). */
     bool granted = m->refusal == RAFT_REFUSED_NOT;
-    if (!granted && m->vote_reply.voter_term > node->hard.term) {
+    bool climbs = m->vote_reply.voter_term > node->hard.term;
+    if (!granted && climbs && !PLANTED(B19_PREVOTE_NEVER_CLIMBS)) {
         raft__see_term(node, update, m->vote_reply.voter_term, m->from.node);
         if (is_early(node)) {
             retry_no_later_than(node, node->now_ms + node->options.early_prevote_ms_max);

@@ -10,6 +10,8 @@
  *     cuts nothing, and nothing committed is ever cut. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 static raft_index match_of(const struct raft_node *node)
@@ -85,7 +87,8 @@ static enum raft_refusal judge_previous(const struct raft_node *node, const stru
 {
     raft_index index = m->append.previous_index;
     if (index > node->trail.last_index) return RAFT_REFUSED_LOG_GAP;
-    if (index < node->trail.floor_index) return RAFT_REFUSED_NOT;
+    if (index < node->trail.floor_index)
+        return PLANTED(B14_COMPACTED_IS_CONFLICT) ? RAFT_REFUSED_LOG_CONFLICT : RAFT_REFUSED_NOT;
     if (raft__trail_term(&node->trail, index) == m->append.previous_term) return RAFT_REFUSED_NOT;
     if (index <= node->commit_index) return RAFT_REFUSED_DIVERGED;
     return RAFT_REFUSED_LOG_CONFLICT;
@@ -152,8 +155,8 @@ static void truncate(struct raft_node *node, struct raft_update *update, raft_in
     raft__trail_truncate(&node->trail, from);
     node->durable_index = raft__min(node->durable_index, from - 1);
     node->verified_index = raft__min(node->verified_index, from - 1);
-    update->truncate_from = from;
-    if (raft__history_truncate(&node->history, from)) {
+    if (!PLANTED(B15_TAIL_STAYS_BEHIND_CONFLICT)) update->truncate_from = from;
+    if (!PLANTED(B8_CUT_CONFIGURATION_STAYS) && raft__history_truncate(&node->history, from)) {
         raft__configuration_changed(node, update, /* back= */ true);
     }
 }
@@ -211,9 +214,16 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
             last = take_entries(node, update, m, first);
         }
     }
+    if (PLANTED(B12_DELAYED_APPEND_CUTS_COMMITTED) && !empty && last < node->trail.last_index)
+        truncate(node, update, last + 1);
+    raft_index kept = raft__max(last, node->commit_index);
+    if (PLANTED(B16_SHORT_APPEND_CUTS_TAIL) && !empty && kept < node->trail.last_index)
+        truncate(node, update, kept + 1);
     raft_index verified = raft__max(last, node->commit_index);
     node->verified_index = raft__max(node->verified_index, verified);
-    raft__commit_to(node, update, raft__min(m->append.commit_index, node->verified_index));
+    raft_index known =
+        PLANTED(B13_COMMITS_OWN_TAIL) ? node->trail.last_index : node->verified_index;
+    raft__commit_to(node, update, raft__min(m->append.commit_index, known));
     /* Entries that still wait for the disk are acknowledged when it reports. An empty APPEND is a question, and
      * answered at once. */
     if (empty || match_of(node) >= last) raft__follower_ack(node, update);
@@ -222,7 +232,8 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
 void raft__on_append(struct raft_node *node, struct raft_update *update,
                      const struct raft_message *m)
 {
-    if (m->term < node->hard.term) {
+    bool any_term = PLANTED(B10_TAKES_OLDER_LEADERS_ENTRIES) && node->role == RAFT_FOLLOWER;
+    if (m->term < node->hard.term && !any_term) {
         struct raft_message *reply =
             raft__reply(node, update, RAFT_MESSAGE_APPEND_REPLY, m->from, RAFT_REFUSED_STALE_TERM);
         reply->append_reply.match_index = 0;
@@ -232,9 +243,13 @@ void raft__on_append(struct raft_node *node, struct raft_update *update,
         return;
     }
     if (!append_is_valid(m)) return;
-    if (!raft__hear_leader(node, update, m)) return;
+    if (!raft__hear_leader(node, update, m) && !any_term) return;
     enum raft_refusal refusal = judge_previous(node, m);
     if (refusal != RAFT_REFUSED_NOT) {
+        bool deletes = PLANTED(B14_COMPACTED_IS_CONFLICT) &&
+                       m->append.previous_index < node->trail.floor_index;
+        if (deletes && node->trail.last_index > node->commit_index)
+            truncate(node, update, node->commit_index + 1);
         refuse_append(node, update, m, refusal);
     } else {
         accept_append(node, update, m);
@@ -273,7 +288,9 @@ void raft__on_heartbeat(struct raft_node *node, struct raft_update *update,
     }
     bool leader_is_new = m->term > node->hard.term || node->leader.node == 0;
     if (!raft__hear_leader(node, update, m)) return;
-    raft__commit_to(node, update, raft__min(m->heartbeat.commit_index, node->verified_index));
+    raft_index known =
+        PLANTED(B13_COMMITS_OWN_TAIL) ? node->trail.last_index : node->verified_index;
+    raft__commit_to(node, update, raft__min(m->heartbeat.commit_index, known));
     raft__reads_leader_heard(node, update);
     if (answer_is_due(node, m, leader_is_new)) {
         answer_heartbeat(node, update, m, RAFT_REFUSED_NOT);
@@ -286,7 +303,9 @@ void raft__on_durable(struct raft_node *node, struct raft_update *update, raft_i
                       raft_term term)
 {
     /* PROTOCOL L7: a completion whose entry was cut meanwhile says nothing about what stands there now. */
-    if (raft__trail_term(&node->trail, index) != term) return;
+    bool superseded = raft__trail_term(&node->trail, index) != term;
+    if (superseded && !PLANTED(B30_CUT_WRITE_IS_ACKED)) return;
+    if (superseded) index = raft__min(index, node->trail.last_index);
     if (index <= node->durable_index) return;
     raft_index match_before = match_of(node);
     node->durable_index = index;

@@ -176,6 +176,8 @@ static void check_same_term(const struct raft_node *node, const struct raft_node
     if (node->role == RAFT_LEADER) {
         assert(previous->role == RAFT_LEADER || previous->role == RAFT_CANDIDATE);
     }
+    /* What equals the leader's log stays equal: a leader takes nothing back, so neither does who follows it. */
+    assert(node->verified_index >= previous->verified_index);
     if (node->role != RAFT_LEADER || previous->role != RAFT_LEADER) return;
     assert(node->trail.last_index >=
            previous->trail.last_index); /* Leader Append-Only, Raft figure 3 */

@@ -14,6 +14,8 @@
  *     timeout. Nothing waits for a message that was lost. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <string.h>
 
@@ -160,6 +162,7 @@ void raft__reads_confirmed_by(struct raft_node *node, struct raft_update *update
     assert(node->role == RAFT_LEADER);
     if (!node->reads.flying) return;
     if (process != node->options.process) return;
+    if (PLANTED(B5_ANSWER_OF_OLDER_ROUND_CONFIRMS) && round != 0) round = node->reads.number;
     if (round != node->reads.number) return;
     node->progress[member].round_acked = round;
     if (round_is_confirmed(node)) confirm_round(node, update);
@@ -183,7 +186,8 @@ static void start_round(struct raft_node *node, struct raft_update *update)
     for (uint32_t i = 0; i < reads->forwards_count; i++) {
         if (reads->forwards[i].round == 0) reads->forwards[i].round = reads->number;
     }
-    if (round_is_confirmed(node)) { /* a sole voter confirms itself */
+    bool lease = PLANTED(B6_READS_BY_LEASE) && node->now_ms < raft__quorum_deadline_ms(node);
+    if (round_is_confirmed(node) || lease) { /* a sole voter confirms itself */
         confirm_round(node, update);
         return;
     }
@@ -234,7 +238,7 @@ void raft__reads_advance(struct raft_node *node, struct raft_update *update)
     struct raft_reads *reads = &node->reads;
     if (reads->flying) return;
     if (node->role == RAFT_LEADER) {
-        if (!raft__own_term_committed(node)) return;
+        if (!raft__own_term_committed(node) && !PLANTED(B4_READS_BEFORE_NOOP)) return;
         if (reads->count == 0 && !forwards_wait(reads)) return;
         start_round(node, update);
         return;

@@ -9,6 +9,8 @@
  *     that lacks entries counts as heard only while the bulk connection moves (PROTOCOL C4). */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 bool raft__own_term_committed(const struct raft_node *node)
@@ -80,15 +82,19 @@ void raft__commit_advance(struct raft_node *node, struct raft_update *update)
     if (node->self != RAFT_MEMBERS_MAX) {
         struct raft_progress *own = &node->progress[node->self];
         own->match = node->durable_index;
-        own->received = node->durable_index;
+        if (PLANTED(B26_SOLE_VOTER_ACKS_UNSYNCED) && raft__voters_count(&node->configuration) == 1)
+            own->match = node->trail.last_index;
+        own->received = own->match;
     }
     uint64_t match[RAFT_MEMBERS_MAX];
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
         match[i] = node->progress[i].match;
     }
     raft_index index = raft__quorum_value(&node->configuration, match);
+    if (PLANTED(CANARY)) index = node->durable_index;
     if (index <= node->commit_index) return;
-    if (raft__trail_term(&node->trail, index) != node->hard.term) return;
+    bool own_term = raft__trail_term(&node->trail, index) == node->hard.term;
+    if (!own_term && !PLANTED(B1_COMMITS_OLDER_TERMS)) return;
     raft__commit_to(node, update, index);
 }
 
@@ -98,6 +104,8 @@ static void accepted(struct raft_node *node, struct raft_update *update, uint32_
 {
     struct raft_progress *progress = &node->progress[member];
     raft_index match_before = progress->match;
+    if (PLANTED(B11_CATCH_UP_ARRIVAL_COUNTS) && progress->state == RAFT_PROGRESS_PROBE)
+        match = received;
     /* All that was sent has arrived: the connection moves even while the disk there does not. */
     bool arrived = received + 1 >= progress->next;
     if (raft__progress_accepted(progress, match, received) || arrived) {

@@ -13,6 +13,8 @@
  *     TIMEOUT_NOW         its sender leads: followed       ignored */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 /* splitmix64: small, and good enough for timeouts. */
@@ -45,7 +47,7 @@ struct raft_message *raft__message(struct raft_node *node, struct raft_update *u
                                    enum raft_message_type type, struct raft_replica_id to)
 {
     struct raft_message *message;
-    if (raft__hard_is_durable(node)) {
+    if (raft__hard_is_durable(node) || PLANTED(B3_ANSWERS_BEFORE_VOTE_IS_DURABLE)) {
         if (update->messages_now_count == RAFT_MESSAGES_MAX) return NULL;
         message = &update->messages_now[update->messages_now_count++];
     } else {
@@ -131,12 +133,22 @@ static void refuse_identity(struct raft_node *node, struct raft_update *update,
     }
 }
 
+/* False, always: a node id alone names nobody. */
+static bool epoch_is_ignored(enum raft_message_type type)
+{
+    bool vote = type == RAFT_MESSAGE_PREVOTE || type == RAFT_MESSAGE_PREVOTE_REPLY ||
+                type == RAFT_MESSAGE_VOTE || type == RAFT_MESSAGE_VOTE_REPLY;
+    return vote ? PLANTED(B22_WIPED_NODE_VOTES) : PLANTED(M3_ACK_OF_OTHER_EPOCH_COUNTS);
+}
+
 /* Only members in their present epoch may answer: a stranger's vote or ack counts for nothing, and its term
  * does not disturb the group (bug class "votes of removed peers counted"). */
 static void on_reply(struct raft_node *node, struct raft_update *update,
                      const struct raft_message *m)
 {
     uint32_t member = raft__member_find(&node->configuration, m->from);
+    if (member == RAFT_MEMBERS_MAX && epoch_is_ignored(m->type))
+        member = raft__member_find_node(&node->configuration, m->from.node);
     if (member == RAFT_MEMBERS_MAX) {
         member = raft__member_find_node(&node->configuration, m->from.node);
         if (member != RAFT_MEMBERS_MAX) node->progress[member].last_refusal = m->refusal;
@@ -165,7 +177,7 @@ static void on_message(struct raft_node *node, struct raft_update *update,
     if (m->from.node == 0) return;
     if (m->from.node == node->options.id.node) return;
     if (m->to.node != node->options.id.node) return;
-    if (m->to.epoch != node->options.id.epoch) {
+    if (m->to.epoch != node->options.id.epoch && !epoch_is_ignored(m->type)) {
         refuse_identity(node, update, m);
         return;
     }
@@ -349,6 +361,8 @@ enum raft_status raft_step(struct raft_node *node, const struct raft_event *even
     }
     update->hard_state = node->hard;
     update->commit_index = node->commit_index;
+    if (PLANTED(B37_APPLIES_APPENDED_ON_ROLE_CHANGE) && role != node->role)
+        update->commit_index = node->trail.last_index;
     update->timer_at_ms = raft_timer_at_ms(node);
     update->role_changed =
         role != node->role || term != node->hard.term || !raft__same_replica(leader, node->leader);

@@ -217,6 +217,8 @@ enum raft_status cluster__step(struct cluster *cluster, raft_node_id id, struct 
     for (uint32_t i = 0; i < cluster->update.traces_count && cluster->on_trace != NULL; i++) {
         cluster->on_trace(cluster, id, &cluster->update.traces[i]);
     }
+    bool asked = event.type == RAFT_EVENT_MESSAGE && event.message->type == RAFT_MESSAGE_PREVOTE;
+    if (asked) cluster__check_asked(cluster, node);
     struct cut_list cuts = {.count = 0};
     perform(cluster, node, received, &cuts);
     for (uint32_t i = 0; i < cuts.count; i++) {

@@ -64,6 +64,8 @@ void cluster__check_change(const struct cluster *cluster, const struct cluster_n
 /* After each step. */
 void cluster__check_configuration(const struct cluster *cluster, const struct cluster_node *node);
 /* Whom a message goes to, when the core gives it out. */
+/* The node has judged a PREVOTE; its update is in the cluster. */
+void cluster__check_asked(const struct cluster *cluster, const struct cluster_node *node);
 void cluster__check_addressee(const struct cluster *cluster, const struct cluster_node *node,
                               const struct raft_message *m);
 /* A message that leaves now. */

@@ -178,6 +178,8 @@ void cluster__check_commit(struct cluster *cluster, struct cluster_node *node, r
     }
     node->commit_index = index;
     if (cluster->committed.count == newly) return;
+    cluster__require(cluster, cluster__log_at(&node->log, index)->term == term,
+                     "a leader counts for entries of its own term only");
     const struct raft_configuration *configuration = raft_configuration_of(node->core);
     cluster__require(cluster, half_has(cluster, configuration, index, false),
                      "committed is durable on a majority");
@@ -243,6 +245,22 @@ void cluster__check_addressee(const struct cluster *cluster, const struct cluste
         is_member = log || member->voter || member->voter_old;
     }
     cluster__require(cluster, is_member, "only members are told, only voters are asked");
+}
+
+void cluster__check_asked(const struct cluster *cluster, const struct cluster_node *node)
+{
+    const struct raft_update *update = &cluster->update;
+    struct raft_view before;
+    raft_view(node->core_before, cluster->now_ms, &before);
+    /* A first update tells of the term that the start took from the log; then there is no vote in it. */
+    bool same = !update->hard_state_changed ||
+                (update->hard_state.term == before.term && update->hard_state.voted_for.node == 0);
+    cluster__require(cluster, same,
+                     "a pre-vote changes neither term nor vote of the one that is asked");
+    cluster__require(cluster, !update->role_changed,
+                     "a pre-vote changes neither role nor leader of the one that is asked");
+    cluster__require(cluster, node->leads || update->timer_at_ms == node->timer_at_ms,
+                     "a pre-vote does not touch the timer of the one that is asked");
 }
 
 /* What a node says must be on its own disk when the message leaves. */
