@@ -259,8 +259,7 @@ const char *reply_node(const json_t *object, const char *name, char *buffer)
 
 const json_t *reply_partitions(const json_t *topic)
 {
-    const json_t *partitions = json_object_get(topic, "partitions");
-    return json_is_array(partitions) ? partitions : json_object_get(topic, "partition_list");
+    return json_object_get(topic, "partition_list");
 }
 
 void reply_print(const struct reply *reply, bool compact)

@@ -108,7 +108,9 @@ def the_first_five_minutes_work_as_written(folder):
     topics = json.loads(done.stdout)["topics"]
     check_equal([(topic["name"], topic["messages"]) for topic in topics], [("demo", 3)], "topic list")
     done = cli("-s", dev.url, "topic", "describe", "demo", "-o", "json")
-    check_equal(json.loads(done.stdout)["partitions"][0]["next_offset"], 3, "topic describe")
+    described = json.loads(done.stdout)
+    check_equal((described["partitions"], described["partition_list"][0]["next_offset"]), (1, 3), "topic describe")
+    check_equal(set(described), set(request(dev.base_port, "GET", "/v1/topics/demo").json()), "members of topic describe and of GET")
     done = cli("-s", dev.url, "group", "describe", "billing", "-o", "json")
     check_equal(json.loads(done.stdout)["offsets"][0]["committed"], 3, "group describe")
     done = cli("-s", dev.url, "cluster", "status", "-o", "json")
