@@ -20,7 +20,9 @@ static void print_verb_line(const struct verb *verb, FILE *out)
     char title[64], left[128];
     snprintf(left, sizeof(left), "%s %s", verb_title(verb, title, sizeof(title)),
              verb->arguments ? verb->arguments : "");
-    fprintf(out, "  %-*s%s\n", SUMMARY_COLUMN - 2, left, verb->summary);
+    fprintf(out, "  %-*s", SUMMARY_COLUMN - 2, left);
+    if (strlen(left) > SUMMARY_COLUMN - 4) fprintf(out, "\n%*s", SUMMARY_COLUMN, "");
+    fprintf(out, "%s\n", verb->summary);
 }
 
 void help_print_all(FILE *out)

@@ -127,6 +127,13 @@ static const struct flag seek_flags[] = {
 static const struct flag status_flags[] = {
     {"watch", 'w', FLAG_DURATION, "TIME", NULL, "1s", "show again and again"}, END};
 
+static const struct flag membership_flags[] = {
+    {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
+     "show progress until it is done (this is what happens), at most for TIME"},
+    {"no-wait", 0, FLAG_BARE, NULL, NULL, NULL,
+     "end when it is decided; the cluster works on it by itself"},
+    END};
+
 static const struct flag transfer_flags[] = {
     {"to", 0, FLAG_TEXT, "NODE", NULL, NULL, "who leads next (default: whoever is best)"},
     {"meta", 0, FLAG_BARE, NULL, NULL, NULL, "the group of nodes and topics instead of a topic"},
@@ -271,6 +278,44 @@ const struct verb verbs[] = {
      .run = cluster_status_command,
      .reaches_cluster = true,
      .summary = "show the nodes; exits 0 when all is well"},
+    {.noun = "cluster",
+     .name = "add",
+     .arguments = "NODE[=HOST:PORT]",
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .flags = membership_flags,
+     .run = cluster_add_command,
+     .reaches_cluster = true,
+     .summary = "admit a new node; it joins when it is started",
+     .notes = "HOST:PORT is where the other nodes reach it (default: nK:7071).\n"
+              "  raftmq cluster add n4=10.0.0.4:7071"},
+    {.noun = "cluster",
+     .name = "remove",
+     .arguments = "NODE",
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .flags = membership_flags,
+     .run = cluster_remove_command,
+     .reaches_cluster = true,
+     .summary = "take a node out of every group; others take its replicas",
+     .notes = "Works for a node that is dead, too. Refused when it would lose a quorum."},
+    {.noun = "cluster",
+     .name = "replace",
+     .arguments = "OLD NEW[=HOST:PORT]",
+     .arguments_min = 2,
+     .arguments_max = 2,
+     .flags = membership_flags,
+     .run = cluster_replace_command,
+     .reaches_cluster = true,
+     .summary = "let a new node take the place of another in every group",
+     .notes = "With HOST:PORT the new node is added first. The old one may be dead already.\n"
+              "  raftmq cluster replace n2 n4=10.0.0.4:7071"},
+    {.noun = "cluster",
+     .name = "changes",
+     .flags = no_flags,
+     .run = cluster_changes_command,
+     .reaches_cluster = true,
+     .summary = "show what is not finished, how far it is, and what blocks it"},
     {.noun = "cluster",
      .name = "transfer",
      .arguments = "[TOPIC[/PARTITION]]",

@@ -1,0 +1,36 @@
+/* Watching a change of membership until nothing of it is left: who is behind, and what blocks it. */
+#ifndef CLI_CHANGE_WATCH_H
+#define CLI_CHANGE_WATCH_H
+
+#include "client.h"
+
+#define CHANGE_TEXT_BYTES 512u
+
+/* "orders/3", "meta" */
+const char *change_name(const json_t *change, char *buffer, size_t buffer_bytes);
+/* How far those that come are: "n4 has 1,200 of 5,000 entries", "n4 is not in it yet"; "" when nobody comes. */
+const char *change_progress(const json_t *change, char *buffer, size_t buffer_bytes);
+/* Does the change have to do with one of these nodes? */
+bool change_concerns(const json_t *change, const uint64_t *nodes, uint32_t nodes_count);
+/* One line over all that concern these nodes; returns how many groups are left. "" when none is. */
+uint32_t change_summary(const json_t *changes, const uint64_t *nodes, uint32_t nodes_count,
+                        char *buffer, size_t buffer_bytes);
+
+struct change_watch {
+    struct client *client; /* knows its servers; more are learned */
+    const uint64_t *nodes;
+    uint32_t nodes_count;
+    uint64_t limit_us; /* 0: no limit */
+    uint64_t took_us;  /* out */
+};
+
+/* Poll until no unfinished change concerns the nodes. Progress goes to stderr: a line that is overwritten on a terminal,
+ * else a new line whenever it says something new, at most one a second.
+ *
+ * EXIT_CODE_OK           done.
+ * EXIT_CODE_FAILED       the limit is over; the change goes on.
+ * EXIT_CODE_INTERRUPTED  Ctrl-C; the change goes on.
+ * else                   no node answers any more; it was explained. */
+enum exit_code change_watch(struct change_watch *watch);
+
+#endif

@@ -1,0 +1,328 @@
+/* `raftmq cluster add|remove|replace|changes`: nodes that come, go, and take each other's place.
+ *
+ *     asked ──► decided by the cluster, which works on it by itself ──► watched here until nothing of it is left
+ *
+ * Asking again for what was decided is fine, so a command that was interrupted may simply be repeated. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change_watch.h"
+#include "client.h"
+#include "message.h"
+#include "peers.h"
+#include "quantity.h"
+#include "table.h"
+#include "verbs.h"
+
+#define PATH_BYTES 128u
+
+struct membership {
+    const struct options *options;
+    const char *verb; /* "add", "remove", "replace" */
+    struct client client;
+    uint64_t node;                   /* who comes (add), goes (remove), is replaced */
+    uint64_t with;                   /* replace: who takes the place; 0: none */
+    char peer[SERVER_ADDRESS_BYTES]; /* of who comes; "": not given */
+};
+
+/* ---- what was asked for ------------------------------------------------------------------------------------------- */
+
+static bool read_node(const char *verb, const char *text, uint64_t *ret_id)
+{
+    if (peers_parse_node_id(text, ret_id)) return true;
+    message_error("cluster %s: '%.60s' is not a node such as n2", verb, text);
+    message_hint("raftmq cluster status   shows the nodes");
+    return false;
+}
+
+/* "n4", or "n4=host:port" */
+static bool read_newcomer(struct membership *membership, const char *text, uint64_t *ret_id)
+{
+    if (!strchr(text, '=')) return read_node(membership->verb, text, ret_id);
+    struct peer_config peers[PEER_NODES_MAX];
+    uint32_t count;
+    char error[PEERS_ERROR_BYTES];
+    const char *problem = strchr(text, ',') ? "one node at a time" : NULL;
+    if (problem || !peers_parse(text, peers, &count, error)) {
+        message_error("cluster %s: %s", membership->verb, problem ? problem : error);
+        message_hint("for example  raftmq cluster %s %sn4=10.0.0.4:7071", membership->verb,
+                     strcmp(membership->verb, "replace") == 0 ? "n2 " : "");
+        return false;
+    }
+    *ret_id = peers[0].node_id;
+    snprintf(membership->peer, sizeof(membership->peer), "%s", peers[0].address);
+    return true;
+}
+
+static bool begin(struct membership *membership, const struct options *options, const char *verb)
+{
+    *membership = (struct membership){.options = options, .verb = verb};
+    if (!options_on(options, "no-wait") || !options_has(options, "wait")) return true;
+    message_error("cluster %s: --wait and --no-wait exclude each other", verb);
+    return false;
+}
+
+static void explain(struct membership *membership, const struct reply *reply, uint64_t node)
+{
+    char subject[REPLY_NODE_BYTES];
+    snprintf(subject, sizeof(subject), "n%" PRIu64, node);
+    client_explain(&membership->client, reply, subject);
+}
+
+/* ---- requests ----------------------------------------------------------------------------------------------------- */
+
+static enum exit_code ask(struct membership *membership, const char *method, const char *path,
+                          json_t *body, uint64_t node)
+{
+    struct reply reply;
+    enum exit_code code =
+        client_request(&membership->client, method, path, body, /* repeatable= */ true, &reply);
+    if (code != EXIT_CODE_OK) explain(membership, &reply, node);
+    json_decref(body);
+    reply_close(&reply);
+    return code;
+}
+
+static enum exit_code add_node(struct membership *membership, uint64_t node)
+{
+    json_t *body = json_pack("{s:I, s:s}", "node", (json_int_t)node, "peer", membership->peer);
+    assert(body);
+    return ask(membership, "POST", "/v1/cluster/members", body, node);
+}
+
+static enum exit_code remove_node(struct membership *membership)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/v1/cluster/members/%" PRIu64, membership->node);
+    return ask(membership, "DELETE", path, NULL, membership->node);
+}
+
+static enum exit_code replace_node(struct membership *membership)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/v1/cluster/members/%" PRIu64 "/replace", membership->node);
+    json_t *body = json_pack("{s:I}", "with", (json_int_t)membership->with);
+    assert(body);
+    return ask(membership, "POST", path, body, membership->node);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+static void print_row(const struct membership *membership, bool is_done, uint64_t took_us)
+{
+    static const struct table_column columns[] = {{"CHANGE", "change", false},
+                                                  {"NODE", "node", false},
+                                                  {"WITH", "with", false},
+                                                  {"STATE", "state", false},
+                                                  {"TOOK", "took_ms", true}};
+    char text[QUANTITY_TEXT_BYTES];
+    struct table table;
+    table_init(&table, columns, 5);
+    table_add_text(&table, membership->verb);
+    snprintf(text, sizeof(text), "n%" PRIu64, membership->node);
+    table_add_measure(&table, membership->node, text);
+    snprintf(text, sizeof(text), "n%" PRIu64, membership->with);
+    if (membership->with) {
+        table_add_measure(&table, membership->with, text);
+    } else {
+        table_add_none(&table);
+    }
+    table_add_text(&table, is_done ? "done" : "decided");
+    if (is_done) {
+        table_add_measure(&table, took_us / 1000u, quantity_duration(text, took_us));
+    } else {
+        table_add_none(&table);
+    }
+    table_print(&table, table_format_of(options_text(membership->options, "output"), stdout),
+                stdout);
+    table_close(&table);
+}
+
+/* "n1=10.0.0.1:7071,n2=..." of the nodes that answer for themselves, for the command that starts the new one. */
+static void hint_start(struct membership *membership, uint64_t node)
+{
+    struct reply reply;
+    char list[1024];
+    size_t used = (size_t)snprintf(list, sizeof(list), "n%" PRIu64 "=%s", node, membership->peer);
+    if (client_get(&membership->client, "/v1/cluster", &reply) == EXIT_CODE_OK) {
+        size_t i;
+        json_t *member;
+        json_array_foreach(json_object_get(reply.json, "nodes"), i, member)
+        {
+            char name[REPLY_NODE_BYTES];
+            const char *peer = reply_text(member, "peer", "");
+            if (!*peer || reply_number(member, "id", 0) == node) continue;
+            int bytes = snprintf(list + used, sizeof(list) - used, ",%s=%s",
+                                 reply_node(member, "id", name), peer);
+            if (bytes < 0 || (size_t)bytes >= sizeof(list) - used) break;
+            used += (size_t)bytes;
+        }
+    }
+    reply_close(&reply);
+    message_note(
+        "n%" PRIu64 " is expected; start it on an empty directory, if it does not run yet:", node);
+    message_note("  raftmq serve --node-id n%" PRIu64 " --listen-peer %s --peers %s", node,
+                 membership->peer, list);
+}
+
+static enum exit_code wait_until_done(struct membership *membership)
+{
+    const uint64_t nodes[2] = {membership->node, membership->with};
+    struct change_watch watch = {.client = &membership->client,
+                                 .nodes = nodes,
+                                 .nodes_count = membership->with ? 2 : 1,
+                                 .limit_us = options_number(membership->options, "wait")};
+    enum exit_code code = change_watch(&watch);
+    if (code == EXIT_CODE_OK) {
+        print_row(membership, true, watch.took_us);
+        return code;
+    }
+    if (code == EXIT_CODE_INTERRUPTED) message_interrupted();
+    if (code == EXIT_CODE_FAILED) message_error("cluster %s: not done yet", membership->verb);
+    message_hint("the cluster goes on by itself;  raftmq cluster changes   shows how far it is");
+    return code;
+}
+
+static int end(struct membership *membership, enum exit_code code)
+{
+    if (code == EXIT_CODE_OK && options_on(membership->options, "no-wait")) {
+        print_row(membership, false, 0);
+    } else if (code == EXIT_CODE_OK) {
+        code = wait_until_done(membership);
+        if (code == EXIT_CODE_OK && strcmp(membership->verb, "add") != 0) {
+            message_note("n%" PRIu64 " is in no group any more: it can be stopped, and its data "
+                         "thrown away",
+                         membership->node);
+        }
+    }
+    client_close(&membership->client);
+    return (int)code;
+}
+
+/* ---- verbs -------------------------------------------------------------------------------------------------------- */
+
+int cluster_add_command(const struct options *options)
+{
+    struct membership membership;
+    if (!begin(&membership, options, "add")) return EXIT_CODE_USAGE;
+    if (!read_newcomer(&membership, options->arguments[0], &membership.node)) {
+        return EXIT_CODE_USAGE;
+    }
+    if (!membership.peer[0]) {
+        snprintf(membership.peer, sizeof(membership.peer), "n%" PRIu64 ":%u", membership.node,
+                 PEERS_DEFAULT_PORT);
+    }
+    if (!client_init(&membership.client, options)) return EXIT_CODE_USAGE;
+    enum exit_code code = add_node(&membership, membership.node);
+    if (code == EXIT_CODE_OK) hint_start(&membership, membership.node);
+    return end(&membership, code);
+}
+
+int cluster_remove_command(const struct options *options)
+{
+    struct membership membership;
+    if (!begin(&membership, options, "remove")) return EXIT_CODE_USAGE;
+    if (!read_node("remove", options->arguments[0], &membership.node)) return EXIT_CODE_USAGE;
+    if (!client_init(&membership.client, options)) return EXIT_CODE_USAGE;
+    return end(&membership, remove_node(&membership));
+}
+
+int cluster_replace_command(const struct options *options)
+{
+    struct membership membership;
+    if (!begin(&membership, options, "replace")) return EXIT_CODE_USAGE;
+    if (!read_node("replace", options->arguments[0], &membership.node)) return EXIT_CODE_USAGE;
+    if (!read_newcomer(&membership, options->arguments[1], &membership.with)) {
+        return EXIT_CODE_USAGE;
+    }
+    if (membership.node == membership.with) {
+        message_error("cluster replace: a node cannot take its own place");
+        message_hint("a wiped node comes back by itself: start it on its empty directory");
+        return EXIT_CODE_USAGE;
+    }
+    if (!client_init(&membership.client, options)) return EXIT_CODE_USAGE;
+    enum exit_code code = EXIT_CODE_OK;
+    if (membership.peer[0]) {
+        code = add_node(&membership, membership.with);
+        if (code == EXIT_CODE_OK) hint_start(&membership, membership.with);
+    }
+    if (code == EXIT_CODE_OK) code = replace_node(&membership);
+    return end(&membership, code);
+}
+
+/* ---- what is not finished ------------------------------------------------------------------------------------------ */
+
+/* "n1 n2 -n3 +n4": who stays, goes, comes. */
+static void members_text(const json_t *change, char *text, size_t bytes)
+{
+    size_t i, used = 0;
+    json_t *member;
+    text[0] = '\0';
+    json_array_foreach(json_object_get(change, "members"), i, member)
+    {
+        char node[REPLY_NODE_BYTES];
+        const bool is_voter = strcmp(reply_text(member, "role", ""), "voter") == 0;
+        const bool is_wished = json_is_true(json_object_get(member, "wished"));
+        int length = snprintf(text + used, bytes - used, "%s%s%s", i ? " " : "",
+                              !is_wished ? "-"
+                              : is_voter ? ""
+                                         : "+",
+                              reply_node(member, "node", node));
+        if (length < 0 || (size_t)length >= bytes - used) break;
+        used += (size_t)length;
+    }
+}
+
+static void print_changes(const json_t *changes, enum table_format format)
+{
+    static const struct table_column columns[] = {
+        {"GROUP", "group", false},       {"STATE", "state", false},
+        {"LEADER", "leader", false},     {"MEMBERS", "members", false},
+        {"PROGRESS", "progress", false}, {"BLOCKED BY", "blocked", false}};
+    struct table table;
+    table_init(&table, columns, 6);
+    size_t i;
+    json_t *change;
+    json_array_foreach(changes, i, change)
+    {
+        char name[320], leader[REPLY_NODE_BYTES], members[512], progress[256];
+        table_add_text(&table, change_name(change, name, sizeof(name)));
+        table_add_text(&table, reply_text(change, "state", "unknown"));
+        if (*reply_node(change, "leader", leader)) {
+            table_add_measure(&table, reply_number(change, "leader", 0), leader);
+        } else {
+            table_add_none(&table);
+        }
+        members_text(change, members, sizeof(members));
+        table_add_text(&table, members);
+        table_add_text(&table, change_progress(change, progress, sizeof(progress)));
+        table_add_text(&table, reply_text(change, "blocked", ""));
+    }
+    table_print(&table, format, stdout);
+    table_close(&table);
+}
+
+int cluster_changes_command(const struct options *options)
+{
+    struct client client;
+    struct reply reply;
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    enum table_format format = table_format_of(options_text(options, "output"), stdout);
+    enum exit_code code = client_get(&client, "/v1/cluster/changes", &reply);
+    const json_t *changes = json_object_get(reply.json, "changes");
+    if (code != EXIT_CODE_OK) {
+        client_explain(&client, &reply, NULL);
+    } else if (format == TABLE_JSON) {
+        reply_print(&reply, /* compact= */ false);
+    } else if (format == TABLE_TEXT && json_array_size(changes) == 0) {
+        message_note("nothing is under way: every group has the members that it should have");
+    } else {
+        print_changes(changes, format);
+    }
+    reply_close(&reply);
+    client_close(&client);
+    return (int)code;
+}

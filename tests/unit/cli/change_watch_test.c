@@ -1,0 +1,71 @@
+/* Goal: of what the cluster tells about unfinished changes a person reads the right line. Method: documents as a node makes
+ * them, read by the tool. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+
+#include "change_watch.h"
+
+#define MEMBER(node, role, wished, match)                                                  \
+    "{\"node\":" #node ",\"role\":\"" role "\",\"wished\":" #wished ",\"connected\":true," \
+    "\"match\":" #match "}"
+
+static json_t *read_json(const char *text)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    cr_assert_not_null(json, "%s", text);
+    return json;
+}
+
+static void check_summary(const char *text, uint64_t node, uint32_t left, const char *wanted)
+{
+    char line[CHANGE_TEXT_BYTES];
+    json_t *json = read_json(text);
+    cr_assert_eq(change_summary(json, &node, 1, line, sizeof(line)), left);
+    cr_assert_str_eq(line, wanted);
+    json_decref(json);
+}
+
+static const char *const copying =
+    "[{\"topic\":\"orders\",\"partition\":3,\"state\":\"copying\",\"blocked\":null,\"leader\":1,"
+    "\"last_index\":5000,\"members\":[" MEMBER(1, "voter", true, 5000) "," MEMBER(
+        2, "voter", false, 4000) "," MEMBER(4, "learner", true, 1200) "]}]";
+
+Test(cli_change_watch, tells_how_many_entries_the_newcomer_has)
+{
+    check_summary(copying, 4, 1, "1 group left; orders/3: copying, n4 has 1,200 of 5,000 entries");
+    check_summary(copying, 2, 1, "1 group left; orders/3: copying, n4 has 1,200 of 5,000 entries");
+}
+
+Test(cli_change_watch, a_change_of_other_nodes_is_none_of_this_one)
+{
+    check_summary(copying, 5, 0, "");
+    check_summary("[]", 4, 0, "");
+}
+
+Test(cli_change_watch, what_is_blocked_is_told_before_what_moves)
+{
+    check_summary("[{\"topic\":\"a\",\"partition\":0,\"state\":\"switching\",\"blocked\":null,"
+                  "\"last_index\":7,\"members\":[" MEMBER(
+                      4, "learner", true,
+                      7) "]},"
+                         "{\"topic\":null,\"partition\":0,\"state\":\"waiting\",\"blocked\":\"n4 "
+                         "has not joined\","
+                         "\"last_index\":9,\"members\":[" MEMBER(4, "absent", true, null) "]}]",
+                  4, 2, "2 groups left; meta: waiting, n4 is not in it yet; n4 has not joined");
+}
+
+Test(cli_change_watch, a_newcomer_that_is_silent_or_ahead_makes_no_nonsense)
+{
+    char text[256];
+    json_t *json =
+        read_json("{\"topic\":\"a\",\"partition\":0,\"last_index\":7,\"members\":[" MEMBER(
+            4, "learner", true, null) "," MEMBER(5, "learner", true, 9) "," MEMBER(6, "learner",
+                                                                                   false, 1) "]}");
+    cr_assert_str_eq(change_progress(json, text, sizeof(text)),
+                     "n4 has not answered, n5 has 9 of 9 entries");
+    json_decref(json);
+    json = read_json("{}");
+    cr_assert_str_eq(change_progress(json, text, sizeof(text)), "");
+    cr_assert_str_eq(change_name(json, text, sizeof(text)), "meta");
+    json_decref(json);
+}
