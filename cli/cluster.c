@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "change_watch.h"
 #include "client.h"
 #include "clock.h"
 #include "message.h"
@@ -16,12 +17,14 @@
 
 #define MEMBERS_MAX      16u
 #define MEMBER_ANSWER_US 700000u
+#define CHANGES_SHOWN    5u
 
 /* One line of the table. */
 struct member {
     char name[REPLY_NODE_BYTES];
     char http[SERVER_ADDRESS_BYTES];
     char role[32];
+    char vote[12];
     char problem[256];
     bool reached;
     bool match_known;
@@ -33,6 +36,7 @@ struct cluster_view {
     uint64_t term, commit;
     struct member members[MEMBERS_MAX];
     uint32_t members_count;
+    json_t *changes; /* what is not finished; owned; NULL: not known */
 };
 
 /* What a node says about itself; a node that does not answer within a moment counts as unreachable. */
@@ -64,6 +68,7 @@ static void read_member(const json_t *node, struct member *member)
     reply_node(node, "id", member->name);
     snprintf(member->http, sizeof(member->http), "%s", reply_text(node, "http", ""));
     snprintf(member->role, sizeof(member->role), "%s", reply_text(node, "role", "unknown"));
+    snprintf(member->vote, sizeof(member->vote), "%s", reply_text(node, "vote", ""));
     snprintf(member->problem, sizeof(member->problem), "%s", reply_text(node, "problem", ""));
     member->match = reply_number(node, "match_index", UINT64_MAX);
     member->match_known = member->match != UINT64_MAX;
@@ -113,6 +118,20 @@ static void ask_leader(struct client *client, struct cluster_view *view, struct 
     (void)client;
 }
 
+/* Answered by the leader of meta alone; a status page does not wait for one. */
+static void ask_changes(const struct client *client, struct cluster_view *view)
+{
+    struct client asking;
+    struct reply reply;
+    if (!view->leader[0]) return;
+    client_init_for(&asking, servers_current(&client->servers), MEMBER_ANSWER_US);
+    if (client_get_once(&asking, "/v1/cluster/changes", &reply) == EXIT_CODE_OK) {
+        view->changes = json_incref(json_object_get(reply.json, "changes"));
+    }
+    reply_close(&reply);
+    client_close(&asking);
+}
+
 static uint32_t reached_count(const struct cluster_view *view)
 {
     uint32_t count = 0;
@@ -145,6 +164,11 @@ static void add_member(struct table *table, const struct cluster_view *view,
     bool leads = strcmp(member->name, view->leader) == 0;
     table_add_text(table, member->name);
     table_add_text(table, member->reached || leads ? member->role : "unreachable");
+    if (member->vote[0]) {
+        table_add_text(table, member->vote);
+    } else {
+        table_add_none(table);
+    }
     if (member->match_known) {
         table_add_number(table, member->match);
     } else {
@@ -167,12 +191,33 @@ static void add_member(struct table *table, const struct cluster_view *view,
     table_add_text(table, member->http);
 }
 
+/* A few lines; `raftmq cluster changes` has them all. */
+static void print_changes(const json_t *changes, FILE *out)
+{
+    size_t i;
+    json_t *change;
+    json_array_foreach(changes, i, change)
+    {
+        char name[320], progress[256];
+        if (i == CHANGES_SHOWN) {
+            fprintf(out, "... and %zu more: raftmq cluster changes\n",
+                    json_array_size(changes) - i);
+            return;
+        }
+        const char *blocked = reply_text(change, "blocked", "");
+        change_progress(change, progress, sizeof(progress));
+        fprintf(out, "change of %s: %s%s%s%s%s\n", change_name(change, name, sizeof(name)),
+                reply_text(change, "state", "unknown"), progress[0] ? ", " : "", progress,
+                blocked[0] ? "; " : "", blocked);
+    }
+}
+
 static void print_view(const struct cluster_view *view, enum table_format format, FILE *out)
 {
     static const struct table_column columns[] = {
-        {"NODE", "node", false},   {"ROLE", "role", false},      {"MATCH", "match", true},
-        {"LAG", "lag", true},      {"APPLIED", "applied", true}, {"DISK", "disk_bytes", true},
-        {"UP", "uptime_ms", true}, {"HTTP", "http", false}};
+        {"NODE", "node", false},      {"ROLE", "role", false},   {"VOTE", "vote", false},
+        {"MATCH", "match", true},     {"LAG", "lag", true},      {"APPLIED", "applied", true},
+        {"DISK", "disk_bytes", true}, {"UP", "uptime_ms", true}, {"HTTP", "http", false}};
     char commit[QUANTITY_TEXT_BYTES];
     if (format == TABLE_TEXT) {
         bool whole = strlen(view->id) == 32;
@@ -185,7 +230,7 @@ static void print_view(const struct cluster_view *view, enum table_format format
                 view->members_count);
     }
     struct table table;
-    table_init(&table, columns, 8);
+    table_init(&table, columns, 9);
     for (uint32_t i = 0; i < view->members_count; i++) {
         add_member(&table, view, &view->members[i]);
     }
@@ -199,6 +244,7 @@ static void print_view(const struct cluster_view *view, enum table_format format
             fprintf(out, "%s: %s\n", member->name, member->problem);
         }
     }
+    print_changes(view->changes, out);
 }
 
 /* One look. */
@@ -214,16 +260,19 @@ static enum exit_code show_status(struct client *client, enum table_format forma
     }
     read_view(reply.json, &view);
     ask_leader(client, &view, &reply);
+    ask_changes(client, &view);
     for (uint32_t i = 0; i < view.members_count; i++) {
         ask_member(&view.members[i]);
     }
     if (format == TABLE_JSON) {
         json_object_set_new(reply.json, "healthy", json_boolean(is_healthy(&view)));
+        json_object_set(reply.json, "changes", view.changes ? view.changes : json_null());
         json_dumpf(reply.json, out, JSON_INDENT(2));
         fputc('\n', out);
     } else {
         print_view(&view, format, out);
     }
+    json_decref(view.changes);
     reply_close(&reply);
     return is_healthy(&view) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

@@ -58,6 +58,7 @@ static void write_member(struct http_json *json, const struct node_member_status
     http__json_key(json, "connected");
     http__json_bool(json, member_status->connected);
     text_member(json, "role", member_status->role);
+    text_member(json, "vote", member_status->vote);
     identity_member(json, "incarnation", member_status->incarnation);
     http__json_key(json, "match_index");
     if (member_status->match_known) {

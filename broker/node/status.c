@@ -141,6 +141,17 @@ static void member_role(struct node *node, struct node_member_status *member)
     snprintf(member->role, sizeof(member->role), "%s", role);
 }
 
+static void member_vote(const struct group *meta, struct node_member_status *member)
+{
+    if (!meta) return;
+    const struct raft_configuration *configuration = raft_configuration_of(meta->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node != member->node_id) continue;
+        snprintf(member->vote, sizeof(member->vote), "%s",
+                 configuration->members[i].voter ? "voter" : "learner");
+    }
+}
+
 static void fill_member(struct node *node, struct peer_state *peer,
                         struct node_member_status *member, const struct raft_view *view)
 {
@@ -177,6 +188,7 @@ static void fill_member(struct node *node, struct peer_state *peer,
         member->match_known = true;
     }
     member_role(node, member);
+    member_vote(node->meta_group, member);
 }
 
 void node_cluster_status(struct node *node, struct node_cluster_status *ret_status)

@@ -490,6 +490,7 @@ Test(http_routes, the_cluster_is_described)
     status->members[0] = (struct node_member_status){
         .node_id = 2, .connected = true, .match_known = true, .match_index = 9};
     strcpy(status->members[0].role, "leader");
+    strcpy(status->members[0].vote, "voter");
     strcpy(status->members[0].http_address, "n2:7070");
     strcpy(fixture.node.group.topic, "orders");
     strcpy(fixture.node.group.role, "follower");
@@ -504,7 +505,7 @@ Test(http_routes, the_cluster_is_described)
         "index\":0,"
         "\"topics\":0,\"groups_hosted\":0,\"groups_led\":0,\"data_bytes\":0,\"uptime_ms\":0,"
         "\"nodes\":[{\"id\":2,"
-        "\"self\":false,\"connected\":true,\"role\":\"leader\",\"incarnation\":"
+        "\"self\":false,\"connected\":true,\"role\":\"leader\",\"vote\":\"voter\",\"incarnation\":"
         "\"0000000000000000\",\"match_index\":9,"
         "\"http\":\"n2:7070\",\"peer\":null,\"version\":null,\"problem\":null}],\"groups\":[{"
         "\"group\":0,"

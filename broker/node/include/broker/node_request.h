@@ -275,6 +275,7 @@ struct node_member_status {
     bool self;
     bool connected;
     char role[16]; /* of the meta group: leader, follower, candidate, stranger, unreachable, ... */
+    char vote[12]; /* in the meta group: voter, learner; empty = not in it, as far as known here */
     uint64_t incarnation;
     uint64_t match_index; /* of the meta group, known on the leader */
     bool match_known;
