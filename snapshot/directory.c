@@ -1,6 +1,8 @@
 /* The snapshots of a group in their directory: choosing the one to start from, and removing what is not needed.
  *
  * A listing is walked once per file taken, keeping only the best name, so no list of names is held. */
+#include <snapshot/transfer.h>
+
 #include "format.h"
 
 #include <assert.h>
@@ -51,6 +53,16 @@ static bool is_final_below_limit(const struct search *search, const struct file 
     return !file->temporary && (!search->is_limited || is_below(file, &search->limit));
 }
 
+static bool is_base_below_limit(const struct search *search, const struct file *file)
+{
+    return !file->temporary && file->kind == SNAPSHOT_BASE && file->index < search->limit.index;
+}
+
+static bool is_below_limit(const struct search *search, const struct file *file)
+{
+    return !file->temporary && file->index < search->limit.index;
+}
+
 static bool is_old_checkpoint(const struct search *search, const struct file *file)
 {
     return !file->temporary && file->kind == SNAPSHOT_CHECKPOINT &&
@@ -84,6 +96,82 @@ int snapshot_remove_older(struct disk *disk, const char *directory, uint64_t ind
     int error = remove_all(disk, directory, &search, &removed);
     if (error != 0) return error;
     return removed ? disk_sync_directory(disk, directory) : 0;
+}
+
+int snapshot_remove_below(struct disk *disk, const char *directory, uint64_t index)
+{
+    struct search search = {.is_wanted = is_below_limit, .limit = {.index = index}};
+    bool removed;
+    int error = remove_all(disk, directory, &search, &removed);
+    if (error != 0) return error;
+    return removed ? disk_sync_directory(disk, directory) : 0;
+}
+
+int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t limit,
+                          uint64_t *ret_index, bool *ret_found)
+{
+    struct search search = {.is_wanted = is_base_below_limit, .limit = {.index = limit}};
+    int error = disk_list(disk, directory, consider, &search);
+    if (error != 0) return error;
+    *ret_found = search.found;
+    *ret_index = search.best.index;
+    return 0;
+}
+
+/* Hold a base, of which only the header was read, against its name and the group that asks. */
+static enum snapshot_status load_point(struct disk *disk, const char *directory, uint64_t index,
+                                       const struct cluster_id *cluster, uint64_t group,
+                                       struct segment_log_point *ret_point,
+                                       struct segment_log_problem *ret_problem)
+{
+    struct snapshot_header header;
+    char path[DISK_PATH_MAX];
+    if (!snapshot__path(directory, SNAPSHOT_BASE, index, "", path)) {
+        return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, index, -ENAMETOOLONG,
+                                 "cannot name the file");
+    }
+    enum snapshot_status status = snapshot__read_header(disk, path, &header, ret_problem);
+    if (status != SNAPSHOT_OK) return status;
+    if (memcmp(header.cluster.bytes, cluster->bytes, sizeof cluster->bytes) != 0 ||
+        header.group != group) {
+        return snapshot__problem(ret_problem, SNAPSHOT_FOREIGN, path, 0, index, 0,
+                                 "the file belongs to another cluster or group");
+    }
+    if (header.point.index != index || header.kind != SNAPSHOT_BASE) {
+        return snapshot__problem(ret_problem, SNAPSHOT_DAMAGED, path, 0, index, 0,
+                                 "the file is not the one that its name tells");
+    }
+    *ret_point = header.point;
+    return SNAPSHOT_OK;
+}
+
+enum snapshot_status snapshot_list_bases(struct disk *disk, const char *directory,
+                                         const struct cluster_id *cluster, uint64_t group,
+                                         struct segment_log_point *ret_points, uint32_t max,
+                                         uint32_t *ret_count,
+                                         struct segment_log_problem *ret_problem)
+{
+    uint64_t limit = UINT64_MAX;
+    *ret_count = 0;
+    while (*ret_count < max) {
+        bool found;
+        uint64_t index;
+        int error = snapshot__newest_base(disk, directory, limit, &index, &found);
+        if (error != 0) {
+            return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, error,
+                                     "cannot list");
+        }
+        if (!found) break;
+        enum snapshot_status status = load_point(disk, directory, index, cluster, group,
+                                                 &ret_points[*ret_count], ret_problem);
+        if (status == SNAPSHOT_OK) {
+            (*ret_count)++;
+        } else if (status != SNAPSHOT_DAMAGED || *ret_count == 0) {
+            return status;
+        }
+        limit = index;
+    }
+    return SNAPSHOT_OK;
 }
 
 /* Load one file and hold it against its name and the group that asks. */

@@ -104,4 +104,21 @@ enum snapshot_status snapshot__read(struct disk *disk, const char *path, bool fr
                                     struct snapshot_header *ret_header, struct tree **ret_state,
                                     uint64_t *ret_hash, struct segment_log_problem *ret_problem);
 
+/* FULL or IO, from a negative errno. */
+enum snapshot_status snapshot__status_of(int error);
+
+/* Rename into place and sync the directory. */
+enum snapshot_status snapshot__publish(struct disk *disk, const char *directory,
+                                       const char *temporary, const char *path, uint64_t index,
+                                       struct segment_log_problem *ret_problem);
+
+/* The header alone, checked. */
+enum snapshot_status snapshot__read_header(struct disk *disk, const char *path,
+                                           struct snapshot_header *ret_header,
+                                           struct segment_log_problem *ret_problem);
+
+/* The highest base below `limit`. 0 or a negative errno. */
+int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t limit,
+                          uint64_t *ret_index, bool *ret_found);
+
 #endif

@@ -212,6 +212,23 @@ enum snapshot_status snapshot__read(struct disk *disk, const char *path, bool fr
     return SNAPSHOT_OK;
 }
 
+enum snapshot_status snapshot__read_header(struct disk *disk, const char *path,
+                                           struct snapshot_header *ret_header,
+                                           struct segment_log_problem *ret_problem)
+{
+    struct reader reader = {.path = path, .problem = ret_problem};
+    int error = disk_open(disk, path, DISK_READ, &reader.file);
+    if (error != 0) return failed(&reader, error, "cannot open");
+    enum snapshot_status status = SNAPSHOT_OK;
+    error = disk_size(reader.file, &reader.file_bytes);
+    if (error != 0) status = failed(&reader, error, "cannot tell the size");
+    if (status == SNAPSHOT_OK) status = reserve(&reader, SNAPSHOT_HEADER_BYTES_MAX);
+    if (status == SNAPSHOT_OK) status = read_header(&reader, ret_header);
+    disk_close(reader.file);
+    free(reader.buffer);
+    return status;
+}
+
 enum snapshot_status snapshot_read(struct disk *disk, const char *path,
                                    struct snapshot_header *ret_header, struct tree **ret_state,
                                    struct segment_log_problem *ret_problem)

@@ -96,7 +96,7 @@ static int write_file(struct writer *writer, const struct snapshot_header *heade
     return disk_pwrite(writer->file, bytes, sizeof bytes, writer->pos);
 }
 
-static enum snapshot_status status_of(int error)
+enum snapshot_status snapshot__status_of(int error)
 {
     return error == -ENOSPC || error == -EDQUOT || error == -EFBIG ? SNAPSHOT_FULL : SNAPSHOT_IO;
 }
@@ -124,14 +124,14 @@ static enum snapshot_status write_temporary(struct disk *disk, const char *path,
     error = disk_open(disk, path, DISK_CREATE_NEW, &writer.file);
     if (error != 0) {
         writer.file = NULL;
-        status = snapshot__problem(ret_problem, status_of(error), path, 0, index, error,
+        status = snapshot__problem(ret_problem, snapshot__status_of(error), path, 0, index, error,
                                    "cannot create");
         goto out;
     }
     error = write_file(&writer, header, state);
     if (error != 0) {
-        status = snapshot__problem(ret_problem, status_of(error), path, writer.pos, index, error,
-                                   "cannot write");
+        status = snapshot__problem(ret_problem, snapshot__status_of(error), path, writer.pos, index,
+                                   error, "cannot write");
         goto out;
     }
     /* Never retried: after a failed sync the kernel may have dropped the pages (PROTOCOL L11). */
@@ -147,13 +147,13 @@ out:
     return status;
 }
 
-static enum snapshot_status publish(struct disk *disk, const char *directory, const char *temporary,
-                                    const char *path, uint64_t index,
-                                    struct segment_log_problem *ret_problem)
+enum snapshot_status snapshot__publish(struct disk *disk, const char *directory,
+                                       const char *temporary, const char *path, uint64_t index,
+                                       struct segment_log_problem *ret_problem)
 {
     int error = disk_rename(disk, temporary, path);
     if (error != 0) {
-        return snapshot__problem(ret_problem, status_of(error), path, 0, index, error,
+        return snapshot__problem(ret_problem, snapshot__status_of(error), path, 0, index, error,
                                  "cannot rename into place");
     }
     error = disk_sync_directory(disk, directory);
@@ -196,7 +196,7 @@ enum snapshot_status snapshot_write(struct disk *disk, const char *directory,
         write_temporary(disk, temporary, header, state, &hash, ret_problem);
     if (status == SNAPSHOT_OK) status = read_back(disk, temporary, hash, ret_problem);
     if (status == SNAPSHOT_OK) {
-        status = publish(disk, directory, temporary, path, index, ret_problem);
+        status = snapshot__publish(disk, directory, temporary, path, index, ret_problem);
     }
     /* Its result does not matter: the next start removes temporary files too. */
     if (status != SNAPSHOT_OK) disk_unlink(disk, temporary);
