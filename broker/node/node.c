@@ -225,6 +225,7 @@ static void on_frame(void *data, const struct peer_frame *frame)
     case PEER_FRAME_TOPIC:
         if (node__peer_is_usable(node, frame->node_id)) directory__notice(node, frame);
         break;
+    case PEER_FRAME_BASE:
     case PEER_FRAME_HELLO:
     case PEER_FRAME_HELLO_ACK:
     case PEER_FRAME_GOODBYE:
