@@ -145,8 +145,8 @@ static void print_row(const struct membership *membership, bool is_done, uint64_
 static void hint_start(struct membership *membership, uint64_t node)
 {
     struct reply reply;
-    char list[1024];
-    size_t used = (size_t)snprintf(list, sizeof(list), "n%" PRIu64 "=%s", node, membership->peer);
+    char list[1024] = "";
+    size_t used = 0;
     if (client_get(&membership->client, "/v1/cluster", &reply) == EXIT_CODE_OK) {
         size_t i;
         json_t *member;
@@ -155,7 +155,7 @@ static void hint_start(struct membership *membership, uint64_t node)
             char name[REPLY_NODE_BYTES];
             const char *peer = reply_text(member, "peer", "");
             if (!*peer || reply_number(member, "id", 0) == node) continue;
-            int bytes = snprintf(list + used, sizeof(list) - used, ",%s=%s",
+            int bytes = snprintf(list + used, sizeof(list) - used, "%s%s=%s", used > 0 ? "," : "",
                                  reply_node(member, "id", name), peer);
             if (bytes < 0 || (size_t)bytes >= sizeof(list) - used) break;
             used += (size_t)bytes;
@@ -164,7 +164,7 @@ static void hint_start(struct membership *membership, uint64_t node)
     reply_close(&reply);
     message_note(
         "n%" PRIu64 " is expected; start it on an empty directory, if it does not run yet:", node);
-    message_note("  raftmq serve --node-id n%" PRIu64 " --listen-peer %s --peers %s", node,
+    message_note("  raftmq serve --join --node-id n%" PRIu64 " --listen-peer %s --peers %s", node,
                  membership->peer, list);
 }
 

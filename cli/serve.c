@@ -179,12 +179,42 @@ static void choose_advertised(char *ret_address, const char *set, const char *li
     snprintf(ret_address, SERVER_ADDRESS_BYTES, "%s%s", host, strrchr(listen, ':'));
 }
 
+static const struct peer_config *find_self(const struct serve *serve)
+{
+    for (uint32_t i = 0; i < serve->peers_count; i++) {
+        if (serve->peers[i].node_id == serve->node_id) return &serve->peers[i];
+    }
+    return NULL;
+}
+
+/* A node that joins names those of the cluster; it stands in its own list all the same. */
+static bool add_self(struct serve *serve)
+{
+    uint32_t at = serve->peers_count;
+    if (at == PEER_NODES_MAX) {
+        return refuse("name some nodes of the cluster, it tells of the others",
+                      "--peers: at most %u nodes are supported, this one included", PEER_NODES_MAX);
+    }
+    for (; at > 0 && serve->peers[at - 1].node_id > serve->node_id; at--) {
+        serve->peers[at] = serve->peers[at - 1];
+    }
+    serve->peers[at].node_id = serve->node_id;
+    snprintf(serve->peers[at].address, sizeof(serve->peers[at].address), "%.255s",
+             serve->advertise_peer);
+    serve->peers_count++;
+    return true;
+}
+
 static bool read_peers(struct serve *serve, const struct options *options)
 {
     char error[PEERS_ERROR_BYTES];
     const char *list = options_text(options, "peers");
     const char *advertise = options_text(options, "advertise-peer");
     const char *listen = options_text(options, "listen-peer");
+    if (!list && options_on(options, "join")) {
+        return refuse("for example --join --peers n1=10.0.0.1:7071,n2=10.0.0.2:7071",
+                      "--join needs --peers with some nodes of the cluster");
+    }
     if (!list) {
         choose_advertised(serve->advertise_peer, advertise, listen);
         serve->peers_count = 1;
@@ -197,14 +227,16 @@ static bool read_peers(struct serve *serve, const struct options *options)
         return refuse("for example --peers n1=10.0.0.1:7071,n2=10.0.0.2:7071,n3=10.0.0.3:7071",
                       "%s", error);
     }
-    const struct peer_config *self = NULL;
-    for (uint32_t i = 0; i < serve->peers_count; i++) {
-        if (serve->peers[i].node_id == serve->node_id) self = &serve->peers[i];
+    if (options_on(options, "join") && !find_self(serve)) {
+        choose_advertised(serve->advertise_peer, advertise, listen);
+        return add_self(serve);
     }
+    const struct peer_config *self = find_self(serve);
     if (!self) {
-        return refuse("the list is the same on every node, and names them all",
-                      "this is n%" PRIu64 ", and --peers %.200s does not name it", serve->node_id,
-                      list);
+        return refuse(
+            "the list is the same on every node, and names them all; --join is for a node "
+            "that is new to a running cluster",
+            "this is n%" PRIu64 ", and --peers %.200s does not name it", serve->node_id, list);
     }
     snprintf(serve->advertise_peer, sizeof(serve->advertise_peer), "%s",
              advertise ? advertise : self->address);
@@ -295,6 +327,7 @@ static bool create_node(struct serve *serve, const struct options *options)
         .advertise_kafka = "",
         .peers = serve->peers,
         .peers_count = serve->peers_count,
+        .join_only = options_on(options, "join"),
         .auto_create_topics = options_on(options, "auto-create"),
         .heartbeat_ms = options_number(options, "heartbeat-ms"),
         .election_timeout_ms_min = options_number(options, "election-timeout-ms-min"),

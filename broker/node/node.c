@@ -281,6 +281,10 @@ static bool lock_directory(struct node *node)
 static bool look_aside(struct node *node)
 {
     if (node->identity.join_only || node->identity.founding_bytes > 0) return true;
+    if (node->options.join_only) {
+        node->identity.join_only = true;
+        return true;
+    }
     char aside[DISK_PATH_MAX] = "";
     const int found =
         node_directory_find_aside(node->disk, node->data_directory, node->options.node_id, aside);

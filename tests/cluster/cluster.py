@@ -225,8 +225,8 @@ class Server:
 class Node(Server):
     """A node as a process on loopback."""
 
-    def __init__(self, cluster, number, http_port, peer_port):
-        self.cluster, self.number = cluster, number
+    def __init__(self, cluster, number, http_port, peer_port, joins=False):
+        self.cluster, self.number, self.joins = cluster, number, joins
         self.http_port, self.peer_port = http_port, peer_port
         self.data = os.path.join(cluster.folder, f"n{number}")
         self.log_path = os.path.join(cluster.folder, f"n{number}.log")
@@ -239,6 +239,10 @@ class Node(Server):
     def url(self):
         return f"http://{self.host}:{self.http_port}"
 
+    @property
+    def peer(self):
+        return f"{self.host}:{self.peer_port}"
+
     def arguments(self):
         return [
             binary(), "serve",
@@ -247,6 +251,7 @@ class Node(Server):
             "--listen-http", f"{self.host}:{self.http_port}",
             "--listen-peer", f"{self.host}:{self.peer_port}",
             "--peers", self.cluster.peers,
+            *(["--join"] if self.joins else []),
             *self.cluster.options,
         ]
 
@@ -292,6 +297,13 @@ class Cluster:
         ports = free_ports(count * 2)
         self.peers = ",".join(f"n{i + 1}=127.0.0.1:{ports[count + i]}" for i in range(count))
         self.nodes = [Node(self, i + 1, ports[i], ports[count + i]) for i in range(count)]
+
+    def grow(self, count):
+        """Nodes that are new to the cluster and join it once they are admitted; not started."""
+        ports, first = free_ports(count * 2), len(self.nodes) + 1
+        new = [Node(self, first + i, ports[i], ports[count + i], joins=True) for i in range(count)]
+        self.nodes += new
+        return new
 
     def __enter__(self):
         return self

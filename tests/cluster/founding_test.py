@@ -190,3 +190,23 @@ def unequal_lists_of_peers_found_nothing(folder):
         problem = wait_for(named, patience(15), "the status to name the difference")
         check(not cluster.node(1).is_ready() and not cluster.node(2).is_ready(), "nobody founds")
         return problem
+
+
+@promise()
+def a_node_that_is_told_to_join_founds_nothing(folder):
+    """`serve --join` without any node of the list: it waits, says that it only joins and whom it misses, also when it is
+    started again without the flag. Without nodes to join, or with a list that does not name it, it is a usage error."""
+    with Cluster(folder, 1) as cluster:
+        new = cluster.grow(1)[0]
+        new.start()
+        wait_for(lambda: "only joins" in (new.status()["problem"] or ""), patience(15), "the status to say that it only joins")
+        check("n1 does not answer" in new.status()["problem"], f"whom it misses: {new.status()['problem']}")
+        check_equal(new.stop(), 0, "exit status")
+        new.joins, cluster.peers = False, f"{new}={new.peer}"
+        new.start()
+        problem = wait_for(lambda: new.status()["problem"], patience(15), "a problem in the status")
+        check("only join" in problem and not new.is_ready(), f"it founds nothing later, too: {problem}")
+        for arguments, word in ((["--join"], "needs --peers"), (["--peers", "n1=h:1"], "--join")):
+            done = cli("serve", "--node-id", "n2", "--data-dir", f"{folder}/none", *arguments)
+            check_equal(done.returncode, 2, f"exit status of serve {arguments}: {done.stderr!r}")
+            check(word in done.stderr.decode(), f"serve {arguments} says {done.stderr!r}")

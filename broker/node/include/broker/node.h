@@ -28,6 +28,7 @@ struct node_options {
     const char *advertise_kafka;     /* or "" */
     const struct peer_config *peers; /* array[peers_count], this node included */
     uint32_t peers_count;
+    bool join_only; /* an empty directory founds no cluster, it only joins one (PROTOCOL M6) */
     bool auto_create_topics;
     uint64_t heartbeat_ms;            /* 50 */
     uint64_t election_timeout_ms_min; /* 300 */
