@@ -82,6 +82,7 @@ class Detectors:
         self.short = short
         self.random = Random("raft_random", [self.path("raft_random")], 100, 1, 0.35)
         self.simulator = Simulator("raftmq-sim", [self.path("raftmq-sim")], 5, 1, 0.45)
+        self.explore = Program("raftmq-explore", [self.path("raftmq-explore")])
         self.scenarios = [Program("scenario_" + os.path.basename(path)[:-4], [self.path("raftmq-scenario"), path])
                           for path in sorted(glob.glob(os.path.join(here, "../scenario/*.txt")))
                           if not path.endswith("CMakeLists.txt")]
@@ -94,7 +95,7 @@ class Detectors:
 
     def of(self, area):
         if area == "core":
-            return [self.random, self.simulator, *self.scenarios, *self.unit("raft")]
+            return [self.random, self.simulator, self.explore, *self.scenarios, *self.unit("raft")]
         if area == "log":
             return [self.simulator, *self.unit("segment-log", "snapshot", "simulated_node")]
         if area == "queue":
