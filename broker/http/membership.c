@@ -205,6 +205,77 @@ void http__membership_replace(struct http_exchange *exchange)
     http__exchange_submit(exchange, NODE_REQUEST_NODE_REPLACE, member_done);
 }
 
+/* ---- replicas of one partition ------------------------------------------------------------------------------ */
+
+static void place_done(struct http_exchange *exchange)
+{
+    const struct node_request *node = &exchange->node;
+    if (node->status != NODE_OK) {
+        http__reply_node_problem(exchange);
+        return;
+    }
+    struct http_json json = http__reply_json(exchange, 202);
+    http__json_object_begin(&json);
+    http__json_key(&json, "topic");
+    http__json_string(&json, node->topic);
+    u64_member(&json, "partition", node->partition);
+    http__json_key(&json, "nodes");
+    http__json_array_begin(&json);
+    for (uint32_t i = 0; i < node->place.nodes_count; i++) {
+        http__json_u64(&json, node->place.nodes[i]);
+    }
+    http__json_array_end(&json);
+    http__json_object_end(&json);
+    http__reply_finish(exchange);
+}
+
+static bool read_nodes(struct http_exchange *exchange, struct http_document *document)
+{
+    struct node_request *node = &exchange->node;
+    if (!http__document_open(document, exchange->body.data, exchange->body.bytes)) return false;
+    const json_t *nodes = http__document_take(document, "nodes");
+    const size_t count = json_array_size(nodes);
+    if (count < 1 || count > META_REPLICAS_MAX) {
+        http__document_problem(document, "\"nodes\" must be an array of 1 to %u nodes",
+                               META_REPLICAS_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(nodes, i);
+        const json_int_t id = json_integer_value(item); /* 0 for other kinds */
+        if (id < 1 || id > (json_int_t)NODE_ID_MAX) {
+            http__document_problem(document, "a node id is a number from 1 to %u", NODE_ID_MAX);
+            return false;
+        }
+        for (uint32_t j = 0; j < node->place.nodes_count; j++) {
+            if (node->place.nodes[j] != (uint64_t)id) continue;
+            http__document_problem(document, "node %" PRId64 " is named twice", (int64_t)id);
+            return false;
+        }
+        node->place.nodes[node->place.nodes_count++] = (uint64_t)id;
+    }
+    return http__document_finish(document);
+}
+
+void http__membership_place(struct http_exchange *exchange)
+{
+    struct http_document document;
+    uint64_t partition;
+    const char *text = exchange->arguments[1];
+    if (!http__text_u64(text, strlen(text), &partition) || partition > UINT32_MAX) {
+        http__reply_problem(exchange, HTTP_INVALID_ARGUMENT, "the partition is out of range");
+        return;
+    }
+    if (!read_nodes(exchange, &document)) {
+        refuse_document(exchange, &document);
+        return;
+    }
+    http__document_close(&document);
+    exchange->node.topic = exchange->arguments[0];
+    exchange->node.partition = (uint32_t)partition;
+    http__exchange_submit(exchange, NODE_REQUEST_PLACE, place_done);
+}
+
 /* ---- what is not finished ----------------------------------------------------------------------------------- */
 
 static const char *role_name(enum node_change_role role)

@@ -31,6 +31,8 @@ static const struct http_route routes[] = {
     {"PUT", "/v1/topics/{t}", HTTP_OP_TOPICS, HTTP_BODY_JSON, .handle = http__topics_create},
     {"DELETE", "/v1/topics/{t}", HTTP_OP_TOPICS, .handle = http__topics_delete},
     {"GET", "/v1/topics/{t}/partitions/{n}", HTTP_OP_TOPICS, .handle = http__topics_partition},
+    {"PUT", "/v1/topics/{t}/partitions/{n}/replicas", HTTP_OP_MEMBERSHIP, HTTP_BODY_JSON,
+     .handle = http__membership_place},
     {"POST", "/v1/topics/{t}/messages", HTTP_OP_PRODUCE, HTTP_BODY_MESSAGES, .parallel = true,
      .handle = http__produce, .parameters = "partition auto_create"},
     {"GET", "/v1/topics/{t}/messages", HTTP_OP_FETCH, .bulk = true, .handle = http__fetch,

@@ -24,6 +24,7 @@ void http__groups_put(struct http_exchange *exchange);
 void http__membership_add(struct http_exchange *exchange);
 void http__membership_remove(struct http_exchange *exchange);
 void http__membership_replace(struct http_exchange *exchange);
+void http__membership_place(struct http_exchange *exchange);
 void http__membership_changes(struct http_exchange *exchange);
 void http__membership_transfer(struct http_exchange *exchange);
 void http__status_cluster(struct http_exchange *exchange);

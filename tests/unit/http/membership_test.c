@@ -108,6 +108,26 @@ Test(http_membership, nodes_are_added_removed_and_replaced)
     fixture_close(&fixture);
 }
 
+Test(http_membership, the_replicas_of_a_partition_are_chosen)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, NULL);
+    struct fake_stream *stream = fixture_connect(&fixture);
+    struct node_request *request =
+        send_request(&fixture, stream, "PUT", "/v1/topics/orders/partitions/3/replicas",
+                     "{\"nodes\":[4,1,65535]}");
+    cr_assert_eq(request->type, NODE_REQUEST_PLACE);
+    cr_assert_str_eq(request->topic, "orders");
+    cr_assert_eq(request->partition, 3);
+    cr_assert_eq(request->place.nodes_count, 3);
+    cr_assert_eq(request->place.nodes[0], 4);
+    cr_assert_eq(request->place.nodes[1], 1);
+    cr_assert_eq(request->place.nodes[2], 65535);
+    expect(&fixture, stream, NODE_OK, 202,
+           "{\"topic\":\"orders\",\"partition\":3,\"nodes\":[4,1,65535]}");
+    fixture_close(&fixture);
+}
+
 Test(http_membership, what_is_no_change_never_reaches_the_node)
 {
     static const struct {
@@ -143,6 +163,14 @@ Test(http_membership, what_is_no_change_never_reaches_the_node)
         {"POST", "/v1/cluster/members/2/replace", "", 400},
         {"POST", "/v1/cluster/members/2/replace", "{\"with\":2}", 400},
         {"POST", "/v1/cluster/members/2/replace", "{\"with\":-1}", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "{\"nodes\":[]}", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "{\"nodes\":1}", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "{\"nodes\":[1,2,1]}", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "{\"nodes\":[0]}", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "{\"nodes\":[\"n1\"]}", 400},
+        {"PUT", "/v1/topics/t/partitions/0/replicas", "{\"nodes\":[1,2,3,4,5,6,7,8]}", 400},
+        {"PUT", "/v1/topics/t/partitions/x/replicas", "{\"nodes\":[1]}", 400},
         {"GET", "/v1/cluster/members/2", "", 405},
         {"POST", "/v1/cluster/changes", "", 405},
     };
