@@ -62,22 +62,24 @@ const char *change_progress(const json_t *change, char *buffer, size_t buffer_by
     return buffer;
 }
 
-bool change_concerns(const json_t *change, const uint64_t *nodes, uint32_t nodes_count)
+bool change_concerns(const json_t *change, const struct change_filter *filter)
 {
+    char name[320];
     size_t i;
     json_t *member;
+    if (filter->name) return strcmp(change_name(change, name, sizeof(name)), filter->name) == 0;
     json_array_foreach(json_object_get(change, "members"), i, member)
     {
-        for (uint32_t n = 0; n < nodes_count; n++) {
-            if (reply_number(member, "node", 0) == nodes[n]) return true;
+        for (uint32_t n = 0; n < filter->nodes_count; n++) {
+            if (reply_number(member, "node", 0) == filter->nodes[n]) return true;
         }
     }
     return false;
 }
 
 /* What is blocked is what a person can do something about, so it is told first; else the first that moves. */
-uint32_t change_summary(const json_t *changes, const uint64_t *nodes, uint32_t nodes_count,
-                        char *buffer, size_t buffer_bytes)
+uint32_t change_summary(const json_t *changes, const struct change_filter *filter, char *buffer,
+                        size_t buffer_bytes)
 {
     uint32_t left = 0;
     const json_t *told = NULL;
@@ -86,7 +88,7 @@ uint32_t change_summary(const json_t *changes, const uint64_t *nodes, uint32_t n
     buffer[0] = '\0';
     json_array_foreach(changes, i, change)
     {
-        if (!change_concerns(change, nodes, nodes_count)) continue;
+        if (!change_concerns(change, filter)) continue;
         left++;
         const bool is_blocked = reply_text(change, "blocked", "")[0] != '\0';
         if (!told || (is_blocked && !reply_text(told, "blocked", "")[0])) told = change;
@@ -139,8 +141,8 @@ static bool look(struct change_watch *watch, struct progress *progress, enum exi
     bool over = true;
     if (*ret_code != EXIT_CODE_OK) {
         if (!interrupted) client_explain(watch->client, &reply, NULL);
-    } else if (change_summary(json_object_get(reply.json, "changes"), watch->nodes,
-                              watch->nodes_count, text, sizeof(text)) > 0) {
+    } else if (change_summary(json_object_get(reply.json, "changes"), &watch->filter, text,
+                              sizeof(text)) > 0) {
         show(progress, text, clock_monotonic_us());
         over = false;
     }
@@ -171,7 +173,7 @@ static enum exit_code watch_on(struct change_watch *watch)
 
 enum exit_code change_watch(struct change_watch *watch)
 {
-    assert(watch->nodes_count > 0);
+    assert(watch->filter.name || watch->filter.nodes_count > 0);
     struct sigaction before, during = {.sa_handler = on_interrupt};
     interrupted = 0;
     sigaction(SIGINT, &during, &before);

@@ -10,21 +10,25 @@
 const char *change_name(const json_t *change, char *buffer, size_t buffer_bytes);
 /* How far those that come are: "n4 has 1,200 of 5,000 entries", "n4 is not in it yet"; "" when nobody comes. */
 const char *change_progress(const json_t *change, char *buffer, size_t buffer_bytes);
-/* Does the change have to do with one of these nodes? */
-bool change_concerns(const json_t *change, const uint64_t *nodes, uint32_t nodes_count);
-/* One line over all that concern these nodes; returns how many groups are left. "" when none is. */
-uint32_t change_summary(const json_t *changes, const uint64_t *nodes, uint32_t nodes_count,
-                        char *buffer, size_t buffer_bytes);
+/* Which changes somebody waits for. */
+struct change_filter {
+    const char *name; /* of one group; NULL: all in which one of these nodes is a member: */
+    const uint64_t *nodes;
+    uint32_t nodes_count;
+};
+bool change_concerns(const json_t *change, const struct change_filter *filter);
+/* One line over all that concern it; returns how many groups are left. "" when none is. */
+uint32_t change_summary(const json_t *changes, const struct change_filter *filter, char *buffer,
+                        size_t buffer_bytes);
 
 struct change_watch {
     struct client *client; /* knows its servers; more are learned */
-    const uint64_t *nodes;
-    uint32_t nodes_count;
+    struct change_filter filter;
     uint64_t limit_us; /* 0: no limit */
     uint64_t took_us;  /* out */
 };
 
-/* Poll until no unfinished change concerns the nodes. Progress goes to stderr: a line that is overwritten on a terminal,
+/* Poll until no unfinished change passes the filter. Progress goes to stderr: a line that is overwritten on a terminal,
  * else a new line whenever it says something new, at most one a second.
  *
  * EXIT_CODE_OK           done.

@@ -1,4 +1,4 @@
-/* `raftmq cluster add|remove|replace|changes`: nodes that come, go, and take each other's place.
+/* `raftmq cluster add|remove|replace|changes` and `topic place`: nodes that come, go, and take each other's place.
  *
  *     asked ──► decided by the cluster, which works on it by itself ──► watched here until nothing of it is left
  *
@@ -15,17 +15,19 @@
 #include "peers.h"
 #include "quantity.h"
 #include "table.h"
+#include "topic_info.h"
 #include "verbs.h"
 
 #define PATH_BYTES 128u
 
 struct membership {
     const struct options *options;
-    const char *verb; /* "add", "remove", "replace" */
+    const char *verb; /* "add", "remove", "replace", "place" */
     struct client client;
     uint64_t node;                   /* who comes (add), goes (remove), is replaced */
     uint64_t with;                   /* replace: who takes the place; 0: none */
     char peer[SERVER_ADDRESS_BYTES]; /* of who comes; "": not given */
+    char group[300];                 /* place: "orders/0"; "": not of one group */
 };
 
 /* ---- what was asked for ------------------------------------------------------------------------------------------- */
@@ -33,7 +35,7 @@ struct membership {
 static bool read_node(const char *verb, const char *text, uint64_t *ret_id)
 {
     if (peers_parse_node_id(text, ret_id)) return true;
-    message_error("cluster %s: '%.60s' is not a node such as n2", verb, text);
+    message_error("%s: '%.60s' is not a node such as n2", verb, text);
     message_hint("raftmq cluster status   shows the nodes");
     return false;
 }
@@ -61,26 +63,25 @@ static bool begin(struct membership *membership, const struct options *options, 
 {
     *membership = (struct membership){.options = options, .verb = verb};
     if (!options_on(options, "no-wait") || !options_has(options, "wait")) return true;
-    message_error("cluster %s: --wait and --no-wait exclude each other", verb);
+    message_error("%s: --wait and --no-wait exclude each other", verb);
     return false;
-}
-
-static void explain(struct membership *membership, const struct reply *reply, uint64_t node)
-{
-    char subject[REPLY_NODE_BYTES];
-    snprintf(subject, sizeof(subject), "n%" PRIu64, node);
-    client_explain(&membership->client, reply, subject);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------------------- */
 
+static const char *node_name(uint64_t node, char *buffer)
+{
+    snprintf(buffer, REPLY_NODE_BYTES, "n%" PRIu64, node);
+    return buffer;
+}
+
 static enum exit_code ask(struct membership *membership, const char *method, const char *path,
-                          json_t *body, uint64_t node)
+                          json_t *body, const char *subject)
 {
     struct reply reply;
     enum exit_code code =
         client_request(&membership->client, method, path, body, /* repeatable= */ true, &reply);
-    if (code != EXIT_CODE_OK) explain(membership, &reply, node);
+    if (code != EXIT_CODE_OK) client_explain(&membership->client, &reply, subject);
     json_decref(body);
     reply_close(&reply);
     return code;
@@ -88,47 +89,62 @@ static enum exit_code ask(struct membership *membership, const char *method, con
 
 static enum exit_code add_node(struct membership *membership, uint64_t node)
 {
+    char name[REPLY_NODE_BYTES];
     json_t *body = json_pack("{s:I, s:s}", "node", (json_int_t)node, "peer", membership->peer);
     assert(body);
-    return ask(membership, "POST", "/v1/cluster/members", body, node);
+    return ask(membership, "POST", "/v1/cluster/members", body, node_name(node, name));
 }
 
 static enum exit_code remove_node(struct membership *membership)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], name[REPLY_NODE_BYTES];
     snprintf(path, sizeof(path), "/v1/cluster/members/%" PRIu64, membership->node);
-    return ask(membership, "DELETE", path, NULL, membership->node);
+    return ask(membership, "DELETE", path, NULL, node_name(membership->node, name));
 }
 
 static enum exit_code replace_node(struct membership *membership)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], name[REPLY_NODE_BYTES];
     snprintf(path, sizeof(path), "/v1/cluster/members/%" PRIu64 "/replace", membership->node);
     json_t *body = json_pack("{s:I}", "with", (json_int_t)membership->with);
     assert(body);
-    return ask(membership, "POST", path, body, membership->node);
+    return ask(membership, "POST", path, body, node_name(membership->node, name));
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
+static void add_node_cell(struct table *table, uint64_t node)
+{
+    char name[REPLY_NODE_BYTES];
+    if (node) {
+        table_add_measure(table, node, node_name(node, name));
+    } else {
+        table_add_none(table);
+    }
+}
+
 static void print_row(const struct membership *membership, bool is_done, uint64_t took_us)
 {
-    static const struct table_column columns[] = {{"CHANGE", "change", false},
-                                                  {"NODE", "node", false},
-                                                  {"WITH", "with", false},
-                                                  {"STATE", "state", false},
-                                                  {"TOOK", "took_ms", true}};
+    static const struct table_column of_nodes[] = {{"CHANGE", "change", false},
+                                                   {"NODE", "node", false},
+                                                   {"WITH", "with", false},
+                                                   {"STATE", "state", false},
+                                                   {"TOOK", "took_ms", true}};
+    static const struct table_column of_group[] = {{"CHANGE", "change", false},
+                                                   {"GROUP", "group", false},
+                                                   {"NODES", "nodes", false},
+                                                   {"STATE", "state", false},
+                                                   {"TOOK", "took_ms", true}};
     char text[QUANTITY_TEXT_BYTES];
     struct table table;
-    table_init(&table, columns, 5);
+    table_init(&table, membership->group[0] ? of_group : of_nodes, 5);
     table_add_text(&table, membership->verb);
-    snprintf(text, sizeof(text), "n%" PRIu64, membership->node);
-    table_add_measure(&table, membership->node, text);
-    snprintf(text, sizeof(text), "n%" PRIu64, membership->with);
-    if (membership->with) {
-        table_add_measure(&table, membership->with, text);
+    if (membership->group[0]) {
+        table_add_text(&table, membership->group);
+        table_add_text(&table, membership->options->arguments[1]);
     } else {
-        table_add_none(&table);
+        add_node_cell(&table, membership->node);
+        add_node_cell(&table, membership->with);
     }
     table_add_text(&table, is_done ? "done" : "decided");
     if (is_done) {
@@ -172,8 +188,9 @@ static enum exit_code wait_until_done(struct membership *membership)
 {
     const uint64_t nodes[2] = {membership->node, membership->with};
     struct change_watch watch = {.client = &membership->client,
-                                 .nodes = nodes,
-                                 .nodes_count = membership->with ? 2 : 1,
+                                 .filter = {.name = membership->group[0] ? membership->group : NULL,
+                                            .nodes = nodes,
+                                            .nodes_count = membership->with ? 2 : 1},
                                  .limit_us = options_number(membership->options, "wait")};
     enum exit_code code = change_watch(&watch);
     if (code == EXIT_CODE_OK) {
@@ -181,7 +198,7 @@ static enum exit_code wait_until_done(struct membership *membership)
         return code;
     }
     if (code == EXIT_CODE_INTERRUPTED) message_interrupted();
-    if (code == EXIT_CODE_FAILED) message_error("cluster %s: not done yet", membership->verb);
+    if (code == EXIT_CODE_FAILED) message_error("%s: not done yet", membership->verb);
     message_hint("the cluster goes on by itself;  raftmq cluster changes   shows how far it is");
     return code;
 }
@@ -192,7 +209,8 @@ static int end(struct membership *membership, enum exit_code code)
         print_row(membership, false, 0);
     } else if (code == EXIT_CODE_OK) {
         code = wait_until_done(membership);
-        if (code == EXIT_CODE_OK && strcmp(membership->verb, "add") != 0) {
+        const bool leaves = strcmp(membership->verb, "remove") == 0 || membership->with;
+        if (code == EXIT_CODE_OK && leaves) {
             message_note("n%" PRIu64 " is in no group any more: it can be stopped, and its data "
                          "thrown away",
                          membership->node);
@@ -251,6 +269,68 @@ int cluster_replace_command(const struct options *options)
     }
     if (code == EXIT_CODE_OK) code = replace_node(&membership);
     return end(&membership, code);
+}
+
+/* ---- replicas of one partition ----------------------------------------------------------------------------------------- */
+
+/* "orders/0" */
+static bool read_group(struct membership *membership, const char *text, char *ret_topic,
+                       size_t topic_bytes, uint64_t *ret_partition)
+{
+    const char *slash = strchr(text, '/');
+    const size_t digits = slash ? strspn(slash + 1, "0123456789") : 0;
+    if (digits == 0 || digits > 9 || slash[1 + digits] != '\0' ||
+        (size_t)(slash - text) >= topic_bytes) {
+        message_error("topic place: '%.140s' is not a partition such as orders/0", text);
+        message_hint("raftmq topic describe TOPIC   shows the partitions");
+        return false;
+    }
+    memcpy(ret_topic, text, (size_t)(slash - text));
+    ret_topic[slash - text] = '\0';
+    *ret_partition = strtoull(slash + 1, NULL, 10);
+    snprintf(membership->group, sizeof(membership->group), "%s/%" PRIu64, ret_topic,
+             *ret_partition);
+    return topic_name_check("topic", ret_topic);
+}
+
+/* "n1,n2,n4" */
+static json_t *read_nodes(const char *list)
+{
+    json_t *nodes = json_array();
+    for (const char *item = list;; item++) {
+        char text[32];
+        uint64_t id;
+        const size_t bytes = strcspn(item, ",");
+        snprintf(text, sizeof(text), "%.*s", bytes > 31 ? 31 : (int)bytes, item);
+        if (!read_node("place", text, &id)) {
+            json_decref(nodes);
+            return NULL;
+        }
+        json_array_append_new(nodes, json_integer((json_int_t)id));
+        item += bytes;
+        if (*item == '\0') return nodes;
+    }
+}
+
+int topic_place_command(const struct options *options)
+{
+    struct membership membership;
+    char topic[256], path[400];
+    uint64_t partition;
+    if (!begin(&membership, options, "place")) return EXIT_CODE_USAGE;
+    if (!read_group(&membership, options->arguments[0], topic, sizeof(topic), &partition)) {
+        return EXIT_CODE_USAGE;
+    }
+    json_t *nodes = read_nodes(options->arguments[1]);
+    if (!nodes) return EXIT_CODE_USAGE;
+    if (!client_init(&membership.client, options)) {
+        json_decref(nodes);
+        return EXIT_CODE_USAGE;
+    }
+    snprintf(path, sizeof(path), "/v1/topics/%s/partitions/%" PRIu64 "/replicas", topic, partition);
+    json_t *body = json_pack("{s:o}", "nodes", nodes);
+    assert(body);
+    return end(&membership, ask(&membership, "PUT", path, body, membership.group));
 }
 
 /* ---- what is not finished ------------------------------------------------------------------------------------------ */

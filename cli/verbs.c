@@ -67,6 +67,13 @@ static const struct flag dev_flags[] = {
     {"quiet", 'q', FLAG_BARE, NULL, NULL, NULL, "print errors only"},
     END};
 
+static const struct flag membership_flags[] = {
+    {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
+     "show progress until it is done (this is what happens), at most for TIME"},
+    {"no-wait", 0, FLAG_BARE, NULL, NULL, NULL,
+     "end when it is decided; the cluster works on it by itself"},
+    END};
+
 static const struct flag create_flags[] = {
     {"partitions", 'p', FLAG_COUNT, "N", NULL, NULL, "independent logs of the topic (default 1)"},
     {"replicas", 'r', FLAG_COUNT, "N", NULL, NULL,
@@ -129,13 +136,6 @@ static const struct flag seek_flags[] = {
 
 static const struct flag status_flags[] = {
     {"watch", 'w', FLAG_DURATION, "TIME", NULL, "1s", "show again and again"}, END};
-
-static const struct flag membership_flags[] = {
-    {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
-     "show progress until it is done (this is what happens), at most for TIME"},
-    {"no-wait", 0, FLAG_BARE, NULL, NULL, NULL,
-     "end when it is decided; the cluster works on it by itself"},
-    END};
 
 static const struct flag transfer_flags[] = {
     {"to", 0, FLAG_TEXT, "NODE", NULL, NULL, "who leads next (default: whoever is best)"},
@@ -241,6 +241,16 @@ const struct verb verbs[] = {
      .run = topic_describe_command,
      .reaches_cluster = true,
      .summary = "show a topic's partitions, leaders and replicas"},
+    {.noun = "topic",
+     .name = "place",
+     .arguments = "TOPIC/PARTITION NODE,...",
+     .arguments_min = 2,
+     .arguments_max = 2,
+     .flags = membership_flags,
+     .run = topic_place_command,
+     .reaches_cluster = true,
+     .summary = "choose the nodes that hold a partition",
+     .notes = "  raftmq topic place orders/0 n1,n2,n4           to a node that was added"},
     {.noun = "topic",
      .name = "delete",
      .arguments = "TOPIC",

@@ -19,6 +19,7 @@ int consume_command(const struct options *options);
 int topic_create_command(const struct options *options);
 int topic_list_command(const struct options *options);
 int topic_describe_command(const struct options *options);
+int topic_place_command(const struct options *options);
 int topic_delete_command(const struct options *options);
 int group_list_command(const struct options *options);
 int group_describe_command(const struct options *options);

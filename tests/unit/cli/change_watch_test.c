@@ -20,7 +20,8 @@ static void check_summary(const char *text, uint64_t node, uint32_t left, const 
 {
     char line[CHANGE_TEXT_BYTES];
     json_t *json = read_json(text);
-    cr_assert_eq(change_summary(json, &node, 1, line, sizeof(line)), left);
+    const struct change_filter filter = {.nodes = &node, .nodes_count = 1};
+    cr_assert_eq(change_summary(json, &filter, line, sizeof(line)), left);
     cr_assert_str_eq(line, wanted);
     json_decref(json);
 }
@@ -40,6 +41,16 @@ Test(cli_change_watch, a_change_of_other_nodes_is_none_of_this_one)
 {
     check_summary(copying, 5, 0, "");
     check_summary("[]", 4, 0, "");
+}
+
+Test(cli_change_watch, one_group_may_be_watched_by_its_name)
+{
+    char line[CHANGE_TEXT_BYTES];
+    json_t *json = read_json(copying);
+    const struct change_filter this = {.name = "orders/3"}, other = {.name = "orders/4"};
+    cr_assert_eq(change_summary(json, &this, line, sizeof(line)), 1);
+    cr_assert_eq(change_summary(json, &other, line, sizeof(line)), 0);
+    json_decref(json);
 }
 
 Test(cli_change_watch, what_is_blocked_is_told_before_what_moves)
