@@ -122,6 +122,10 @@ static bool apply_view(struct group *group, const struct segment_log_view *view)
 
 static void after_apply(struct group *group)
 {
+    struct node *node = group->node;
+    if (group->is_meta && node->replicas_stale && group->applied_index == group->commit_index) {
+        replicas__reconcile(node);
+    }
     if (group->role == RAFT_LEADER && !group->own_noop_applied &&
         group->applied_index >= group->own_noop_index && group->own_noop_index != 0) {
         group->own_noop_applied = true;

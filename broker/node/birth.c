@@ -176,7 +176,10 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
         record.state != NODE_REPLICA_NONE && record.meta_index >= meta_index) {
         return;
     }
+    /* One that is dropped keeps its files until its record is durable; then this is tried again. A removal of files that is
+     * under way ends before the files are made, in the same queue. */
     if (node__group(node, group_id) || group__is_being_made(node, group_id)) return;
+    if (group__is_dropping(node, group_id)) return;
     struct group_birth *birth = calloc(1, sizeof(*birth));
     if (!birth) abort();
     birth->node = node;
@@ -237,7 +240,7 @@ static void bring_to_life(struct group_birth *birth)
     }
     group__attach(group);
     if (birth->drop_index) {
-        group__drop(group, birth->drop_index);
+        group__drop(group, birth->drop_index, /* is_deleted= */ true);
         return;
     }
     node__log(node, "info", "event=\"replica made\" group=%" PRIu64 " topic=\"%s\" partition=%u",

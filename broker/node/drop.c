@@ -87,16 +87,26 @@ void group__free_removals(struct node *node)
 
 /* ---- dropping ------------------------------------------------------------------------------------------------------------- */
 
-static void fail_list(struct list_link *list)
+/* Of a deleted topic nothing is to be had any more. One that moved is served elsewhere; an entry that was appended here may
+ * be committed there (P4). */
+static void leave_list(struct list_link *list, bool is_deleted)
 {
     struct list_link *link;
     while ((link = list->next) != list) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
-        request__finish(request_of_state(state), NODE_TOPIC_NOT_FOUND, "the topic was deleted");
+        struct node_request *request = request_of_state(state);
+        if (is_deleted) {
+            request__finish(request, NODE_TOPIC_NOT_FOUND, "the topic was deleted");
+        } else if (state->may_be_stored) {
+            request__finish(request, NODE_OUTCOME_UNKNOWN,
+                            "the partition left this node before it was confirmed");
+        } else {
+            request__park(request, NULL);
+        }
     }
 }
 
-void group__drop(struct group *group, uint64_t meta_index)
+void group__drop(struct group *group, uint64_t meta_index, bool is_deleted)
 {
     struct node *node = group->node;
     const struct node_record record = {
@@ -108,13 +118,13 @@ void group__drop(struct group *group, uint64_t meta_index)
     group->drop_sequence = node_store_put(node->store, &record);
     assert(group->drop_sequence != 0); /* its record of being made is there */
     disk__pump_store(node);
-    fail_list(&group->parked);
-    fail_list(&group->queued);
-    fail_list(&group->waiting);
-    fail_list(&group->unasked);
-    fail_list(&group->barriers);
-    fail_list(&group->confirmed);
-    fail_list(&group->polls);
+    leave_list(&group->parked, is_deleted);
+    leave_list(&group->queued, is_deleted);
+    leave_list(&group->waiting, is_deleted);
+    leave_list(&group->unasked, is_deleted);
+    leave_list(&group->barriers, is_deleted);
+    leave_list(&group->confirmed, is_deleted);
+    leave_list(&group->polls, is_deleted);
     group__detach(group);
     list_remove(&group->dirty_link);
     list_push_back(&node->dropping, &group->link);
@@ -131,6 +141,7 @@ void group__continue_drop(struct group *group)
     const uint64_t group_id = group->id;
     group__free(group);
     group__remove(node, group_id);
+    node->replicas_stale = true; /* another replica of that group may wait for the place */
 }
 
 void group__drops_durable(struct node *node)
@@ -142,13 +153,20 @@ void group__drops_durable(struct node *node)
     }
 }
 
+bool group__is_dropping(const struct node *node, uint64_t group_id)
+{
+    const struct list_link *link;
+    for (link = node->dropping.next; link != &node->dropping; link = link->next) {
+        if (list_entry(link, struct group, link)->id == group_id) return true;
+    }
+    return false;
+}
+
 bool group__is_gone(const struct node *node, uint64_t group_id)
 {
     if (node__group(node, group_id) || group__is_being_made(node, group_id)) return false;
+    if (group__is_dropping(node, group_id)) return false;
     const struct list_link *link;
-    for (link = node->dropping.next; link != &node->dropping; link = link->next) {
-        if (list_entry(link, struct group, link)->id == group_id) return false;
-    }
     for (link = node->removals.next; link != &node->removals; link = link->next) {
         if (list_entry(link, struct group_removal, link)->group_id == group_id) return false;
     }

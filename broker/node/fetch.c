@@ -293,15 +293,20 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_PRODUCER_INIT:
     case NODE_REQUEST_GROUP_COMMIT:
-    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_ADD: /* asked whether this node still leads meta */
     case NODE_REQUEST_NODE_REMOVE:
     case NODE_REQUEST_NODE_REPLACE:
     case NODE_REQUEST_PLACE:
     case NODE_REQUEST_CHANGES:
+        state->passed = true;
         break;
     case NODE_REQUEST_TRANSFER: /* of meta itself: it was asked whether this node still leads it */
         if (request->transfer.meta) state->passed = true;
         break;
+    }
+    if (state->internal) {
+        request__finish(request, NODE_OK, NULL); /* the barrier is all it wants (reconfigure.c) */
+        return;
     }
     if (group->is_meta) {
         state->meta_checked = true; /* the topic was looked for with everything applied (M8) */

@@ -73,6 +73,11 @@ static bool lists_me(const struct node *node, const struct founding *founding)
     return false;
 }
 
+bool founding__lists_me(const struct node *node)
+{
+    return lists_me(node, &node->founding);
+}
+
 static bool open_store(struct node *node, bool create)
 {
     struct segment_log_problem problem = {0};

@@ -233,6 +233,11 @@ struct group {
     bool dropping;       /* deleted: freed when the last job has ended and the record is durable */
     uint64_t drop_sequence;
     uint64_t due_ms; /* of the core's timer */
+    /* Leader: changes of members (reconfigure.c, changes.c) */
+    uint64_t wish_barrier; /* number of the barrier on meta that it waits for */
+    uint64_t looked_us;
+    uint64_t reported_us;
+    uint32_t reported_state; /* enum node_change_state */
     struct group_counters counters;
     char problem[NODE_STATUS_TEXT_BYTES];
 };
@@ -331,7 +336,14 @@ struct node {
 
     int64_t producer_next, producer_end; /* leader of meta: rest of its block */
     bool producer_taking;
-    bool registering; /* a META_NODE_SET of this leader is under way */
+    bool replicas_stale;  /* the state of meta may say other replicas than are here */
+    uint64_t led_meta_us; /* when this node did not lead meta last */
+    /* Barriers on meta for the groups that this node leads, by number (reconfigure.c). */
+    uint64_t wish_barrier_started, wish_barrier_passed;
+    bool wish_barrier_running;
+    struct change_entry *changes[NODE_GROUPS_HASH]; /* leader of meta: what was reported */
+    uint64_t members_changed_us; /* when an entry that changed members was applied last */
+    bool registering;            /* a META_NODE_SET of this leader is under way */
     uint64_t registered_us;
 
     struct io_timer turn_timer;  /* posted: end of this turn */
@@ -395,6 +407,7 @@ void founding__received(struct node *node, uint64_t from, const uint8_t *body, s
 void founding__send(struct node *node, uint64_t to);
 /* It held another directory before: it only joins (M6). */
 bool founding__cannot_found(struct node *node, uint64_t node_id);
+bool founding__lists_me(const struct node *node); /* by this very directory */
 bool founding__start(struct node *node); /* after the identity is loaded: make or open group 0 */
 
 /* ---- turn.c ------------------------------------------------------------------------------------------------- */
@@ -458,11 +471,13 @@ void group__free_births(struct node *node);
 void group__made_on(struct node *node, uint64_t group_id, uint64_t node_id);
 
 /* ---- drop.c ---------------------------------------------------------------------------------------------------- */
-void group__drop(struct group *group, uint64_t meta_index);
+/* is_deleted: with its topic; else the group goes on without this replica. */
+void group__drop(struct group *group, uint64_t meta_index, bool is_deleted);
 void group__continue_drop(struct group *group); /* may free it */
 void group__drops_durable(struct node *node);
 void group__remove(struct node *node, uint64_t group_id); /* its files; then tell (M8) */
 void group__remove_files(struct disk *disk, const char *directory);
+bool group__is_dropping(const struct node *node, uint64_t group_id); /* not yet recorded */
 bool group__is_gone(const struct node *node,
                     uint64_t group_id); /* nothing of it is here any more */
 void group__sweep(struct node *node);
@@ -558,7 +573,6 @@ void topics__check_waiting(struct node *node); /* creates whose groups may lead 
 void topics__ask_waiting(struct node *node);   /* for notices that were lost */
 void topics__dropped(struct node *node, uint64_t group_id, uint64_t by);
 void topics__forget(struct node_request *request);
-void topics__reconcile(struct node *node);
 void topics__free_watches(struct node *node);
 
 /* ---- transfer.c ----------------------------------------------------------------------------------------------------- */
@@ -572,6 +586,35 @@ void transfer__timed_out(struct node_request *request);
 void transfer__answer_lost(struct node_request *request, uint64_t node_id);
 /* True: answered, because whoever leads now does so since the asked one was lost. */
 bool transfer__is_answered_by(struct node_request *request, uint64_t leader);
+
+/* ---- placement.c ---------------------------------------------------------------------------------------------------- */
+bool placement__is_reached(struct node *node, uint64_t node_id);
+/* On a member of group 0: the nodes that can hold replicas and stay. */
+uint32_t placement__nodes(struct node *node, uint64_t ret_ids[RAFT_MEMBERS_MAX]);
+void placement__place(struct node *node, struct meta_command *command); /* a TOPIC_CREATE */
+bool placement__has_room(struct node *node, uint32_t partitions_count);
+/* Of these the ones that are reached, but `except`; those with the fewest replicas first. */
+uint32_t placement__spares(struct node *node, uint64_t except, uint64_t ret_ids[RAFT_MEMBERS_MAX]);
+
+/* ---- replicas.c ------------------------------------------------------------------------------------------------------ */
+void replicas__make_topic(struct node *node, const struct meta_topic *topic);
+void replicas__drop_topic(struct node *node, uint64_t index, const struct meta_topic *topic);
+/* Make and drop what the applied state says. */
+void replicas__reconcile(struct node *node);
+
+/* ---- membership.c ---------------------------------------------------------------------------------------------------- */
+void membership__start(struct node_request *request); /* on the leader of meta */
+void membership__applied(struct node_request *request, const struct meta_result *result);
+
+/* ---- reconfigure.c --------------------------------------------------------------------------------------------------- */
+void reconfigure__run(struct node *node);
+void reconfigure__elected(struct group *group); /* this replica leads now */
+
+/* ---- changes.c ------------------------------------------------------------------------------------------------------- */
+void changes__received(struct node *node, const struct peer_frame *frame);
+void changes__answer(struct node_request *request); /* on the leader of meta */
+void changes__prune(struct node *node);
+void changes__free(struct node *node);
 
 /* ---- topic_info.c --------------------------------------------------------------------------------------------------- */
 void topic_info__answer(struct node_request *request);
@@ -599,6 +642,9 @@ void auto_create__wait(struct node_request *request);
 
 /* ---- registry.c ----------------------------------------------------------------------------------------------------- */
 void registry__register_nodes(struct node *node);
+/* On the leader of meta: a command of its own. done() frees the request, whose data is the node and whose group_id is given. */
+void registry__propose(struct node *node, const struct meta_command *command, uint64_t group_id,
+                       void (*done)(struct node_request *request));
 void registry__block_taken(struct node *node, uint64_t first);
 void registry__producer_init(struct node_request *request);
 

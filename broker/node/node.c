@@ -225,6 +225,9 @@ static void on_frame(void *data, const struct peer_frame *frame)
     case PEER_FRAME_TOPIC:
         if (node__peer_is_usable(node, frame->node_id)) directory__notice(node, frame);
         break;
+    case PEER_FRAME_CHANGE:
+        if (node__peer_is_usable(node, frame->node_id)) changes__received(node, frame);
+        break;
     case PEER_FRAME_BASE:
     case PEER_FRAME_HELLO:
     case PEER_FRAME_HELLO_ACK:
@@ -449,7 +452,7 @@ struct node *node_create(const struct node_options *options)
 void node__start_running(struct node *node)
 {
     if (node->state == NODE_FOUNDING || node->state == NODE_JOINING) node->state = NODE_RUNNING;
-    topics__reconcile(node);
+    replicas__reconcile(node);
     request__unpark(node, NULL);
 }
 
@@ -520,6 +523,7 @@ void node_destroy(struct node *node)
     group__free_births(node);
     group__free_removals(node);
     directory__free(node);
+    changes__free(node);
     meta_close(&node->meta);
     if (node->store_running) {
         struct segment_log_problem problem;

@@ -181,6 +181,7 @@ static void note_role(struct group *group)
     }
     if (view.role == RAFT_LEADER && (group->role != RAFT_LEADER || view.term != group->term)) {
         group->own_noop_applied = false;
+        reconfigure__elected(group);
     }
     group->role = view.role;
     group->term = view.term;

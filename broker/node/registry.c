@@ -7,9 +7,10 @@
 #include <string.h>
 
 #define REGISTER_EVERY_US 250000u
+#define FOUNDER_WAIT_US   5000000u
 
-static void propose(struct node *node, const struct meta_command *command,
-                    void (*done)(struct node_request *request))
+void registry__propose(struct node *node, const struct meta_command *command, uint64_t group_id,
+                       void (*done)(struct node_request *request))
 {
     struct node_request *request = calloc(1, sizeof(*request));
     if (!request) abort();
@@ -18,6 +19,7 @@ static void propose(struct node *node, const struct meta_command *command,
     request->data = node;
     struct request_state *state = request_state(request);
     state->node = node;
+    state->group_id = group_id;
     state->internal = true;
     state->owned = true;
     state->deadline_us = io_now_us(node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
@@ -34,17 +36,23 @@ static void registered(struct node_request *request)
     free(request);
 }
 
+/* An address that nobody told leaves the known one. */
+static bool is_same_address(const char *known, const char *told)
+{
+    return told[0] == '\0' || strcmp(known, told) == 0;
+}
+
 static bool is_known(const struct node *node, const struct meta_node *wanted)
 {
     struct meta_node known;
     return meta_node_get(&node->meta, wanted->node_id, &known) &&
            known.incarnation == wanted->incarnation &&
            strcmp(known.http_address, wanted->http_address) == 0 &&
-           strcmp(known.peer_address, wanted->peer_address) == 0 &&
-           strcmp(known.kafka_address, wanted->kafka_address) == 0;
+           strcmp(known.kafka_address, wanted->kafka_address) == 0 &&
+           is_same_address(known.peer_address, wanted->peer_address);
 }
 
-static void register_node(struct node *node, const struct meta_node *wanted)
+static void register_node(struct node *node, const struct meta_node *wanted, bool founder)
 {
     if (is_known(node, wanted)) return;
     struct meta_command *command = calloc(1, sizeof(*command));
@@ -52,9 +60,9 @@ static void register_node(struct node *node, const struct meta_node *wanted)
     command->type = META_NODE_SET;
     command->request = node__random_number(node);
     command->node = *wanted;
-    command->founder = true;
+    command->founder = founder;
     node->registering = true;
-    propose(node, command, registered);
+    registry__propose(node, command, 0, registered);
     free(command);
 }
 
@@ -66,29 +74,84 @@ static const char *peer_address_of(const struct node *node, uint64_t node_id)
     return "";
 }
 
-void registry__register_nodes(struct node *node)
+/* As that incarnation told in its handshake. False: it is not connected. */
+static bool told_addresses(struct node *node, struct meta_node *wanted)
 {
-    const struct group *meta = node->meta_group;
-    if (!meta || meta->role != RAFT_LEADER || !meta->own_noop_applied || node->registering) return;
-    if (node->state != NODE_RUNNING || node->disk_full) return;
-    const uint64_t now_us = io_now_us(node->io);
-    if (node->registered_us && now_us - node->registered_us < REGISTER_EVERY_US) return;
-    node->registered_us = now_us;
+    const bool self = wanted->node_id == node->identity.node_id;
+    const struct peer_hello *hello = self ? NULL : peer_hello_of(node->hub, wanted->node_id);
+    if (self && wanted->incarnation != node->identity.incarnation) return false;
+    if (!self && (!placement__is_reached(node, wanted->node_id) || !hello ||
+                  hello->incarnation != wanted->incarnation)) {
+        return false;
+    }
+    snprintf(wanted->http_address, sizeof(wanted->http_address), "%s",
+             self ? node->options.advertise_http : hello->http_address);
+    snprintf(wanted->kafka_address, sizeof(wanted->kafka_address), "%s",
+             self ? node->options.advertise_kafka : hello->kafka_address);
+    snprintf(wanted->peer_address, sizeof(wanted->peer_address), "%s",
+             peer_address_of(node, wanted->node_id));
+    return true;
+}
+
+/* A founder that never came is registered without being heard, after a while: else nobody could replace it. */
+static bool is_overdue(const struct node *node, struct meta_node *wanted)
+{
+    if (io_now_us(node->io) - node->led_meta_us < FOUNDER_WAIT_US) return false;
+    snprintf(wanted->peer_address, sizeof(wanted->peer_address), "%s",
+             peer_address_of(node, wanted->node_id));
+    return true;
+}
+
+static bool is_founding_member(const struct node *node, uint64_t node_id)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_replica_id *id = &configuration->members[i].id;
+        if (id->node == node_id && id->epoch == 0) return true;
+    }
+    return false;
+}
+
+static void register_founders(struct node *node)
+{
     for (uint32_t i = 0; i < node->founding.nodes_count && !node->registering; i++) {
         struct meta_node wanted = {.node_id = node->founding.nodes[i].node_id,
                                    .incarnation = node->founding.nodes[i].incarnation,
                                    .voter = i < META_VOTERS_MAX};
-        const bool self = wanted.node_id == node->identity.node_id;
-        const struct peer_hello *hello = self ? NULL : peer_hello_of(node->hub, wanted.node_id);
-        if (!self && (!hello || !node__peer_is_usable(node, wanted.node_id))) continue;
-        snprintf(wanted.http_address, sizeof(wanted.http_address), "%s",
-                 self ? node->options.advertise_http : hello->http_address);
-        snprintf(wanted.kafka_address, sizeof(wanted.kafka_address), "%s",
-                 self ? node->options.advertise_kafka : hello->kafka_address);
-        snprintf(wanted.peer_address, sizeof(wanted.peer_address), "%s",
-                 peer_address_of(node, wanted.node_id));
-        register_node(node, &wanted);
+        struct meta_node known;
+        if (meta_node_get(&node->meta, wanted.node_id, &known)) continue;
+        /* One that was removed is in the founding still. */
+        if (!is_founding_member(node, wanted.node_id)) continue;
+        if (!told_addresses(node, &wanted) && !is_overdue(node, &wanted)) continue;
+        register_node(node, &wanted, /* founder= */ true);
     }
+}
+
+static void register_addresses(struct node *node)
+{
+    struct meta_node nodes[META_NODES_MAX];
+    const uint32_t count = meta_nodes(&node->meta, nodes, META_NODES_MAX);
+    for (uint32_t i = 0; i < count && !node->registering; i++) {
+        struct meta_node wanted = {.node_id = nodes[i].node_id,
+                                   .incarnation = nodes[i].incarnation};
+        if (wanted.incarnation == 0 || !told_addresses(node, &wanted)) continue;
+        register_node(node, &wanted, /* founder= */ false);
+    }
+}
+
+void registry__register_nodes(struct node *node)
+{
+    const struct group *meta = node->meta_group;
+    const uint64_t now_us = io_now_us(node->io);
+    if (!meta || meta->role != RAFT_LEADER || !meta->own_noop_applied) {
+        node->led_meta_us = now_us;
+        return;
+    }
+    if (node->state != NODE_RUNNING || node->disk_full || node->registering) return;
+    if (node->registered_us && now_us - node->registered_us < REGISTER_EVERY_US) return;
+    node->registered_us = now_us;
+    register_founders(node);
+    register_addresses(node);
 }
 
 /* ---- producer ids ----------------------------------------------------------------------------------------------------------- */
@@ -118,7 +181,7 @@ static void take_block(struct node *node)
     if (!command) abort();
     command->type = META_PRODUCER_BLOCK_TAKE;
     command->request = node__random_number(node);
-    propose(node, command, block_ended);
+    registry__propose(node, command, 0, block_ended);
     free(command);
 }
 

@@ -432,8 +432,12 @@ static void on_meta_leader(struct node_request *request)
         topics__delete(request);
     } else if (request->type == NODE_REQUEST_TRANSFER) {
         transfer__start(request, group);
-    } else {
+    } else if (request->type == NODE_REQUEST_CHANGES) {
+        changes__answer(request);
+    } else if (request->type == NODE_REQUEST_PRODUCER_INIT) {
         registry__producer_init(request);
+    } else {
+        membership__start(request);
     }
 }
 
@@ -482,6 +486,11 @@ void request__dispatch(struct node_request *request)
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_PRODUCER_INIT:
+    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_REMOVE:
+    case NODE_REQUEST_NODE_REPLACE:
+    case NODE_REQUEST_PLACE:
+    case NODE_REQUEST_CHANGES:
         on_meta_leader(request);
         return;
     case NODE_REQUEST_TRANSFER:
@@ -490,13 +499,6 @@ void request__dispatch(struct node_request *request)
     case NODE_REQUEST_TOPIC_LIST:
     case NODE_REQUEST_TOPIC_GET:
         barrier__start(request, node->meta_group);
-        return;
-    case NODE_REQUEST_NODE_ADD:
-    case NODE_REQUEST_NODE_REMOVE:
-    case NODE_REQUEST_NODE_REPLACE:
-    case NODE_REQUEST_PLACE:
-    case NODE_REQUEST_CHANGES:
-        request__finish(request, NODE_INVALID_ARGUMENT, "this version cannot do it yet");
         return;
     }
 }

@@ -10,88 +10,6 @@
 
 /* ---- create --------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_here(struct node *node, uint64_t node_id)
-{
-    return node_id == node->identity.node_id ||
-           (peer_is_up(node->hub, node_id, PEER_CONTROL) && node__peer_is_usable(node, node_id));
-}
-
-/* Nodes that may hold replicas, those that are connected first; returns the count of these. */
-static uint32_t placement_nodes(struct node *node, uint64_t *ret_ids)
-{
-    uint32_t count = 0;
-    uint32_t here = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
-            const uint64_t id = node->founding.nodes[i].node_id;
-            if (is_here(node, id) == (pass == 0)) ret_ids[count++] = id;
-        }
-        if (pass == 0) here = count;
-    }
-    return here;
-}
-
-/* Leaders go round over the nodes that are connected, and so do the other replicas before any goes to a node that is not:
- * a majority should be there to elect. */
-static void place(struct node *node, struct meta_command *command)
-{
-    uint64_t ids[FOUNDING_NODES_MAX];
-    const uint32_t here = placement_nodes(node, ids);
-    const uint64_t spread =
-        checksum64(command->create.name, strlen(command->create.name)) % FOUNDING_NODES_MAX;
-    for (uint32_t p = 0; p < command->create.partitions_count; p++) {
-        for (uint32_t i = 0; i < command->create.replicas_count; i++) {
-            command->create.replicas[p][i] = i < here ? ids[(spread + p + i) % here] : ids[i];
-        }
-    }
-}
-
-struct load {
-    const struct node *node;
-    uint32_t replicas[FOUNDING_NODES_MAX]; /* by position in the founding */
-};
-
-static bool add_load(void *data, const struct meta_topic *topic)
-{
-    struct load *load = data;
-    for (uint32_t p = 0; p < topic->partitions_count; p++) {
-        for (uint32_t r = 0; r < topic->partitions[p].replicas_count; r++) {
-            for (uint32_t i = 0; i < load->node->founding.nodes_count; i++) {
-                const uint64_t id = load->node->founding.nodes[i].node_id;
-                if (id == topic->partitions[p].replicas[r].node_id) load->replicas[i]++;
-            }
-        }
-    }
-    return true;
-}
-
-/* Partitions of creates that are proposed and not applied. */
-static uint32_t partitions_under_way(const struct list_link *list)
-{
-    uint32_t count = 0;
-    for (const struct list_link *link = list->next; link != list; link = link->next) {
-        struct request_state *state = list_entry(link, struct request_state, stage_link);
-        const struct node_request *request = request_of_state(state);
-        if (request->type == NODE_REQUEST_TOPIC_CREATE) count += request->create.partitions_count;
-    }
-    return count;
-}
-
-/* A node's store holds NODE_STORE_GROUPS_MAX replicas; half of it is left for those that are deleted and not yet
- * forgotten. */
-static bool has_room(struct node *node, uint32_t partitions_count)
-{
-    struct load load = {.node = node};
-    meta_topics_visit(&node->meta, add_load, &load);
-    uint32_t highest = 0;
-    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
-        if (load.replicas[i] > highest) highest = load.replicas[i];
-    }
-    return highest + partitions_count + partitions_under_way(&node->meta_group->queued) +
-               partitions_under_way(&node->meta_group->waiting) <=
-           NODE_REPLICAS_MAX;
-}
-
 void topics__create(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
@@ -112,7 +30,8 @@ void topics__create(struct node_request *request)
                         META_PARTITIONS_MAX);
         return;
     }
-    const uint32_t nodes = node->founding.nodes_count;
+    uint64_t ids[RAFT_MEMBERS_MAX];
+    const uint32_t nodes = placement__nodes(node, ids);
     uint32_t replicas = request->create.replicas_count;
     if (replicas == 0) replicas = nodes < 3u ? nodes : 3u;
     if (replicas > nodes || replicas > META_REPLICAS_MAX) {
@@ -121,7 +40,7 @@ void topics__create(struct node_request *request)
                         replicas, nodes, META_REPLICAS_MAX);
         return;
     }
-    if (!has_room(node, request->create.partitions_count)) {
+    if (!placement__has_room(node, request->create.partitions_count)) {
         request__finish(request, NODE_TOO_MANY_TOPICS,
                         "a node would hold more than %u partition replicas; delete topics, or ask "
                         "for fewer partitions",
@@ -136,7 +55,7 @@ void topics__create(struct node_request *request)
     command->create.settings = request->create.settings;
     command->create.partitions_count = request->create.partitions_count;
     command->create.replicas_count = replicas;
-    place(node, command);
+    placement__place(node, command);
     produce__meta_command(request, command);
     free(command);
 }
@@ -159,49 +78,6 @@ void topics__delete(struct node_request *request)
 }
 
 /* ---- applied ------------------------------------------------------------------------------------------------------------------- */
-
-static void partition_configuration(const struct meta_partition *partition,
-                                    struct raft_configuration *ret_configuration)
-{
-    memset(ret_configuration, 0, sizeof(*ret_configuration));
-    for (uint32_t i = 0; i < partition->replicas_count; i++) {
-        ret_configuration->members[i] = (struct raft_member){
-            .id = {.node = partition->replicas[i].node_id, .epoch = partition->replicas[i].epoch},
-            .voter = true,
-        };
-    }
-    ret_configuration->members_count = partition->replicas_count;
-}
-
-static void make_replicas(struct node *node, const struct meta_topic *topic)
-{
-    for (uint32_t p = 0; p < topic->partitions_count; p++) {
-        const struct meta_partition *partition = &topic->partitions[p];
-        for (uint32_t r = 0; r < partition->replicas_count; r++) {
-            if (partition->replicas[r].node_id != node->identity.node_id) continue;
-            struct raft_configuration configuration;
-            partition_configuration(partition, &configuration);
-            group__make(node, partition->group, partition->replicas[r].epoch,
-                        partition->replicas[r].epoch, &configuration,
-                        partition->first_leader == node->identity.node_id, topic->name,
-                        partition->number);
-        }
-    }
-}
-
-static void drop_replicas(struct node *node, uint64_t index, const struct meta_topic *topic)
-{
-    for (uint32_t p = 0; p < topic->partitions_count; p++) {
-        const uint64_t group_id = topic->partitions[p].group;
-        directory__forget(node, group_id);
-        struct group *group = node__group(node, group_id);
-        if (group) {
-            group__drop(group, index);
-        } else {
-            (void)group__cancel_birth(node, group_id, index);
-        }
-    }
-}
 
 static struct request_state *waiting_for(struct node *node, uint64_t command_request)
 {
@@ -300,11 +176,12 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
     }
     switch (result->type) {
     case META_TOPIC_CREATE:
-        if (result->status == META_OK && result->topic) make_replicas(node, result->topic);
+        if (result->status == META_OK && result->topic) replicas__make_topic(node, result->topic);
         if (request) created(request, result);
         break;
     case META_TOPIC_DELETE:
-        if (result->status == META_OK && result->topic) drop_replicas(node, index, result->topic);
+        if (result->status == META_OK && result->topic)
+            replicas__drop_topic(node, index, result->topic);
         if (request) deleted(node, index, request, result);
         break;
     case META_PRODUCER_BLOCK_TAKE:
@@ -318,37 +195,14 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
     case META_NODE_REPLACE:
     case META_PLACE:
     case META_CONFIG_RECORD:
-        if (request) request__finish(request, NODE_OK, NULL);
+        if (result->changed) {
+            node->replicas_stale = true; /* compared when all that is committed is applied */
+            node->members_changed_us = io_now_us(node->io);
+        }
+        if (request) membership__applied(request, result);
         break;
     }
     request__unpark(node, NULL);
-}
-
-/* At start: what meta says and the store does not hold yet, because the crash came between the two (M4). Safe to run on any
- * applied prefix: creations at or below a recorded index do nothing. */
-static bool reconcile_topic(void *data, const struct meta_topic *topic)
-{
-    make_replicas(data, topic);
-    return true;
-}
-
-void topics__reconcile(struct node *node)
-{
-    meta_topics_visit(&node->meta, reconcile_topic, node);
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->groups) {
-        struct group *group = list_entry(link, struct group, link);
-        if (group->is_meta) continue;
-        struct meta_partition partition;
-        struct meta_settings settings;
-        if (meta_group_find(&node->meta, group->id, group->topic, &partition, &settings)) {
-            group->partition_number = partition.number;
-        } else if (group->epoch <= node->meta.applied_index) {
-            group__drop(group,
-                        node->meta.applied_index); /* deleted, and the drop was not recorded */
-        }
-    }
 }
 
 /* ---- waiting creates and deletes (M8) ---------------------------------------------------------------------------------------- */

@@ -225,6 +225,10 @@ static void on_maintenance(struct io_timer *timer)
     topics__check_waiting(node);
     topics__ask_waiting(node);
     registry__register_nodes(node);
+    if (node->replicas_stale) replicas__reconcile(node);
+    reconfigure__run(node);
+    if (node->state == NODE_FAILED) return;
+    changes__prune(node);
     directory__prune(node);
     disk__check_space(node);
     group__retry_births(node);

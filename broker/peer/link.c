@@ -287,7 +287,7 @@ static void take_goodbye(struct peer_link *link, const uint8_t *body, size_t byt
 
 static bool is_owner_type(uint16_t type)
 {
-    return type >= PEER_FRAME_RAFT && type <= PEER_FRAME_BASE;
+    return type >= PEER_FRAME_RAFT && type <= PEER_FRAME_CHANGE;
 }
 
 /* A frame names the cluster that its sender knows: none, ours, or, while we have none, the one of its HELLO. */

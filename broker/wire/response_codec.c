@@ -2,6 +2,7 @@
  * left before anything is allocated for them. */
 #include <broker/request_codec.h>
 
+#include "change_codec.h"
 #include "settings_codec.h"
 
 #include <assert.h>
@@ -21,13 +22,6 @@
 #define TOPIC_BYTES_MIN     46u
 #define PARTITION_BYTES_MIN 56u
 #define OFFSET_BYTES_MIN    30u
-#define CHANGE_BYTES_MIN    36u
-
-#define CHANGE_META        0x01u
-#define MEMBER_WISHED      0x01u
-#define MEMBER_CONNECTED   0x02u
-#define MEMBER_MATCH_KNOWN 0x04u
-#define MEMBER_FLAGS_ALL   0x07u
 
 #define STATUSES_COUNT_X(name, text) +1
 #define STATUSES_COUNT               (0 NODE_STATUSES(STATUSES_COUNT_X))
@@ -79,42 +73,6 @@ static void put_offset(struct wire_writer *writer, const struct partition_offset
     wire_put(writer, offset->metadata, offset->metadata_bytes);
 }
 
-/* Text that may hold what a client sent; the other side takes no control characters. */
-static void put_text(struct wire_writer *writer, const char *text, size_t capacity)
-{
-    size_t bytes = strnlen(text, capacity - 1);
-    wire_put_u16(writer, (uint16_t)bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        uint8_t byte = (uint8_t)text[i];
-        wire_put_u8(writer, byte < 0x20 || byte == 0x7f ? (uint8_t)' ' : byte);
-    }
-}
-
-static void put_change(struct wire_writer *writer, const struct node_change *change)
-{
-    assert(change->members_count <= NODE_CHANGE_MEMBERS_MAX);
-    wire_put_u64(writer, change->group);
-    wire_put_u8(writer, change->meta ? CHANGE_META : 0u);
-    wire_put_u8(writer, (uint8_t)change->state);
-    wire_put_u16(writer, (uint16_t)change->members_count);
-    wire_put_u32(writer, change->partition);
-    wire_put_u64(writer, change->leader);
-    wire_put_u64(writer, change->last_index);
-    wire_put_string(writer, change->topic);
-    put_text(writer, change->blocked, sizeof(change->blocked));
-    for (uint32_t i = 0; i < change->members_count; i++) {
-        const struct node_change_member *member = &change->members[i];
-        wire_put_u64(writer, member->node_id);
-        wire_put_u64(writer, member->epoch);
-        wire_put_u8(writer, (uint8_t)member->role);
-        wire_put_u8(writer, (uint8_t)((member->wished ? MEMBER_WISHED : 0u) |
-                                      (member->connected ? MEMBER_CONNECTED : 0u) |
-                                      (member->match_known ? MEMBER_MATCH_KNOWN : 0u)));
-        wire_put_zeros(writer, 6);
-        wire_put_u64(writer, member->match);
-    }
-}
-
 static bool is_within_bounds(const struct node_request *request)
 {
     if (request->ret_topics_count > META_TOPICS_MAX) return false;
@@ -164,7 +122,7 @@ size_t response_codec_encode(uint64_t number, const struct node_request *request
     wire_put_u32(&writer, request->ret_topics_count);
     wire_put_u32(&writer, request->ret_offsets_count);
     wire_put_u32(&writer, request->ret_changes_count);
-    put_text(&writer, request->detail, sizeof(request->detail));
+    change_codec_put_text(&writer, request->detail, sizeof(request->detail));
     for (uint32_t i = 0; i < request->ret_topics_count; i++) {
         put_topic(&writer, &request->ret_topics[i]);
     }
@@ -172,7 +130,7 @@ size_t response_codec_encode(uint64_t number, const struct node_request *request
         put_offset(&writer, &request->ret_offsets[i]);
     }
     for (uint32_t i = 0; i < request->ret_changes_count; i++) {
-        put_change(&writer, &request->ret_changes[i]);
+        change_codec_put(&writer, &request->ret_changes[i]);
     }
     wire_put_padding(&writer);
     return writer.bytes;
@@ -281,48 +239,9 @@ static void get_offsets(struct wire_reader *reader, struct node_request *decoded
     }
 }
 
-static void get_change_member(struct wire_reader *reader, struct node_change_member *member)
-{
-    member->node_id = wire_get_u64(reader);
-    member->epoch = wire_get_u64(reader);
-    const uint8_t role = wire_get_u8(reader);
-    const uint8_t flags = wire_get_u8(reader);
-    if (role > NODE_CHANGE_ABSENT || (flags & ~MEMBER_FLAGS_ALL) != 0) reader->failed = true;
-    member->role = (enum node_change_role)role;
-    member->wished = (flags & MEMBER_WISHED) != 0;
-    member->connected = (flags & MEMBER_CONNECTED) != 0;
-    member->match_known = (flags & MEMBER_MATCH_KNOWN) != 0;
-    wire_get_zeros(reader, 6);
-    member->match = wire_get_u64(reader);
-}
-
-static void get_change(struct wire_reader *reader, struct node_change *change)
-{
-    change->group = wire_get_u64(reader);
-    const uint8_t flags = wire_get_u8(reader);
-    const uint8_t state = wire_get_u8(reader);
-    const uint16_t count = wire_get_u16(reader);
-    change->partition = wire_get_u32(reader);
-    change->leader = wire_get_u64(reader);
-    change->last_index = wire_get_u64(reader);
-    wire_get_string(reader, change->topic, sizeof(change->topic));
-    wire_get_string(reader, change->blocked, sizeof(change->blocked));
-    if ((flags & ~CHANGE_META) != 0 || state > NODE_CHANGE_RECORDING ||
-        count > NODE_CHANGE_MEMBERS_MAX) {
-        reader->failed = true;
-    }
-    if (reader->failed) return;
-    change->meta = (flags & CHANGE_META) != 0;
-    change->state = (enum node_change_state)state;
-    change->members_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        get_change_member(reader, &change->members[i]);
-    }
-}
-
 static void get_changes(struct wire_reader *reader, struct node_request *decoded, uint32_t count)
 {
-    if (count > RESPONSE_CODEC_CHANGES_MAX || count > wire_left(reader) / CHANGE_BYTES_MIN) {
+    if (count > RESPONSE_CODEC_CHANGES_MAX || count > wire_left(reader) / CHANGE_CODEC_BYTES_MIN) {
         reader->failed = true;
     }
     if (reader->failed || count == 0) return;
@@ -333,7 +252,7 @@ static void get_changes(struct wire_reader *reader, struct node_request *decoded
     }
     decoded->ret_changes_count = count;
     for (uint32_t i = 0; i < count && !reader->failed; i++) {
-        get_change(reader, &decoded->ret_changes[i]);
+        change_codec_get(reader, &decoded->ret_changes[i]);
     }
 }
 

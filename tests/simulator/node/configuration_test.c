@@ -10,6 +10,14 @@
 #define SECOND_US 1000000u
 #define NODES     3u
 
+/* What is wished would be made of the group again. */
+static void hold_changes(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        poke_hold_changes(cluster->nodes[i].node);
+    }
+}
+
 static struct cluster *make(uint64_t seed, uint64_t checkpoint_entries, uint64_t *ret_group)
 {
     struct cluster_options options;
@@ -17,6 +25,7 @@ static struct cluster *make(uint64_t seed, uint64_t checkpoint_entries, uint64_t
     options.checkpoint_entries = checkpoint_entries;
     struct cluster *cluster = cluster_create(&options);
     cluster_start_all(cluster);
+    hold_changes(cluster);
     cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", NODES), NODE_OK);
     *ret_group = cluster_group(cluster, 0, "orders");
@@ -73,6 +82,7 @@ static void restart_all(struct cluster *cluster, enum sim_crash mode)
         cluster_crash(cluster, i, mode);
     }
     cluster_start_all(cluster);
+    hold_changes(cluster);
 }
 
 static void expect_voters(struct cluster *cluster, uint64_t group, uint32_t voters)
@@ -136,6 +146,7 @@ Test(simulated_configuration, an_uncommitted_change_outlives_a_restart_and_is_ta
         sim_run_for(cluster->sim, SECOND_US / 5u); /* durable, and nobody else has it */
         cluster_crash(cluster, leader, SIM_CRASH_KILL);
         cluster_start(cluster, leader);
+        hold_changes(cluster);
         cr_assert_eq(voters_of(cluster, leader, group), NODES - 1u);
         sim_run_for(cluster->sim, 3 * SECOND_US); /* the others elect one of them */
         cr_assert_eq(voters_of(cluster, (leader + 1u) % NODES, group), NODES);
@@ -161,6 +172,7 @@ Test(simulated_configuration, a_checkpoint_below_a_change_holds_the_configuratio
     cr_assert_eq(change(cluster, leader, group, (leader + 1u) % NODES), RAFT_OK);
     cr_assert(cluster_stop(cluster, leader, 100, 10 * SECOND_US)); /* writes a checkpoint */
     cluster_start(cluster, leader);
+    hold_changes(cluster);
     sim_heal(cluster->sim);
     produce(cluster, 5, 10);
     sim_run_for(cluster->sim, SECOND_US);

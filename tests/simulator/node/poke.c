@@ -12,3 +12,8 @@ enum raft_status poke_configure(struct node *node, uint64_t group_id,
     event.configure.target = target;
     return group__step(group, &event);
 }
+
+void poke_hold_changes(struct node *node)
+{
+    node->wish_barrier_running = true; /* and never ends */
+}

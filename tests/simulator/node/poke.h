@@ -9,4 +9,7 @@
 enum raft_status poke_configure(struct node *node, uint64_t group,
                                 const struct raft_configuration *target);
 
+/* From now on the node leaves the partitions that it comes to lead as they are, though another configuration is wished. */
+void poke_hold_changes(struct node *node);
+
 #endif

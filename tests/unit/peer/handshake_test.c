@@ -340,7 +340,7 @@ Test(peer_handshake, a_frame_of_an_unknown_type_closes_the_connection)
     stranger_dial(&stranger, &io, "n2:7071");
     struct hello_message hello = stranger_hello();
     stranger_shake(&stranger, &io, &hello);
-    stranger_send(&stranger, PEER_FRAME_BASE + 1, "", 0);
+    stranger_send(&stranger, PEER_FRAME_CHANGE + 1, "", 0);
     fake_io_run(&io, SECOND_US / 10);
     cr_assert_eq(n2.frames_count, 0);
     cr_assert(stranger.has_end);

@@ -530,3 +530,51 @@ Test(response_codec, an_answer_that_is_too_large_is_not_encoded)
     cr_assert_eq(response_codec_encode(1, &response, NULL, 0), 0, "65,792 partitions");
     free(many);
 }
+
+/* ---- reports ---------------------------------------------------------------------------------------------------- */
+
+Test(change_report, every_field_comes_over_and_no_part_of_it_does)
+{
+    struct node_request response = full_response(topics, partitions, offsets);
+    struct change_report report = {.configuration_index = 7, .wish_index = 8};
+    report.change = response.ret_changes[1];
+    uint8_t body[CHANGE_REPORT_BYTES_MAX];
+    const size_t bytes = change_report_encode(&report, body, sizeof(body));
+    cr_assert_leq(bytes, sizeof(body), "the largest");
+    static struct change_report got;
+    cr_assert(change_report_decode(body, bytes, &got));
+    cr_assert_eq(got.configuration_index, 7);
+    cr_assert_eq(got.wish_index, 8);
+    cr_assert_eq(memcmp(&got.change, &report.change, sizeof(got.change)), 0);
+    for (size_t cut = 0; cut < bytes; cut++) {
+        uint8_t *exact = malloc(cut ? cut : 1);
+        memcpy(exact, body, cut);
+        cr_assert_not(change_report_decode(exact, cut, &got), "cut at %zu", cut);
+        free(exact);
+    }
+    body[bytes] = 0;
+    cr_assert_not(change_report_decode(body, bytes + 1, &got));
+}
+
+Test(change_report, damaged_reports_are_harmless)
+{
+    srand(23);
+    struct node_request response = full_response(topics, partitions, offsets);
+    struct change_report report = {.configuration_index = 7, .wish_index = 8};
+    report.change = response.ret_changes[1];
+    uint8_t body[CHANGE_REPORT_BYTES_MAX];
+    uint8_t damaged[CHANGE_REPORT_BYTES_MAX];
+    const size_t bytes = change_report_encode(&report, body, sizeof(body));
+    static struct change_report got;
+    for (int round = 0; round < 20000; round++) {
+        memcpy(damaged, body, bytes);
+        for (int i = rand() % 5; i >= 0; i--) {
+            damaged[(size_t)rand() % bytes] = (uint8_t)(rand() % 2 ? rand() : rand() % 8);
+        }
+        if (!change_report_decode(damaged, bytes, &got)) continue;
+        cr_assert_leq(got.change.members_count, NODE_CHANGE_MEMBERS_MAX);
+        cr_assert_leq((int)got.change.state, NODE_CHANGE_RECORDING);
+        cr_assert_lt(strlen(got.change.topic), sizeof(got.change.topic));
+        cr_assert_lt(strlen(got.change.blocked), sizeof(got.change.blocked));
+    }
+}

@@ -47,6 +47,7 @@ enum peer_frame_type {
     PEER_FRAME_UNKNOWN_GROUP, /* "unknown group, meta at i" (M7) */
     PEER_FRAME_TOPIC,         /* replica made / dropped notices to the topic's creator (M8) */
     PEER_FRAME_BASE,          /* a base on its way to a replica that is far behind (base_codec.h) */
+    PEER_FRAME_CHANGE,        /* how a change of members stands, to the leader of meta */
 };
 
 struct peer_config {

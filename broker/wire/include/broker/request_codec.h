@@ -66,4 +66,17 @@ struct response_codec_view {
 bool response_codec_decode(const uint8_t *body, size_t bytes, struct node_request *request,
                            struct response_codec_view *ret_view);
 
+/* ---- reports of changes ------------------------------------------------------------------------------------------ */
+
+/* Body of a CHANGE frame: how the leader of a group sees its change. `change` in state RECORDING says that its members are
+ * the committed configuration of configuration_index, and exactly the wish of wish_index. */
+struct change_report {
+    uint64_t configuration_index;
+    uint64_t wish_index;
+    struct node_change change;
+};
+#define CHANGE_REPORT_BYTES_MAX 2048u
+size_t change_report_encode(const struct change_report *report, uint8_t *buffer, size_t bytes);
+bool change_report_decode(const uint8_t *body, size_t bytes, struct change_report *ret_report);
+
 #endif

@@ -1,0 +1,292 @@
+/* Requests that change who is in the cluster, on the leader of meta: checked, proposed, answered when applied.
+ *
+ * What a command would do is found out by applying it to a copy of the state, which costs nothing: the state is a
+ * copy-on-write tree. So the refusal of what would lose a quorum judges exactly the wishes that the entry would make. */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what would come of it -------------------------------------------------------------------------------------------------- */
+
+/* The state as it would be; meta_close() it. */
+static struct meta_result foresee(struct node *node, const struct meta_command *command,
+                                  struct meta_state *ret_after)
+{
+    uint8_t payload[4096];
+    const size_t bytes = meta_command_encode(command, payload, sizeof(payload));
+    assert(bytes > 0 && bytes <= sizeof(payload));
+    *ret_after = node->meta;
+    ret_after->state = tree_ref(node->meta.state);
+    const struct entry_header header = {.type = ENTRY_META,
+                                        .payload_bytes = (uint32_t)bytes,
+                                        .index = node->meta.applied_index + 1u,
+                                        .timestamp_ms = node->meta.applied_timestamp_ms};
+    struct meta_result result;
+    const bool applied = meta_apply(ret_after, &header, payload, &result);
+    assert(applied);
+    (void)applied;
+    return result;
+}
+
+struct quorum {
+    struct node *node;
+    const struct meta_state *after;
+    char why[NODE_STATUS_TEXT_BYTES]; /* empty: no quorum would be lost */
+};
+
+struct count {
+    uint32_t voters, good;
+    char missing[64];
+};
+
+static void count_voter(struct count *count, uint64_t node_id, bool is_good)
+{
+    count->voters++;
+    if (is_good) {
+        count->good++;
+        return;
+    }
+    const size_t used = strlen(count->missing);
+    snprintf(count->missing + used, sizeof(count->missing) - used, "%sn%" PRIu64, used ? ", " : "",
+             node_id);
+}
+
+static bool has_majority(const struct count *count)
+{
+    return count->good * 2u > count->voters;
+}
+
+static bool is_replica(const struct meta_replica *replicas, uint32_t count, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (replicas[i].node_id == node_id) return true;
+    }
+    return false;
+}
+
+/* Those that are to vote, and do already or may, must be reached; new ones get the log first and are waited for. */
+static bool check_partition(void *data, const char *name, const struct meta_partition *partition)
+{
+    struct quorum *quorum = data;
+    struct node *node = quorum->node;
+    if (partition->wish_index <= node->meta.applied_index) return true; /* it stays as it is */
+    struct meta_partition before;
+    if (!meta_group_find(&node->meta, partition->group, NULL, &before, NULL)) return true;
+    struct count now = {0};
+    struct count then = {0};
+    for (uint32_t i = 0; i < before.replicas_count; i++) {
+        const uint64_t id = before.replicas[i].node_id;
+        count_voter(&now, id, placement__is_reached(node, id));
+    }
+    for (uint32_t i = 0; i < partition->replicas_count; i++) {
+        const uint64_t id = partition->replicas[i].node_id;
+        const bool is_new = !is_replica(before.replicas, before.replicas_count, id) &&
+                            !is_replica(before.lingering, before.lingering_count, id);
+        count_voter(&then, id, is_new || placement__is_reached(node, id));
+    }
+    if (!has_majority(&now)) {
+        snprintf(quorum->why, sizeof(quorum->why),
+                 "%.64s/%u reaches %u of %u replicas and needs a majority to change; start %s",
+                 name, partition->number, now.good, now.voters, now.missing);
+    } else if (!has_majority(&then)) {
+        snprintf(quorum->why, sizeof(quorum->why),
+                 "%.64s/%u would have %u replicas of which %u are reached; start %s first", name,
+                 partition->number, then.voters, then.good, then.missing);
+    }
+    return quorum->why[0] == '\0';
+}
+
+static bool votes_now(const struct node *node, uint64_t node_id)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node == node_id) return configuration->members[i].voter;
+    }
+    return false;
+}
+
+static void check_meta(struct quorum *quorum)
+{
+    struct node *node = quorum->node;
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    struct meta_node known;
+    struct meta_node nodes[META_NODES_MAX];
+    const uint32_t nodes_count = meta_nodes(quorum->after, nodes, META_NODES_MAX);
+    struct count then = {0};
+    for (uint32_t i = 0; i < nodes_count; i++) {
+        if (!nodes[i].voter || nodes[i].leaving) continue;
+        const uint64_t id = nodes[i].node_id;
+        count_voter(&then, id, !votes_now(node, id) || placement__is_reached(node, id));
+    }
+    for (uint32_t i = 0; i < configuration->members_count; i++) { /* founders, not registered yet */
+        const struct raft_member *member = &configuration->members[i];
+        if (!member->voter || meta_node_get(quorum->after, member->id.node, &known)) continue;
+        count_voter(&then, member->id.node, placement__is_reached(node, member->id.node));
+    }
+    if (has_majority(&then)) return;
+    snprintf(quorum->why, sizeof(quorum->why),
+             "the meta group would have %u voters of which %u are reached; start %s first",
+             then.voters, then.good, then.missing[0] ? then.missing : "another node");
+}
+
+static bool keeps_quorums(struct node *node, const struct meta_state *after, struct quorum *quorum)
+{
+    *quorum = (struct quorum){.node = node, .after = after};
+    meta_partitions_visit(after, check_partition, quorum);
+    if (!quorum->why[0]) check_meta(quorum);
+    return quorum->why[0] == '\0';
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------------------------ */
+
+static void refuse(struct node_request *request, enum meta_result_status status)
+{
+    const uint64_t id = request->node.id;
+    switch (status) {
+    case META_UNKNOWN_NODE:
+        request__finish(request, NODE_UNKNOWN_NODE,
+                        "see `raftmq cluster status`; a new node is admitted with `raftmq cluster "
+                        "add`");
+        return;
+    case META_NODE_EXISTS:
+        request__finish(request, NODE_NODE_EXISTS,
+                        "n%" PRIu64 " has joined by another address; it tells its own", id);
+        return;
+    case META_NODE_LEAVING:
+        request__finish(request, NODE_CHANGE_RUNNING, "the node is leaving the cluster");
+        return;
+    case META_TOO_MANY_NODES:
+        request__finish(request, NODE_TOO_MANY_NODES, "at most %u nodes; remove one first",
+                        META_NODES_MAX);
+        return;
+    case META_NOT_ENOUGH_NODES:
+        request__finish(request, NODE_NOT_ENOUGH_NODES,
+                        "n%" PRIu64
+                        " is the last one that holds some partition, and no other node is there "
+                        "to take it; add one first",
+                        id);
+        return;
+    case META_CHANGE_RUNNING:
+        request__finish(request, NODE_CHANGE_RUNNING,
+                        "n%" PRIu64 " is leaving already, in another way; see `raftmq cluster "
+                        "status`",
+                        id);
+        return;
+    case META_PARTITION_NOT_FOUND:
+        request__finish(request, NODE_PARTITION_NOT_FOUND, NULL);
+        return;
+    case META_OK:
+    case META_STALE:
+    case META_TOPIC_EXISTS:
+    case META_TOPIC_NOT_FOUND:
+    case META_TOO_MANY_TOPICS:
+        request__finish(request, NODE_OK, NULL);
+        return;
+    }
+}
+
+void membership__applied(struct node_request *request, const struct meta_result *result)
+{
+    request->ret_created = result->changed;
+    if (request_state(request)->internal) {
+        request__finish(request, NODE_OK, NULL);
+    } else {
+        refuse(request, result->status);
+    }
+}
+
+/* ---- proposing ----------------------------------------------------------------------------------------------------------------- */
+
+static void propose(struct node_request *request, const struct meta_command *command)
+{
+    struct node *node = request_state(request)->node;
+    if (meta_command_encode(command, NULL, 0) == 0) {
+        request__finish(request, NODE_INVALID_ARGUMENT,
+                        "node ids begin at 1, no node twice, an address is host:port");
+        return;
+    }
+    struct meta_state after;
+    struct quorum quorum;
+    const struct meta_result result = foresee(node, command, &after);
+    if (result.status != META_OK || !result.changed) {
+        /* "No" and "it is so already" are answers: not from an old state. */
+        if (barrier__is_passed(request, node->meta_group)) refuse(request, result.status);
+    } else if (command->type != META_NODE_ADD && !keeps_quorums(node, &after, &quorum)) {
+        request__finish(request, NODE_QUORUM_AT_RISK, "%s", quorum.why);
+    } else {
+        produce__meta_command(request, command);
+    }
+    meta_close(&after);
+}
+
+static bool has_room_for_a_node(struct node *node)
+{
+    struct meta_node known;
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    struct meta_node nodes[META_NODES_MAX];
+    uint32_t count = meta_nodes(&node->meta, nodes, META_NODES_MAX);
+    for (uint32_t i = 0; i < configuration->members_count; i++) { /* founders that never came */
+        if (!meta_node_get(&node->meta, configuration->members[i].id.node, &known)) count++;
+    }
+    return count < META_NODES_MAX;
+}
+
+static bool fill_change(struct node_request *request, struct meta_command *command)
+{
+    struct node *node = request_state(request)->node;
+    command->change.node_id = request->node.id;
+    if (request->type == NODE_REQUEST_NODE_ADD) {
+        const char *address = request->node.peer_address ? request->node.peer_address : "";
+        struct meta_node known;
+        command->type = META_NODE_ADD;
+        snprintf(command->change.peer_address, sizeof(command->change.peer_address), "%s", address);
+        if (meta_node_get(&node->meta, request->node.id, &known) || has_room_for_a_node(node)) {
+            return true;
+        }
+        refuse(request, META_TOO_MANY_NODES);
+        return false;
+    }
+    const bool is_replace = request->type == NODE_REQUEST_NODE_REPLACE;
+    command->type = is_replace ? META_NODE_REPLACE : META_NODE_REMOVE;
+    command->change.with = is_replace ? request->node.with : 0;
+    command->change.spares_count =
+        placement__spares(node, request->node.id, command->change.spares);
+    return true;
+}
+
+static bool fill_place(struct node_request *request, struct meta_command *command)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    struct meta_partition partition;
+    uint32_t partitions_count = 0;
+    command->type = META_PLACE;
+    if (request->topic && meta_partition_get(&node->meta, request->topic, request->partition,
+                                             &partition, NULL, &partitions_count)) {
+        command->place.group = partition.group;
+        command->place.nodes_count = request->place.nodes_count;
+        memcpy(command->place.nodes, request->place.nodes, sizeof(command->place.nodes));
+        return true;
+    }
+    if (barrier__is_passed(request, node->meta_group)) {
+        request__finish(request, partitions_count ? NODE_PARTITION_NOT_FOUND : NODE_TOPIC_NOT_FOUND,
+                        NULL);
+    }
+    return false;
+}
+
+void membership__start(struct node_request *request)
+{
+    struct node *node = request_state(request)->node;
+    if (request->type != NODE_REQUEST_NODE_REMOVE && request__refuse_full(request)) return;
+    struct meta_command *command = calloc(1, sizeof(*command));
+    if (!command) abort();
+    command->request = node__random_number(node);
+    const bool is_filled = request->type == NODE_REQUEST_PLACE ? fill_place(request, command)
+                                                               : fill_change(request, command);
+    if (is_filled) propose(request, command);
+    free(command);
+}
