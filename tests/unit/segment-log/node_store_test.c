@@ -267,6 +267,41 @@ Test(node_store, term_and_vote_survive_a_power_cut_at_every_call)
     }
 }
 
+/* The process that made the store is killed before it synced the name; the next one uses what it finds. */
+Test(node_store, a_store_that_only_the_page_cache_named_keeps_what_it_is_given)
+{
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        for (uint64_t seed = 0; seed < 60; seed++) {
+            struct disk *outer = disk;
+            disk = memory_disk_create(seed * 64 + nth);
+            cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+            cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+            memory_disk_stop_at(disk, nth);
+            struct node_store *store = NULL;
+            if (node_store_open(disk, "/data", &fixture_cluster, 3, true, &store, &problem) ==
+                SEGMENT_LOG_OK) {
+                node_store_close(store);
+            }
+            memory_disk_crash(disk, MEMORY_DISK_KILL);
+            store = open_store();
+            struct node_record record = record_of(7, 41), found;
+            node_store_put(store, &record);
+            cr_assert_eq(save(store), 0);
+            node_store_close(store);
+            memory_disk_crash(disk, MEMORY_DISK_POWER);
+            store = NULL;
+            cr_assert_eq(
+                node_store_open(disk, "/data", &fixture_cluster, 3, false, &store, &problem),
+                SEGMENT_LOG_OK, "call %d: %s", (int)nth, problem.reason);
+            cr_assert(node_store_get(store, 7, &found));
+            cr_assert_eq(found.term, 41);
+            node_store_close(store);
+            memory_disk_destroy(disk);
+            disk = outer;
+        }
+    }
+}
+
 Test(node_store, a_store_half_made_is_no_store)
 {
     for (uint64_t nth = 1; nth < 12; nth++) {

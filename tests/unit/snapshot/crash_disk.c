@@ -146,8 +146,19 @@ static int call_datasync(struct disk_file *base)
     struct crash_disk *disk = disk_of(base->disk);
     int error = gate(disk);
     if (error != 0) return error;
+    if (disk->loses_writes) return 0;
     uint32_t file = open_of(base)->file;
     bytes_copy(&disk->files[file].synced, &disk->files[file].written);
+    return 0;
+}
+
+static int call_drop_cache(struct disk_file *base)
+{
+    struct crash_disk *disk = disk_of(base->disk);
+    int error = call_datasync(base);
+    if (error != 0) return error;
+    uint32_t file = open_of(base)->file;
+    if (disk->loses_writes) bytes_copy(&disk->files[file].written, &disk->files[file].synced);
     return 0;
 }
 
@@ -219,7 +230,7 @@ static const struct disk_vtable vtable = {
     .pwritev = call_pwritev,
     .datasync = call_datasync,
     .size = call_size,
-    .drop_cache = call_datasync,
+    .drop_cache = call_drop_cache,
     .sync_directory = call_sync_directory,
     .rename = call_rename,
     .unlink = call_unlink,

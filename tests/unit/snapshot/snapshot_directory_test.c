@@ -129,6 +129,18 @@ Test(snapshot_crash, what_does_not_read_back_is_not_published)
     crash_disk_destroy(disk);
 }
 
+/* It is read from the device, not from the page cache that has it anyway. */
+Test(snapshot_crash, what_the_device_lost_is_not_published)
+{
+    struct crash_disk *disk = disk_with_old();
+    disk->loses_writes = true;
+    cr_assert_eq(write_new(disk), SNAPSHOT_DAMAGED);
+    disk->loses_writes = false;
+    cr_assert_eq(expect_old_or_new(disk), 10);
+    cr_assert_eq(crash_disk_names_count(disk), 1);
+    crash_disk_destroy(disk);
+}
+
 Test(snapshot_crash, an_io_error_while_loading_is_not_taken_for_damage)
 {
     struct crash_disk *disk = disk_with_old();
