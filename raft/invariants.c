@@ -192,6 +192,18 @@ static void check_same_term(const struct raft_node *node, const struct raft_node
     }
 }
 
+/* Raft figure 4: who leads was a candidate of that term before, and who led follows. */
+static void check_edge(const struct raft_node *node, const struct raft_node *previous)
+{
+    if (node->role == RAFT_LEADER && previous->role != RAFT_LEADER) {
+        assert(previous->role == RAFT_CANDIDATE);
+    }
+    if (node->role == RAFT_LEADER) assert(node->hard.term == previous->hard.term);
+    if (previous->role == RAFT_LEADER) {
+        assert(node->role == RAFT_LEADER || node->role == RAFT_FOLLOWER);
+    }
+}
+
 static void check_step(const struct raft_node *node, const struct raft_node *previous)
 {
     assert(node->now_ms >= previous->now_ms);
@@ -200,6 +212,7 @@ static void check_step(const struct raft_node *node, const struct raft_node *pre
     assert(node->commit_index >= previous->commit_index);
     assert(node->reads.number >= previous->reads.number);
     assert(node->trail.floor_index >= previous->trail.floor_index);
+    check_edge(node, previous);
     if (node->hard.term == previous->hard.term) {
         check_same_term(node, previous);
     } else if (node->hard.voted_for.node != 0 &&

@@ -24,6 +24,7 @@ static void fill(const struct group *group, struct peek_group *peek)
         .applied_index = group->applied_index,
         .next_offset = info.next_offset,
         .takes_produce = group->role == RAFT_LEADER && group->own_noop_applied,
+        .mark_is_durable = !segment_log_has_unsynced_mark(group->log),
     };
 }
 
@@ -93,6 +94,17 @@ uint64_t peek_partition_group(const struct node *node, const char *topic, uint32
         return 0;
     }
     return partition.group;
+}
+
+uint64_t peek_first_leader(const struct node *node, const char *topic, uint32_t number)
+{
+    struct meta_partition partition;
+    struct meta_settings settings;
+    uint32_t partitions_count = 0;
+    if (!meta_partition_get(&node->meta, topic, number, &partition, &settings, &partitions_count)) {
+        return 0;
+    }
+    return partition.first_leader;
 }
 
 struct cluster_id peek_cluster(const struct node *node)

@@ -24,6 +24,8 @@ struct peek_group {
     uint64_t applied_index;
     uint64_t next_offset; /* of the log */
     bool takes_produce;   /* leads, and its own-term no-op is applied */
+    bool
+        mark_is_durable; /* the synced mark of the log tells of all that is durable, and is synced itself (L5) */
 };
 
 /* All replicas of a node, by the order in which they were made. Returns their number. O(replicas). */
@@ -45,6 +47,8 @@ void peek_raft(const struct peek_group *group, struct raft_view *ret_view);
 void peek_check_core(const struct peek_group *group);
 /* Group of a partition as the node's applied meta state knows it; 0: unknown. */
 uint64_t peek_partition_group(const struct node *node, const char *topic, uint32_t partition);
+/* Whom meta named to lead it first; 0: unknown. */
+uint64_t peek_first_leader(const struct node *node, const char *topic, uint32_t partition);
 /* Zero: not founded. */
 struct cluster_id peek_cluster(const struct node *node);
 

@@ -1,5 +1,6 @@
 /* Goal: topics come and go, and a crash at any disk call of it leaves a cluster that starts again. Method: whole simulated
  * nodes; crashes before every disk call of one node while topics are made and deleted. */
+#include "peek.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -58,6 +59,59 @@ Test(simulated_topics, a_deleted_topic_leaves_no_replica_and_no_files)
         cr_assert_eq(directories(cluster, node), 0);
     }
     cluster_destroy(cluster);
+}
+
+/* M7, M8: no election timeout passes, and whoever was told that the topic is there can use it. */
+Test(simulated_topics, a_created_topic_is_led_at_once_by_whom_meta_named)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        sim_run_for(cluster->sim, SECOND_US);
+        struct cluster_call *create = malloc(sizeof(*create));
+        cluster_fill_create(create, "orders", 4, 3);
+        const uint32_t meta_leader = (uint32_t)cluster_leader(cluster, 0);
+        cluster_submit(cluster, meta_leader, create);
+        cr_assert(cluster_wait(create, 15 * SECOND_US));
+        cr_assert_eq(create->request.status, NODE_OK);
+        cr_assert_lt(create->done_us - create->submitted_us, 250000, "seed %d", (int)seed);
+        const struct node *node = cluster->nodes[meta_leader].node;
+        for (uint32_t p = 0; p < 4; p++) {
+            const uint64_t group = peek_partition_group(node, "orders", p);
+            struct peek_group replica;
+            const uint64_t first = peek_first_leader(node, "orders", p);
+            cr_assert_neq(first, 0);
+            cr_assert_eq(cluster_leader(cluster, group), (int)first - 1, "seed %d", (int)seed);
+            cr_assert(peek_group(cluster->nodes[first - 1u].node, group, &replica));
+            cr_assert(replica.takes_produce, "seed %d", (int)seed);
+        }
+        cluster_call_close(create);
+        free(create);
+        cluster_destroy(cluster);
+    }
+}
+
+/* M8. A name that is free again must not be answered by replicas of the old topic. */
+Test(simulated_topics, a_delete_is_answered_when_a_majority_has_dropped_every_partition)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+        const uint64_t group = cluster_group(cluster, 0, "orders");
+        struct cluster_call *delete = malloc(sizeof(*delete));
+        cluster_fill_delete(delete, "orders");
+        cluster_submit(cluster, (uint32_t)cluster_leader(cluster, 0), delete);
+        cr_assert(cluster_wait(delete, 15 * SECOND_US));
+        cr_assert_eq(delete->request.status, NODE_OK);
+        uint32_t left = 0;
+        for (uint32_t node = 0; node < 3; node++) {
+            struct node_group_status status;
+            if (cluster_group_status(cluster, node, group, &status)) left++;
+        }
+        cr_assert_leq(left, 1, "seed %d", (int)seed);
+        cluster_call_close(delete);
+        free(delete);
+        cluster_destroy(cluster);
+    }
 }
 
 /* A create and a delete that follow each other at once, so that the delete meets replicas that are still being made. */
