@@ -34,7 +34,8 @@ struct crash_disk {
     uint32_t fail_at;  /* this call fails; 0: none */
     int fail_error;    /* errno */
     bool flips_writes; /* the last byte of every write lands with one bit changed */
-    bool loses_writes; /* syncs say OK and bring nothing to the device: only a dropped cache shows it */
+    bool
+        loses_writes; /* syncs say OK and bring nothing to the device: only a dropped cache shows it */
 };
 
 enum crash_disk_cut {
