@@ -21,7 +21,7 @@ static const char help[] =
     "bounds of the plans explored, instead of their own:\n"
     "  --nodes N  --terms N  --entries N  --crashes N  --reads N  --rounds N  --time-gaps N\n"
     "  --transfers N  --changes N  --entries-sent N  --inflight N\n"
-    "  --prevote B  --heartbeats B  --silence B  --leader-lost B  --votes-at-once B\n"
+    "  --prevote B  --heartbeats B  --asks B  --silence B  --leader-lost B  --votes-at-once B\n"
     "  --log-at-once B     (B: 0 or 1)\n"
     "\n"
     "Ends with 0 when every promise held, 1 when one broke (its path is printed), 2 on bad use.\n";
@@ -69,6 +69,7 @@ static const struct bound bounds[] = {
     NUMBER("inflight", inflight, 4),
     FLAG("prevote", prevote),
     FLAG("heartbeats", heartbeats),
+    FLAG("asks", asks),
     FLAG("silence", silence),
     FLAG("leader-lost", leader_lost),
     FLAG("votes-at-once", votes_at_once),

@@ -48,6 +48,7 @@ struct explore_plan {
     bool target_joint;  /* by a joint phase in any case */
     bool prevote;       /* else a pre-vote is always granted, and nothing of it is seen */
     bool heartbeats;    /* else heartbeats are always lost, unless a read waits for their answer */
+    bool asks;          /* a leader's heartbeat timer fires: it asks again what arrived */
     bool silence;       /* a leader may find itself alone */
     bool leader_lost;   /* a follower may lose its connection to the leader */
     bool votes_at_once; /* a term or vote is durable before anything else happens */

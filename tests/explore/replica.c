@@ -224,8 +224,9 @@ static void perform(struct replica *replica)
             (struct local_hard){.term = (uint8_t)update->hard_state.term,
                                 .vote = (uint8_t)update->hard_state.voted_for.node};
     }
-    work->commit =
-        (uint8_t)update->commit_index; /* for the judge of a later update of this event */
+    require(replica, update->commit_index == replica->core->commit_index,
+            "what may be applied is what the core knows to be committed");
+    work->commit = (uint8_t)update->commit_index; /* a later update of this event is judged by it */
     send(replica, update->messages_now, update->messages_now_count, false);
     send(replica, update->messages_after_sync, update->messages_after_sync_count, true);
     for (uint32_t i = 0; i < update->reads_count; i++) {

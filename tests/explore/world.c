@@ -40,7 +40,7 @@ static void list_leader(struct action_list *out, const struct explore_plan *plan
                         const struct facts *facts, const struct world_past *past)
 {
     if (facts->log_count < plan->entries) list(out, ACTION_PROPOSE, 0);
-    if (plan->heartbeats) list(out, ACTION_HEARTBEAT, 0);
+    if (plan->asks) list(out, ACTION_HEARTBEAT, 0);
     if (plan->silence) list(out, ACTION_SILENCE, 0);
     if (past->time_gaps < plan->time_gaps) list(out, ACTION_TIME_GAP, 0);
     if (past->changes < plan->changes) list(out, ACTION_CONFIGURE, 0);
