@@ -137,7 +137,6 @@ static void confirm_round(struct raft_node *node, struct raft_update *update)
     struct raft_reads *reads = &node->reads;
     assert(reads->flying);
     reads->flying = false;
-    if (PLANTED(R1_ROUND_COVERS_LATER_READS)) reads->covered = reads->count;
     finish_reads(node, update, reads->covered, RAFT_REFUSED_NOT, reads->index);
     for (uint32_t i = 0; i < reads->forwards_count; i++) {
         struct raft_forward *forward = &reads->forwards[i];
@@ -154,7 +153,6 @@ static bool round_is_confirmed(const struct raft_node *node)
         yes[i] = node->progress[i].round_acked == node->reads.number;
     }
     if (node->self != RAFT_MEMBERS_MAX) yes[node->self] = true;
-    if (PLANTED(R2_OWN_WORD_IS_ENOUGH)) return true;
     return raft__quorum_reached(&node->configuration, yes);
 }
 
@@ -263,10 +261,8 @@ void raft__on_read_index_reply(struct raft_node *node, struct raft_update *updat
     if (!raft__same_replica(m->from, node->leader)) return;
     if (!reads->flying) return;
     if (m->read_index.process != node->options.process) return;
-    bool is_other = m->read_index.number != reads->number;
-    if (is_other && !PLANTED(R1_ANY_ANSWER_ENDS_THE_REQUEST)) return;
+    if (m->read_index.number != reads->number) return;
     reads->flying = false;
-    if (PLANTED(R1_REQUEST_COVERS_LATER_READS)) reads->covered = reads->count;
     finish_reads(node, update, reads->covered, m->refusal, m->read_index.index);
 }
 

@@ -186,10 +186,6 @@ void raft__on_heartbeat_reply(struct raft_node *node, struct raft_update *update
                               const struct raft_message *m, uint32_t member)
 {
     if (node->role != RAFT_LEADER) return;
-    if (PLANTED(R2_REFUSAL_CONFIRMS)) {
-        raft__reads_confirmed_by(node, update, member, m->heartbeat_reply.round,
-                                 m->heartbeat_reply.process);
-    }
     if (m->term != node->hard.term) return;
     struct raft_progress *progress = &node->progress[member];
     progress->heard_at_ms = node->now_ms;
@@ -243,7 +239,7 @@ uint64_t raft__quorum_deadline_ms(const struct raft_node *node)
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
         const struct raft_progress *progress = &node->progress[i];
         heard_at_ms[i] = progress->heard_at_ms;
-        if (lacks_entries(node, progress) && !PLANTED(C4_STUCK_BULK_COUNTS)) {
+        if (lacks_entries(node, progress)) {
             heard_at_ms[i] = raft__min(heard_at_ms[i], progress->moved_at_ms + timeout_ms);
         }
     }
@@ -275,7 +271,7 @@ static void ask_for_snapshot_again(const struct raft_node *node, struct raft_pro
 
 void raft__leader_tick(struct raft_node *node, struct raft_update *update)
 {
-    if (node->now_ms >= raft__quorum_deadline_ms(node) && !PLANTED(C1_NO_CHECK_QUORUM)) {
+    if (node->now_ms >= raft__quorum_deadline_ms(node)) {
         raft__become_follower(node, update, node->hard.term, (struct raft_replica_id){0, 0});
         return;
     }

@@ -1,8 +1,6 @@
 /* Which disk work comes next, and the frame around doing it. */
 #include "log.h"
 
-#include <planted/planted.h>
-
 #include <assert.h>
 #include <string.h>
 
@@ -64,8 +62,7 @@ static bool freeze(struct segment_log *log, bool idle)
         reset(log, JOB_BIRTH);
         return true;
     }
-    bool overtakes = PLANTED(B28_WRITE_OVERTAKES_CUT) && log->durable_index < log->last.index;
-    if (log->cut_pending && !overtakes) {
+    if (log->cut_pending) {
         reset(log, JOB_TRUNCATE);
         truncate__freeze(log, job);
         return true;

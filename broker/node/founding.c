@@ -3,7 +3,7 @@
  *   empty ──all configured peers are empty, lists equal, most of them may found,
  *     │                     and of these I have the lowest id──> founding durable ──> vote store ──> mark ──> group 0
  *     └──────────────a founding arrives from any peer, it lists my incarnation──────────^
- *     └──────────────a founding arrives that knows my node id by another incarnation──> stranger
+ *     └──────────────a founding arrives that does not list this directory──> asks to join (join.c) ──joined──^
  *
  * A node that held another directory before has a durable mark: it never founds. A cluster once was, and if most nodes say
  * so, it may have acknowledged what a new one would not have: then nobody founds. With a majority that never held anything
@@ -12,8 +12,6 @@
  * A node makes one founding durable, ever. It is the base of group 0 at index 0. A founded node sends it to every empty
  * node that connects, so a lost frame costs nothing but the reconnect. */
 #include "internal.h"
-
-#include <planted/planted.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,7 +52,6 @@ static bool make_durable(struct node *node, const struct founding *founding)
     assert(bytes > 0 && bytes <= sizeof(node->identity.founding));
     node->identity.founding_bytes = (uint32_t)bytes;
     memcpy(node->identity.cluster.bytes, founding->cluster, sizeof(founding->cluster));
-    if (PLANTED(M6_FOUNDING_IS_NOT_DURABLE)) return true;
     if (node_identity_save(node->disk, node->data_directory, &node->identity) == 0) return true;
     node__fatal(node, NODE_FATAL_DISK, "cannot make the founding durable in %s",
                 node->data_directory);
@@ -66,8 +63,7 @@ static bool lists_me(const struct node *node, const struct founding *founding)
 {
     for (uint32_t i = 0; i < founding->nodes_count; i++) {
         if (founding->nodes[i].node_id == node->identity.node_id) {
-            return founding->nodes[i].incarnation == node->identity.incarnation ||
-                   PLANTED(M5_ANY_INCARNATION_IS_LISTED);
+            return founding->nodes[i].incarnation == node->identity.incarnation;
         }
     }
     return false;
@@ -109,17 +105,28 @@ static bool mark_replicas_made(struct node *node)
     return false;
 }
 
-static void make_group_zero(struct node *node)
+/* Its base at index 0 is the founding on every node. Epoch 0: a founder's; else that of the CONFIG entry that took this
+ * directory in, by which it is a learner until the group makes it a voter (M3, M5). */
+static void make_group_zero(struct node *node, uint64_t epoch)
 {
     struct raft_configuration configuration;
     founding_configuration(&node->founding, &configuration);
     node->state = NODE_JOINING;
-    group__make(node, 0, 0, 0, &configuration, node->founding.founder == node->identity.node_id, "",
-                0);
+    const bool campaign = epoch == 0 && node->founding.founder == node->identity.node_id;
+    group__make(node, 0, epoch, epoch, &configuration, campaign, "", 0);
 }
 
-/* Open every recorded replica; group 0 is made when its record is missing, which is the crash between founding and
- * record (M4). */
+static void start_asking(struct node *node)
+{
+    node->state = NODE_ASKING;
+    node__log(node, "warn",
+              "event=\"this data directory is new to the cluster, asking to join\" "
+              "incarnation=%016" PRIx64,
+              node->identity.incarnation);
+}
+
+/* Open every recorded replica. Group 0 is made when its record is missing, which is the crash between founding, or joining,
+ * and record (M4); where the crash took the epoch with it, the cluster is asked again. */
 static bool open_groups(struct node *node)
 {
     bool has_meta = false;
@@ -131,21 +138,14 @@ static bool open_groups(struct node *node)
         if (record.group == 0) has_meta = true;
     }
     group__sweep(node);
-    if (!has_meta) {
-        make_group_zero(node);
-        return true;
+    if (has_meta) {
+        node__start_running(node);
+    } else if (lists_me(node, &node->founding)) {
+        make_group_zero(node, 0);
+    } else {
+        start_asking(node);
     }
-    node__start_running(node);
     return true;
-}
-
-static void become_stranger(struct node *node)
-{
-    node->state = NODE_STRANGER;
-    node__log(node, "error",
-              "event=\"this data directory is new to the cluster, no vote in any group\" "
-              "incarnation=%016" PRIx64,
-              node->identity.incarnation);
 }
 
 bool founding__start(struct node *node)
@@ -156,8 +156,8 @@ bool founding__start(struct node *node)
                     node->data_directory);
         return false;
     }
-    if (!lists_me(node, &node->founding)) {
-        become_stranger(node);
+    if (!lists_me(node, &node->founding) && node->identity.incarnation_index == 0) {
+        start_asking(node);
         return true;
     }
     /* The store is born right after the founding, then the identity is marked. It is missing only when the crash came
@@ -173,11 +173,28 @@ static void adopt(struct node *node)
     node->cluster_changed = true;
     node__post(node);
     if (!lists_me(node, &node->founding)) {
-        become_stranger(node);
+        start_asking(node);
         return;
     }
     if (!open_store(node, true) || !mark_replicas_made(node)) return;
-    make_group_zero(node);
+    make_group_zero(node, 0);
+}
+
+void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_index)
+{
+    assert(node->state == NODE_ASKING);
+    assert(epoch > incarnation_index);
+    node->identity.incarnation_index = incarnation_index;
+    if (node_identity_save(node->disk, node->data_directory, &node->identity) < 0) {
+        node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
+        return;
+    }
+    node->cluster_changed = true;
+    node__post(node);
+    if (!node->store && !open_store(node, !node->identity.replicas_made)) return;
+    if (!mark_replicas_made(node)) return;
+    node__log(node, "info", "event=\"joined the cluster\" epoch=%" PRIu64, epoch);
+    make_group_zero(node, epoch);
 }
 
 static void propose_founding(struct node *node)
@@ -262,8 +279,7 @@ void founding__check(struct node *node)
                   node->options.peers_count);
         return;
     }
-    bool is_first = lowest == node->identity.node_id;
-    if (is_first || PLANTED(M6_ANY_NODE_FOUNDS)) propose_founding(node);
+    if (lowest == node->identity.node_id) propose_founding(node);
 }
 
 void founding__send(struct node *node, uint64_t to)
@@ -284,6 +300,6 @@ void founding__received(struct node *node, uint64_t from, const uint8_t *body, s
     }
     if (!make_durable(node, &founding)) return;
     node->founding = founding;
-    node__log(node, "info", "event=\"joins the cluster\" told_by=%" PRIu64, from);
+    node__log(node, "info", "event=\"knows the cluster\" told_by=%" PRIu64, from);
     adopt(node);
 }

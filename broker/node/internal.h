@@ -244,9 +244,9 @@ struct group {
 
 enum node_state {
     NODE_FOUNDING, /* no cluster id yet */
-    NODE_JOINING,  /* founding known, group 0 is being made */
+    NODE_ASKING,   /* a cluster is known and not this directory in it: asks to join (join.c) */
+    NODE_JOINING,  /* group 0 is being made */
     NODE_RUNNING,
-    NODE_STRANGER, /* belongs to a cluster that knows this node id with another incarnation */
     NODE_STOPPING,
     NODE_STOPPED,
     NODE_FAILED,
@@ -272,9 +272,10 @@ struct drop_watch {
 };
 
 struct peer_state {
-    bool configured;
-    bool listed;   /* of the founding, with this incarnation */
-    bool stranger; /* connected with another incarnation than the founding's */
+    bool is_learned; /* meta names it */
+    bool
+        is_member; /* it connected last as a member of this cluster: Raft traffic goes to and from it */
+    bool is_joining; /* it connected last without a replica of group 0 */
     uint64_t process;
     uint64_t moved_told_us;     /* last BULK_MOVED that was stepped */
     struct io_timer lost_timer; /* PROTOCOL C5: one heartbeat after the control connection closed */
@@ -343,8 +344,17 @@ struct node {
     bool wish_barrier_running;
     struct change_entry *changes[NODE_GROUPS_HASH]; /* leader of meta: what was reported */
     uint64_t members_changed_us; /* when an entry that changed members was applied last */
-    bool registering;            /* a META_NODE_SET of this leader is under way */
+    bool registering;            /* a META_NODE_SET of this leader is under way: one at a time */
     uint64_t registered_us;
+
+    struct { /* ASKING */
+        uint64_t asked_us;
+        uint64_t told_us; /* by a leader of group 0 */
+        bool refused;
+        char text[NODE_STATUS_TEXT_BYTES];
+    } join;
+    uint64_t followed_index; /* of meta, by peers__follow_meta() */
+    uint64_t followed_configuration;
 
     struct io_timer turn_timer;  /* posted: end of this turn */
     struct io_timer tick_timer;  /* next core timer */
@@ -401,12 +411,29 @@ struct peer_state *node__peer(struct node *node, uint64_t node_id);
 bool node__peer_is_usable(struct node *node, uint64_t node_id);
 void node__start_running(struct node *node);
 
+/* ---- peers.c --------------------------------------------------------------------------------------------------- */
+extern const struct peer_callbacks peers__callbacks;
+void peers__init(struct node *node);
+void peers__close(struct node *node); /* the hub is gone */
+/* Nodes come, move and go as the applied state of meta says. Cheap when nothing changed. */
+void peers__follow_meta(struct node *node);
+bool peers__founded_as(const struct node *node, uint64_t node_id, uint64_t *ret_incarnation);
+/* A member of group 0 by the configuration in use, or by one that is being changed. */
+bool peers__may_be_in_meta(const struct node *node, uint64_t node_id);
+
+/* ---- join.c ---------------------------------------------------------------------------------------------------- */
+void join__ask(struct node *node); /* from time to time */
+void join__asked(struct node *node, const struct peer_frame *frame);
+void join__answered(struct node *node, const struct peer_frame *frame);
+
 /* ---- founding.c ------------------------------------------------------------------------------------------------ */
 void founding__check(struct node *node);
 void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
 void founding__send(struct node *node, uint64_t to);
 /* It held another directory before: it only joins (M6). */
 bool founding__cannot_found(struct node *node, uint64_t node_id);
+/* The cluster took this directory in: its replica of group 0 is made, as a learner at first. */
+void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_index);
 bool founding__lists_me(const struct node *node); /* by this very directory */
 bool founding__start(struct node *node); /* after the identity is loaded: make or open group 0 */
 
@@ -642,6 +669,8 @@ void auto_create__wait(struct node_request *request);
 
 /* ---- registry.c ----------------------------------------------------------------------------------------------------- */
 void registry__register_nodes(struct node *node);
+/* Leader of meta: propose this META_NODE_SET, unless another one is under way; false: it is. */
+bool registry__set_node(struct node *node, const struct meta_node *wanted, bool founder);
 /* On the leader of meta: a command of its own. done() frees the request, whose data is the node and whose group_id is given. */
 void registry__propose(struct node *node, const struct meta_command *command, uint64_t group_id,
                        void (*done)(struct node_request *request));

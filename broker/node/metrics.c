@@ -205,6 +205,11 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
     counter(out, "peer_bytes_in_total", "Bytes received from peers.", peers.bytes_in);
     counter(out, "peer_bytes_out_total", "Bytes sent to peers.", peers.bytes_out);
     counter(out, "peer_disconnects_total", "Connections to peers that closed.", peers.disconnects);
+    counter(out, "peer_silent_total", "Connections to peers closed because nothing came for 3 s.",
+            peers.silent);
+    counter(out, "peer_bulk_stalls_total",
+            "Bulk connections to peers made anew because nothing moved on them.",
+            peers.bulk_stalls);
     print_requests(out, node);
     print_syncs(out, node);
     print_groups(out, node);

@@ -66,200 +66,6 @@ uint64_t node__random_number(struct node *node)
     return number;
 }
 
-struct peer_state *node__peer(struct node *node, uint64_t node_id)
-{
-    for (uint32_t i = 0; i < node->peers_count; i++) {
-        if (node->peers[i].node_id == node_id) return &node->peers[i];
-    }
-    return NULL;
-}
-
-/* Raft traffic goes only to and from nodes of the founding that run on the directory it names (M2, M3). */
-bool node__peer_is_usable(struct node *node, uint64_t node_id)
-{
-    const struct peer_state *peer = node__peer(node, node_id);
-    return peer && peer->listed && !peer->stranger;
-}
-
-/* ---- peers --------------------------------------------------------------------------------------------------------- */
-
-static void leader_lost(struct node *node, uint64_t node_id)
-{
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->groups) {
-        struct group *group = list_entry(link, struct group, link);
-        if (group->leader != node_id) continue;
-        struct raft_event event = {.type = RAFT_EVENT_LEADER_LOST, .node = node_id};
-        (void)group__step(group, &event);
-    }
-}
-
-static void on_lost_timer(struct io_timer *timer)
-{
-    struct peer_state *peer = timer->data;
-    struct node *node = peer->node;
-    if (!node__enter(node) || !peer->lost_pending) return;
-    peer->lost_pending = false;
-    leader_lost(node, peer->node_id);
-    node__post(node);
-}
-
-static void judge_incarnation(struct node *node, struct peer_state *peer,
-                              const struct peer_hello *hello)
-{
-    peer->listed = false;
-    peer->stranger = false;
-    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
-        if (node->founding.nodes[i].node_id != peer->node_id) continue;
-        peer->listed = true;
-        peer->stranger = node->founding.nodes[i].incarnation != hello->incarnation;
-    }
-    if (!peer->stranger) return;
-    snprintf(peer->trouble, sizeof(peer->trouble),
-             "n%" PRIu64 " came back with another data directory; it has no vote until it is "
-             "replaced, or started on its old directory",
-             peer->node_id);
-    node__log(node, "warn", "event=\"peer runs on another data directory\" peer=%" PRIu64,
-              peer->node_id);
-}
-
-static void on_up(void *data, const struct peer_hello *hello)
-{
-    struct node *node = data;
-    if (!node__enter(node)) return;
-    struct peer_state *peer = node__peer(node, hello->node_id);
-    if (!peer) return;
-    const bool other_process = peer->process && peer->process != hello->process;
-    peer->process = hello->process;
-    heartbeat_books_clear(&peer->heartbeats);
-    peer->trouble[0] = 0;
-    if (peer->lost_pending) {
-        peer->lost_pending = false;
-        io_timer_stop(node->io, &peer->lost_timer);
-        if (other_process) leader_lost(node, hello->node_id);
-    }
-    node__log(node, "info", "event=\"peer connected\" peer=%" PRIu64, hello->node_id);
-    if (node->founding.nodes_count) judge_incarnation(node, peer, hello);
-    if (node->state == NODE_FOUNDING) {
-        founding__check(node);
-    } else if (cluster_id_is_zero(&hello->cluster)) {
-        founding__send(node, hello->node_id);
-    }
-    if (node__peer_is_usable(node, hello->node_id)) peer->heartbeats.greets = true;
-    directory__tell_all(node, hello->node_id);
-    request__unpark(node, NULL);
-    node__post(node);
-}
-
-static void on_down(void *data, uint64_t node_id, uint64_t process)
-{
-    struct node *node = data;
-    (void)process;
-    if (!node__enter(node)) return;
-    struct peer_state *peer = node__peer(node, node_id);
-    if (!peer) return;
-    node__log(node, "warn", "event=\"peer disconnected, redialing\" peer=%" PRIu64, node_id);
-    peer->lost_pending = true;
-    io_timer_start(node->io, &peer->lost_timer, node->options.heartbeat_ms * 1000u);
-    node__post(node);
-}
-
-static void bulk_moved(struct node *node, uint64_t node_id)
-{
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->groups) {
-        struct group *group = list_entry(link, struct group, link);
-        if (group->role != RAFT_LEADER) continue;
-        struct raft_event event = {.type = RAFT_EVENT_BULK_MOVED, .node = node_id};
-        (void)group__step(group, &event);
-    }
-}
-
-static void on_bulk(void *data, uint64_t node_id, bool up)
-{
-    struct node *node = data;
-    if (!node__enter(node)) return;
-    if (up) {
-        bulk_moved(node, node_id); /* what found no connection leaves now */
-    } else {
-        proxy__peer_down(node, node_id);
-    }
-    node__post(node);
-}
-
-static void on_bulk_moved(void *data, uint64_t node_id, bool drained)
-{
-    struct node *node = data;
-    if (!node__enter(node)) return;
-    struct peer_state *peer = node__peer(node, node_id);
-    if (!peer) return;
-    /* Every write would be too often: CheckQuorum asks whether anything moved within election timeouts (C4). */
-    const uint64_t now_us = io_now_us(node->io);
-    if (!drained && now_us - peer->moved_told_us < node->options.heartbeat_ms * 500u) return;
-    peer->moved_told_us = now_us;
-    bulk_moved(node, node_id);
-    node__post(node);
-}
-
-static void on_frame(void *data, const struct peer_frame *frame)
-{
-    struct node *node = data;
-    if (!node__enter(node) || node->quiesced) return;
-    switch (frame->type) {
-    case PEER_FRAME_RAFT:
-    case PEER_FRAME_HEARTBEATS:
-        replicate__frame(node, frame);
-        break;
-    case PEER_FRAME_FOUNDING:
-        founding__received(node, frame->node_id, frame->body, frame->bytes);
-        break;
-    case PEER_FRAME_REQUEST:
-    case PEER_FRAME_RESPONSE:
-        proxy__frame(node, frame);
-        break;
-    case PEER_FRAME_UNKNOWN_GROUP:
-        node->counters.unknown_groups++;
-        break;
-    case PEER_FRAME_TOPIC:
-        if (node__peer_is_usable(node, frame->node_id)) directory__notice(node, frame);
-        break;
-    case PEER_FRAME_CHANGE:
-        if (node__peer_is_usable(node, frame->node_id)) changes__received(node, frame);
-        break;
-    case PEER_FRAME_BASE:
-    case PEER_FRAME_HELLO:
-    case PEER_FRAME_HELLO_ACK:
-    case PEER_FRAME_GOODBYE:
-        node->counters.bad_frames++;
-        break;
-    }
-    node__post(node);
-}
-
-static void on_trouble(void *data, uint64_t node_id, const char *reason)
-{
-    struct node *node = data;
-    if (!node__enter(node)) return;
-    struct peer_state *peer = node__peer(node, node_id);
-    if (peer) {
-        snprintf(peer->trouble, sizeof(peer->trouble), "%s", reason);
-        peer->trouble_us = io_now_us(node->io);
-    }
-    node__log(node, "warn", "event=\"peer trouble\" peer=%" PRIu64 " reason=\"%s\"", node_id,
-              reason);
-}
-
-static const struct peer_callbacks peer_callbacks = {
-    .up = on_up,
-    .down = on_down,
-    .bulk = on_bulk,
-    .frame = on_frame,
-    .bulk_moved = on_bulk_moved,
-    .trouble = on_trouble,
-};
-
 /* ---- start --------------------------------------------------------------------------------------------------------- */
 
 static bool lock_directory(struct node *node)
@@ -359,14 +165,17 @@ static bool open_hub(struct node *node)
         .incarnation = node->identity.incarnation,
         .process = node->process,
         .cluster = node->identity.cluster,
+        .incarnation_index = node->identity.incarnation_index,
         .cannot_found = node->identity.join_only,
+        .bulk_stall_us = node->options.election_timeout_ms_max * 1000u,
         .listen_address = node->options.listen_peer,
         .peers = node->options.peers,
         .peers_count = node->options.peers_count,
+        .peer_address = node->options.advertise_peer,
         .http_address = node->options.advertise_http,
         .kafka_address = node->options.advertise_kafka,
         .version = node->options.version,
-        .callbacks = &peer_callbacks,
+        .callbacks = &peers__callbacks,
         .data = node,
     };
     const int error = peer_hub_create(&hub_options, &node->hub);
@@ -376,19 +185,6 @@ static bool open_hub(struct node *node)
                 "--listen-peer",
                 node->options.listen_peer, strerror(-error));
     return false;
-}
-
-static void init_peers(struct node *node)
-{
-    node->peers_count = node->options.peers_count;
-    for (uint32_t i = 0; i < node->peers_count; i++) {
-        struct peer_state *peer = &node->peers[i];
-        peer->node = node;
-        peer->node_id = node->options.peers[i].node_id;
-        peer->configured = true;
-        peer->lost_timer.fire = on_lost_timer;
-        peer->lost_timer.data = peer;
-    }
 }
 
 static void init_lists(struct node *node)
@@ -424,7 +220,7 @@ struct node *node_create(const struct node_options *options)
     snprintf(node->data_directory, sizeof(node->data_directory), "%s", options->data_directory);
     node->options.data_directory = node->data_directory;
     init_lists(node);
-    init_peers(node);
+    peers__init(node);
     meta_init(&node->meta);
     node->started_us = io_now_us(node->io);
     node->seen_us = node->started_us;
@@ -440,7 +236,8 @@ struct node *node_create(const struct node_options *options)
         return NULL;
     }
     node->seen_us =
-        io_now_us(node->io); /* recovery may have taken longer than an election timeout */
+        io_now_us(node->io);      /* recovery may have taken longer than an election timeout */
+    node->cluster_changed = true; /* what the hub says of it is known only now */
     if (node->state == NODE_FOUNDING) founding__check(node);
     io_timer_start(node->io, &node->maintenance, NODE_MAINTENANCE_US);
     disk__check_space(node);
@@ -510,11 +307,8 @@ void node_destroy(struct node *node)
     io_timer_stop(node->io, &node->turn_timer);
     io_timer_stop(node->io, &node->tick_timer);
     io_timer_stop(node->io, &node->maintenance);
-    for (uint32_t i = 0; i < node->peers_count; i++) {
-        io_timer_stop(node->io, &node->peers[i].lost_timer);
-        heartbeat_books_close(&node->peers[i].heartbeats);
-    }
     peer_hub_destroy(node->hub);
+    peers__close(node);
     discard_requests(node);
     proxy__free_all(node);
     topics__free_watches(node);

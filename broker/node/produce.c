@@ -5,8 +5,6 @@
  * and offsets are known, because nothing else appends to the log of a leader. */
 #include "internal.h"
 
-#include <planted/planted.h>
-
 #include <broker/record_batch.h>
 
 #include <inttypes.h>
@@ -373,8 +371,7 @@ void produce__propose(struct group *group)
     struct collector *collector = malloc(sizeof(*collector));
     if (!collector) abort();
     while (!list_is_empty(&group->queued) && node->state != NODE_FAILED) {
-        bool is_ready = group->own_noop_applied || PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP);
-        if (group->role != RAFT_LEADER || !is_ready) {
+        if (group->role != RAFT_LEADER || !group->own_noop_applied) {
             repark(group, &group->queued);
             break;
         }
@@ -392,7 +389,6 @@ void produce__propose(struct group *group)
         /* C8: what a majority of the voters' clocks has reached, never behind the previous stamp. */
         const int64_t now_ms = clock__of_group(group);
         collector->timestamp_ms = now_ms > info.last_timestamp_ms ? now_ms : info.last_timestamp_ms;
-        if (PLANTED(C8_STAMPS_GO_BACK)) collector->timestamp_ms = now_ms;
         group->proposals_count = 0;
         collect(group, collector);
         add_offsets_entry(group, collector);

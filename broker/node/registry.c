@@ -52,9 +52,9 @@ static bool is_known(const struct node *node, const struct meta_node *wanted)
            is_same_address(known.peer_address, wanted->peer_address);
 }
 
-static void register_node(struct node *node, const struct meta_node *wanted, bool founder)
+bool registry__set_node(struct node *node, const struct meta_node *wanted, bool founder)
 {
-    if (is_known(node, wanted)) return;
+    if (node->registering) return false;
     struct meta_command *command = calloc(1, sizeof(*command));
     if (!command) abort();
     command->type = META_NODE_SET;
@@ -64,17 +64,10 @@ static void register_node(struct node *node, const struct meta_node *wanted, boo
     node->registering = true;
     registry__propose(node, command, 0, registered);
     free(command);
+    return true;
 }
 
-static const char *peer_address_of(const struct node *node, uint64_t node_id)
-{
-    for (uint32_t i = 0; i < node->options.peers_count; i++) {
-        if (node->options.peers[i].node_id == node_id) return node->options.peers[i].address;
-    }
-    return "";
-}
-
-/* As that incarnation told in its handshake. False: it is not connected. */
+/* As that incarnation told in its handshake. False: it is not connected as a member. */
 static bool told_addresses(struct node *node, struct meta_node *wanted)
 {
     const bool self = wanted->node_id == node->identity.node_id;
@@ -89,8 +82,16 @@ static bool told_addresses(struct node *node, struct meta_node *wanted)
     snprintf(wanted->kafka_address, sizeof(wanted->kafka_address), "%s",
              self ? node->options.advertise_kafka : hello->kafka_address);
     snprintf(wanted->peer_address, sizeof(wanted->peer_address), "%s",
-             peer_address_of(node, wanted->node_id));
+             self ? node->options.advertise_peer : hello->peer_address);
     return true;
+}
+
+static const char *configured_address(const struct node *node, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < node->options.peers_count; i++) {
+        if (node->options.peers[i].node_id == node_id) return node->options.peers[i].address;
+    }
+    return "";
 }
 
 /* A founder that never came is registered without being heard, after a while: else nobody could replace it. */
@@ -98,7 +99,7 @@ static bool is_overdue(const struct node *node, struct meta_node *wanted)
 {
     if (io_now_us(node->io) - node->led_meta_us < FOUNDER_WAIT_US) return false;
     snprintf(wanted->peer_address, sizeof(wanted->peer_address), "%s",
-             peer_address_of(node, wanted->node_id));
+             configured_address(node, wanted->node_id));
     return true;
 }
 
@@ -123,10 +124,11 @@ static void register_founders(struct node *node)
         /* One that was removed is in the founding still. */
         if (!is_founding_member(node, wanted.node_id)) continue;
         if (!told_addresses(node, &wanted) && !is_overdue(node, &wanted)) continue;
-        register_node(node, &wanted, /* founder= */ true);
+        (void)registry__set_node(node, &wanted, /* founder= */ true);
     }
 }
 
+/* Only addresses: a new incarnation comes in by asking (join.c). */
 static void register_addresses(struct node *node)
 {
     struct meta_node nodes[META_NODES_MAX];
@@ -135,7 +137,7 @@ static void register_addresses(struct node *node)
         struct meta_node wanted = {.node_id = nodes[i].node_id,
                                    .incarnation = nodes[i].incarnation};
         if (wanted.incarnation == 0 || !told_addresses(node, &wanted)) continue;
-        register_node(node, &wanted, /* founder= */ false);
+        if (!is_known(node, &wanted)) (void)registry__set_node(node, &wanted, /* founder= */ false);
     }
 }
 

@@ -7,8 +7,6 @@
  * dispatch() may run several times for one request; it never continues one that may be in a log already (P4). */
 #include "internal.h"
 
-#include <planted/planted.h>
-
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -236,10 +234,6 @@ static void timed_out(struct node_request *request)
             refuse_parked(request);
             return;
         }
-        if (PLANTED(C9_TIMEOUT_IS_CALLED_FAILED)) {
-            refuse_parked(request);
-            return;
-        }
         (void)majority_is_reachable(state->node, state->group_id, why, sizeof(why));
         request__finish(request, NODE_OUTCOME_UNKNOWN, "not confirmed by a majority in time (%s)",
                         why);
@@ -360,7 +354,7 @@ static void topic_missing(struct node_request *request)
 {
     struct request_state *state = request_state(request);
     struct node *node = state->node;
-    if (!state->meta_checked && !PLANTED(M8_TOPIC_IS_MISSING_WITHOUT_BARRIER)) {
+    if (!state->meta_checked) {
         if (node->meta_group) {
             barrier__start(request, node->meta_group);
         } else {
@@ -407,7 +401,7 @@ static void on_partition(struct node_request *request)
     }
     if (!group || group->role != RAFT_LEADER) {
         to_leader(request, partition.group);
-    } else if (!group->own_noop_applied && !PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP)) { /* P1 */
+    } else if (!group->own_noop_applied) { /* P1 */
         request__park(request, group);
     } else if (request->type == NODE_REQUEST_PRODUCE) {
         produce__start(request, group);
@@ -463,11 +457,11 @@ void request__dispatch(struct node_request *request)
         request__finish(request, NODE_NO_LEADER, NULL);
         return;
     }
-    if (node->state == NODE_STRANGER) {
-        request->retry_after_ms = 5000;
+    if (node->state == NODE_ASKING) {
+        request->retry_after_ms = 1000;
         request__finish(request, NODE_NOT_READY,
-                        "this node's data directory is new to the cluster; use another node, or "
-                        "start it on its old directory");
+                        "this node's data directory is new to the cluster, it asks to join; use "
+                        "another node meanwhile");
         return;
     }
     if (!node->meta_group) {
@@ -508,7 +502,7 @@ void request__dispatch(struct node_request *request)
 bool request__refuse_full(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
-    if (!node->disk_full || PLANTED(L11_WRITES_ARE_TAKEN_WHEN_FULL)) return false;
+    if (!node->disk_full) return false;
     node->counters.refused_full++;
     request->retry_after_ms = 5000;
     request__finish(request, NODE_DISK_FULL,

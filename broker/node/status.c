@@ -15,15 +15,32 @@ static bool is_reached(struct node *node, uint64_t node_id)
     return peer_is_up(node->hub, node_id, PEER_CONTROL) && node__peer_is_usable(node, node_id);
 }
 
-static uint32_t voters_reached(struct node *node, uint32_t *ret_voters)
+/* Voters of group 0: by the configuration in use, before there is one by the founding. */
+static uint32_t meta_voters(struct node *node, uint64_t *ret_ids)
 {
-    uint32_t reached = 0;
-    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
-        const uint64_t id = node->founding.nodes[i].node_id;
-        if (id == node->identity.node_id || is_reached(node, id)) reached++;
+    uint32_t count = 0;
+    if (!node->meta_group) {
+        for (uint32_t i = 0; i < node->founding.nodes_count && i < META_VOTERS_MAX; i++) {
+            ret_ids[count++] = node->founding.nodes[i].node_id;
+        }
+        return count;
     }
-    *ret_voters = node->founding.nodes_count;
-    return reached;
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->voter) ret_ids[count++] = member->id.node;
+    }
+    return count;
+}
+
+static const struct raft_member *meta_member(const struct node *node, uint64_t node_id)
+{
+    if (!node->meta_group) return NULL;
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node == node_id) return &configuration->members[i];
+    }
+    return NULL;
 }
 
 static void add_text(char *buffer, size_t bytes, const char *format, ...)
@@ -51,7 +68,7 @@ static void founding_problem(struct node *node, char *buffer, size_t bytes)
     }
     for (uint32_t i = 0; i < node->peers_count; i++) {
         const struct peer_state *peer = &node->peers[i];
-        if (peer->node_id == node->identity.node_id) continue;
+        if (peer->node_id == 0 || peer->node_id == node->identity.node_id) continue;
         if (peer->trouble[0]) {
             add_text(buffer, bytes, " %s;", peer->trouble);
         } else if (!peer_is_up(node->hub, peer->node_id, PEER_CONTROL)) {
@@ -62,13 +79,33 @@ static void founding_problem(struct node *node, char *buffer, size_t bytes)
     }
 }
 
+/* What a peer said last, when it refused this node: more than that it is missing. */
+static void add_refusal(struct node *node, char *text, size_t bytes)
+{
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        const struct peer_state *peer = &node->peers[i];
+        if (peer->node_id == 0 || !strstr(peer->trouble, " refuses ")) continue;
+        add_text(text, bytes, "; %s", peer->trouble);
+        return;
+    }
+}
+
 static void running_state(struct node *node, struct node_cluster_status *status)
 {
-    uint32_t voters = 0;
-    const uint32_t reached = voters_reached(node, &voters);
     if (status->leader != 0) {
         snprintf(status->state, sizeof(status->state), "ready");
         return;
+    }
+    uint64_t ids[RAFT_MEMBERS_MAX];
+    const uint32_t voters = meta_voters(node, ids);
+    uint32_t reached = 0;
+    char missing[64] = "";
+    for (uint32_t i = 0; i < voters; i++) {
+        if (ids[i] == node->identity.node_id || is_reached(node, ids[i])) {
+            reached++;
+        } else {
+            add_text(missing, sizeof(missing), "%sn%" PRIu64, missing[0] ? ", " : "", ids[i]);
+        }
     }
     if (reached * 2u > voters) {
         snprintf(status->state, sizeof(status->state), "electing");
@@ -76,18 +113,28 @@ static void running_state(struct node *node, struct node_cluster_status *status)
                  "no leader yet, an election is under way");
         return;
     }
-    char missing[64] = "";
-    for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
-        const uint64_t id = node->founding.nodes[i].node_id;
-        if (id == node->identity.node_id || is_reached(node, id)) continue;
-        const size_t used = strlen(missing);
-        snprintf(missing + used, sizeof(missing) - used, "%sn%" PRIu64, used ? ", " : "", id);
-    }
     snprintf(status->state, sizeof(status->state), "no quorum");
     snprintf(status->problem, sizeof(status->problem),
              "no quorum: this node reaches %u of %u nodes (itself included), a majority is %u; "
              "writes are refused until more nodes are back (missing: %s)",
              reached, voters, voters / 2u + 1u, missing);
+    add_refusal(node, status->problem, sizeof(status->problem));
+}
+
+static void asking_state(struct node *node, struct node_cluster_status *status)
+{
+    snprintf(status->state, sizeof(status->state), "%s",
+             node->join.refused ? "refused" : "joining");
+    snprintf(status->problem, sizeof(status->problem),
+             "this data directory is new (incarnation %016" PRIx64
+             "), it has no vote until the cluster took it in: ",
+             node->identity.incarnation);
+    if (node->join.text[0]) {
+        add_text(status->problem, sizeof(status->problem), "%s", node->join.text);
+        return;
+    }
+    add_text(status->problem, sizeof(status->problem), "no member answers yet");
+    add_refusal(node, status->problem, sizeof(status->problem));
 }
 
 static void fill_state(struct node *node, struct node_cluster_status *status)
@@ -103,13 +150,8 @@ static void fill_state(struct node *node, struct node_cluster_status *status)
     case NODE_RUNNING:
         running_state(node, status);
         break;
-    case NODE_STRANGER:
-        snprintf(status->state, sizeof(status->state), "stranger");
-        snprintf(status->problem, sizeof(status->problem),
-                 "this data directory is new (incarnation %016" PRIx64
-                 ") and the cluster knows n%" PRIu64
-                 " by another one: it votes in no group; start it on its old directory",
-                 node->identity.incarnation, node->identity.node_id);
+    case NODE_ASKING:
+        asking_state(node, status);
         break;
     case NODE_STOPPING:
     case NODE_STOPPED:
@@ -125,20 +167,45 @@ static void fill_state(struct node *node, struct node_cluster_status *status)
     }
 }
 
-static void member_role(struct node *node, struct node_member_status *member)
+/* A role that is known only on the member itself, or what stands between it and one. */
+static const char *role_of(struct node *node, const struct node_member_status *member,
+                           const struct meta_node *known)
 {
     const struct group *meta = node->meta_group;
-    const char *role = "unreachable";
     const struct peer_state *peer = node__peer(node, member->node_id);
-    if (member->self) {
-        role = meta ? raft_role_name(meta->role)
-                    : (node->state == NODE_STRANGER ? "stranger" : "starting");
-    } else if (peer && peer->stranger) {
-        role = "stranger";
-    } else if (member->connected) {
-        role = meta && meta->leader == member->node_id ? "leader" : "follower";
+    const struct raft_member *place = meta_member(node, member->node_id);
+    if (member->self && node->state == NODE_ASKING) return "joining";
+    if (member->self && !meta) return "starting";
+    if (!member->self && peer && peer->is_joining && member->connected) return "joining";
+    if (!member->self && !member->connected) {
+        return known && known->incarnation == 0 ? "admitted" : "unreachable";
     }
-    snprintf(member->role, sizeof(member->role), "%s", role);
+    if (!member->self && meta && meta->leader == member->node_id) return "leader";
+    if (meta && !place) return "joining";
+    if (meta && !place->voter) return "learner";
+    return member->self ? raft_role_name(meta->role) : "follower";
+}
+
+static void member_problem(struct node *node, const struct peer_state *peer,
+                           const struct meta_node *known, struct node_member_status *member)
+{
+    char *problem = member->problem;
+    const size_t bytes = sizeof(member->problem);
+    if (known && known->leaving) {
+        snprintf(problem, bytes, "is being removed");
+        if (known->replaced_by)
+            add_text(problem, bytes, ", n%" PRIu64 " takes its place", known->replaced_by);
+    } else if (known && known->incarnation == 0) {
+        snprintf(problem, bytes, "admitted, has not joined yet");
+    } else if (peer->is_joining && member->connected) {
+        snprintf(problem, bytes, "runs on a new data directory and asks to join");
+    } else if (!member->connected && !peer->trouble[0]) {
+        snprintf(problem, bytes, "not connected");
+    }
+    if (peer_bulk_is_suspect(node->hub, peer->node_id)) {
+        add_text(problem, bytes, "%snothing moves on its bulk connection", problem[0] ? "; " : "");
+    }
+    if (peer->trouble[0]) add_text(problem, bytes, "%s%s", problem[0] ? "; " : "", peer->trouble);
 }
 
 static void member_vote(const struct group *meta, struct node_member_status *member)
@@ -172,22 +239,24 @@ static void fill_member(struct node *node, struct peer_state *peer,
     snprintf(member->http_address, sizeof(member->http_address), "%s", http);
     const char *version = member->self ? node->options.version : hello ? hello->version : "";
     snprintf(member->version, sizeof(member->version), "%s", version);
-    for (uint32_t i = 0; i < node->options.peers_count; i++) {
+    const char *address = member->self ? node->options.advertise_peer
+                          : hello      ? hello->peer_address
+                          : is_known   ? known.peer_address
+                                       : "";
+    snprintf(member->peer_address, sizeof(member->peer_address), "%s", address);
+    for (uint32_t i = 0; !address[0] && i < node->options.peers_count; i++) {
         if (node->options.peers[i].node_id != peer->node_id) continue;
         snprintf(member->peer_address, sizeof(member->peer_address), "%s",
                  node->options.peers[i].address);
     }
-    if (peer->trouble[0]) {
-        snprintf(member->problem, sizeof(member->problem), "%s", peer->trouble);
-    } else if (!member->connected) {
-        snprintf(member->problem, sizeof(member->problem), "not connected");
-    }
+    if (!member->self) member_problem(node, peer, is_known ? &known : NULL, member);
     for (uint32_t i = 0; view && i < view->members_count; i++) {
         if (view->members[i].id.node != peer->node_id) continue;
         member->match_index = view->members[i].match;
         member->match_known = true;
     }
-    member_role(node, member);
+    snprintf(member->role, sizeof(member->role), "%s",
+             role_of(node, member, is_known ? &known : NULL));
     member_vote(node->meta_group, member);
 }
 
@@ -219,9 +288,9 @@ void node_cluster_status(struct node *node, struct node_cluster_status *ret_stat
         if (group->role == RAFT_LEADER) ret_status->groups_led++;
     }
     fill_state(node, ret_status);
-    ret_status->members_count = node->peers_count;
     for (uint32_t i = 0; i < node->peers_count; i++) {
-        fill_member(node, &node->peers[i], &ret_status->members[i], view);
+        if (node->peers[i].node_id == 0) continue;
+        fill_member(node, &node->peers[i], &ret_status->members[ret_status->members_count++], view);
     }
 }
 

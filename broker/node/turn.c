@@ -69,7 +69,8 @@ static void on_turn(struct io_timer *timer)
     if (!node__enter(node)) return;
     if (node->cluster_changed) {
         node->cluster_changed = false;
-        peer_hub_set_cluster(node->hub, &node->identity.cluster);
+        peer_hub_set_membership(node->hub, &node->identity.cluster,
+                                node->identity.incarnation_index, node->state == NODE_ASKING);
     }
     work_dirty(node);
     if (node->state == NODE_FAILED) return;
@@ -224,6 +225,8 @@ static void on_maintenance(struct io_timer *timer)
     request__expire(node);
     topics__check_waiting(node);
     topics__ask_waiting(node);
+    join__ask(node);
+    peers__follow_meta(node);
     registry__register_nodes(node);
     if (node->replicas_stale) replicas__reconcile(node);
     reconfigure__run(node);

@@ -2,10 +2,11 @@
  *
  *   pos bytes field
  *     0     2 protocol version    stays here in every version, so that each can refuse the other in words
- *     2     1 connection kind     3  1 count of configured peers     4  1 marks (1: cannot found)     5  3 zero
+ *     2     1 connection kind     3  1 count of configured peers     4  1 marks (1: cannot found, 2: joining)     5  3 zero
  *     8     8 node id            16  8 incarnation     24  8 process number
  *    32     8 nonce              40 16 cluster id
- *    56     - HTTP address, Kafka address, version: u16 length and bytes each
+ *    56     8 incarnation index
+ *    64     - peer address, HTTP address, Kafka address, version: u16 length and bytes each
  *           - per configured peer, by ascending id: u64 id, address as above
  *
  * HELLO_ACK is the other's nonce, 8 bytes. GOODBYE is the reason: u16 length and bytes. */
@@ -14,6 +15,7 @@
 #include <broker/wire_cursor.h>
 
 #define MARK_CANNOT_FOUND 1u
+#define MARK_JOINING      2u
 
 size_t hello__encode(const struct hello_message *message, uint8_t *buffer, size_t bytes)
 {
@@ -22,13 +24,16 @@ size_t hello__encode(const struct hello_message *message, uint8_t *buffer, size_
     wire_put_u16(&writer, message->protocol);
     wire_put_u8(&writer, (uint8_t)message->connection);
     wire_put_u8(&writer, (uint8_t)hello->peers_count);
-    wire_put_u8(&writer, hello->cannot_found ? MARK_CANNOT_FOUND : 0u);
+    wire_put_u8(&writer, (uint8_t)((hello->cannot_found ? MARK_CANNOT_FOUND : 0u) |
+                                   (hello->is_joining ? MARK_JOINING : 0u)));
     wire_put_zeros(&writer, 3);
     wire_put_u64(&writer, hello->node_id);
     wire_put_u64(&writer, hello->incarnation);
     wire_put_u64(&writer, hello->process);
     wire_put_u64(&writer, message->nonce);
     wire_put(&writer, hello->cluster.bytes, sizeof(hello->cluster.bytes));
+    wire_put_u64(&writer, hello->incarnation_index);
+    wire_put_string(&writer, hello->peer_address);
     wire_put_string(&writer, hello->http_address);
     wire_put_string(&writer, hello->kafka_address);
     wire_put_string(&writer, hello->version);
@@ -65,8 +70,9 @@ enum hello_decode_status hello__decode(const uint8_t *body, size_t bytes,
     hello->peers_count = wire_get_u8(&reader);
     uint8_t marks = wire_get_u8(&reader);
     wire_get_zeros(&reader, 3);
-    if (marks & ~MARK_CANNOT_FOUND) return HELLO_MALFORMED;
+    if (marks & ~(MARK_CANNOT_FOUND | MARK_JOINING)) return HELLO_MALFORMED;
     hello->cannot_found = (marks & MARK_CANNOT_FOUND) != 0;
+    hello->is_joining = (marks & MARK_JOINING) != 0;
     if (connection > PEER_BULK || hello->peers_count > PEER_NODES_MAX) return HELLO_MALFORMED;
     ret_message->connection = (enum peer_connection)connection;
     hello->node_id = wire_get_u64(&reader);
@@ -75,6 +81,8 @@ enum hello_decode_status hello__decode(const uint8_t *body, size_t bytes,
     ret_message->nonce = wire_get_u64(&reader);
     const uint8_t *cluster = wire_get(&reader, sizeof(hello->cluster.bytes));
     if (cluster) memcpy(hello->cluster.bytes, cluster, sizeof(hello->cluster.bytes));
+    hello->incarnation_index = wire_get_u64(&reader);
+    wire_get_string(&reader, hello->peer_address, sizeof(hello->peer_address));
     wire_get_string(&reader, hello->http_address, sizeof(hello->http_address));
     wire_get_string(&reader, hello->kafka_address, sizeof(hello->kafka_address));
     wire_get_string(&reader, hello->version, sizeof(hello->version));

@@ -10,11 +10,10 @@
 
 static struct peer_node *find_node(const struct peer_hub *hub, uint64_t node_id)
 {
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
+    if (node_id == 0 || node_id == hub->hello.node_id) return NULL;
+    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
         const struct peer_node *node = &hub->nodes[i];
-        if (node->config.node_id == node_id && node_id != hub->hello.node_id) {
-            return (struct peer_node *)(uintptr_t)node;
-        }
+        if (node->config.node_id == node_id) return (struct peer_node *)(uintptr_t)node;
     }
     return NULL;
 }
@@ -47,10 +46,14 @@ static uint64_t jittered_us(struct peer_hub *hub, uint32_t delay_ms)
     return delay_us - random % (delay_us / 4u + 1u);
 }
 
-/* was_good: the link that ended had been up for a while, so the next dial goes out at once. */
-static void schedule_dial(struct peer_slot *slot, bool was_good)
+void hub__schedule_dial(struct peer_slot *slot, bool was_good)
 {
     struct peer_hub *hub = slot->node->hub;
+    if (slot->node->is_removed || slot->node->config.node_id == hub->hello.node_id) return;
+    if (!is_dialer(hub, slot->node)) {
+        io_timer_start(hub->io, &slot->redial, jittered_us(hub, PATIENCE_US / 1000u));
+        return;
+    }
     if (was_good) {
         slot->backoff_ms = 0;
         io_timer_start(hub->io, &slot->redial, 0);
@@ -62,12 +65,15 @@ static void schedule_dial(struct peer_slot *slot, bool was_good)
     io_timer_start(hub->io, &slot->redial, jittered_us(hub, slot->backoff_ms));
 }
 
-static void redial_due(struct io_timer *timer)
+/* Of nodes.c's slots. */
+void hub__redial_due(struct io_timer *timer)
 {
     struct peer_slot *slot = timer->data;
-    if (slot->up || slot->dialing) return;
-    slot->dialing = link__dial(slot->node->hub, slot->node, slot->kind);
-    if (!slot->dialing) schedule_dial(slot, false);
+    struct peer_node *node = slot->node;
+    if (slot->up || slot->dialing || node->is_removed) return;
+    const char *address = hub__next_address(node);
+    if (address) slot->dialing = link__dial(node->hub, node, slot->kind, address);
+    if (!slot->dialing) hub__schedule_dial(slot, false);
 }
 
 /* ---- what links report ------------------------------------------------------------------------------------------ */
@@ -77,12 +83,31 @@ static void close_if_other_process(struct peer_slot *slot, uint64_t process)
     if (slot->up && slot->up->hello.process != process) link__close(slot->up, false);
 }
 
-void hub__link_up(struct peer_hub *hub, struct peer_link *link)
+/* Both ends dialed. The node with the lower id is the one whose part it is; that both keep the same one they must judge
+ * alike. */
+static bool is_needless(struct peer_hub *hub, const struct peer_link *link,
+                        const struct peer_link *old)
+{
+    bool by_lower = link->is_dialed == (hub->hello.node_id < link->node_id);
+    bool is_alive = io_now_us(hub->io) - old->heard_us < QUIET_US_MAX;
+    return !by_lower && is_alive && old->hello.process == link->hello.process;
+}
+
+bool hub__link_up(struct peer_hub *hub, struct peer_link *link)
 {
     struct peer_node *node = hub__node(hub, link->node_id);
+    if (!node) {
+        node = hub__add_node(hub, link->node_id);
+        if (!node) return false;
+        node->is_guest = true;
+    }
     struct peer_slot *slot = &node->slots[link->kind];
     struct peer_link *old = slot->up;
     if (slot->dialing == link) slot->dialing = NULL;
+    if (old && is_needless(hub, link, old)) {
+        link__close(link, false);
+        return true;
+    }
     slot->up = link;
     if (old) link__close(old, false);
     /* A new process has no use for what the old one's connections still hold. */
@@ -93,6 +118,7 @@ void hub__link_up(struct peer_hub *hub, struct peer_link *link)
     node->has_hello = true;
     hub->counters.connects++;
     hub__tell(hub);
+    return true;
 }
 
 void hub__link_gone(struct peer_hub *hub, struct peer_link *link)
@@ -105,10 +131,10 @@ void hub__link_gone(struct peer_hub *hub, struct peer_link *link)
         slot->up = NULL;
         /* A peer that closes each connection at once is not dialed in a tight loop. */
         uint64_t lived_us = io_now_us(hub->io) - link->up_at_us;
-        if (is_dialer(hub, node)) schedule_dial(slot, lived_us >= BACKOFF_MS_MAX * 1000u);
+        hub__schedule_dial(slot, lived_us >= BACKOFF_MS_MAX * 1000u);
     } else if (slot->dialing == link) {
         slot->dialing = NULL;
-        schedule_dial(slot, false);
+        hub__schedule_dial(slot, false);
     }
 }
 
@@ -126,13 +152,13 @@ static bool tell_one(struct peer_hub *hub, struct peer_node *node)
         callbacks->bulk(hub->data, node_id, false);
         return true;
     }
-    if (node->told_up && (!control || control->hello.process != node->told_process)) {
-        node->told_up = false;
+    if (node->told_control != 0 && (!control || control->number != node->told_control)) {
+        node->told_control = 0;
         callbacks->down(hub->data, node_id, node->told_process);
         return true;
     }
-    if (!node->told_up && control) {
-        node->told_up = true;
+    if (node->told_control == 0 && control) {
+        node->told_control = control->number;
         node->told_process = control->hello.process;
         callbacks->up(hub->data, &node->hello);
         return true;
@@ -148,8 +174,9 @@ static bool tell_one(struct peer_hub *hub, struct peer_node *node)
 /* A callback may change what is so: hence one difference at a time. */
 void hub__tell(struct peer_hub *hub)
 {
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
-        while (tell_one(hub, &hub->nodes[i])) {
+    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
+        struct peer_node *node = &hub->nodes[i];
+        while (node->config.node_id != 0 && (tell_one(hub, node) || hub__forget(hub, node))) {
         }
     }
 }
@@ -188,46 +215,6 @@ void hub__trouble(struct peer_hub *hub, uint64_t node_id, const char *format, ..
     if (is_new) hub->callbacks->trouble(hub->data, node_id, reason);
 }
 
-/* ---- movement on bulk (PROTOCOL C4) --------------------------------------------------------------------------------- */
-
-/* Compares what was handed to the stream with what it still holds: exact also while one large write is half way.
- *
- * Only what the peer's kernel acknowledged has moved: our own takes megabytes into its buffer also when the path lets
- * nothing of them through, and every repeat would look like movement. Room in the queue is told without that: it says
- * that more can be written, and with a full buffer it comes by acknowledgements alone. */
-void hub__moved(struct peer_hub *hub, struct peer_link *link, bool at_once)
-{
-    if (link->kind != PEER_BULK) return;
-    uint64_t taken = link->written_bytes - io_stream_write_queue_bytes(link->stream);
-    bool drained = link->was_above_low_water && link__queue_bytes(link) <= IO_WRITE_LOW_WATER_BYTES;
-    if (at_once && !drained) return;
-    uint64_t waiting = io_stream_unacknowledged_bytes(link->stream);
-    uint64_t arrived = taken > waiting ? taken - waiting : 0;
-    if (arrived <= link->moved_bytes && !drained) return;
-    if (arrived > link->moved_bytes) link->moved_bytes = arrived;
-    if (drained) link->was_above_low_water = false;
-    hub->callbacks->bulk_moved(hub->data, link->node_id, drained);
-}
-
-static void start_moved(struct peer_hub *hub)
-{
-    if (hub->is_moved_running) return;
-    hub->is_moved_running = true;
-    io_timer_start(hub->io, &hub->moved, MOVED_PERIOD_US);
-}
-
-static void moved_due(struct io_timer *timer)
-{
-    struct peer_hub *hub = timer->data;
-    hub->is_moved_running = false;
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
-        struct peer_link *bulk = hub->nodes[i].slots[PEER_BULK].up;
-        if (bulk) hub__moved(hub, bulk, false);
-        bulk = hub->nodes[i].slots[PEER_BULK].up; /* the callback may have closed it */
-        if (bulk && bulk->written_bytes != bulk->moved_bytes) start_moved(hub);
-    }
-}
-
 /* ---- the end of a turn ------------------------------------------------------------------------------------------------- */
 
 static void flush_node(struct peer_hub *hub, struct peer_node *node)
@@ -236,7 +223,7 @@ static void flush_node(struct peer_hub *hub, struct peer_node *node)
         struct peer_link *link = node->slots[kind].up;
         if (!link || link->output.bytes == 0) continue;
         link__flush(link);
-        if (kind == PEER_BULK) start_moved(hub);
+        if (kind == PEER_BULK) hub__start_moved(hub);
     }
 }
 
@@ -244,7 +231,7 @@ static void turn_ended(struct io_timer *timer)
 {
     struct peer_hub *hub = timer->data;
     hub__tell(hub);
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
+    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
         flush_node(hub, &hub->nodes[i]);
     }
 }
@@ -266,7 +253,8 @@ static int compare_peers(const void *a, const void *b)
 static bool make_hello(const struct peer_hub_options *options, struct peer_hello *hello)
 {
     if (options->peers_count < 1 || options->peers_count > PEER_NODES_MAX) return false;
-    if (!fits(options->http_address, sizeof(hello->http_address)) ||
+    if (!fits(options->peer_address, sizeof(hello->peer_address)) ||
+        !fits(options->http_address, sizeof(hello->http_address)) ||
         !fits(options->kafka_address, sizeof(hello->kafka_address)) ||
         !fits(options->version, sizeof(hello->version))) {
         return false;
@@ -275,7 +263,10 @@ static bool make_hello(const struct peer_hub_options *options, struct peer_hello
     hello->incarnation = options->incarnation;
     hello->process = options->process;
     hello->cluster = options->cluster;
+    hello->incarnation_index = options->incarnation_index;
     hello->cannot_found = options->cannot_found;
+    hello->is_joining = options->is_joining;
+    strcpy(hello->peer_address, options->peer_address);
     strcpy(hello->http_address, options->http_address);
     strcpy(hello->kafka_address, options->kafka_address);
     strcpy(hello->version, options->version);
@@ -306,27 +297,21 @@ static bool is_hello_decodable(const struct peer_hello *hello)
 
 static void init_nodes(struct peer_hub *hub)
 {
-    hub->nodes_count = hub->hello.peers_count;
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
+    for (uint32_t i = 0; i < hub->hello.peers_count; i++) {
         struct peer_node *node = &hub->nodes[i];
-        node->hub = hub;
+        hub__init_node(hub, node, hub->hello.peers[i].node_id);
         node->config = hub->hello.peers[i];
-        for (uint32_t kind = 0; kind < CONNECTION_KINDS; kind++) {
-            struct peer_slot *slot = &node->slots[kind];
-            slot->node = node;
-            slot->kind = (enum peer_connection)kind;
-            slot->redial = (struct io_timer){.fire = redial_due, .data = slot};
-        }
+        node->is_configured = true;
     }
 }
 
 static void dial_all(struct peer_hub *hub)
 {
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
+    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
         struct peer_node *node = &hub->nodes[i];
-        if (!is_dialer(hub, node)) continue;
+        if (node->config.node_id == 0) continue;
         for (uint32_t kind = 0; kind < CONNECTION_KINDS; kind++) {
-            schedule_dial(&node->slots[kind], true);
+            hub__schedule_dial(&node->slots[kind], true);
         }
     }
 }
@@ -347,11 +332,12 @@ int peer_hub_create(const struct peer_hub_options *options, struct peer_hub **re
     hub->callbacks = options->callbacks;
     hub->data = options->data;
     hub->turn = (struct io_timer){.fire = turn_ended, .data = hub};
-    hub->moved = (struct io_timer){.fire = moved_due, .data = hub};
+    hub->bulk_stall_us = options->bulk_stall_us;
     init_nodes(hub);
     status = io_listen(hub->io, options->listen_address, accepted, hub, &hub->listener);
     if (status < 0) goto out;
     dial_all(hub);
+    hub__init_watch(hub);
     *ret_hub = hub;
     hub = NULL;
 out:
@@ -368,7 +354,8 @@ static void close_links(struct peer_hub *hub)
         link__close(link, false);
         link = next;
     }
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
+    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
+        if (hub->nodes[i].config.node_id == 0) continue;
         for (uint32_t kind = 0; kind < CONNECTION_KINDS; kind++) {
             io_timer_stop(hub->io, &hub->nodes[i].slots[kind].redial);
         }
@@ -378,7 +365,7 @@ static void close_links(struct peer_hub *hub)
 void peer_hub_destroy(struct peer_hub *hub)
 {
     if (!hub) return;
-    for (uint32_t i = 0; i < hub->nodes_count; i++) {
+    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
         flush_node(hub, &hub->nodes[i]); /* what was sent in this turn */
     }
     close_links(hub);
@@ -386,15 +373,22 @@ void peer_hub_destroy(struct peer_hub *hub)
         link->hub = NULL; /* their streams' last callbacks come later */
     }
     io_timer_stop(hub->io, &hub->turn);
-    io_timer_stop(hub->io, &hub->moved);
+    hub__stop_watch(hub);
     io_listener_close(hub->listener);
     free(hub);
 }
 
-void peer_hub_set_cluster(struct peer_hub *hub, const struct cluster_id *cluster)
+void peer_hub_set_membership(struct peer_hub *hub, const struct cluster_id *cluster,
+                             uint64_t incarnation_index, bool is_joining)
 {
-    if (cluster_id_equal(&hub->hello.cluster, cluster)) return;
-    hub->hello.cluster = *cluster;
+    struct peer_hello *hello = &hub->hello;
+    if (cluster_id_equal(&hello->cluster, cluster) && hello->is_joining == is_joining &&
+        hello->incarnation_index == incarnation_index) {
+        return;
+    }
+    hello->cluster = *cluster;
+    hello->incarnation_index = incarnation_index;
+    hello->is_joining = is_joining;
     close_links(hub);
     dial_all(hub);
     io_post(hub->io, &hub->turn);
@@ -477,6 +471,12 @@ const struct peer_hello *peer_hello_of(const struct peer_hub *hub, uint64_t node
 {
     const struct peer_node *node = find_node(hub, node_id);
     return node && node->has_hello ? &node->hello : NULL;
+}
+
+bool peer_bulk_is_suspect(const struct peer_hub *hub, uint64_t node_id)
+{
+    const struct peer_node *node = find_node(hub, node_id);
+    return node && node->is_bulk_suspect;
 }
 
 void peer_hub_counters(const struct peer_hub *hub, struct peer_counters *ret_counters)

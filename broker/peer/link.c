@@ -1,8 +1,6 @@
 /* One TCP connection: connect or accept, handshake, frames in, writes out, close. */
 #include "hub.h"
 
-#include <planted/planted.h>
-
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,6 +84,8 @@ size_t link__queue_bytes(const struct peer_link *link)
 
 void link__flush(struct peer_link *link)
 {
+    /* Nothing waits: the time in which nothing arrives begins now. */
+    if (link->written_bytes == link->arrived_bytes) link->arrived_us = io_now_us(link->io);
     link->written_bytes += output__flush(&link->output, link->stream);
 }
 
@@ -128,16 +128,38 @@ static void send_ack(struct peer_link *link, uint64_t nonce)
     link_send(link, PEER_FRAME_HELLO_ACK, body, sizeof(body));
 }
 
-/* Say why, then close. `node_id` of the trouble: as far as known. */
-static void refuse(struct peer_link *link, uint64_t node_id, const char *reason)
+void link__refuse(struct peer_link *link, const char *reason)
 {
-    struct peer_hub *hub = link->hub;
     uint8_t body[HELLO_REASON_BYTES_MAX + 2u];
     size_t bytes = hello__encode_goodbye(reason, body, sizeof(body));
     assert(bytes <= sizeof(body));
     link_send(link, PEER_FRAME_GOODBYE, body, bytes);
     link__close(link, true);
+}
+
+/* `node_id` of the trouble: as far as known. */
+static void refuse(struct peer_link *link, uint64_t node_id, const char *reason)
+{
+    struct peer_hub *hub = link->hub;
+    link__refuse(link, reason);
     hub__trouble(hub, node_id, "%s", reason);
+}
+
+/* A sign of life is no movement of the owner's bytes. */
+static void send_sign(struct peer_link *link, enum peer_frame_type type)
+{
+    uint64_t before_bytes = link->written_bytes + link->output.bytes;
+    link_send(link, type, (const uint8_t *)"", 0);
+    if (link->kind != PEER_BULK) return;
+    uint64_t bytes = link->written_bytes + link->output.bytes - before_bytes;
+    link->told_bytes += bytes;
+    link->up_bytes += bytes;
+    hub__start_moved(link->hub);
+}
+
+void link__ping(struct peer_link *link)
+{
+    send_sign(link, PEER_FRAME_PING);
 }
 
 /* ---- dial, accept -------------------------------------------------------------------------------------------- */
@@ -150,11 +172,13 @@ static void link_connected(struct io_stream *stream, int status)
         struct peer_node *node = hub__node(hub, link->node_id);
         bool is_lasting = node->slots[link->kind].backoff_ms >= BACKOFF_MS_MAX;
         uint64_t node_id = link->node_id;
+        char address[PEER_ADDRESS_BYTES_MAX];
+        snprintf(address, sizeof(address), "%s", link->address);
         link__close(link, false);
         /* Nodes start one after the other: only what lasts is worth a word. */
         if (is_lasting) {
-            hub__trouble(hub, node_id, "cannot connect to n%" PRIu64 " at %s: %s", node_id,
-                         node->config.address, strerror(-status));
+            hub__trouble(hub, node_id, "cannot connect to n%" PRIu64 " at %s: %s", node_id, address,
+                         strerror(-status));
         }
         return;
     }
@@ -165,7 +189,7 @@ static void link_connected(struct io_stream *stream, int status)
 }
 
 struct peer_link *link__dial(struct peer_hub *hub, struct peer_node *node,
-                             enum peer_connection kind)
+                             enum peer_connection kind, const char *address)
 {
     struct peer_link *link = link_create(hub, LINK_CONNECTING);
     if (!link) return NULL;
@@ -173,7 +197,8 @@ struct peer_link *link__dial(struct peer_hub *hub, struct peer_node *node,
     link->node_id = node->config.node_id;
     link->kind = kind;
     io_timer_start(link->io, &link->deadline, CONNECT_US_MAX);
-    link->stream = io_connect(hub->io, node->config.address, link_connected, link);
+    snprintf(link->address, sizeof(link->address), "%s", address);
+    link->stream = io_connect(hub->io, link->address, link_connected, link);
     return link;
 }
 
@@ -264,9 +289,13 @@ static void take_ack(struct peer_link *link, const uint8_t *body, size_t bytes)
     }
     link->state = LINK_UP;
     link->up_at_us = io_now_us(link->io);
-    link->moved_bytes = link->written_bytes; /* the handshake is no movement of the owner's bytes */
+    /* The handshake is no movement of the owner's bytes. */
+    link->up_bytes = link->arrived_bytes = link->told_bytes = link->written_bytes;
+    link->arrived_us = link->up_at_us;
     io_timer_stop(link->io, &link->deadline);
-    hub__link_up(link->hub, link);
+    if (!hub__link_up(link->hub, link)) {
+        refuse(link, link->node_id, "the other node knows as many nodes as it can");
+    }
 }
 
 static void take_goodbye(struct peer_link *link, const uint8_t *body, size_t bytes)
@@ -287,7 +316,7 @@ static void take_goodbye(struct peer_link *link, const uint8_t *body, size_t byt
 
 static bool is_owner_type(uint16_t type)
 {
-    return type >= PEER_FRAME_RAFT && type <= PEER_FRAME_CHANGE;
+    return type >= PEER_FRAME_RAFT && type <= PEER_FRAME_LAST;
 }
 
 /* A frame names the cluster that its sender knows: none, ours, or, while we have none, the one of its HELLO. */
@@ -306,8 +335,7 @@ static void take_owner_frame(struct peer_link *link, const struct frame_header *
         bad_frame(link, "a frame of unknown type");
         return;
     }
-    bool any_cluster = PLANTED(M1_FRAME_OF_ANOTHER_CLUSTER_IS_TAKEN);
-    if (!is_cluster_allowed(link, &header->cluster) && !any_cluster) {
+    if (!is_cluster_allowed(link, &header->cluster)) {
         bad_frame(link, "a frame of another cluster");
         return;
     }
@@ -328,6 +356,10 @@ static void take_frame(struct peer_link *link, const struct frame_header *header
     link->hub->counters.frames_in++;
     if (header->type == PEER_FRAME_GOODBYE) {
         take_goodbye(link, body, header->body_bytes);
+    } else if (link->state == LINK_UP && header->type == PEER_FRAME_PING) {
+        send_sign(link, PEER_FRAME_PONG);
+    } else if (link->state == LINK_UP && header->type == PEER_FRAME_PONG) {
+        /* That it came is all it says. */
     } else if (link->state == LINK_UP) {
         take_owner_frame(link, header, body);
     } else if (link->state == LINK_HELLO_WANTED && header->type == PEER_FRAME_HELLO) {

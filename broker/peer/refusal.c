@@ -1,8 +1,6 @@
 /* Who may connect with whom. The sentences are read on both sides, so they name nodes, never "you" or "me". */
 #include "hub.h"
 
-#include <planted/planted.h>
-
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -21,7 +19,6 @@ bool hub__has_other_incarnation(struct peer_hub *hub, const struct peer_hello *h
     const struct peer_node *node = hub__node(hub, hello->node_id);
     for (uint32_t kind = 0; node && kind < CONNECTION_KINDS; kind++) {
         const struct peer_link *up = node->slots[kind].up;
-        if (PLANTED(M2_SECOND_INCARNATION_IS_ADMITTED)) continue;
         if (up && up->hello.incarnation != hello->incarnation) return true;
     }
     return false;
@@ -31,6 +28,25 @@ bool hub__has_other_incarnation(struct peer_hub *hub, const struct peer_hello *h
 static bool is_other_cluster(const struct cluster_id *a, const struct cluster_id *b)
 {
     return !cluster_id_is_zero(a) && !cluster_id_is_zero(b) && !cluster_id_equal(a, b);
+}
+
+static const char *refused_by_owner(struct peer_hub *hub, const struct peer_hello *theirs,
+                                    char *text, size_t text_bytes)
+{
+    const struct peer_callbacks *callbacks = hub->callbacks;
+    const char *reason =
+        callbacks->refuse ? callbacks->refuse(hub->data, theirs, text, text_bytes) : NULL;
+    if (reason || hub__node(hub, theirs->node_id)) return reason;
+    if (!callbacks->refuse) {
+        snprintf(text, text_bytes, "n%" PRIu64 " is not in the list of peers of n%" PRIu64,
+                 theirs->node_id, hub->hello.node_id);
+        return text;
+    }
+    if (hub__has_room(hub)) return NULL;
+    snprintf(text, text_bytes,
+             "n%" PRIu64 " knows %u nodes already, there is no room for n%" PRIu64,
+             hub->hello.node_id, PEER_NODES_MAX, theirs->node_id);
+    return text;
 }
 
 const char *hub__refusal(struct peer_hub *hub, const struct peer_link *link,
@@ -49,17 +65,6 @@ const char *hub__refusal(struct peer_hub *hub, const struct peer_link *link,
                  "n%" PRIu64 " answers at the address that n%" PRIu64 " has for n%" PRIu64
                  "; correct the list of peers",
                  theirs->node_id, ours->node_id, link->node_id);
-        return text;
-    }
-    if (!hub__node(hub, theirs->node_id)) {
-        snprintf(text, text_bytes, "n%" PRIu64 " is not in the list of peers of n%" PRIu64,
-                 theirs->node_id, ours->node_id);
-        return text;
-    }
-    if (!link->is_dialed && theirs->node_id > ours->node_id) {
-        snprintf(text, text_bytes,
-                 "n%" PRIu64 " dialed n%" PRIu64 ", but the node with the lower id dials",
-                 theirs->node_id, ours->node_id);
         return text;
     }
     if (link->is_dialed && message->connection != link->kind) {
@@ -84,5 +89,5 @@ const char *hub__refusal(struct peer_hub *hub, const struct peer_link *link,
                  theirs->node_id, ours->node_id);
         return text;
     }
-    return NULL;
+    return refused_by_owner(hub, theirs, text, text_bytes);
 }

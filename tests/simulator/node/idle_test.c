@@ -17,6 +17,8 @@ static struct cluster *make(uint64_t seed)
     cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", NODES), NODE_OK);
     cr_assert_eq(cluster_produce(cluster, 0, "orders", 0, -1, 0, NULL), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US / 4u); /* all three have made it */
+    cr_assert_neq(cluster_group(cluster, 0, "orders"), 0);
     return cluster;
 }
 

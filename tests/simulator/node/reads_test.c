@@ -33,8 +33,10 @@ static void ask_behind_an_older_question(uint64_t seed)
     cluster_start_all(cluster);
     cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
-    const int found =
-        cluster_wait_leader(cluster, cluster_group(cluster, 0, "orders"), 5 * SECOND_US);
+    sim_run_for(cluster->sim, SECOND_US / 4u); /* all three have made it */
+    const uint64_t group = cluster_group(cluster, 0, "orders");
+    cr_assert_neq(group, 0);
+    const int found = cluster_wait_leader(cluster, group, 5 * SECOND_US);
     cr_assert_geq(found, 0);
     const uint32_t leader = (uint32_t)found;
     const uint32_t follower = (leader + 1u) % 3u;

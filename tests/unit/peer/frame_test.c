@@ -265,14 +265,20 @@ Test(peer_hello, the_largest_hello_fits_and_comes_back)
 Test(peer_hello, marks_come_back_and_unknown_ones_are_refused)
 {
     uint8_t body[PEER_HELLO_BYTES_MAX];
-    for (int marked = 0; marked < 2; marked++) {
-        const struct hello_message message = {
-            .protocol = PEER_PROTOCOL_VERSION,
-            .hello = {.node_id = 3, .incarnation = 8, .process = 9, .cannot_found = marked != 0}};
+    for (int marks = 0; marks < 4; marks++) {
+        const struct hello_message message = {.protocol = PEER_PROTOCOL_VERSION,
+                                              .hello = {.node_id = 3,
+                                                        .incarnation = 8,
+                                                        .process = 9,
+                                                        .incarnation_index = 77,
+                                                        .cannot_found = (marks & 1) != 0,
+                                                        .is_joining = (marks & 2) != 0}};
         const size_t bytes = hello__encode(&message, body, sizeof(body));
         struct hello_message decoded;
         cr_assert_eq(hello__decode(body, bytes, &decoded), HELLO_DECODED);
-        cr_assert_eq(decoded.hello.cannot_found, marked != 0);
+        cr_assert_eq(decoded.hello.cannot_found, (marks & 1) != 0);
+        cr_assert_eq(decoded.hello.is_joining, (marks & 2) != 0);
+        cr_assert_eq(decoded.hello.incarnation_index, 77);
         body[4] |= 0x80;
         cr_assert_eq(hello__decode(body, bytes, &decoded), HELLO_MALFORMED);
     }

@@ -61,6 +61,21 @@ static void on_trouble(void *data, uint64_t node_id, const char *reason)
     note(data, "trouble n%" PRIu64 ": %s\n", node_id, reason);
 }
 
+static const char *on_refuse(void *data, const struct peer_hello *hello, char *text,
+                             size_t text_bytes)
+{
+    const struct party *party = data;
+    const char *reason = party->refuse(hello);
+    if (!reason) return NULL;
+    snprintf(text, text_bytes, "%s", reason);
+    return text;
+}
+
+static void on_forgotten(void *data, uint64_t node_id)
+{
+    note(data, "forgotten n%" PRIu64 "\n", node_id);
+}
+
 static const struct peer_callbacks callbacks = {
     .up = on_up,
     .down = on_down,
@@ -68,6 +83,18 @@ static const struct peer_callbacks callbacks = {
     .frame = on_frame,
     .bulk_moved = on_bulk_moved,
     .trouble = on_trouble,
+    .forgotten = on_forgotten,
+};
+
+static const struct peer_callbacks judging_callbacks = {
+    .up = on_up,
+    .down = on_down,
+    .bulk = on_bulk,
+    .frame = on_frame,
+    .bulk_moved = on_bulk_moved,
+    .trouble = on_trouble,
+    .refuse = on_refuse,
+    .forgotten = on_forgotten,
 };
 
 struct cluster_id party_cluster(uint8_t first)
@@ -93,16 +120,21 @@ void party_open(struct party *party, struct fake_io *io, const struct party_opti
         .listen_address = options->address ? options->address : address,
         .peers = peers,
         .peers_count = options->nodes_count,
+        .peer_address = options->address ? options->address : address,
         .http_address = "127.0.0.1:7070",
         .kafka_address = "",
         .version = "0.1.0",
-        .callbacks = &callbacks,
+        .incarnation_index = options->incarnation_index,
+        .is_joining = options->is_joining,
+        .bulk_stall_us = options->bulk_stall_us,
+        .callbacks = options->refuse ? &judging_callbacks : &callbacks,
         .data = party,
     };
     memset(party, 0, sizeof(*party));
     party->io = io;
     party->node_id = options->node_id;
     party->logs_frames = true;
+    party->refuse = options->refuse;
     int status = peer_hub_create(&hub_options, &party->hub);
     assert(status == 0);
 }

@@ -20,6 +20,7 @@ struct party {
     /* Called on each frame, before it is written down. */
     void (*on_frame)(struct party *party, const struct peer_frame *frame);
     void (*on_up)(struct party *party, const struct peer_hello *hello);
+    const char *(*refuse)(const struct peer_hello *hello);
 };
 
 struct party_options {
@@ -29,6 +30,11 @@ struct party_options {
     uint8_t cluster;      /* first byte of the cluster id, 0 = none */
     uint32_t nodes_count; /* n1..n<count>, at "n1:7071" ... */
     const char *address;  /* NULL: "n<id>:7071" */
+    uint64_t incarnation_index;
+    bool is_joining;
+    uint64_t bulk_stall_us;
+    /* The owner's judgement: NULL, or why not. Set: nodes that the hub does not know may be guests. */
+    const char *(*refuse)(const struct peer_hello *hello);
 };
 
 void party_open(struct party *party, struct fake_io *io, const struct party_options *options);

@@ -334,10 +334,10 @@ Test(peer_send, a_peer_was_heard_when_its_last_bytes_came)
     const uint64_t before = peer_heard_us(n1.hub, 2, PEER_CONTROL);
     cr_assert_gt(before, 0u, "its hello");
     cr_assert(party_send(&n1, 2, PEER_CONTROL, 1, "heartbeat"));
-    fake_io_run(&io, SECOND_US);
+    fake_io_run(&io, SECOND_US / 1000);
     cr_assert_eq(peer_heard_us(n1.hub, 2, PEER_CONTROL), before, "what is sent says nothing");
     cr_assert(party_send(&n2, 1, PEER_CONTROL, 1, "reply"));
-    fake_io_run(&io, SECOND_US);
+    fake_io_run(&io, SECOND_US / 1000);
     cr_assert_gt(peer_heard_us(n1.hub, 2, PEER_CONTROL), before + SECOND_US / 2);
     close_two();
 }

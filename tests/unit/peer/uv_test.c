@@ -148,6 +148,7 @@ static bool open_hubs(void)
                                            .listen_address = peers[i].address,
                                            .peers = peers,
                                            .peers_count = 2,
+                                           .peer_address = "",
                                            .http_address = "",
                                            .kafka_address = "",
                                            .version = "test",

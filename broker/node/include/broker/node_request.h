@@ -274,7 +274,8 @@ struct node_member_status {
     uint64_t node_id;
     bool self;
     bool connected;
-    char role[16]; /* of the meta group: leader, follower, candidate, stranger, unreachable, ... */
+    char role
+        [16]; /* of the meta group: leader, follower, candidate, learner, joining, admitted, ... */
     char vote[12]; /* in the meta group: voter, learner; empty = not in it, as far as known here */
     uint64_t incarnation;
     uint64_t match_index; /* of the meta group, known on the leader */
@@ -298,7 +299,7 @@ struct node_cluster_status {
     uint32_t topics_count;
     uint64_t data_bytes;
     uint64_t uptime_ms;
-    /* founding, joining, ready, no quorum, stranger, stopping */
+    /* founding, joining, refused, ready, electing, no quorum, stopping, failed */
     char state[24];
     /* why it cannot serve, and what to do; empty = healthy */
     char problem[NODE_STATUS_TEXT_BYTES];
