@@ -39,12 +39,13 @@ static void describe_member(const json_t *change, const json_t *member, char *bu
         snprintf(buffer, bytes, "%s has not answered", node);
     } else {
         snprintf(buffer, bytes, "%s has %s of %s entries", node, quantity_count(match_text, match),
-                 quantity_count(last_text, match > last ? match : last));
+                 quantity_count(last_text, last));
     }
 }
 
 const char *change_progress(const json_t *change, char *buffer, size_t buffer_bytes)
 {
+    const uint64_t last = reply_number(change, "last_index", UINT64_MAX);
     size_t i, used = 0;
     json_t *member;
     buffer[0] = '\0';
@@ -52,6 +53,8 @@ const char *change_progress(const json_t *change, char *buffer, size_t buffer_by
     {
         const bool is_voter = strcmp(reply_text(member, "role", ""), "voter") == 0;
         if (is_voter || !json_is_true(json_object_get(member, "wished"))) continue;
+        /* Who has everything is not waited for. */
+        if (last <= reply_number(member, "match", 0)) continue;
         char text[128];
         describe_member(change, member, text, sizeof(text));
         int length =

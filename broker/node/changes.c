@@ -18,6 +18,7 @@
 
 #define REPORT_EVERY_US 250000u
 #define REPORT_AGE_US   3000000u /* an older one says nothing any more */
+#define FRESH_US        1000000u /* of a wish: its groups' leaders have not reported yet */
 
 struct change_entry {
     struct change_entry *next;
@@ -279,7 +280,8 @@ static struct node_change *next_change(struct answer *answer)
 }
 
 /* Nobody reports. What is wished is known all the same. */
-static void fill_silent(const struct meta_partition *partition, struct node_change *change)
+static void fill_silent(const struct meta_partition *partition, bool is_fresh,
+                        struct node_change *change)
 {
     change->state = NODE_CHANGE_UNKNOWN;
     for (uint32_t i = 0; i < partition->replicas_count; i++) {
@@ -294,6 +296,7 @@ static void fill_silent(const struct meta_partition *partition, struct node_chan
             change, (struct raft_replica_id){.node = replica->node_id, .epoch = replica->epoch});
         if (member) member->role = NODE_CHANGE_VOTER;
     }
+    if (is_fresh) return;
     snprintf(change->blocked, sizeof(change->blocked),
              "no leader of this partition reports to the leader of the meta group; is a majority "
              "of its replicas up?");
@@ -310,7 +313,8 @@ static bool add_partition(void *data, const char *name, const struct meta_partit
     if (entry && io_now_us(node->io) - entry->heard_us <= REPORT_AGE_US) {
         *change = entry->report.change;
     } else {
-        fill_silent(partition, change);
+        const uint64_t age_us = io_now_us(node->io) - node->members_changed_us;
+        fill_silent(partition, /* is_fresh= */ age_us < FRESH_US, change);
     }
     change->group = partition->group;
     change->meta = false;

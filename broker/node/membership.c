@@ -142,14 +142,29 @@ static bool keeps_quorums(struct node *node, const struct meta_state *after, str
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------------ */
 
+/* The first that the request names and meta does not know. */
+static uint64_t unknown_node(struct node_request *request)
+{
+    struct node *node = request_state(request)->node;
+    struct meta_node known;
+    for (uint32_t i = 0; i < request->place.nodes_count; i++) {
+        if (!meta_node_get(&node->meta, request->place.nodes[i], &known)) {
+            return request->place.nodes[i];
+        }
+    }
+    const bool knows_id = meta_node_get(&node->meta, request->node.id, &known);
+    return knows_id && request->node.with ? request->node.with : request->node.id;
+}
+
 static void refuse(struct node_request *request, enum meta_result_status status)
 {
     const uint64_t id = request->node.id;
     switch (status) {
     case META_UNKNOWN_NODE:
         request__finish(request, NODE_UNKNOWN_NODE,
-                        "see `raftmq cluster status`; a new node is admitted with `raftmq cluster "
-                        "add`");
+                        "n%" PRIu64 " is no member, see `raftmq cluster status`; a new node is "
+                        "admitted with `raftmq cluster add`",
+                        unknown_node(request));
         return;
     case META_NODE_EXISTS:
         request__finish(request, NODE_NODE_EXISTS,
@@ -278,9 +293,25 @@ static bool fill_place(struct node_request *request, struct meta_command *comman
     return false;
 }
 
+/* Founders are members from the founding on, and written down by the leader of meta within a moment (registry.c). Before
+ * that, it cannot be judged who is unknown and who is the last. */
+static bool lacks_founders(const struct node *node)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    struct meta_node known;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (!meta_node_get(&node->meta, configuration->members[i].id.node, &known)) return true;
+    }
+    return false;
+}
+
 void membership__start(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
+    if (lacks_founders(node)) {
+        request__park(request, node->meta_group);
+        return;
+    }
     if (request->type != NODE_REQUEST_NODE_REMOVE && request__refuse_full(request)) return;
     struct meta_command *command = calloc(1, sizeof(*command));
     if (!command) abort();

@@ -33,6 +33,7 @@ static void registered(struct node_request *request)
 {
     struct node *node = request->data;
     node->registering = false;
+    if (request->status == NODE_OK) node->registered_us = 0; /* the next one at once */
     free(request);
 }
 

@@ -170,6 +170,7 @@ Test(simulated_transfer, a_node_hands_over_all_that_it_leads)
     cr_assert_eq(ended(call, NULL), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US);
     for (uint32_t from = 0; from < 3; from++) {
+        sim_run_for(cluster->sim, SECOND_US / 2); /* all know who leads what */
         struct node_cluster_status *status = calloc(1, sizeof(*status));
         node_cluster_status(cluster->nodes[from].node, status);
         const uint32_t led = status->groups_led;

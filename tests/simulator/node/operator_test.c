@@ -1,0 +1,77 @@
+/* Goal: an operator who asks for a change of nodes is told the truth at any moment, also right after the founding and right
+ * after the change was decided. Method: whole simulated nodes, requests without a pause between them. */
+#include "members.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_US 1000000u
+
+static struct cluster *make(uint64_t seed, uint32_t nodes)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, nodes);
+    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
+    struct cluster *cluster = cluster_create(&options);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    return cluster;
+}
+
+/* Founders are written into meta one by one after the founding; until then nobody may be told that they are unknown. */
+Test(simulated_operator, a_founder_may_be_asked_for_right_after_the_founding)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        for (uint32_t node = 0; node < 5; node++) {
+            char why[256] = "";
+            struct cluster *cluster = make(seed, 5);
+            const uint32_t through = (node + 1u) % 5u;
+            const enum node_status status =
+                members_change(cluster, through, NODE_REQUEST_NODE_REMOVE, node, 0, why);
+            cr_assert_eq(status, NODE_OK, "seed %d, node %u: %s: %s", (int)seed, node,
+                         node_status_text(status), why);
+            cluster_destroy(cluster);
+        }
+    }
+}
+
+Test(simulated_operator, the_one_that_is_unknown_is_named)
+{
+    struct cluster *cluster = make(1, 3);
+    char why[256];
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 8, 0, why),
+                 NODE_UNKNOWN_NODE);
+    cr_assert_not_null(strstr(why, "n9 is no member"), "%s", why);
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REPLACE, 1, 8, why),
+                 NODE_UNKNOWN_NODE);
+    cr_assert_not_null(strstr(why, "n9 is no member"), "%s", why);
+    cluster_destroy(cluster);
+}
+
+/* Between the decision and the first report of a group's leader nothing is wrong, so nothing is said to be. */
+Test(simulated_operator, no_leader_is_missed_before_it_could_report)
+{
+    struct cluster *cluster = make(2, 4);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US);
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
+    const uint32_t node = (leader + 1u) % 4u;
+    cr_assert_eq(members_change(cluster, leader, NODE_REQUEST_NODE_REMOVE, node, 0, NULL), NODE_OK);
+    struct cluster_call *call = malloc(sizeof(*call));
+    for (int i = 0; i < 50; i++) {
+        memset(call, 0, sizeof(*call));
+        call->request.type = NODE_REQUEST_CHANGES;
+        cluster_submit(cluster, leader, call);
+        cr_assert(cluster_wait(call, SECOND_US));
+        cr_assert_eq(call->request.status, NODE_OK);
+        for (uint32_t c = 0; c < call->request.ret_changes_count; c++) {
+            const char *blocked = call->request.ret_changes[c].blocked;
+            cr_assert_null(strstr(blocked, "no leader"), "after %d looks: %s", i, blocked);
+        }
+        cluster_call_close(call);
+        sim_run_for(cluster->sim, SECOND_US / 1000);
+    }
+    free(call);
+    cluster_destroy(cluster);
+}
