@@ -350,6 +350,7 @@ struct node {
     struct { /* ASKING */
         uint64_t asked_us;
         uint64_t told_us; /* by a leader of group 0 */
+        bool is_under_way;
         bool refused;
         char text[NODE_STATUS_TEXT_BYTES];
     } join;

@@ -1,7 +1,7 @@
 /* A directory that is new to its cluster comes in (PROTOCOL M2, M5): a wiped node as a new incarnation, a node that an
  * operator admitted as its first.
  *
- *   asking node ── JOIN, every 500 ms, to all that are connected ──► peer ── passed on once ──► leader of group 0
+ *   asking node ── JOIN, every 500 or 100 ms, to all that are connected ──► peer ── passed on once ──► leader of group 0
  *       ▲                                                                                          │
  *       └──────────── refused: why │ wait: for what │ accepted: epoch of its meta replica ◄────────┘
  *
@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define ASK_EVERY_US 500000u
+#define ASK_AGAIN_US 100000u /* a leader is at it */
 /* That long a peer that knows no leader does not talk over what a leader said. */
 #define LEADERS_WORD_US 3000000u
 
@@ -37,7 +38,9 @@ void join__ask(struct node *node)
 {
     if (node->state != NODE_ASKING) return;
     const uint64_t now_us = io_now_us(node->io);
-    if (node->join.asked_us && now_us - node->join.asked_us < ASK_EVERY_US) return;
+    const uint64_t pause_us = node->join.is_under_way ? ASK_AGAIN_US : ASK_EVERY_US;
+    if (node->join.asked_us && now_us - node->join.asked_us < pause_us) return;
+    node->join.is_under_way = false;
     node->join.asked_us = now_us;
     struct join_question question = {.node_id = node->identity.node_id,
                                      .incarnation = node->identity.incarnation};
@@ -61,6 +64,7 @@ static void take_word(struct node *node, const struct join_answer *answer)
         return;
     }
     const bool refused = answer->verdict == JOIN_REFUSED;
+    node->join.is_under_way = answer->is_leaders && !refused;
     if (refused && (!node->join.refused || strcmp(node->join.text, answer->text) != 0)) {
         node__log(node, "error", "event=\"the cluster does not take this node in\" reason=\"%s\"",
                   answer->text);
@@ -91,14 +95,17 @@ static struct meta_node wanted_node(const struct join_question *question, uint64
     return wanted;
 }
 
-/* A founder that was wiped before it ever told of itself is registered first as the founding says, after a while
- * (registry.c). */
+/* Only a founder can be: one that was wiped before it ever told of itself. First what the founding says of it. */
 static void judge_unknown(struct node *node, const struct join_question *question,
                           struct join_answer *answer)
 {
-    uint64_t incarnation;
-    if (peers__founded_as(node, question->node_id, &incarnation) &&
-        peers__may_be_in_meta(node, question->node_id)) {
+    const struct founding *founding = &node->founding;
+    for (uint32_t i = 0; i < founding->nodes_count; i++) {
+        if (founding->nodes[i].node_id != question->node_id) continue;
+        if (!peers__may_be_in_meta(node, question->node_id)) break; /* it was removed */
+        struct meta_node wanted = wanted_node(question, founding->nodes[i].incarnation);
+        wanted.voter = i < META_VOTERS_MAX;
+        (void)registry__set_node(node, &wanted, /* founder= */ true);
         decide(answer, JOIN_WAIT, "n%" PRIu64 " is being registered", question->node_id);
         return;
     }

@@ -57,22 +57,29 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
     struct cluster_node *self = &cluster->nodes[number];
     *self = (struct cluster_node){.cluster = cluster, .number = number};
     struct peer_config *peers = self->peers;
+    const uint32_t founders = cluster->options.founders_count;
+    const bool is_founder = founders == 0 || number < founders;
+    uint32_t peers_count = 0;
     for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
-        peers[i].node_id = i + 1u;
-        snprintf(peers[i].address, sizeof(peers[i].address), "n%u:%u", i + 1u, PEER_PORT);
+        if (founders != 0 && i >= founders && i != number) continue;
+        struct peer_config *peer = &peers[peers_count++];
+        peer->node_id = i + 1u;
+        snprintf(peer->address, sizeof(peer->address), "n%u:%u", i + 1u, PEER_PORT);
     }
+    snprintf(self->peer_address, sizeof(self->peer_address), "n%u:%u", number + 1u, PEER_PORT);
     snprintf(self->http_address, sizeof(self->http_address), "n%u:%u", number + 1u, HTTP_PORT);
     const struct node_options options = {
         .io = io,
         .disk = disk,
         .data_directory = "/data",
         .node_id = number + 1u,
-        .listen_peer = peers[number].address,
-        .advertise_peer = peers[number].address,
+        .listen_peer = self->peer_address,
+        .advertise_peer = self->peer_address,
         .advertise_http = self->http_address,
         .advertise_kafka = "",
         .peers = peers,
-        .peers_count = cluster->options.nodes_count,
+        .peers_count = peers_count,
+        .join_only = !is_founder,
         .auto_create_topics = cluster->options.auto_create,
         .heartbeat_ms = cluster->options.heartbeat_ms,
         .election_timeout_ms_min = cluster->options.election_timeout_ms_min,

@@ -21,6 +21,8 @@ struct cluster;
 struct cluster_options {
     uint64_t seed;
     uint32_t nodes_count;
+    /* The first ones found the cluster and know nothing of the others, which know the founders and only join; 0: all found */
+    uint32_t founders_count;
     struct sim_options world; /* after_event and data are the cluster's */
     uint64_t heartbeat_ms;
     uint64_t election_timeout_ms_min;
@@ -53,6 +55,7 @@ struct cluster_node {
     uint32_t number; /* from 0 */
     struct node *node;
     struct peer_config peers[CLUSTER_NODES_MAX]; /* the node's options point to these */
+    char peer_address[32];
     char http_address[32];
     int fatal_code; /* of this process; 0: none */
     char fatal_reason[256];
