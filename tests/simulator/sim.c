@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <memory_disk.h>
+
 #include "sim_private.h"
 
 /* ---- memory, draws, trace ---------------------------------------------------------------------------------------- */
@@ -203,6 +205,15 @@ void sim_wipe_disk(struct sim *sim, uint32_t index)
     sim__trace(sim, "wipe-disk", index, 0, 0, 0);
     sim__disk_destroy(node->disk);
     node->disk = sim__disk_create(sim, index);
+}
+
+void sim_restore_disk(struct sim *sim, uint32_t index, struct disk *memory)
+{
+    struct sim_node *node = node_at(sim, index);
+    assert(!node->io);
+    sim__trace(sim, "restore-disk", index, 0, 0, 0);
+    memory_disk_destroy(node->disk->memory);
+    node->disk->memory = memory;
 }
 
 uint64_t sim_failed_syncs(const struct sim *sim, uint32_t node)

@@ -157,6 +157,8 @@ void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor);
 void sim_hang_disk(struct sim *sim, uint32_t node, bool hangs);
 /* Somebody put an empty disk in its place. The node must not be running. */
 void sim_wipe_disk(struct sim *sim, uint32_t node);
+/* The same with this memory disk, an old copy; it is the world's from now on. */
+void sim_restore_disk(struct sim *sim, uint32_t node, struct disk *memory);
 /* Syncs that failed with an error since the process started. */
 uint64_t sim_failed_syncs(const struct sim *sim, uint32_t node);
 

@@ -205,6 +205,20 @@ Test(sim_call, a_wiped_disk_is_empty_and_works)
     disk_close(file);
 }
 
+Test(sim_call, a_restored_disk_is_as_it_was_when_it_was_copied)
+{
+    struct disk_file *file;
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/f", DISK_CREATE_NEW, &file), 0);
+    struct disk *copy = memory_disk_clone(sim_memory_disk(sim, 0), 1);
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/g", DISK_CREATE_NEW, &file), 0);
+    sim_crash(sim, 0, SIM_CRASH_KILL);
+    sim_restore_disk(sim, 0, copy);
+    io = sim_start(sim, 0, NULL, NULL);
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/g", DISK_READ, &file), -ENOENT);
+    cr_assert_eq(disk_open(sim_disk(sim, 0), "/f", DISK_READ, &file), 0);
+    disk_close(file);
+}
+
 static uint64_t connected_us;
 
 static void on_connected(struct io_stream *stream, int status)

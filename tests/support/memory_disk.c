@@ -187,6 +187,11 @@ void memory_disk_fail_sync(struct disk *disk, uint64_t nth)
     memory->fail_sync_at = nth ? memory->sync_calls + nth : 0;
 }
 
+void memory_disk_lie(struct disk *disk, bool lies)
+{
+    disk_of(disk)->lies = lies;
+}
+
 void memory_disk_stop_at(struct disk *disk, uint64_t nth)
 {
     struct memory_disk *memory = disk_of(disk);

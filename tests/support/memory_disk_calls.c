@@ -168,7 +168,7 @@ static int memory_datasync(struct disk_file *base)
     int error = enter(disk, true);
     if (error && !disk->stopped) memory_inode__sync_badly(disk, file->inode);
     if (error) return error;
-    memory_inode__sync(file->inode);
+    if (!disk->lies) memory_inode__sync(file->inode);
     disk->syncs++;
     return leave(disk);
 }
@@ -218,7 +218,8 @@ static int memory_drop_cache(struct disk_file *base)
     int error = memory_datasync(base);
     if (error) return error;
     struct inode *inode = file_of(base)->inode;
-    if (inode->cache) memcpy(inode->cache, inode->medium, inode->capacity);
+    const bool lies = disk_of(base->disk)->lies;
+    if (inode->cache && !lies) memcpy(inode->cache, inode->medium, inode->capacity);
     return 0;
 }
 

@@ -48,6 +48,7 @@ struct memory_disk {
     uint64_t fail_call_at, fail_sync_at, sync_calls, stop_at;
     int fail_error;
     bool stopped;
+    bool lies; /* of files: syncs do nothing */
     uint64_t bytes_max;
     uint64_t now_us;
 };

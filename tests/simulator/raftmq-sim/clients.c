@@ -90,6 +90,10 @@ void clients_check_status(const struct run *run, uint32_t node, const struct nod
 {
     const struct partition_facts *facts = &run->partitions[partition];
     switch (request->status) {
+    case NODE_DAMAGED:
+        if (run->damage.damaged) return; /* here, or where it was handed on to */
+        failure("refused-wrongly", "n%u calls %s/%u damaged: %s", node + 1u, facts->topic,
+                facts->number, request->detail);
     case NODE_TOPIC_NOT_FOUND:
     case NODE_PARTITION_NOT_FOUND:
         if (!facts->is_created) return;
@@ -101,7 +105,6 @@ void clients_check_status(const struct run *run, uint32_t node, const struct nod
     case NODE_NOT_ENOUGH_NODES:
     case NODE_CORRUPT_BATCH:
     case NODE_TOO_LARGE:
-    case NODE_DAMAGED:
     case NODE_UNKNOWN_NODE:
     case NODE_NODE_EXISTS:
     case NODE_TOO_MANY_NODES:

@@ -6,6 +6,7 @@
 #include "failure.h"
 #include "op.h"
 #include "payload.h"
+#include "peek.h"
 
 #define SEEK_IN          60u
 #define BOUNDS_IN        8u
@@ -229,13 +230,29 @@ struct sweep {
     uint64_t begun; /* tick */
     bool begins;
     bool is_over;
+    bool is_refused;
     bool was_answered;
 };
+
+/* A node without a replica asks the leader, and that one may find that it cannot read what it has. Others can. */
+static void check_refusal(struct op *op)
+{
+    const struct node *node = op->run->cluster->nodes[op->node].node;
+    const uint64_t group = peek_partition_group(node, op->topic, op->request.partition);
+    struct peek_group replica;
+    if (!peek_group(node, group, &replica)) return;
+    failure("refused-wrongly", "n%u calls its own replica of %s/%u damaged: %s", op->node + 1u,
+            op->topic, op->request.partition, op->request.detail);
+}
 
 static void sweep_answered(struct op *op)
 {
     struct sweep *sweep = op->client;
     clients_check_status(op->run, op->node, &op->request, op->partition);
+    if (op->request.status == NODE_DAMAGED) {
+        check_refusal(op);
+        sweep->is_refused = true;
+    }
     if (op->request.status != NODE_OK) return;
     record_fetch(op, sweep->session, sweep->begins);
     sweep->begins = false;
@@ -282,7 +299,7 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
                           .begun = run_tick(run),
                           .begins = true};
     uint64_t end_us = sim_now_us(run->sim) + us;
-    while (!sweep.is_over) {
+    while (!sweep.is_over && !sweep.is_refused) {
         sweep_ask(&sweep);
         const uint64_t now_us = sim_now_us(run->sim);
         if (now_us >= end_us ||
@@ -296,6 +313,7 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
             end_us = sim_now_us(run->sim) + us;
         }
     }
+    if (sweep.is_refused) return;
     const struct history_op drained = {
         .kind = HISTORY_DRAINED,
         .outcome = HISTORY_OUTCOME_OK,

@@ -85,6 +85,7 @@ void crew__write_replay(const struct crew_options *options, uint64_t seed, char 
         separator = ",";
     }
     for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (wishes->with[i]) append(&text, " --with %s", fault_name((enum fault)i));
         if (wishes->canary[i]) append(&text, " --canary %s", fault_name((enum fault)i));
     }
     append(&text, " --trace");
@@ -183,6 +184,7 @@ static void add(struct sums *sums, const struct report *report)
     total->changes += one->changes;
     total->images += one->images;
     total->ack_checks += one->ack_checks;
+    total->damage_found += one->damage_found;
     for (int i = 0; i < FAULTS_COUNT; i++) {
         total->faults[i] += one->faults[i];
         if (report->fault_is_on[i]) sums->runs_on[i]++;
@@ -228,8 +230,9 @@ static void print_sums(const struct sums *sums)
            total->reads, total->read_messages, total->other_ops, total->refused_ops,
            total->unknown_ops);
     printf("leaders %" PRIu64 ", changes of members %" PRIu64
-           ", disks opened as after a power cut %" PRIu64 ", acks looked up on disks %" PRIu64 "\n",
-           total->leaders, total->changes, total->images, total->ack_checks);
+           ", disks opened as after a power cut %" PRIu64 ", acks looked up on disks %" PRIu64
+           ", damaged disks that were found %" PRIu64 "\n",
+           total->leaders, total->changes, total->images, total->ack_checks, total->damage_found);
     const uint64_t faults = faults_of(total);
     printf("faults %" PRIu64 " (%" PRIu64 " a seed):", faults,
            sums->seeds_count ? faults / sums->seeds_count : 0);

@@ -7,6 +7,7 @@
 
 #include <memory_disk.h>
 
+#include "damage.h"
 #include "failure.h"
 #include "operator.h"
 #include "peek.h"
@@ -136,6 +137,10 @@ void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, co
     const struct victim *victim = victim_of(run, node);
     run_tell(run, "n%u fatal: %s", node + 1u, reason);
     victim_of(run, node)->is_armed = false; /* it dies of this */
+    if (damage_explains(run, node, code)) {
+        victim_of(run, node)->must_stay_down = true; /* it would say so again each time */
+        return;
+    }
     if (victim->may_be_fatal && code == NODE_FATAL_DISK) return;
     if (victim->may_be_fatal && code == NODE_FATAL_CONFIG && victim->has_call_error) return;
     /* Without room a node cannot even begin; later it must cope. */
@@ -231,6 +236,9 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_DISK_FULL:
         set_capacity(run, node, UINT64_MAX);
         return;
+    case FAULT_LYING_SYNC:
+        memory_disk_lie(sim_memory_disk(run->sim, node), false);
+        return;
     case FAULT_KILL:
     case FAULT_POWER:
     case FAULT_KILL_AT_CALL:
@@ -241,6 +249,10 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_SYNC_ERROR:
     case FAULT_CALL_ERROR:
     case FAULT_WIPE:
+    case FAULT_ROT:
+    case FAULT_MISDIRECT:
+    case FAULT_LOST_FILE:
+    case FAULT_OLD_BACKUP:
     case FAULT_TRANSFER:
     case FAULT_CLOCK:
         return; /* ends by itself, or never */
@@ -355,12 +367,14 @@ static bool strike_disk_error(struct strike *strike, uint32_t node)
     return true;
 }
 
-/* Only what has been founded, or nobody could tell that it is not the same node any more. */
-static bool strike_wipe(struct run *run, uint32_t node)
+/* One node for the whole run, and only one that has been founded: before that there is nothing to lose. */
+static bool strike_loss(struct strike *strike, uint32_t node)
 {
-    if (run->lost || !sim_is_running(run->sim, node) || !is_founded(run, node)) return false;
-    (void)strike_crash(run, node, SIM_CRASH_KILL);
-    sim_wipe_disk(run->sim, node);
+    struct run *run = strike->run;
+    if ((run->lost & ~(1u << node)) || !sim_is_running(run->sim, node)) return false;
+    if (!is_founded(run, node)) return false;
+    victim_of(run, node)->is_armed = false; /* it dies of this */
+    if (!damage_strike(run, strike->fault, node, &strike->draw)) return false;
     run->lost |= 1u << node;
     return true;
 }
@@ -425,6 +439,11 @@ static bool strike_partition(struct strike *strike)
     case FAULT_CALL_ERROR:
     case FAULT_DISK_FULL:
     case FAULT_WIPE:
+    case FAULT_ROT:
+    case FAULT_MISDIRECT:
+    case FAULT_LOST_FILE:
+    case FAULT_LYING_SYNC:
+    case FAULT_OLD_BACKUP:
     case FAULT_TRANSFER:
     case FAULT_CLOCK:
         assert(false);
@@ -489,7 +508,12 @@ static bool strike_now(struct strike *strike)
                          draw_below(&strike->draw, 2u * run->plan.reserve_bytes + 65536u));
         return true;
     case FAULT_WIPE:
-        return may_lose(run, 1u << node) && strike_wipe(run, node);
+    case FAULT_ROT:
+    case FAULT_MISDIRECT:
+    case FAULT_LOST_FILE:
+    case FAULT_LYING_SYNC:
+    case FAULT_OLD_BACKUP:
+        return may_lose(run, 1u << node) && strike_loss(strike, node);
     case FAULT_TRANSFER:
         return operator_transfers(run, &strike->draw);
     case FAULT_CLOCK:
@@ -607,9 +631,9 @@ void nemesis_heal(struct run *run, uint32_t nodes)
             if (a != b && nodes & 1u << b) sim_set_link(run->sim, a, b, SIM_LINK_UP);
         }
         heal_disk(run, a);
-        victim_of(run, a)->must_stay_down = false;
+        victim_of(run, a)->must_stay_down = damage_is_final(run, a);
         resume(run, a);
-        if (!sim_is_running(run->sim, a)) {
+        if (!sim_is_running(run->sim, a) && !victim_of(run, a)->must_stay_down) {
             victim_of(run, a)->is_restarting = true;
             start_node(victim_of(run, a));
         }

@@ -41,6 +41,16 @@ bool fault_find(const char *name, enum fault *ret_fault)
     return false;
 }
 
+bool fault_is_loss(enum fault fault)
+{
+    return fault >= FAULT_WIPE;
+}
+
+bool fault_is_beyond(enum fault fault)
+{
+    return fault == FAULT_LYING_SYNC || fault == FAULT_OLD_BACKUP;
+}
+
 const char *client_name(enum client client)
 {
     static const char *const names[] = {
@@ -144,26 +154,38 @@ static void draw_workload(struct plan *plan, struct draw *draw)
     plan->client_us_max = DRAW_FROM(draw, clients);
 }
 
+/* Of every group a majority outlives the loss of a node. */
+static bool can_lose_node(const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->topics_count; i++) {
+        if (plan->topics[i].replicas_count < 3u) return false;
+    }
+    return plan->nodes_count >= 3u;
+}
+
+static bool is_on(const struct plan *plan, enum fault fault, bool is_drawn,
+                  const struct plan_wishes *wishes)
+{
+    if (wishes->without[fault]) return false;
+    if (fault_is_loss(fault) && !can_lose_node(plan)) return false;
+    return wishes->with[fault] || (is_drawn && !fault_is_beyond(fault));
+}
+
 /* Swarm testing: every run has some of the faults and not the others, since one fault can hide what another shows. */
 static void draw_faults(struct plan *plan, struct draw *draw, const struct plan_wishes *wishes)
 {
     const bool is_calm = draw_chance(draw, 1, 25);
     uint64_t per_minute = 0;
     for (int i = 0; i < FAULTS_COUNT; i++) {
-        const bool is_on = draw_chance(draw, 2, 5);
+        const bool is_drawn = draw_chance(draw, 2, 5) && !is_calm;
         plan->fault_every_us[i] = draw_between(draw, 1500000, 20000000);
-        plan->fault_is_on[i] = is_on && !is_calm && !wishes->without[i];
+        plan->fault_is_on[i] = is_on(plan, (enum fault)i, is_drawn, wishes);
         if (plan->fault_is_on[i]) per_minute += 60000000u / plan->fault_every_us[i];
     }
     for (int i = 0; i < FAULTS_COUNT && per_minute > 0; i++) {
         if (per_minute >= FAULTS_PER_MINUTE_MIN) break;
         plan->fault_every_us[i] = plan->fault_every_us[i] * per_minute / FAULTS_PER_MINUTE_MIN + 1u;
     }
-    /* Of every group a majority must outlive the loss of a node. */
-    for (uint32_t i = 0; i < plan->topics_count; i++) {
-        if (plan->topics[i].replicas_count < 3u) plan->fault_is_on[FAULT_WIPE] = false;
-    }
-    if (plan->nodes_count < 3u) plan->fault_is_on[FAULT_WIPE] = false;
     plan->spares_majority = draw_chance(draw, 3, 5);
     plan->faults_from_us = draw_chance(draw, 1, 2) ? 0 : draw_below(draw, 5000000);
 }

@@ -27,9 +27,17 @@
     X(FAULT_SYNC_ERROR, "sync-error", "a sync fails with EIO, its pages are clean and lost")      \
     X(FAULT_CALL_ERROR, "call-error", "a changing disk call fails with EIO")                      \
     X(FAULT_DISK_FULL, "disk-full", "ENOSPC for a while")                                         \
-    X(FAULT_WIPE, "wipe", "an empty disk in the place of a node's: it is lost for the run, once") \
     X(FAULT_TRANSFER, "transfer", "leadership is handed over on request")                         \
-    X(FAULT_CLOCK, "clock", "wall clock of a node jumps by up to ten years")
+    X(FAULT_CLOCK, "clock", "wall clock of a node jumps by up to ten years")                      \
+    X(FAULT_WIPE, "wipe", "an empty disk in the place of a node's")                               \
+    X(FAULT_ROT, "rot",                                                                           \
+      "a bit flips in a file of a node, while it is down or in what it does not write any more")  \
+    X(FAULT_MISDIRECT, "misdirect",                                                               \
+      "while a node is down: what it wrote at one place stands at another, too")                  \
+    X(FAULT_LOST_FILE, "lost-file", "while a node is down: a file is gone, or cut")               \
+    X(FAULT_LYING_SYNC, "lying-sync",                                                             \
+      "syncs of a node do nothing for a while and say they did (only --with)")                    \
+    X(FAULT_OLD_BACKUP, "old-backup", "an old copy in the place of a node's disk (only --with)")
 
 enum fault {
 #define X(name, text, meaning) name,
@@ -40,6 +48,10 @@ enum fault {
 enum { FAULTS_COUNT = FAULTS(X) };
 #undef X
 
+/* Takes from a node for good what it has told of; the plan sees to it that a majority of every group outlives it. */
+bool fault_is_loss(enum fault fault);
+/* No node can stand it, and the documentation says so: drawn only when it is asked for. */
+bool fault_is_beyond(enum fault fault);
 const char *fault_name(enum fault fault);
 const char *fault_meaning(enum fault fault);
 /* False: there is no such fault. */
@@ -114,6 +126,7 @@ struct plan_wishes {
     uint32_t producers_count, topics_count; /* not more of them than these */
     uint64_t until_ms;                      /* length of the safety phase */
     bool without[FAULTS_COUNT];
+    bool with[FAULTS_COUNT]; /* on in every seed where it can be */
     bool without_client[CLIENTS_COUNT];
     bool canary
         [FAULTS_COUNT]; /* its third strike fails the run: for tests of what handles failures */

@@ -21,6 +21,7 @@ static const char usage[] =
     "  --topics COUNT    the same of topics\n"
     "  --without KIND    switch a kind of faults or clients off; may be repeated, or a list with "
     "commas\n"
+    "  --with FAULT      switch a kind of faults on in every seed that can have it\n"
     "  --trace           tell what happens: faults, requests, the nodes' logs\n"
     "  --trace-events    and every event of the simulated world\n"
     "  --hashes          print the trace hash of each seed\n"
@@ -89,11 +90,11 @@ static void add_without(struct plan_wishes *wishes, char *list)
     }
 }
 
-static void add_canary(struct plan_wishes *wishes, const char *name)
+static enum fault fault_of(const char *name)
 {
     enum fault fault;
     if (!fault_find(name, &fault)) no_such_kind(name);
-    wishes->canary[fault] = true;
+    return fault;
 }
 
 static void list_faults(void)
@@ -116,6 +117,7 @@ enum option_code {
     OPTION_PRODUCERS,
     OPTION_TOPICS,
     OPTION_WITHOUT,
+    OPTION_WITH,
     OPTION_TRACE,
     OPTION_TRACE_EVENTS,
     OPTION_HASHES,
@@ -136,6 +138,7 @@ static const struct option long_options[] = {
     {"producers", required_argument, NULL, OPTION_PRODUCERS},
     {"topics", required_argument, NULL, OPTION_TOPICS},
     {"without", required_argument, NULL, OPTION_WITHOUT},
+    {"with", required_argument, NULL, OPTION_WITH},
     {"trace", no_argument, NULL, OPTION_TRACE},
     {"trace-events", no_argument, NULL, OPTION_TRACE_EVENTS},
     {"hashes", no_argument, NULL, OPTION_HASHES},
@@ -177,6 +180,9 @@ static void take_option(struct crew_options *options, int code, char *value, con
     case OPTION_WITHOUT:
         add_without(&options->wishes, value);
         return;
+    case OPTION_WITH:
+        options->wishes.with[fault_of(value)] = true;
+        return;
     case OPTION_TRACE_EVENTS:
         options->traces_events = true;
         options->tells = true;
@@ -194,7 +200,7 @@ static void take_option(struct crew_options *options, int code, char *value, con
         options->shrinks = true;
         return;
     case OPTION_CANARY:
-        add_canary(&options->wishes, value);
+        options->wishes.canary[fault_of(value)] = true;
         return;
     case OPTION_LIST:
         list_faults();

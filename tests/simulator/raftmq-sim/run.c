@@ -89,6 +89,7 @@ static void look_at_image(struct run *run)
     const uint32_t number = (uint32_t)draw_below(&run->images, run->plan.nodes_count);
     const struct node *node = run->cluster->nodes[number].node;
     if (!node || !sim_is_running(run->sim, number)) return;
+    if (damage_hides_image(run, number)) return;
     run->totals.images++;
     invariants_check_image(run->cluster->invariants, run->sim, number, node,
                            draw_next(&run->images));
@@ -165,6 +166,7 @@ static struct run *run_create(const struct run_options *options)
 static void run_destroy(struct run *run)
 {
     nemesis_free(run);
+    damage_close(&run->damage);
     cluster_destroy(run->cluster);
     clients_free(run);
     op_free_all(run);

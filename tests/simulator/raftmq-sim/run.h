@@ -10,6 +10,7 @@
 
 #include <history_checker.h>
 
+#include "damage.h"
 #include "draw.h"
 #include "plan.h"
 #include "sim_cluster.h"
@@ -53,6 +54,7 @@ struct run_totals {
     uint64_t changes; /* of members: CONFIG entries that were committed */
     uint64_t faults[FAULTS_COUNT];
     uint64_t images, ack_checks;
+    uint64_t damage_found; /* nodes that stopped for what had befallen their disk */
     uint64_t trace_hash;
 };
 
@@ -88,7 +90,8 @@ struct run {
     struct admin *admin;
     struct nemesis *nemesis;
 
-    uint32_t lost; /* bit per node that was wiped: it comes back, and is nobody */
+    uint32_t lost; /* bit per node whose disk was lost or damaged: nothing more is expected of it */
+    struct damage damage;
     struct draw images;
     uint64_t next_image_us;
     uint64_t

@@ -178,6 +178,35 @@ Test(memory_disk, faults_come_when_asked_and_a_stopped_disk_stays_stopped)
     cr_assert_eq(disk_unlink(disk, "/a"), 0);
 }
 
+Test(memory_disk, a_lying_sync_says_that_it_wrote_and_an_honest_one_writes_all)
+{
+    uint8_t found[4] = {0};
+    struct disk_file *file = make("/a", "old", 3);
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+    memory_disk_lie(disk, true);
+    cr_assert_eq(disk_pwrite(file, "new", 3, 0), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(disk_drop_cache(file), 0);
+    cr_assert_eq(disk_pread(file, found, 3, 0), 3);
+    cr_assert_arr_eq(found, "new", 3, "the cache was not dropped");
+    uint32_t lost = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct disk *copy = memory_disk_clone(disk, seed);
+        memory_disk_crash(copy, MEMORY_DISK_POWER);
+        cr_assert_eq(slurp(copy, "/a", found, sizeof(found)), 3);
+        if (memcmp(found, "old", 3) == 0) lost++;
+        memory_disk_destroy(copy);
+    }
+    cr_assert_gt(lost, 0u, "a power cut can take what was said to be written");
+    memory_disk_lie(disk, false);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+    memory_disk_crash(disk, MEMORY_DISK_POWER);
+    cr_assert_eq(slurp(disk, "/a", found, sizeof(found)), 3);
+    cr_assert_arr_eq(found, "new", 3);
+}
+
 Test(memory_disk, a_part_is_one_directory_and_those_above_it)
 {
     static const char *const directories[] = {"/d", "/d/in", "/d/in/deep", "/d/inside", "/e"};
