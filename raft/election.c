@@ -88,7 +88,7 @@ static void enter_term(struct raft_node *node, raft_term term)
 {
     assert(term > node->hard.term);
     node->hard.term = term;
-    node->hard.voted_for = nobody;
+    if (!PLANTED(V2_NEW_TERM_KEEPS_VOTE)) node->hard.voted_for = nobody;
     node->verified_index = 0;
 }
 
@@ -187,7 +187,8 @@ void raft__start_prevote(struct raft_node *node, struct raft_update *update)
     if (node->self != RAFT_MEMBERS_MAX) node->votes_yes[node->self] = true;
     raft_term term = node->hard.term + 1;
     raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_ELECTION, .a = term, .d = 1});
-    if (raft__quorum_reached(&node->configuration, node->votes_yes)) {
+    bool is_alone = raft__quorum_reached(&node->configuration, node->votes_yes);
+    if (is_alone || PLANTED(C1_NO_PREVOTE)) {
         raft__start_election(node, update, /* transfer= */ false);
         return;
     }
@@ -226,6 +227,7 @@ void raft__on_leader_lost(struct raft_node *node, struct raft_update *update, ra
     if (node->role != RAFT_FOLLOWER) return;
     if (node->leader.node == 0) return;
     if (node->leader.node != leader) return;
+    if (PLANTED(C5_CLOSED_CONNECTION_IS_IGNORED)) return;
     raft__become_follower(node, update, node->hard.term, nobody);
     if (!raft__can_stand(node)) return;
     node->early_until_ms = node->now_ms + node->options.election_timeout_ms_max;
@@ -265,9 +267,12 @@ static bool log_is_behind(const struct raft_node *node, const struct raft_messag
  * candidate stands in; a voter whose vote in that term is still free gives it. */
 static enum raft_refusal judge(const struct raft_node *node, const struct raft_message *m)
 {
-    if (!node->has_vote) return RAFT_REFUSED_NO_VOTE;
+    if (!node->has_vote && !PLANTED(V3_LOST_VOTE_VOTES)) return RAFT_REFUSED_NO_VOTE;
     if (m->term < node->hard.term) return RAFT_REFUSED_STALE_TERM;
-    if (!m->vote.transfer && hears_leader(node)) return RAFT_REFUSED_HEARS_LEADER;
+    if (PLANTED(C2_LEARNER_REFUSES_ITS_VOTE) && !raft__is_own_voter(node))
+        return RAFT_REFUSED_NO_VOTE;
+    bool sticks = !m->vote.transfer && !PLANTED(C1_NO_STICKINESS);
+    if (sticks && hears_leader(node)) return RAFT_REFUSED_HEARS_LEADER;
     if (m->term == node->hard.term) {
         if (node->hard.voted_for.node != 0) {
             if (!raft__same_replica(node->hard.voted_for, m->from)) {
@@ -277,7 +282,8 @@ static enum raft_refusal judge(const struct raft_node *node, const struct raft_m
             return RAFT_REFUSED_ALREADY_VOTED; /* that term has its leader */
         }
     }
-    if (log_is_behind(node, m)) return RAFT_REFUSED_LOG_BEHIND;
+    if (log_is_behind(node, m) && !PLANTED(C2_VOTES_FOR_A_SHORTER_LOG))
+        return RAFT_REFUSED_LOG_BEHIND;
     return RAFT_REFUSED_NOT;
 }
 

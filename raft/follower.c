@@ -89,6 +89,7 @@ static enum raft_refusal judge_previous(const struct raft_node *node, const stru
     if (index > node->trail.last_index) return RAFT_REFUSED_LOG_GAP;
     if (index < node->trail.floor_index)
         return PLANTED(B14_COMPACTED_IS_CONFLICT) ? RAFT_REFUSED_LOG_CONFLICT : RAFT_REFUSED_NOT;
+    if (PLANTED(C3_TERM_BEHIND_IS_NOT_COMPARED)) return RAFT_REFUSED_NOT;
     if (raft__trail_term(&node->trail, index) == m->append.previous_term) return RAFT_REFUSED_NOT;
     if (index <= node->commit_index) return RAFT_REFUSED_DIVERGED;
     return RAFT_REFUSED_LOG_CONFLICT;

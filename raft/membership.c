@@ -241,7 +241,7 @@ static void append_configuration(struct raft_node *node, struct raft_update *upd
                                  const struct raft_configuration *configuration)
 {
     assert(raft__own_term_committed(node));
-    assert(raft__configuration_is_committed(node));
+    assert(raft__configuration_is_committed(node) || PLANTED(C1_TWO_CHANGES_AT_ONCE));
     raft__leader_append(node, update, RAFT_APPEND_CONFIGURATION, 1);
     update->append.configuration = *configuration;
     struct raft_indexed_configuration newest = {.index = node->trail.last_index,
@@ -257,12 +257,14 @@ enum raft_status raft__configure(struct raft_node *node, struct raft_update *upd
     if (raft__is_transferring(node)) return RAFT_TRANSFERRING;
     if (!target_is_valid(target)) return RAFT_BAD_CONFIGURATION;
     if (!raft__own_term_committed(node) && !PLANTED(B7_CHANGES_BEFORE_NOOP)) return RAFT_NOT_READY;
-    if (node->configuration.joint || !raft__configuration_is_committed(node)) {
+    bool is_settled = raft__configuration_is_committed(node) || PLANTED(C1_TWO_CHANGES_AT_ONCE);
+    if (node->configuration.joint || !is_settled) {
         return RAFT_CHANGE_IN_PROGRESS;
     }
     if (same_members(&node->configuration, target)) return RAFT_OK;
     struct raft_configuration next = *target;
-    if (always_joint || voters_that_differ(&node->configuration, target) > 1) {
+    uint32_t free = PLANTED(C1_TWO_VOTERS_WITHOUT_JOINT) ? RAFT_MEMBERS_MAX : 1;
+    if (always_joint || voters_that_differ(&node->configuration, target) > free) {
         if (!join(&node->configuration, target, &next)) return RAFT_BAD_CONFIGURATION;
     }
     append_configuration(node, update, &next);

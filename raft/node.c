@@ -1,6 +1,8 @@
 /* Init, views and names: everything about a node that is not a step. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <string.h>
 
@@ -94,7 +96,8 @@ enum raft_status raft_init(struct raft_node *node, const struct raft_options *op
     node->hard_durable = start->hard_state;
     node->hard = start->hard_state;
     raft_term last_term = raft__trail_last_term(&node->trail);
-    if (last_term > node->hard.term) { /* PROTOCOL V2: the term in use is the larger of the two */
+    bool is_later = last_term > node->hard.term && !PLANTED(V2_TERM_OF_THE_LOG_IS_IGNORED);
+    if (is_later) { /* PROTOCOL V2: the term in use is the larger of the two */
         node->hard.term = last_term;
         node->hard.voted_for = (struct raft_replica_id){0, 0};
     }

@@ -1,9 +1,12 @@
 #include "quorum.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 static bool in_half(const struct raft_member *member, bool old_half)
 {
+    if (PLANTED(C1_LEARNERS_COUNT)) return true;
     return old_half ? member->voter_old : member->voter;
 }
 
@@ -23,6 +26,7 @@ static uint64_t half_value(const struct raft_configuration *configuration,
         sorted[at] = values[i];
     }
     if (count == 0) return 0;
+    if (PLANTED(M9_HALF_OF_A_PAIR_DECIDES)) return sorted[(count - 1) / 2];
     return sorted[count / 2]; /* the (count / 2 + 1)-th largest: that many have it or more */
 }
 
@@ -31,7 +35,7 @@ uint64_t raft__quorum_value(const struct raft_configuration *configuration,
 {
     assert(configuration->members_count <= RAFT_MEMBERS_MAX);
     uint64_t value = half_value(configuration, values, /* old_half= */ false);
-    if (configuration->joint) {
+    if (configuration->joint && !PLANTED(C1_NEW_HALF_DECIDES_ALONE)) {
         uint64_t value_old = half_value(configuration, values, /* old_half= */ true);
         if (value_old < value) value = value_old;
     }

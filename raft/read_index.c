@@ -137,6 +137,7 @@ static void confirm_round(struct raft_node *node, struct raft_update *update)
     struct raft_reads *reads = &node->reads;
     assert(reads->flying);
     reads->flying = false;
+    if (PLANTED(R1_ROUND_COVERS_LATER_READS)) reads->covered = reads->count;
     finish_reads(node, update, reads->covered, RAFT_REFUSED_NOT, reads->index);
     for (uint32_t i = 0; i < reads->forwards_count; i++) {
         struct raft_forward *forward = &reads->forwards[i];
@@ -146,6 +147,16 @@ static void confirm_round(struct raft_node *node, struct raft_update *update)
     }
 }
 
+/* Not what confirms a round: learners are among them. */
+static bool most_members(const struct raft_node *node, const bool yes[RAFT_MEMBERS_MAX])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->configuration.members_count; i++) {
+        if (yes[i]) count++;
+    }
+    return count * 2 > raft__voters_count(&node->configuration);
+}
+
 static bool round_is_confirmed(const struct raft_node *node)
 {
     bool yes[RAFT_MEMBERS_MAX];
@@ -153,6 +164,8 @@ static bool round_is_confirmed(const struct raft_node *node)
         yes[i] = node->progress[i].round_acked == node->reads.number;
     }
     if (node->self != RAFT_MEMBERS_MAX) yes[node->self] = true;
+    if (PLANTED(R2_OWN_WORD_IS_ENOUGH)) return true;
+    if (PLANTED(R2_LEARNERS_CONFIRM)) return most_members(node, yes);
     return raft__quorum_reached(&node->configuration, yes);
 }
 
@@ -261,8 +274,10 @@ void raft__on_read_index_reply(struct raft_node *node, struct raft_update *updat
     if (!raft__same_replica(m->from, node->leader)) return;
     if (!reads->flying) return;
     if (m->read_index.process != node->options.process) return;
-    if (m->read_index.number != reads->number) return;
+    bool is_other = m->read_index.number != reads->number;
+    if (is_other && !PLANTED(R1_ANY_ANSWER_ENDS_THE_REQUEST)) return;
     reads->flying = false;
+    if (PLANTED(R1_REQUEST_COVERS_LATER_READS)) reads->covered = reads->count;
     finish_reads(node, update, reads->covered, m->refusal, m->read_index.index);
 }
 

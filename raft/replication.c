@@ -239,7 +239,7 @@ uint64_t raft__quorum_deadline_ms(const struct raft_node *node)
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
         const struct raft_progress *progress = &node->progress[i];
         heard_at_ms[i] = progress->heard_at_ms;
-        if (lacks_entries(node, progress)) {
+        if (lacks_entries(node, progress) && !PLANTED(C4_STUCK_BULK_COUNTS)) {
             heard_at_ms[i] = raft__min(heard_at_ms[i], progress->moved_at_ms + timeout_ms);
         }
     }
@@ -271,7 +271,7 @@ static void ask_for_snapshot_again(const struct raft_node *node, struct raft_pro
 
 void raft__leader_tick(struct raft_node *node, struct raft_update *update)
 {
-    if (node->now_ms >= raft__quorum_deadline_ms(node)) {
+    if (node->now_ms >= raft__quorum_deadline_ms(node) && !PLANTED(C1_NO_CHECK_QUORUM)) {
         raft__become_follower(node, update, node->hard.term, (struct raft_replica_id){0, 0});
         return;
     }

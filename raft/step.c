@@ -226,6 +226,7 @@ static void on_tick(struct raft_node *node, struct raft_update *update)
  * quorum at once, a follower gives the leader one timeout to speak before it stands. */
 static void on_time_gap(struct raft_node *node)
 {
+    if (PLANTED(C7_TIME_GAP_IS_IGNORED)) return;
     if (node->role == RAFT_LEADER) {
         raft__reads_drop_round(node);
         raft__leader_time_gap(node);
@@ -239,7 +240,7 @@ static void on_time_gap(struct raft_node *node)
 static void on_disk_stalled(struct raft_node *node)
 {
     bool alone = raft__is_own_voter(node) && raft__voters_count(&node->configuration) == 1;
-    if (alone) return;
+    if (alone || PLANTED(C7_STALLED_LEADER_STAYS)) return;
     node->disk_stalled_until_ms = node->now_ms + 2 * node->options.election_timeout_ms_max;
 }
 

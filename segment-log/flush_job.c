@@ -6,6 +6,8 @@
  * in flight touches a synced byte (PROTOCOL L4). */
 #include "log.h"
 
+#include <planted/planted.h>
+
 #include "bytes.h"
 
 #include <assert.h>
@@ -98,6 +100,7 @@ bool flush__freeze(struct segment_log *log, struct segment_log_job *job)
     job->end = cache__point(&log->cache, index);
     const struct segment_writer *writer = &log->writer;
     job->write_pos = align_up(writer->end_pos, writer->sector_bytes);
+    if (PLANTED(L4_WRITE_TOUCHES_SYNCED_SECTOR)) job->write_pos = writer->end_pos;
     bool is_boundary = log->roll_wanted && log->roll_index == log->durable_index;
     if (writer->end_pos == SEGMENT_DATA_POS) {
         job->roll = false;
@@ -178,12 +181,12 @@ static bool fill_behind(struct segment_log_job *job, uint64_t end_pos)
 static bool write_records(struct segment_log_job *job)
 {
     struct segment_writer *writer = &job->writer;
-    assert(job->write_pos % writer->sector_bytes == 0);
+    assert(job->write_pos % writer->sector_bytes == 0 || PLANTED(L4_WRITE_TOUCHES_SYNCED_SECTOR));
     int error = disk_pwritev(writer->file, job->parts, (int)job->parts_count, job->write_pos);
     if (error) return job__fail(job, "writing records failed", error);
     uint64_t end_pos = job->write_pos + job->bytes;
     if (!fill_behind(job, end_pos)) return false;
-    error = writer__sync(writer, &job->count);
+    error = PLANTED(L5_RECORDS_UNSYNCED) ? 0 : writer__sync(writer, &job->count);
     if (error) {
         job__fail(job, "syncing records failed", error);
         job->status = SEGMENT_LOG_IO;
@@ -199,6 +202,7 @@ void flush__run(struct segment_log_job *job)
     if (job->roll && !roll__run(job)) return;
     if (!write_records(job)) return;
     struct segment_mark mark = {.end_pos = job->writer.end_pos, .point = job->end};
+    if (PLANTED(L5_ACK_BEFORE_MARK)) return;
     int error = writer__write_mark(&job->writer, job->log->seed, &mark);
     if (error) {
         job__fail(job, "writing the synced mark failed", error);
@@ -242,7 +246,9 @@ void flush__finish(struct segment_log *log, struct segment_log_job *job)
     }
     /* A truncation that came meanwhile takes back what it cut (L7); its own job follows. */
     uint64_t durable_index = job->end.index;
-    if (durable_index >= log->cut_lowest_index) durable_index = log->cut_lowest_index - 1;
+    bool is_cut = durable_index >= log->cut_lowest_index;
+    if (is_cut && !PLANTED(L7_CUT_WRITE_IS_DURABLE)) durable_index = log->cut_lowest_index - 1;
+    if (durable_index > log->last.index) durable_index = log->last.index;
     if (durable_index <= log->durable_index) return;
     for (uint64_t i = log->durable_index + 1; i <= durable_index; i++) {
         log->unflushed_bytes -= cache__meta(&log->cache, i)->bytes;

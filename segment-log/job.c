@@ -1,6 +1,8 @@
 /* Which disk work comes next, and the frame around doing it. */
 #include "log.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <string.h>
 
@@ -62,7 +64,8 @@ static bool freeze(struct segment_log *log, bool idle)
         reset(log, JOB_BIRTH);
         return true;
     }
-    if (log->cut_pending) {
+    bool overtakes = PLANTED(B28_WRITE_OVERTAKES_CUT) && log->durable_index < log->last.index;
+    if (log->cut_pending && !overtakes) {
         reset(log, JOB_TRUNCATE);
         truncate__freeze(log, job);
         return true;

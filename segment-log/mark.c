@@ -1,5 +1,7 @@
 #include "mark.h"
 
+#include <planted/planted.h>
+
 #include "bytes.h"
 
 #include <assert.h>
@@ -63,6 +65,7 @@ int writer__sync(struct segment_writer *writer, struct sync_count *count)
     struct disk *disk = writer->file->disk;
     uint64_t start_us = disk_now_us(disk);
     int error = disk_datasync(writer->file);
+    if (error && PLANTED(B25_SYNC_IS_TRIED_AGAIN)) error = disk_datasync(writer->file);
     if (error) return error;
     count->last_us = disk_now_us(disk) - start_us;
     count->syncs++;

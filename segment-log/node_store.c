@@ -16,6 +16,9 @@
 #include <segment_log/node_store.h>
 
 #include "bytes.h"
+
+#include <planted/planted.h>
+
 #include "problem.h"
 
 #include <assert.h>
@@ -211,7 +214,7 @@ bool node_store_at(const struct node_store *store, uint32_t position,
 static int write_slot(struct disk_file *file, uint32_t slot, const uint8_t *image, size_t bytes)
 {
     int error = disk_pwrite(file, image, bytes, (uint64_t)slot * SLOT_BYTES);
-    return error ? error : disk_datasync(file);
+    return error || PLANTED(V1_VOTE_IS_NOT_SYNCED) ? error : disk_datasync(file);
 }
 
 struct node_store_job *node_store_next_job(struct node_store *store)
@@ -230,7 +233,8 @@ struct node_store_job *node_store_next_job(struct node_store *store)
 void node_store_job_run(struct node_store_job *job)
 {
     const struct node_store *store = job->store;
-    for (uint32_t slot = 0; slot < 2 && !job->error; slot++) {
+    uint32_t slots = PLANTED(V1_ONE_SLOT_IS_WRITTEN) ? 1 : 2;
+    for (uint32_t slot = 0; slot < slots && !job->error; slot++) {
         job->error = write_slot(store->file, slot, store->image, job->bytes);
     }
 }
@@ -329,7 +333,7 @@ static enum segment_log_status load(struct node_store *store, uint8_t *slots,
     enum segment_log_status status =
         load_records(store, slots + (size_t)newest * SLOT_BYTES, problem);
     if (status != SEGMENT_LOG_OK) return status;
-    error = repair(store, newest);
+    error = PLANTED(V2_BAD_SLOT_STAYS) ? 0 : repair(store, newest);
     if (error) {
         problem__set(problem, store->path, 0, 0, error, "rewriting the votes failed");
         return SEGMENT_LOG_IO;

@@ -10,6 +10,9 @@
  * one, and a cut record there still follows by its chain. It may share its first sector with the last kept record. That
  * sector is rewritten in place; should the rewrite be torn, recovery takes the kept bytes from the mark of step 1. */
 #include "log.h"
+
+#include <planted/planted.h>
+
 #include "scan.h"
 
 #include "bytes.h"
@@ -225,7 +228,9 @@ void truncate__run(struct segment_log_job *job)
     }
     struct segment_mark mark = {.end_pos = end_pos, .point = end};
     if (!keep_tail(job, end_pos, &mark)) return;
-    int error = writer__write_both_marks(writer, log->seed, &mark, &job->count);
+    int error = PLANTED(L7_MARKS_STAY_ABOVE_CUT)
+                    ? 0
+                    : writer__write_both_marks(writer, log->seed, &mark, &job->count);
     if (error) {
         fail(job, "lowering the marks failed", error);
         return;

@@ -2,6 +2,8 @@
  * final name is whole, whatever the instant at which the power goes. */
 #include "format.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -135,7 +137,7 @@ static enum snapshot_status write_temporary(struct disk *disk, const char *path,
         goto out;
     }
     /* Never retried: after a failed sync the kernel may have dropped the pages (PROTOCOL L11). */
-    error = disk_datasync(writer.file);
+    error = PLANTED(S2_SNAPSHOT_IS_NOT_SYNCED) ? 0 : disk_datasync(writer.file);
     if (error != 0) {
         status = snapshot__problem(ret_problem, SNAPSHOT_IO, path, 0, index, error, "cannot sync");
         goto out;
@@ -156,7 +158,7 @@ enum snapshot_status snapshot__publish(struct disk *disk, const char *directory,
         return snapshot__problem(ret_problem, snapshot__status_of(error), path, 0, index, error,
                                  "cannot rename into place");
     }
-    error = disk_sync_directory(disk, directory);
+    if (!PLANTED(B27_RENAME_IS_NOT_SYNCED)) error = disk_sync_directory(disk, directory);
     if (error != 0) {
         return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, index, error,
                                  "cannot sync the directory");

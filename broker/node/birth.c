@@ -7,6 +7,8 @@
  * Files without a record are left-overs of a crash and are removed first. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -117,6 +119,7 @@ static void put_record(struct group_birth *birth)
     birth->store_sequence = node_store_put(node->store, &record);
     if (birth->store_sequence == 0) wait_for_room(birth, "the node holds its limit of replicas");
     disk__pump_store(node);
+    if (PLANTED(M4_LIVES_BEFORE_ITS_RECORD)) group__births_durable(node);
 }
 
 static void done_birth(struct io_job *job)
@@ -168,8 +171,9 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
 {
     struct node_record record;
     /* M4: an entry at or below the recorded index does nothing. */
-    if (node_store_get(node->store, group_id, &record) && record.state != NODE_REPLICA_NONE &&
-        record.meta_index >= meta_index) {
+    bool looks = !PLANTED(M4_REPLAYED_ENTRY_MAKES_A_REPLICA);
+    if (looks && node_store_get(node->store, group_id, &record) &&
+        record.state != NODE_REPLICA_NONE && record.meta_index >= meta_index) {
         return;
     }
     /* One that is dropped keeps its files until its record is durable; then this is tried again. A removal of files that is
@@ -183,7 +187,7 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
     birth->epoch = epoch;
     birth->meta_index = meta_index;
     birth->configuration = *configuration;
-    birth->campaign = campaign;
+    birth->campaign = campaign && !PLANTED(M7_FIRST_LEADER_WAITS);
     snprintf(birth->topic, sizeof(birth->topic), "%s", topic);
     birth->partition_number = partition_number;
     birth->job.run = run_birth;
@@ -258,7 +262,8 @@ void group__births_durable(struct node *node)
     struct list_link *after;
     list_for_each_safe(link, after, &node->births) {
         struct group_birth *birth = list_entry(link, struct group_birth, link);
-        if (birth->store_sequence == 0 || birth->store_sequence > durable) continue;
+        if (birth->store_sequence == 0) continue;
+        if (birth->store_sequence > durable && !PLANTED(M4_LIVES_BEFORE_ITS_RECORD)) continue;
         list_remove(link);
         bring_to_life(birth);
         free(birth);

@@ -1,5 +1,7 @@
 #include "clock.h"
 
+#include <planted/planted.h>
+
 #include "internal.h"
 
 void clock_take(struct clock_reading *reading, int64_t wall_ms, uint64_t now_us)
@@ -28,6 +30,7 @@ int64_t clock_median(int64_t *clocks, uint32_t clocks_count, uint32_t voters_cou
         }
         clocks[at] = clock;
     }
+    if (PLANTED(C8_ONE_CLOCK_DECIDES)) return clocks[clocks_count - 1u];
     const uint32_t rank = (voters_count - 1u) / 2u;
     const uint32_t unknown = voters_count - clocks_count;
     return clocks[rank > unknown ? rank - unknown : 0];

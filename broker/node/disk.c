@@ -1,6 +1,8 @@
 /* Disk work of a node as jobs: log writes, the vote store, checkpoints, free space. Completions come back here. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,7 @@ static void done_write(struct io_job *job)
     case SEGMENT_LOG_NOT_CACHED:
     case SEGMENT_LOG_OUT_OF_RANGE:
     case SEGMENT_LOG_SUPERSEDED:
+        if (PLANTED(B24_VOTES_AFTER_WRITE_ERROR)) break;
         /* L11: no ack, no vote after this; never try the sync again. */
         node__fatal(node, NODE_FATAL_DISK, "group %" PRIu64 ": write to %s failed: %s (errno %d)",
                     group->id, result.problem.path, result.problem.reason, result.problem.error);
@@ -216,7 +219,8 @@ void disk__checkpoint(struct group *group, bool force)
     if (!force && group->applied_index - group->checkpoint_index < wanted) return;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
-    if (info.durable_index < group->applied_index) return;
+    bool ahead = info.durable_index < group->applied_index;
+    if (ahead && !PLANTED(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG)) return;
     const struct raft_indexed_configuration *configuration =
         raft_configuration_at(group->raft, group->applied_index);
     if (!configuration) return; /* several changes since, still to be applied: after them */

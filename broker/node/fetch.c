@@ -3,6 +3,8 @@
  * A fetch that finds nothing waits without a confirmation (POLL) and confirms when it is about to answer (R; DESIGN §5). */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,7 +319,7 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
 void fetch__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
-    if (state->settings.local_reads) {
+    if (state->settings.local_reads || PLANTED(R1_FOLLOWER_READS_WITHOUT_ASKING)) {
         request__move(request, STAGE_NEW, NULL);
         fetch__behind_barrier(request, group);
         return;

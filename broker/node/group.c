@@ -2,6 +2,8 @@
  * birth.c and dropped in drop.c. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -221,7 +223,7 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
         .base_term = info.base.term,
         .runs = runs.runs,
         .runs_count = runs.count,
-        .commit_index = commit_index,
+        .commit_index = PLANTED(B38_COMMIT_INDEX_GOES_BACK) ? info.base.index : commit_index,
         .has_vote = true,
         .now_ms = io_now_ms(node->io),
     };
@@ -234,8 +236,10 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
     }
     group->hard_state = *hard_state;
     group->term = hard_state->term;
-    group->commit_index = commit_index;
+    group->commit_index = start.commit_index;
     group->applied_index = commit_index;
+    if (PLANTED(B36_APPLIES_SNAPSHOTS_LAST_AGAIN) && commit_index > info.base.index)
+        group->applied_index--;
     group->checkpoint_index = commit_index;
     return true;
 }

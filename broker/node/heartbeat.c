@@ -1,5 +1,7 @@
 #include "heartbeat.h"
 
+#include <planted/planted.h>
+
 #include <broker/wire_cursor.h>
 #include <segment_log/checksum.h>
 
@@ -230,7 +232,7 @@ static bool digest_agrees(const struct heartbeat_book *book, uint32_t covered, u
         digest = add_to_digest(digest, &book->lines[i]);
         lines++;
     }
-    return lines == covered && digest == expected;
+    return PLANTED(C6_DIGEST_IS_NOT_COMPARED) || (lines == covered && digest == expected);
 }
 
 static void act_on_lines(struct heartbeat_book *book, heartbeat_cb cb, void *data)

@@ -10,6 +10,8 @@
  *  6. Reads get their index and wait for applied >= index (R3). */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +129,7 @@ static void perform_messages(struct group *group, const struct raft_update *upda
         send_or_cut(group, &update->messages_now[i], cuts);
     }
     for (uint32_t i = 0; i < update->messages_after_sync_count; i++) {
-        if (group->hard_state_pending) {
+        if (group->hard_state_pending && !PLANTED(V1_HELD_MESSAGES_LEAVE)) {
             hold(group, &update->messages_after_sync[i]);
         } else {
             send_or_cut(group, &update->messages_after_sync[i], cuts);
@@ -151,6 +153,17 @@ static void log_role(struct group *group, const struct raft_view *view)
     }
 }
 
+/* Never: the entries are in the log, and whoever leads next may commit them (C9). */
+static void fail_waiters(struct group *group)
+{
+    struct list_link *link;
+    struct list_link *after;
+    list_for_each_safe(link, after, &group->waiting) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        request__finish(request_of_state(state), NODE_NO_LEADER, "not the leader any more");
+    }
+}
+
 static void note_role(struct group *group)
 {
     struct raft_view view;
@@ -160,7 +173,9 @@ static void note_role(struct group *group)
     if (view.leader != group->leader && view.leader) group->counters.leader_changes++;
     if (group->role == RAFT_LEADER && (view.role != RAFT_LEADER || view.term != group->term)) {
         /* P1: a former leader's overlay says nothing any more; its entries may be cut or not. */
-        if (!group->is_meta) partition_overlay_drop(&group->partition, 0);
+        bool drops = !group->is_meta && !PLANTED(P1_OVERLAY_SURVIVES_STEP_DOWN);
+        if (drops) partition_overlay_drop(&group->partition, 0);
+        if (PLANTED(B31_UNKNOWN_FATE_IS_CALLED_FAILED)) fail_waiters(group);
         group->own_noop_applied = false;
         if (group->is_meta) group->node->producer_next = group->node->producer_end = 0;
     }

@@ -5,6 +5,8 @@
  * and offsets are known, because nothing else appends to the log of a leader. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <broker/record_batch.h>
 
 #include <inttypes.h>
@@ -60,7 +62,7 @@ void produce__start(struct node_request *request, struct group *group)
         return;
     }
     if (header.producer_id >= 0 && !producer_is_known(request, header.producer_id)) return;
-    if (request__refuse_full(request)) return;
+    if (!PLANTED(L11_WRITES_ARE_TAKEN_WHEN_FULL) && request__refuse_full(request)) return;
     state->group = group;
     request__move(request, STAGE_QUEUED, &group->queued);
     node__dirty(group);
@@ -371,7 +373,8 @@ void produce__propose(struct group *group)
     struct collector *collector = malloc(sizeof(*collector));
     if (!collector) abort();
     while (!list_is_empty(&group->queued) && node->state != NODE_FAILED) {
-        if (group->role != RAFT_LEADER || !group->own_noop_applied) {
+        bool is_ready = group->own_noop_applied || PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP);
+        if (group->role != RAFT_LEADER || !is_ready) {
             repark(group, &group->queued);
             break;
         }
@@ -389,6 +392,7 @@ void produce__propose(struct group *group)
         /* C8: what a majority of the voters' clocks has reached, never behind the previous stamp. */
         const int64_t now_ms = clock__of_group(group);
         collector->timestamp_ms = now_ms > info.last_timestamp_ms ? now_ms : info.last_timestamp_ms;
+        if (PLANTED(C8_STAMPS_GO_BACK)) collector->timestamp_ms = now_ms;
         group->proposals_count = 0;
         collect(group, collector);
         add_offsets_entry(group, collector);

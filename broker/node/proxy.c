@@ -4,6 +4,8 @@
  * unknown. An answer "I do not lead" is definite, nothing was stored, and the request looks for the leader again. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include "attachment.h"
 
 #include <broker/request_codec.h>
@@ -105,7 +107,7 @@ static void answer_lost(struct node_request *request, uint64_t node_id)
         transfer__answer_lost(request, node_id);
         return;
     }
-    if (only_reads(request->type)) {
+    if (only_reads(request->type) || PLANTED(P4_PROXY_SENDS_AGAIN)) {
         request__park(request, NULL); /* asked again, of whoever can answer then */
         return;
     }

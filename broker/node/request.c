@@ -7,6 +7,8 @@
  * dispatch() may run several times for one request; it never continues one that may be in a log already (P4). */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -234,6 +236,10 @@ static void timed_out(struct node_request *request)
             refuse_parked(request);
             return;
         }
+        if (PLANTED(C9_TIMEOUT_IS_CALLED_FAILED)) {
+            refuse_parked(request);
+            return;
+        }
         (void)majority_is_reachable(state->node, state->group_id, why, sizeof(why));
         request__finish(request, NODE_OUTCOME_UNKNOWN, "not confirmed by a majority in time (%s)",
                         why);
@@ -354,7 +360,7 @@ static void topic_missing(struct node_request *request)
 {
     struct request_state *state = request_state(request);
     struct node *node = state->node;
-    if (!state->meta_checked) {
+    if (!state->meta_checked && !PLANTED(M8_TOPIC_IS_MISSING_WITHOUT_BARRIER)) {
         if (node->meta_group) {
             barrier__start(request, node->meta_group);
         } else {
@@ -401,7 +407,7 @@ static void on_partition(struct node_request *request)
     }
     if (!group || group->role != RAFT_LEADER) {
         to_leader(request, partition.group);
-    } else if (!group->own_noop_applied) { /* P1 */
+    } else if (!group->own_noop_applied && !PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP)) { /* P1 */
         request__park(request, group);
     } else if (request->type == NODE_REQUEST_PRODUCE) {
         produce__start(request, group);

@@ -14,6 +14,8 @@
  * would make the receiver swallow megabytes of good frames before it noticed. */
 #include "frame.h"
 
+#include <planted/planted.h>
+
 #include <broker/wire_cursor.h>
 
 #include <assert.h>
@@ -82,7 +84,8 @@ static enum frame_parse_status judge_header(const uint8_t *buffer, size_t body_b
                                             struct frame_header *ret_header)
 {
     if (!frame__decode_header(buffer, ret_header)) return FRAME_BAD;
-    return ret_header->body_bytes > body_bytes_max ? FRAME_TOO_LARGE : FRAME_PARSED;
+    bool bounded = !PLANTED(B35_LENGTH_IS_NOT_BOUNDED);
+    return bounded && ret_header->body_bytes > body_bytes_max ? FRAME_TOO_LARGE : FRAME_PARSED;
 }
 
 static bool parser_reserve(struct frame_parser *parser, size_t bytes)

@@ -4,6 +4,8 @@
  * topic. It notes what came, from the log alone, so every replica holds the same table. */
 #include "partition_state.h"
 
+#include <planted/planted.h>
+
 #include "codec.h"
 
 #include <assert.h>
@@ -143,6 +145,7 @@ static void evict_least_recent(struct partition *partition, struct partition_cou
     counters->producers_count--;
     /* The evicted producer is forgotten, so a retry of it could not be told from a new batch: it and everybody who
      * might be confused with it must take a new id. */
+    if (PLANTED(P3_EVICTION_FENCES_NOBODY)) return;
     if (least_recent.producer_id > counters->fenced_below) {
         counters->fenced_below = least_recent.producer_id;
     }
@@ -190,7 +193,8 @@ static void note_batch(struct producer *producer, int16_t epoch, const struct pr
         producer->batches_count = 0;
         producer->records_total = batch->first_sequence;
     }
-    if (producer->batches_count == PARTITION_BATCHES_KEPT) {
+    uint32_t kept = PLANTED(P2_TWO_BATCHES_ARE_KEPT) ? 2 : PARTITION_BATCHES_KEPT;
+    if (producer->batches_count == kept) {
         producer->batches_count--;
         memmove(producer->batches, producer->batches + 1,
                 producer->batches_count * sizeof producer->batches[0]);
@@ -205,6 +209,7 @@ bool producer__apply(struct partition *partition, const struct entry_header *hea
     struct partition_batch_id id;
     if (!read_batch_id(header, payload, &id)) return false;
     if (id.producer_id < 0) return true;
+    if (PLANTED(B32_FOLLOWERS_FORGET_SEQUENCES) && !partition->overlay) return true;
 
     uint32_t first = (uint32_t)id.base_sequence;
     struct producer_batch batch = {

@@ -9,6 +9,8 @@
  */
 #include "partition_state.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 
 #define HISTORY_BATCHES_MAX (2u * PARTITION_BATCHES_KEPT)
@@ -113,7 +115,9 @@ static enum partition_verdict judge(const struct partition *partition,
         if (id->producer_id <= counters.fenced_below) return PARTITION_UNKNOWN_PRODUCER;
     }
     if (id->producer_epoch < 0) return PARTITION_FENCED;
-    if (is_known && id->producer_epoch < history.epoch) return PARTITION_FENCED;
+    bool is_old = is_known && id->producer_epoch < history.epoch;
+    if (is_old && PLANTED(P2_OLDER_EPOCH_IS_ACCEPTED)) return PARTITION_ACCEPT;
+    if (is_old) return PARTITION_FENCED;
 
     if (is_known && id->producer_epoch == history.epoch) {
         uint32_t last = history.batches[history.batches_count - 1u].batch.last_sequence;
@@ -123,7 +127,9 @@ static enum partition_verdict judge(const struct partition *partition,
     if (id->base_sequence < 0) return PARTITION_OUT_OF_ORDER;
     if (id->records_count == 0 || id->records_count > SEQUENCE_MASK) return PARTITION_OUT_OF_ORDER;
 
-    if (id->base_sequence != answer->expected_sequence) {
+    bool is_gap =
+        PLANTED(P2_GAP_IS_ACCEPTED) && is_known && id->base_sequence > answer->expected_sequence;
+    if (id->base_sequence != answer->expected_sequence && !is_gap) {
         if (!is_known || id->producer_epoch > history.epoch) return PARTITION_OUT_OF_ORDER;
         uint32_t first = (uint32_t)id->base_sequence;
         struct producer_batch batch = {

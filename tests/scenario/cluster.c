@@ -201,6 +201,27 @@ static void perform(struct cluster *cluster, struct cluster_node *node,
     cluster__require(cluster, view.last_index == node->log.count, "trail and log have one length");
 }
 
+/* What a node was told, for the promises that look back. */
+static void note_event(const struct cluster *cluster, struct cluster_node *node,
+                       const struct raft_event *event)
+{
+    struct raft_view view;
+    raft_view(node->core, cluster->now_ms, &view);
+    if (event->type == RAFT_EVENT_MESSAGE) {
+        const struct raft_message *m = event->message;
+        bool speaks = m->type == RAFT_MESSAGE_APPEND || m->type == RAFT_MESSAGE_HEARTBEAT;
+        bool to_me = m->to.epoch == node->epoch;
+        if (speaks && to_me && m->term == view.term && m->from.node == view.leader)
+            node->heard_ms = cluster->now_ms;
+    }
+    if (event->type == RAFT_EVENT_DISK_STALLED && cluster__voters_count(node) > 1)
+        node->stalled_ms = cluster->now_ms;
+    if (event->type == RAFT_EVENT_TIME_GAP && node->stalled_ms != 0)
+        node->stalled_ms = cluster->now_ms; /* it could not give way while it slept */
+    if (event->type == RAFT_EVENT_DURABLE || event->type == RAFT_EVENT_VOTE_DURABLE)
+        node->stalled_ms = 0;
+}
+
 enum raft_status cluster__step(struct cluster *cluster, raft_node_id id, struct raft_event event,
                                const struct cluster_packet *received)
 {
@@ -219,8 +240,11 @@ enum raft_status cluster__step(struct cluster *cluster, raft_node_id id, struct 
     }
     bool asked = event.type == RAFT_EVENT_MESSAGE && event.message->type == RAFT_MESSAGE_PREVOTE;
     if (asked) cluster__check_asked(cluster, node);
+    cluster__check_peace(cluster, node, &event);
     struct cut_list cuts = {.count = 0};
     perform(cluster, node, received, &cuts);
+    note_event(cluster, node, &event);
+    if (event.type == RAFT_EVENT_TICK) cluster__check_stalled(cluster, node);
     for (uint32_t i = 0; i < cuts.count; i++) {
         enum raft_status cut_status = cluster__step(cluster, id, cuts.events[i], NULL);
         assert(cut_status == RAFT_OK);
@@ -530,8 +554,8 @@ static void init_core(struct cluster *cluster, struct cluster_node *node,
     struct raft_options options = {
         .group = CLUSTER_GROUP,
         .id = {.node = node->id, .epoch = node->epoch},
-        .election_timeout_ms_min = 300,
-        .election_timeout_ms_max = 600,
+        .election_timeout_ms_min = CLUSTER_ELECTION_TIMEOUT_MS_MIN,
+        .election_timeout_ms_max = CLUSTER_ELECTION_TIMEOUT_MS_MAX,
         .heartbeat_ms = 50,
         .early_prevote_ms_max = 25,
         .append_entries_max = cluster->options.append_entries_max,
@@ -580,6 +604,7 @@ void cluster_start(struct cluster *cluster, raft_node_id id)
     node->commit_index = start.commit_index;
     node->up = true;
     node->leads = false;
+    node->stalled_ms = 0;
     node->timer_at_ms = raft_timer_at_ms(node->core);
 }
 

@@ -20,9 +20,11 @@
 
 #include <raft/raft.h>
 
-#define CLUSTER_NODES_MAX 8u /* node ids 1..7; 0 is not used */
-#define CLUSTER_READS_MAX 4096u
-#define CLUSTER_GROUP     7u
+#define CLUSTER_NODES_MAX               8u /* node ids 1..7; 0 is not used */
+#define CLUSTER_READS_MAX               4096u
+#define CLUSTER_GROUP                   7u
+#define CLUSTER_ELECTION_TIMEOUT_MS_MIN 300u
+#define CLUSTER_ELECTION_TIMEOUT_MS_MAX 600u
 
 struct cluster_entry {
     raft_term term;
@@ -101,6 +103,8 @@ struct cluster_node {
     uint64_t timer_at_ms;
     raft_index commit_index;
     bool leads;
+    uint64_t heard_ms;   /* its leader, last */
+    uint64_t stalled_ms; /* told that its disk stands still, and nothing reported since; 0 = not */
 };
 
 /* A base on its way. */

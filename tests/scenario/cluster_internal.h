@@ -63,9 +63,16 @@ void cluster__check_commit(struct cluster *cluster, struct cluster_node *node, r
 void cluster__check_change(const struct cluster *cluster, const struct cluster_node *node);
 /* After each step. */
 void cluster__check_configuration(const struct cluster *cluster, const struct cluster_node *node);
-/* Whom a message goes to, when the core gives it out. */
 /* The node has judged a PREVOTE; its update is in the cluster. */
 void cluster__check_asked(const struct cluster *cluster, const struct cluster_node *node);
+/* What a step gives out disturbs nobody that hears a leader. */
+void cluster__check_peace(const struct cluster *cluster, const struct cluster_node *node,
+                          const struct raft_event *event);
+/* Of the configuration that the node uses, both halves. */
+uint32_t cluster__voters_count(const struct cluster_node *node);
+/* After each tick. */
+void cluster__check_stalled(const struct cluster *cluster, const struct cluster_node *node);
+/* Whom a message goes to, when the core gives it out. */
 void cluster__check_addressee(const struct cluster *cluster, const struct cluster_node *node,
                               const struct raft_message *m);
 /* A message that leaves now. */

@@ -263,6 +263,57 @@ void cluster__check_asked(const struct cluster *cluster, const struct cluster_no
                      "a pre-vote does not touch the timer of the one that is asked");
 }
 
+static bool is_granted(const struct raft_message *m)
+{
+    bool vote = m->type == RAFT_MESSAGE_PREVOTE_REPLY || m->type == RAFT_MESSAGE_VOTE_REPLY;
+    return vote && m->refusal == RAFT_REFUSED_NOT;
+}
+
+void cluster__check_peace(const struct cluster *cluster, const struct cluster_node *node,
+                          const struct raft_event *event)
+{
+    struct raft_view before;
+    raft_view(node->core_before, cluster->now_ms, &before);
+    const struct raft_update *update = &cluster->update;
+    bool asked = event->type == RAFT_EVENT_MESSAGE &&
+                 (event->message->type == RAFT_MESSAGE_PREVOTE ||
+                  event->message->type == RAFT_MESSAGE_VOTE) &&
+                 !event->message->vote.transfer;
+    bool hears =
+        before.role == RAFT_LEADER ||
+        (before.leader != 0 && cluster->now_ms - node->heard_ms < CLUSTER_ELECTION_TIMEOUT_MS_MIN);
+    uint32_t now_count = update->messages_now_count;
+    for (uint32_t i = 0; i < now_count + update->messages_after_sync_count; i++) {
+        const struct raft_message *m =
+            i < now_count ? &update->messages_now[i] : &update->messages_after_sync[i - now_count];
+        cluster__require(cluster, !(is_granted(m) && asked && hears),
+                         "who hears a leader gives no vote away");
+        bool stands = m->type == RAFT_MESSAGE_VOTE && !m->vote.transfer;
+        cluster__require(cluster, !stands || before.role == RAFT_PRE_CANDIDATE,
+                         "nobody stands without having asked whether it could win");
+    }
+}
+
+uint32_t cluster__voters_count(const struct cluster_node *node)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(node->core);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->voter || member->voter_old) count++;
+    }
+    return count;
+}
+
+void cluster__check_stalled(const struct cluster *cluster, const struct cluster_node *node)
+{
+    if (!node->leads || node->stalled_ms == 0) return;
+    uint64_t leads_ms = cluster->now_ms - node->stalled_ms;
+    cluster__require(
+        cluster, cluster__voters_count(node) == 1 || leads_ms < 2 * CLUSTER_ELECTION_TIMEOUT_MS_MAX,
+        "a leader whose disk stands still gives way");
+}
+
 /* What a node says must be on its own disk when the message leaves. */
 void cluster__check_sent(const struct cluster *cluster, const struct cluster_node *node,
                          const struct raft_message *m)

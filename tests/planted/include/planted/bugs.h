@@ -8,55 +8,174 @@
 #ifndef PLANTED_BUGS_H
 #define PLANTED_BUGS_H
 
-#define PLANTED_BUGS(X)                                                                    \
-    X(CANARY, core, "a leader counts its own copy alone as a majority")                    \
-    X(B1_COMMITS_OLDER_TERMS, core,                                                        \
-      "a leader commits entries of earlier terms by counting (Raft figure 8)")             \
-    X(B2_STEP_DOWN_ERASES_VOTE, core,                                                      \
-      "a leader that gives up forgets its vote and may vote again in that term")           \
-    X(B3_ANSWERS_BEFORE_VOTE_IS_DURABLE, core,                                             \
-      "a vote is answered before term and vote are durable")                               \
-    X(B4_READS_BEFORE_NOOP, core,                                                          \
-      "ReadIndex answers before an entry of the own term is committed")                    \
-    X(B5_ANSWER_OF_OLDER_ROUND_CONFIRMS, core,                                             \
-      "a late answer to an older round of heartbeats confirms the present one")            \
-    X(B6_READS_BY_LEASE, core,                                                             \
-      "a leader answers reads on a lease that a pause outlives, without asking again")     \
-    X(B7_CHANGES_BEFORE_NOOP, core,                                                        \
-      "a leader changes the group before an entry of its own term is committed (2015)")    \
-    X(B8_CUT_CONFIGURATION_STAYS, core, "a configuration whose entry is cut stays in use") \
-    X(B9_STANDS_OUTSIDE_OF_ITS_GROUP, core,                                                \
-      "a replica that is no voter of its group stands for election")                       \
-    X(B10_TAKES_OLDER_LEADERS_ENTRIES, core,                                               \
-      "a follower takes entries from the leader of an older term")                         \
-    X(B11_CATCH_UP_ARRIVAL_COUNTS, core,                                                   \
-      "what arrived at a follower that catches up counts as durable there")                \
-    X(B12_DELAYED_APPEND_CUTS_COMMITTED, core,                                             \
-      "a delayed append cuts what comes after it, committed or not")                       \
-    X(B13_COMMITS_OWN_TAIL, core,                                                          \
-      "a follower commits through its own last entry, verified or not")                    \
-    X(B14_COMPACTED_IS_CONFLICT, core,                                                     \
-      "an append behind a compacted entry is a conflict, and the log is cut")              \
-    X(B15_TAIL_STAYS_BEHIND_CONFLICT, core,                                                \
-      "a conflicting entry is replaced, and the tail behind it is not cut")                \
-    X(B16_SHORT_APPEND_CUTS_TAIL, core,                                                    \
-      "a shorter append that comes again cuts newer entries that match")                   \
-    X(B17_BASE_KEEPS_CONFLICTING_LOG, core,                                                \
-      "a base is not installed over a log that is long enough but conflicts")              \
-    X(B18_OLD_BASE_REPLACES_LOG, core, "a base that is older than the log replaces it")    \
-    X(B19_PREVOTE_NEVER_CLIMBS, core,                                                      \
-      "a pre-candidate that is refused for its term never takes the higher one")           \
-    X(B20_PREVOTE_MOVES_TERM, core, "a pre-vote moves the term of the one that is asked")  \
-    X(B21_CANDIDATE_IGNORES_BASE, core, "a candidate ignores a base that it is sent")      \
-    X(B22_WIPED_NODE_VOTES, core,                                                          \
-      "a replica that was made anew on a wiped node votes under its old name")             \
-    X(B26_SOLE_VOTER_ACKS_UNSYNCED, core, "the only voter commits before its own sync")    \
-    X(B30_CUT_WRITE_IS_ACKED, core,                                                        \
-      "the report of a write that was cut meanwhile counts for what stands there now")     \
-    X(B33_TIMER_LOST_BETWEEN_VOTES, core,                                                  \
-      "a vote that is given amid an own pre-vote stops the election timer")                \
-    X(B37_APPLIES_APPENDED_ON_ROLE_CHANGE, core,                                           \
-      "a change of role lets entries be applied that are only appended")                   \
-    X(M3_ACK_OF_OTHER_EPOCH_COUNTS, core, "the ack of a replica under another epoch counts")
+#define PLANTED_BUGS(X)                                                                            \
+    X(CANARY, core, "a leader counts its own copy alone as a majority")                            \
+    X(B1_COMMITS_OLDER_TERMS, core,                                                                \
+      "a leader commits entries of earlier terms by counting (Raft figure 8)")                     \
+    X(B2_STEP_DOWN_ERASES_VOTE, core,                                                              \
+      "a leader that gives up forgets its vote and may vote again in that term")                   \
+    X(B3_ANSWERS_BEFORE_VOTE_IS_DURABLE, core,                                                     \
+      "a vote is answered before term and vote are durable")                                       \
+    X(B4_READS_BEFORE_NOOP, core,                                                                  \
+      "ReadIndex answers before an entry of the own term is committed")                            \
+    X(B5_ANSWER_OF_OLDER_ROUND_CONFIRMS, core,                                                     \
+      "a late answer to an older round of heartbeats confirms the present one")                    \
+    X(B6_READS_BY_LEASE, core,                                                                     \
+      "a leader answers reads on a lease that a pause outlives, without asking again")             \
+    X(B7_CHANGES_BEFORE_NOOP, core,                                                                \
+      "a leader changes the group before an entry of its own term is committed (2015)")            \
+    X(B8_CUT_CONFIGURATION_STAYS, core, "a configuration whose entry is cut stays in use")         \
+    X(B9_STANDS_OUTSIDE_OF_ITS_GROUP, core,                                                        \
+      "a replica that is no voter of its group stands for election")                               \
+    X(B10_TAKES_OLDER_LEADERS_ENTRIES, core,                                                       \
+      "a follower takes entries from the leader of an older term")                                 \
+    X(B11_CATCH_UP_ARRIVAL_COUNTS, core,                                                           \
+      "what arrived at a follower that catches up counts as durable there")                        \
+    X(B12_DELAYED_APPEND_CUTS_COMMITTED, core,                                                     \
+      "a delayed append cuts what comes after it, committed or not")                               \
+    X(B13_COMMITS_OWN_TAIL, core,                                                                  \
+      "a follower commits through its own last entry, verified or not")                            \
+    X(B14_COMPACTED_IS_CONFLICT, core,                                                             \
+      "an append behind a compacted entry is a conflict, and the log is cut")                      \
+    X(B15_TAIL_STAYS_BEHIND_CONFLICT, core,                                                        \
+      "a conflicting entry is replaced, and the tail behind it is not cut")                        \
+    X(B16_SHORT_APPEND_CUTS_TAIL, core,                                                            \
+      "a shorter append that comes again cuts newer entries that match")                           \
+    X(B17_BASE_KEEPS_CONFLICTING_LOG, core,                                                        \
+      "a base is not installed over a log that is long enough but conflicts")                      \
+    X(B18_OLD_BASE_REPLACES_LOG, core, "a base that is older than the log replaces it")            \
+    X(B19_PREVOTE_NEVER_CLIMBS, core,                                                              \
+      "a pre-candidate that is refused for its term never takes the higher one")                   \
+    X(B20_PREVOTE_MOVES_TERM, core, "a pre-vote moves the term of the one that is asked")          \
+    X(B21_CANDIDATE_IGNORES_BASE, core, "a candidate ignores a base that it is sent")              \
+    X(B22_WIPED_NODE_VOTES, core,                                                                  \
+      "a replica that was made anew on a wiped node votes under its old name")                     \
+    X(B24_VOTES_AFTER_WRITE_ERROR, node,                                                           \
+      "a replica whose log could not be written goes on voting and leading")                       \
+    X(B25_SYNC_IS_TRIED_AGAIN, log,                                                                \
+      "a failed sync is tried again, and the pages that it lost count as written")                 \
+    X(B26_SOLE_VOTER_ACKS_UNSYNCED, core, "the only voter commits before its own sync")            \
+    X(B27_RENAME_IS_NOT_SYNCED, log,                                                               \
+      "a snapshot is renamed into place and its directory is not synced")                          \
+    X(B28_WRITE_OVERTAKES_CUT, log,                                                                \
+      "a write overtakes the truncation before it, and the log cannot be opened again")            \
+    X(B30_CUT_WRITE_IS_ACKED, core,                                                                \
+      "the report of a write that was cut meanwhile counts for what stands there now")             \
+    X(B31_UNKNOWN_FATE_IS_CALLED_FAILED, node,                                                     \
+      "a leader that is deposed tells producers that nothing was stored")                          \
+    X(B32_FOLLOWERS_FORGET_SEQUENCES, queue, "the table of producers is kept on the leader alone") \
+    X(B33_TIMER_LOST_BETWEEN_VOTES, core,                                                          \
+      "a vote that is given amid an own pre-vote stops the election timer")                        \
+    X(B35_LENGTH_IS_NOT_BOUNDED, node, "a length from the network is believed without a bound")    \
+    X(B36_APPLIES_SNAPSHOTS_LAST_AGAIN, node,                                                      \
+      "after a restart the last entry of the snapshot is applied once more")                       \
+    X(B37_APPLIES_APPENDED_ON_ROLE_CHANGE, core,                                                   \
+      "a change of role lets entries be applied that are only appended")                           \
+    X(B38_COMMIT_INDEX_GOES_BACK, node,                                                            \
+      "after a restart the commit index begins below what the snapshot applied")                   \
+    X(M1_FRAME_OF_ANOTHER_CLUSTER_IS_TAKEN, node, "a frame that names another cluster is taken")   \
+    X(M2_SECOND_INCARNATION_IS_ADMITTED, node,                                                     \
+      "a second copy of a node is admitted while the first is connected")                          \
+    X(M3_ACK_OF_OTHER_EPOCH_COUNTS, core, "the ack of a replica under another epoch counts")       \
+    X(M4_LIVES_BEFORE_ITS_RECORD, node,                                                            \
+      "a replica votes before the record of its making is durable")                                \
+    X(M4_REPLAYED_ENTRY_MAKES_A_REPLICA, node,                                                     \
+      "a topic entry that was acted on makes its replica once more when it is replayed")           \
+    X(M5_ANY_INCARNATION_IS_LISTED, node,                                                          \
+      "a node whose directory was emptied takes its old place in the cluster")                     \
+    X(M6_ANY_NODE_FOUNDS, node,                                                                    \
+      "every empty node founds a cluster, not only the one with the lowest id")                    \
+    X(M6_FOUNDING_IS_NOT_DURABLE, node, "a founding is told to others before it is durable")       \
+    X(M7_FIRST_LEADER_WAITS, node,                                                                 \
+      "the first leader of a new group waits for its election timeout")                            \
+    X(M8_TOPIC_IS_MISSING_WITHOUT_BARRIER, node,                                                   \
+      "a topic that this node has not heard of yet is answered with 404")                          \
+    X(M9_HALF_OF_A_PAIR_DECIDES, core, "half of the voters is enough when their number is even")   \
+    X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
+      "a follower takes entries without following their chain")                                    \
+    X(L4_WRITE_TOUCHES_SYNCED_SECTOR, log,                                                         \
+      "the first record after a sync begins in the sector of the last one")                        \
+    X(L5_ACK_BEFORE_MARK, log, "the synced mark is not written when a sync returns")               \
+    X(L5_RECORDS_UNSYNCED, log, "records are reported as durable without a sync")                  \
+    X(L6_CONTINUED_IS_NOT_SAID, log,                                                               \
+      "the segment before a new one never says that it is continued")                              \
+    X(L6_SEGMENT_NAME_UNSYNCED, log,                                                               \
+      "a new segment is written into before its name is synced in the directory")                  \
+    X(L7_CUT_WRITE_IS_DURABLE, log,                                                                \
+      "a write that was cut while it flew still raises the durable index")                         \
+    X(L7_MARKS_STAY_ABOVE_CUT, log, "a truncation cuts without lowering the marks first")          \
+    X(L9_PAGE_CACHE_IS_TRUSTED, log, "recovery relies on what only the page cache holds")          \
+    X(L10_DAMAGE_IS_A_SHORT_LOG, log,                                                              \
+      "a bad record below the synced mark ends the log, as if it were a torn tail")                \
+    X(L11_WRITES_ARE_TAKEN_WHEN_FULL, node,                                                        \
+      "writes are taken though the disk has no room for them")                                     \
+    X(V1_HELD_MESSAGES_LEAVE, node, "messages that wait for a vote to be durable leave at once")   \
+    X(V1_ONE_SLOT_IS_WRITTEN, log, "a vote is written into one of the two slots only")             \
+    X(V1_VOTE_IS_NOT_SYNCED, log, "a vote is called durable before it is synced")                  \
+    X(V2_BAD_SLOT_STAYS, log, "a bad slot of the votes is not rewritten at start")                 \
+    X(V2_NEW_TERM_KEEPS_VOTE, core, "the vote of an older term stands in a new one")               \
+    X(V2_TERM_OF_THE_LOG_IS_IGNORED, core,                                                         \
+      "after a restart the term is that of the vote store, though the log knows a later one")      \
+    X(V3_LOST_VOTE_VOTES, core, "a replica that lost its vote votes")                              \
+    X(C1_LEARNERS_COUNT, core, "learners count for majorities")                                    \
+    X(C1_NEW_HALF_DECIDES_ALONE, core, "a joint group decides by the majority of its new half")    \
+    X(C1_NO_CHECK_QUORUM, core, "a leader that nobody answers leads on")                           \
+    X(C1_NO_PREVOTE, core, "a replica stands without asking first whether it could win")           \
+    X(C1_NO_STICKINESS, core, "a voter that hears its leader votes for another one")               \
+    X(C1_TWO_CHANGES_AT_ONCE, core,                                                                \
+      "a leader changes the group while the change before is not committed")                       \
+    X(C1_TWO_VOTERS_WITHOUT_JOINT, core,                                                           \
+      "several voters change at once without a joint configuration")                               \
+    X(C2_LEARNER_REFUSES_ITS_VOTE, core,                                                           \
+      "a voter that still believes to be a learner gives no vote")                                 \
+    X(C2_VOTES_FOR_A_SHORTER_LOG, core, "a vote goes to a candidate whose log is behind")          \
+    X(C3_CHAIN_BEHIND_IS_NOT_COMPARED, node,                                                       \
+      "a follower appends behind an entry whose chain is another than the leader says")            \
+    X(C3_TERM_BEHIND_IS_NOT_COMPARED, core,                                                        \
+      "a follower appends behind an entry whose term is another than the leader says")             \
+    X(C4_STUCK_BULK_COUNTS, core,                                                                  \
+      "a follower that lacks entries counts for the quorum though nothing reaches it")             \
+    X(C5_CLOSED_CONNECTION_IS_IGNORED, core,                                                       \
+      "a closed leader connection starts no early pre-vote")                                       \
+    X(C6_DIGEST_IS_NOT_COMPARED, node,                                                             \
+      "heartbeats that a digest stands for are repeated without comparing it")                     \
+    X(C7_STALLED_LEADER_STAYS, core, "a leader whose disk stands still leads on")                  \
+    X(C7_TIME_GAP_IS_IGNORED, core, "a replica that slept goes on as if no time had passed")       \
+    X(C8_ONE_CLOCK_DECIDES, node,                                                                  \
+      "the stamp is the fastest clock of the voters, not their median")                            \
+    X(C8_STAMPS_GO_BACK, node,                                                                     \
+      "the time stamp of an entry is the clock, also when it lies before the last one")            \
+    X(C9_TIMEOUT_IS_CALLED_FAILED, node,                                                           \
+      "a write that was not confirmed in time is called failed")                                   \
+    X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
+      "a snapshot is written of entries that are not durable here")                                \
+    X(S2_SNAPSHOT_IS_NOT_SYNCED, log,                                                              \
+      "a snapshot is renamed into place before its bytes are synced")                              \
+    X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
+      "a repeat of a batch in flight is not recognised and is stored twice")                       \
+    X(P1_OVERLAY_SURVIVES_STEP_DOWN, node, "a deposed leader keeps its list of batches in flight") \
+    X(P1_TAKES_BATCHES_BEFORE_NOOP, node,                                                          \
+      "a new leader takes batches before it has applied what others committed")                    \
+    X(P2_GAP_IS_ACCEPTED, queue, "a batch whose sequence leaves a gap is accepted")                \
+    X(P2_OLDER_EPOCH_IS_ACCEPTED, queue, "a producer of an older epoch is not fenced")             \
+    X(P2_TWO_BATCHES_ARE_KEPT, queue,                                                              \
+      "only the last two batches of a producer are kept, so an older repeat has no offset")        \
+    X(P3_EVICTION_FENCES_NOBODY, queue,                                                            \
+      "an evicted producer is not fenced, so its retries are new to the partition")                \
+    X(P4_PROXY_SENDS_AGAIN, node, "a proxy sends a write again that may have been stored")         \
+    X(P5_COMMIT_IS_NOT_FENCED, queue, "a commit of an older generation overwrites a newer one")    \
+    X(P5_EQUAL_COMMIT_WITHOUT_BARRIER, node,                                                       \
+      "an equal offset commit is answered from a state that may be old")                           \
+    X(R1_ANY_ANSWER_ENDS_THE_REQUEST, core,                                                        \
+      "a follower takes the answer to an older request for the present one")                       \
+    X(R1_FOLLOWER_READS_WITHOUT_ASKING, node,                                                      \
+      "a replica answers reads from its own state, without a read index")                          \
+    X(R1_REQUEST_COVERS_LATER_READS, core,                                                         \
+      "a follower answers reads that came after its request left")                                 \
+    X(R1_ROUND_COVERS_LATER_READS, core,                                                           \
+      "a round answers reads that came after its first message left")                              \
+    X(R2_OWN_WORD_IS_ENOUGH, core, "a leader confirms its rounds alone")                           \
+    X(R2_LEARNERS_CONFIRM, core, "a round is confirmed by learners too")                           \
+    X(R3_ANSWERS_BEFORE_APPLIED, node, "a read is answered before its index is applied here")
 
 #endif
