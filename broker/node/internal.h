@@ -162,6 +162,8 @@ struct group_counters {
     uint64_t leader_changes;
     uint64_t appends_rejected;
     uint64_t checkpoints;
+    uint64_t
+        raft_steps; /* no step, no change of the core: the simulator looks only at what changed */
 };
 
 /* A replica of one Raft group on this node. */

@@ -219,6 +219,7 @@ enum raft_status group__step(struct group *group, struct raft_event *event)
     struct cut_list cuts = {.count = 0};
     event->now_ms = io_now_ms(node->io);
     node->stepping = true;
+    group->counters.raft_steps++;
     const enum raft_status status = raft_step(group->raft, event, &node->update);
     perform(group, &node->update, &cuts);
     const bool role_changed = node->update.role_changed;

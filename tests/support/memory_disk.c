@@ -43,22 +43,15 @@ struct clone_map {
     size_t count;
 };
 
-static struct inode *clone_inode(struct clone_map *map, const struct inode *inode)
+static struct inode *clone_inode(struct clone_map *map, struct inode *inode)
 {
     for (size_t i = 0; i < map->count; i++) {
         if (map->from[i] == inode) return map->to[i];
     }
+    if (inode->capacity > 0) memory_inode__share(inode);
     struct inode *copy = memory_disk__must(malloc(sizeof *copy));
     *copy = *inode;
     copy->refs = 1; /* the map's, dropped at the end */
-    if (inode->capacity > 0) {
-        copy->cache = memory_disk__must(malloc(inode->capacity));
-        copy->medium = memory_disk__must(malloc(inode->capacity));
-        copy->dirty = memory_disk__must(malloc(inode->capacity / SECTOR_BYTES));
-        memcpy(copy->cache, inode->cache, inode->capacity);
-        memcpy(copy->medium, inode->medium, inode->capacity);
-        memcpy(copy->dirty, inode->dirty, inode->capacity / SECTOR_BYTES);
-    }
     map->from = memory_disk__must(realloc(map->from, (map->count + 1) * sizeof *map->from));
     map->to = memory_disk__must(realloc(map->to, (map->count + 1) * sizeof *map->to));
     map->from[map->count] = inode;
@@ -84,7 +77,7 @@ static void clone_names(struct clone_map *map, const char *part, const struct na
     for (size_t i = 0; i < source->count; i++) {
         const struct name *name = &source->items[i];
         if (!is_part(part, name->path)) continue;
-        memory_names__set(target, name->path, clone_inode(map, name->inode));
+        memory_names__append(target, name->path, clone_inode(map, name->inode));
     }
 }
 
@@ -211,6 +204,7 @@ int memory_disk_flip(struct disk *disk, const char *raw, uint64_t pos, uint8_t m
     struct inode *inode = memory_names__get(&memory->cache, path);
     if (!inode) return -ENOENT;
     if (pos >= inode->cache_bytes) return -EINVAL;
+    memory_inode__own(inode);
     inode->cache[pos] ^= mask;
     inode->medium[pos] ^= mask;
     return 0;

@@ -191,9 +191,10 @@ static int memory_truncate(struct disk_file *base, uint64_t bytes)
     struct inode *inode = file->inode;
     memory_inode__reserve(inode, memory_inode__align(bytes));
     if (bytes < inode->cache_bytes) {
+        memory_inode__own(inode);
         /* What is cut reads as zeros if the file grows again; on the medium only once it is written. */
         for (size_t s = bytes / SECTOR_BYTES; s * SECTOR_BYTES < inode->cache_bytes; s++) {
-            inode->dirty[s] = 1;
+            memory_inode__mark(inode, s);
         }
         memset(inode->cache + bytes, 0, inode->cache_bytes - (size_t)bytes);
     }
@@ -219,7 +220,10 @@ static int memory_drop_cache(struct disk_file *base)
     if (error) return error;
     struct inode *inode = file_of(base)->inode;
     const bool lies = disk_of(base->disk)->lies;
-    if (inode->cache && !lies) memcpy(inode->cache, inode->medium, inode->capacity);
+    if (!inode->cache || lies || !inode->astray) return 0; /* they are the same bytes */
+    memory_inode__own(inode);
+    memcpy(inode->cache, inode->medium, inode->capacity);
+    inode->astray = false;
     return 0;
 }
 
@@ -238,14 +242,6 @@ static int memory_make_directory(struct disk *disk, const char *raw)
     return error ? error : leave(memory);
 }
 
-static bool is_in(const char *path, const char *directory)
-{
-    char parent[DISK_PATH_MAX];
-    if (!path[0]) return false;
-    memory_path__parent(parent, path);
-    return strcmp(parent, directory) == 0;
-}
-
 static int memory_sync_directory(struct disk *disk, const char *raw)
 {
     struct memory_disk *memory = disk_of(disk);
@@ -258,7 +254,7 @@ static int memory_sync_directory(struct disk *disk, const char *raw)
     size_t left = 0;
     for (size_t i = 0; i < memory->pending_count; i++) {
         struct pending *pending = &memory->pending[i];
-        if (is_in(pending->from, path) || is_in(pending->to, path)) {
+        if (memory_path__is_in(pending->from, path) || memory_path__is_in(pending->to, path)) {
             memory_names__apply(&memory->medium, pending);
             memory_inode__unref(pending->inode);
         } else {
@@ -299,7 +295,7 @@ static int memory_rename(struct disk *disk, const char *raw_from, const char *ra
 static bool has_children(const struct memory_disk *disk, const char *path)
 {
     for (size_t i = 0; i < disk->cache.count; i++) {
-        if (is_in(disk->cache.items[i].path, path)) return true;
+        if (memory_path__is_in(disk->cache.items[i].path, path)) return true;
     }
     return false;
 }
@@ -340,9 +336,13 @@ static int memory_list(struct disk *disk, const char *raw, disk_list_cb cb, void
     if (inode && !inode->is_directory) return -ENOTDIR;
     /* The callback may change names: work on a copy. */
     struct names copy = {0};
-    memory_names__copy(&copy, &memory->cache);
+    for (size_t i = 0; i < memory->cache.count; i++) {
+        const struct name *name = &memory->cache.items[i];
+        if (memory_path__is_in(name->path, path)) {
+            memory_names__append(&copy, name->path, name->inode);
+        }
+    }
     for (size_t i = 0; i < copy.count; i++) {
-        if (!is_in(copy.items[i].path, path)) continue;
         const char *slash = strrchr(copy.items[i].path, '/');
         cb(data, slash ? slash + 1 : copy.items[i].path);
     }

@@ -32,11 +32,22 @@ bool memory_disk__coin(struct memory_disk *disk)
 
 void memory_path__copy(char target[DISK_PATH_MAX], const char *path)
 {
-    int length = snprintf(target, DISK_PATH_MAX, "%s", path);
-    assert(length >= 0 && (size_t)length < DISK_PATH_MAX);
-    while (length > 1 && target[length - 1] == '/') {
-        target[--length] = 0;
+    size_t length = strlen(path);
+    assert(length < DISK_PATH_MAX);
+    while (length > 1 && path[length - 1] == '/') {
+        length--;
     }
+    memmove(target, path, length);
+    target[length] = 0;
+}
+
+bool memory_path__is_in(const char *path, const char *directory)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return path[0] && strcmp(directory, ".") == 0;
+    if (slash == path) return strcmp(directory, "/") == 0;
+    size_t length = (size_t)(slash - path);
+    return strncmp(path, directory, length) == 0 && directory[length] == 0;
 }
 
 void memory_path__parent(char target[DISK_PATH_MAX], const char *path)
@@ -56,6 +67,11 @@ void memory_inode__unref(struct inode *inode)
 {
     assert(inode->refs > 0);
     if (--inode->refs > 0) return;
+    if (inode->sharers && --*inode->sharers > 0) {
+        free(inode);
+        return;
+    }
+    free(inode->sharers);
     free(inode->cache);
     free(inode->medium);
     free(inode->dirty);
@@ -101,21 +117,32 @@ void memory_names__remove(struct names *names, const char *path)
             (names->count - position) * sizeof *names->items);
 }
 
+static void names_reserve(struct names *names)
+{
+    if (names->count < names->capacity) return;
+    names->capacity = names->capacity ? 2 * names->capacity : 16;
+    names->items = memory_disk__must(realloc(names->items, names->capacity * sizeof *names->items));
+}
+
 void memory_names__set(struct names *names, const char *path, struct inode *inode)
 {
     memory_inode__ref(inode);
     memory_names__remove(names, path);
-    if (names->count == names->capacity) {
-        names->capacity = names->capacity ? 2 * names->capacity : 16;
-        names->items =
-            memory_disk__must(realloc(names->items, names->capacity * sizeof *names->items));
-    }
+    names_reserve(names);
     size_t position = name_position(names, path);
     memmove(&names->items[position + 1], &names->items[position],
             (names->count - position) * sizeof *names->items);
     memory_path__copy(names->items[position].path, path);
     names->items[position].inode = inode;
     names->count++;
+}
+
+void memory_names__append(struct names *names, const char *path, struct inode *inode)
+{
+    memory_inode__ref(inode);
+    names_reserve(names);
+    memory_path__copy(names->items[names->count].path, path);
+    names->items[names->count++].inode = inode;
 }
 
 void memory_names__clear(struct names *names)
@@ -131,7 +158,7 @@ void memory_names__copy(struct names *target, const struct names *source)
 {
     memory_names__clear(target);
     for (size_t i = 0; i < source->count; i++) {
-        memory_names__set(target, source->items[i].path, source->items[i].inode);
+        memory_names__append(target, source->items[i].path, source->items[i].inode);
     }
 }
 
@@ -167,9 +194,57 @@ size_t memory_inode__align(uint64_t bytes)
     return (size_t)((bytes + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES);
 }
 
+static uint8_t *copy_of(const uint8_t *bytes, size_t count)
+{
+    uint8_t *copy = memory_disk__must(malloc(count));
+    memcpy(copy, bytes, count);
+    return copy;
+}
+
+void memory_inode__own(struct inode *inode)
+{
+    if (!inode->sharers) return;
+    if (*inode->sharers == 1) { /* the others are gone */
+        free(inode->sharers);
+    } else {
+        --*inode->sharers;
+        inode->cache = copy_of(inode->cache, inode->capacity);
+        inode->medium = copy_of(inode->medium, inode->capacity);
+        inode->dirty = copy_of(inode->dirty, inode->capacity / SECTOR_BYTES);
+    }
+    inode->sharers = NULL;
+}
+
+void memory_inode__share(struct inode *inode)
+{
+    if (!inode->sharers) {
+        inode->sharers = memory_disk__must(malloc(sizeof *inode->sharers));
+        *inode->sharers = 1;
+    }
+    ++*inode->sharers;
+}
+
+static bool is_clean(const struct inode *inode)
+{
+    return inode->dirty_first >= inode->dirty_end;
+}
+
+void memory_inode__mark(struct inode *inode, size_t sector)
+{
+    assert(!inode->sharers);
+    if (is_clean(inode)) {
+        inode->dirty_first = sector;
+        inode->dirty_end = sector + 1;
+    }
+    if (sector < inode->dirty_first) inode->dirty_first = sector;
+    if (sector + 1 > inode->dirty_end) inode->dirty_end = sector + 1;
+    inode->dirty[sector] = 1;
+}
+
 void memory_inode__reserve(struct inode *inode, size_t bytes)
 {
     if (bytes <= inode->capacity) return;
+    memory_inode__own(inode);
     size_t capacity = inode->capacity ? inode->capacity : 4096;
     while (capacity < bytes) {
         capacity *= 2;
@@ -198,10 +273,11 @@ void memory_inode__put(struct memory_disk *disk, struct inode *inode, const uint
 {
     if (bytes_count == 0) return;
     memory_inode__reserve(inode, memory_inode__align(pos + bytes_count));
+    memory_inode__own(inode);
     for (size_t s = pos / SECTOR_BYTES; s <= (pos + bytes_count - 1) / SECTOR_BYTES; s++) {
         /* The kernel may have written an earlier version of the sector back at any time. */
         if (inode->dirty[s] && memory_disk__coin(disk)) sector_to_medium(inode, s);
-        inode->dirty[s] = 1;
+        memory_inode__mark(inode, s);
     }
     memcpy(inode->cache + pos, bytes, bytes_count);
     if (pos + bytes_count > inode->cache_bytes) inode->cache_bytes = pos + bytes_count;
@@ -209,20 +285,26 @@ void memory_inode__put(struct memory_disk *disk, struct inode *inode, const uint
 
 void memory_inode__sync(struct inode *inode)
 {
-    for (size_t s = 0; s < inode->capacity / SECTOR_BYTES; s++) {
+    if (!is_clean(inode)) memory_inode__own(inode);
+    for (size_t s = inode->dirty_first; s < inode->dirty_end; s++) {
         if (inode->dirty[s]) sector_to_medium(inode, s);
         inode->dirty[s] = 0;
     }
+    inode->dirty_first = inode->dirty_end = 0;
     inode->medium_bytes = inode->cache_bytes;
 }
 
 /* A sync that fails: what it could not write counts as clean from now on. */
 void memory_inode__sync_badly(struct memory_disk *disk, struct inode *inode)
 {
-    for (size_t s = 0; s < inode->capacity / SECTOR_BYTES; s++) {
+    if (is_clean(inode)) return;
+    memory_inode__own(inode);
+    for (size_t s = inode->dirty_first; s < inode->dirty_end; s++) {
         if (inode->dirty[s] && memory_disk__coin(disk)) sector_to_medium(inode, s);
         inode->dirty[s] = 0;
     }
+    inode->dirty_first = inode->dirty_end = 0;
+    inode->astray = true;
 }
 
 static void tear_sector(struct memory_disk *disk, struct inode *inode, size_t sector)
@@ -255,7 +337,9 @@ void memory_inode__crash(struct memory_disk *disk, struct inode *inode)
     }
     /* How likely a sector is kept differs from crash to crash, so that all kept and none kept both come up. */
     uint64_t kept = memory_disk__draw(disk) % 5, torn = memory_disk__draw(disk) % 3;
-    for (size_t s = 0; s < inode->capacity / SECTOR_BYTES; s++) {
+    bool settled = is_clean(inode) && !inode->astray;
+    if (!settled) memory_inode__own(inode);
+    for (size_t s = inode->dirty_first; s < inode->dirty_end; s++) {
         if (!inode->dirty[s]) continue;
         inode->dirty[s] = 0;
         uint64_t fate = memory_disk__draw(disk) % 4;
@@ -265,10 +349,11 @@ void memory_inode__crash(struct memory_disk *disk, struct inode *inode)
             tear_sector(disk, inode, s);
         }
     }
+    inode->dirty_first = inode->dirty_end = 0;
+    inode->astray = false;
     inode->cache_bytes = inode->medium_bytes;
-    if (inode->cache) {
-        memcpy(inode->cache, inode->medium, inode->capacity);
-        memset(inode->cache + inode->cache_bytes, 0, inode->capacity - inode->cache_bytes);
-        memset(inode->medium + inode->cache_bytes, 0, inode->capacity - inode->cache_bytes);
-    }
+    if (settled || !inode->cache) return; /* both are the same bytes, and zeros behind */
+    memcpy(inode->cache, inode->medium, inode->capacity);
+    memset(inode->cache + inode->cache_bytes, 0, inode->capacity - inode->cache_bytes);
+    memset(inode->medium + inode->cache_bytes, 0, inode->capacity - inode->cache_bytes);
 }

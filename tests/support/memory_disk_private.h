@@ -6,14 +6,22 @@
 
 #define SECTOR_BYTES 512u
 
-/* A file, apart from its names. */
+/* A file, apart from its names. Clones of a disk share the bytes until one of them changes its own.
+ *
+ * Invariants
+ *  1. cache and medium are equal outside of dirty sectors, unless the file is astray;
+ *  2. cache is zero from cache_bytes on;
+ *  3. dirty sectors lie in [dirty_first, dirty_end). */
 struct inode {
     uint32_t refs; /* names (both images), pending operations, open files */
     bool is_directory;
-    uint8_t *cache;  /* as reads see it */
-    uint8_t *medium; /* as a power cut leaves it */
-    uint8_t *dirty;  /* per sector: written since the last sync */
+    bool astray;       /* a sync failed: clean sectors may differ */
+    uint32_t *sharers; /* inodes that share the three arrays; NULL as long as there are none */
+    uint8_t *cache;    /* as reads see it */
+    uint8_t *medium;   /* as a power cut leaves it */
+    uint8_t *dirty;    /* per sector: written since the last sync */
     size_t cache_bytes, medium_bytes, capacity;
+    size_t dirty_first, dirty_end;
 };
 
 struct name {
@@ -73,18 +81,26 @@ void *memory_disk__must(void *memory);
 uint64_t memory_disk__draw(struct memory_disk *disk);
 bool memory_disk__coin(struct memory_disk *disk);
 void memory_path__copy(char target[DISK_PATH_MAX], const char *path);
+/* Does the name lie in the directory, not deeper? */
+bool memory_path__is_in(const char *path, const char *directory);
 void memory_path__parent(char target[DISK_PATH_MAX], const char *path);
 void memory_inode__unref(struct inode *inode);
 struct inode *memory_inode__ref(struct inode *inode);
 struct inode *memory_names__get(const struct names *names, const char *path);
 void memory_names__remove(struct names *names, const char *path);
 void memory_names__set(struct names *names, const char *path, struct inode *inode);
+/* Behind all others; for copies of what is in order. */
+void memory_names__append(struct names *names, const char *path, struct inode *inode);
 void memory_names__clear(struct names *names);
 void memory_names__copy(struct names *target, const struct names *source);
 void memory_names__apply(struct names *names, const struct pending *pending);
 void memory_disk__change_name(struct memory_disk *disk, const char *from, const char *to,
                               struct inode *inode);
 size_t memory_inode__align(uint64_t bytes);
+/* Before the first change of bytes: they are this inode's alone from now on. */
+void memory_inode__own(struct inode *inode);
+void memory_inode__share(struct inode *inode);
+void memory_inode__mark(struct inode *inode, size_t sector);
 void memory_inode__reserve(struct inode *inode, size_t bytes);
 void memory_inode__put(struct memory_disk *disk, struct inode *inode, const uint8_t *bytes,
                        size_t bytes_count, uint64_t pos);

@@ -12,6 +12,7 @@ static void fill(const struct group *group, struct peek_group *peek)
         .directory = group->directory,
         .group = group->id,
         .epoch = group->epoch,
+        .raft_steps = group->counters.raft_steps,
         .role = group->role,
         .term = group->term,
         .leader = group->leader,

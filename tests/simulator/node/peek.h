@@ -12,6 +12,8 @@ struct peek_group {
     const char *directory;
     uint64_t group;
     uint64_t epoch;
+    uint64_t
+        raft_steps; /* of the core, since the process started: as long as it stays, so does the core */
     enum raft_role role;
     uint64_t term;
     uint64_t leader;

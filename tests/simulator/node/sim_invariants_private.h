@@ -19,13 +19,15 @@ struct seen {
     uint64_t term;
     struct raft_hard_state hard_state;
     struct raft_hard_state durable_state;
-    bool is_new;   /* never seen: a configuration names it */
-    bool is_fresh; /* its process is gone; the next look is at a restarted one */
+    struct peek_group last; /* all of the last look */
+    bool is_new;            /* never seen: a configuration names it */
+    bool is_fresh;          /* its process is gone; the next look is at a restarted one */
 };
 
 struct seen_list {
     struct seen *items;
     uint32_t count, capacity;
+    uint32_t next; /* replicas are looked at in one order, so here the next one is likely found */
 };
 
 /* Of a group, over all nodes. */
