@@ -91,10 +91,6 @@ void log__check(const struct segment_log *log)
 
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < log->segments_count; i++) {
-        bytes += log->segments[i].file_bytes;
-    }
     *ret_info = (struct segment_log_info){
         .base = log->base,
         .last_index = log->last.index,
@@ -104,13 +100,21 @@ void segment_log_info(const struct segment_log *log, struct segment_log_info *re
         .last_timestamp_ms = log->last.timestamp_ms,
         .durable_index = log->durable_index,
         .cached_from_index = log->cache.first_index,
-        .bytes = bytes,
         .unflushed_bytes = log->unflushed_bytes,
         .segments_count = log->segments_count,
         .syncs_total = log->syncs_total,
         .sync_us_last = log->sync_us_last,
         .full = log->full,
     };
+}
+
+uint64_t segment_log_bytes(const struct segment_log *log)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        bytes += log->segments[i].file_bytes;
+    }
+    return bytes;
 }
 
 /* ---- term runs -------------------------------------------------------------------------------------- */

@@ -282,9 +282,7 @@ void node_cluster_status(struct node *node, struct node_cluster_status *ret_stat
     }
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         const struct group *group = list_entry(link, struct group, link);
-        struct segment_log_info info;
-        segment_log_info(group->log, &info);
-        ret_status->data_bytes += info.bytes;
+        ret_status->data_bytes += segment_log_bytes(group->log);
         if (group->role == RAFT_LEADER) ret_status->groups_led++;
     }
     fill_state(node, ret_status);

@@ -119,7 +119,6 @@ struct segment_log_info {
     int64_t last_timestamp_ms;
     uint64_t durable_index;
     uint64_t cached_from_index; /* lowest index in memory; last_index + 1 when none */
-    uint64_t bytes;             /* of all segment files */
     uint64_t unflushed_bytes;   /* appended, not yet durable: the driver bounds it */
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
@@ -127,7 +126,10 @@ struct segment_log_info {
     /* appends are refused as FULL, all but a single no-op (segment_log_look_for_space) */
     bool full;
 };
+/* O(1): drivers ask before every append. */
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info);
+/* Of all segment files. O(segments). */
+uint64_t segment_log_bytes(const struct segment_log *log);
 
 /* Walk the term runs of base.index + 1 .. last_index in order. */
 typedef void (*segment_log_run_cb)(void *data, uint64_t first, uint64_t count, uint64_t term);
