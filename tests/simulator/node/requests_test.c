@@ -1,5 +1,6 @@
 /* Goal: every request is answered, and answered rightly, whatever its node is doing: stopping, full, paused, without a
  * replica. Method: whole simulated nodes, many requests at once. */
+#include "peek.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -348,6 +349,113 @@ Test(simulated_requests, a_leader_that_was_paused_does_not_judge_by_its_old_tabl
         cr_assert_eq(calls[i].request.status, NODE_OK, "call %u: %s", i, calls[i].request.detail);
     }
     cr_assert_eq(calls[0].request.ret_offset, 20);
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
+
+static enum node_status ended(struct cluster_call *call)
+{
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    return call->request.status;
+}
+
+struct last_entry {
+    struct cluster *cluster;
+    uint64_t group, index;
+    uint32_t leader;
+};
+
+/* On the disk of one that does not know yet that it is committed. */
+static bool is_on_another_disk(void *data)
+{
+    const struct last_entry *entry = data;
+    for (uint32_t i = 1; i < 3; i++) {
+        struct peek_group replica;
+        const struct node *node = entry->cluster->nodes[(entry->leader + i) % 3u].node;
+        if (!peek_group(node, entry->group, &replica)) continue;
+        if (replica.durable_index >= entry->index && replica.applied_index < entry->index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* P1. The next leader has the batch in its log and, until its own first entry is applied, not in its table. */
+Test(simulated_requests, a_retry_that_meets_a_leader_which_just_took_over_is_stored_once)
+{
+    uint32_t met_count = 0;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+        settle(cluster, "orders");
+        struct last_entry entry = {.cluster = cluster};
+        entry.group = cluster_group(cluster, 0, "orders");
+        entry.leader = (uint32_t)cluster_leader(cluster, entry.group);
+        const int64_t id = cluster_producer_id(cluster, 0);
+        cr_assert(
+            cluster_produce_once(cluster, entry.leader, "orders", 1, id, 0, 10 * SECOND_US, NULL));
+        struct peek_group leader;
+        cr_assert(peek_group(cluster->nodes[entry.leader].node, entry.group, &leader));
+        entry.index = leader.last_index + 1u;
+        struct cluster_call *calls = new_calls();
+        for (uint32_t i = 0; i < 3; i++) {
+            cluster_fill_produce(&calls[i], "orders", 2, id, 1);
+        }
+        cluster_submit(cluster, entry.leader, &calls[0]);
+        if (sim_run_until_true(cluster->sim, SECOND_US, is_on_another_disk, &entry)) met_count++;
+        cluster_crash(cluster, entry.leader, SIM_CRASH_KILL);
+        sim_run_for(cluster->sim, 10000); /* both know: they wait for the next leader */
+        for (uint32_t i = 1; i < 3; i++) {
+            cluster_submit(cluster, (entry.leader + i) % 3u, &calls[i]);
+        }
+        for (uint32_t i = 1; i < 3; i++) {
+            cr_assert_eq(ended(&calls[i]), NODE_OK, "seed %d: %s", (int)seed,
+                         calls[i].request.detail);
+            cr_assert_eq(calls[i].request.ret_offset, 1, "seed %d", (int)seed);
+        }
+        struct cluster_ack records[8];
+        cr_assert_eq(cluster_read_all(cluster, (entry.leader + 1u) % 3u, "orders", records, 8), 2,
+                     "seed %d", (int)seed);
+        close_calls(calls);
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(met_count, 15, "%u: the moment was hardly ever met", met_count);
+}
+
+/* P5. What a leader that was paused takes for the present offset is an old one: to call a commit of it done, because it
+ * changes nothing, would be a lie. */
+Test(simulated_requests, a_commit_that_equals_an_old_state_is_made)
+{
+    struct cluster *cluster = make(8, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    for (uint64_t value = 0; value < 10; value++) {
+        cr_assert_eq(cluster_produce(cluster, 0, "orders", value, -1, 0, NULL), NODE_OK);
+    }
+    const uint32_t old = (uint32_t)cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
+    struct cluster_call *calls = new_calls();
+    cluster_fill_commit(&calls[0], "orders", "readers", 5);
+    cluster_submit(cluster, old, &calls[0]);
+    cr_assert_eq(ended(&calls[0]), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US);
+    sim_pause(cluster->sim, old);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cluster_fill_commit(&calls[1], "orders", "readers", 7);
+    cluster_submit(cluster, (old + 1u) % 3u, &calls[1]);
+    cr_assert_eq(ended(&calls[1]), NODE_OK, "%s", calls[1].request.detail);
+    cluster_fill_commit(&calls[2], "orders", "readers", 5);
+    sim_resume(cluster->sim, old);
+    cluster_submit(cluster, old, &calls[2]);
+    cr_assert_eq(ended(&calls[2]), NODE_OK, "%s", calls[2].request.detail);
+    struct cluster_call *read = &calls[3];
+    snprintf(read->topic, sizeof(read->topic), "orders");
+    snprintf(read->group, sizeof(read->group), "readers");
+    read->request.type = NODE_REQUEST_GROUP_FETCH;
+    read->request.topic = read->topic;
+    read->request.group.group = read->group;
+    cluster_submit(cluster, (old + 2u) % 3u, read);
+    cr_assert_eq(ended(read), NODE_OK, "%s", read->request.detail);
+    cr_assert_eq(read->request.ret_offset, 5, "the last commit that was answered");
     close_calls(calls);
     cluster_destroy(cluster);
 }
