@@ -156,6 +156,11 @@ static void start_anew(struct segment_log *log)
     log->cuts_total++; /* what reads found in the old files counts for nothing */
 }
 
+bool segment_log_is_installing(const struct segment_log *log)
+{
+    return log->install != INSTALL_NONE;
+}
+
 void segment_log_install_end(struct segment_log *log, bool replace)
 {
     assert(!log->job_outstanding);

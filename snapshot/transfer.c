@@ -207,6 +207,20 @@ enum snapshot_status snapshot_sink_publish(struct snapshot_sink *sink,
                              sink->identity.point.index, ret_problem);
 }
 
+enum snapshot_status snapshot_sink_unpublish(struct snapshot_sink *sink,
+                                             struct segment_log_problem *ret_problem)
+{
+    char path[DISK_PATH_MAX];
+    bool fits = path_of(sink, "", path);
+    assert(fits);
+    (void)fits;
+    int error = disk_unlink(sink->disk, path);
+    if (error == 0) error = disk_sync_directory(sink->disk, sink->directory);
+    if (error == 0) return SNAPSHOT_OK;
+    return snapshot__problem(ret_problem, SNAPSHOT_IO, path, 0, sink->identity.point.index, error,
+                             "cannot remove a base that is not needed");
+}
+
 void snapshot_sink_close(struct snapshot_sink *sink, bool remove)
 {
     if (!sink->file) return;

@@ -91,6 +91,7 @@ static bool apply_entry(struct group *group, const struct entry_header *header,
         return false;
     }
     group->applied_index = header->index;
+    if (!group->dropping) base__applied(group);
     return true;
 }
 

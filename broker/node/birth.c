@@ -238,6 +238,9 @@ static void bring_to_life(struct group_birth *birth)
         group__free(group);
         return;
     }
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    base__note(group, &info.base);
     group__attach(group);
     if (birth->drop_index) {
         group__drop(group, birth->drop_index, /* is_deleted= */ true);

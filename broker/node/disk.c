@@ -81,6 +81,7 @@ static void done_write(struct io_job *job)
         (void)group__step(group, &event);
         if (node->state == NODE_FAILED) return;
     }
+    if (!group->dropping) base_receive__log_job_ended(group, &result);
     if (!group->dropping) node__dirty(group); /* what came meanwhile is written next */
     group__job_ended(&group->write_job);      /* may free the group */
 }
@@ -190,7 +191,10 @@ static void done_checkpoint(struct io_job *job)
         list_remove(&checkpoint->base.link);
     } else if (checkpoint->status == SNAPSHOT_OK || checkpoint->status == SNAPSHOT_FULL) {
         if (checkpoint->status == SNAPSHOT_OK) {
-            group->checkpoint_index = checkpoint->header.point.index;
+            /* An installed base may have gone past it meanwhile. */
+            if (checkpoint->header.point.index > group->checkpoint_index) {
+                group->checkpoint_index = checkpoint->header.point.index;
+            }
             group->counters.checkpoints++;
             if (group->is_meta) group__forget_dropped(node, group->checkpoint_index);
         } else {
@@ -203,6 +207,24 @@ static void done_checkpoint(struct io_job *job)
                     checkpoint->problem.reason);
     }
     discard_checkpoint(&checkpoint->base);
+}
+
+bool checkpoint__header(const struct group *group, enum snapshot_kind kind,
+                        struct snapshot_header *ret_header)
+{
+    const struct raft_indexed_configuration *configuration =
+        raft_configuration_at(group->raft, group->applied_index);
+    if (!configuration) return false; /* several changes since, still to be applied */
+    ret_header->kind = kind;
+    ret_header->cluster = group->node->identity.cluster;
+    ret_header->group = group->id;
+    ret_header->log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset;
+    ret_header->configuration_index = configuration->index;
+    ret_header->configuration_bytes = (uint32_t)raft_codec_encode_configuration(
+        &configuration->configuration, ret_header->configuration,
+        sizeof(ret_header->configuration));
+    return segment_log_point_at(group->log, group->applied_index, &ret_header->point) ==
+           SEGMENT_LOG_OK;
 }
 
 /* S2: a checkpoint is written only when the log is durable through its index. */
@@ -221,25 +243,13 @@ void disk__checkpoint(struct group *group, bool force)
     segment_log_info(group->log, &info);
     bool ahead = info.durable_index < group->applied_index;
     if (ahead && !PLANTED(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG)) return;
-    const struct raft_indexed_configuration *configuration =
-        raft_configuration_at(group->raft, group->applied_index);
-    if (!configuration) return; /* several changes since, still to be applied: after them */
     struct checkpoint *checkpoint = calloc(1, sizeof(*checkpoint));
     if (!checkpoint) abort();
-    if (segment_log_point_at(group->log, group->applied_index, &checkpoint->header.point) !=
-        SEGMENT_LOG_OK) {
-        free(checkpoint); /* the tail moved past it: the next one will do */
+    if (!checkpoint__header(group, SNAPSHOT_CHECKPOINT, &checkpoint->header)) {
+        free(checkpoint); /* the next one will do */
         return;
     }
     checkpoint->disk = node->disk;
-    checkpoint->header.kind = SNAPSHOT_CHECKPOINT;
-    checkpoint->header.cluster = node->identity.cluster;
-    checkpoint->header.group = group->id;
-    checkpoint->header.log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset;
-    checkpoint->header.configuration_index = configuration->index;
-    checkpoint->header.configuration_bytes = (uint32_t)raft_codec_encode_configuration(
-        &configuration->configuration, checkpoint->header.configuration,
-        sizeof(checkpoint->header.configuration));
     checkpoint->state = tree_ref(group->is_meta ? node->meta.state : group->partition.state);
     checkpoint->base.job.run = run_checkpoint;
     checkpoint->base.job.done = done_checkpoint;

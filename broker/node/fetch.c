@@ -319,7 +319,10 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
 void fetch__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
-    if (state->settings.local_reads || PLANTED(R1_FOLLOWER_READS_WITHOUT_ASKING)) {
+    /* S3: a log that was just replaced is read like any other once it has what was committed then. */
+    const bool is_local =
+        state->settings.local_reads && group->applied_index >= group->reads_from_index;
+    if (is_local || PLANTED(R1_FOLLOWER_READS_WITHOUT_ASKING)) {
         request__move(request, STAGE_NEW, NULL);
         fetch__behind_barrier(request, group);
         return;

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <planted/planted.h>
+#include <snapshot/transfer.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -84,6 +85,8 @@ struct group *group__new(struct node *node, uint64_t id, uint64_t epoch)
     list_init(&group->barriers);
     list_init(&group->confirmed);
     list_init(&group->polls);
+    list_init(&group->sends);
+    group->drops_prefix = group->is_meta;
     if (!group->is_meta) partition_init(&group->partition);
     group__directory(node, id, group->directory, sizeof(group->directory));
     return group;
@@ -132,6 +135,9 @@ void group__free(struct group *group)
     list_remove(&group->link);
     list_remove(&group->dirty_link);
     free_held(group);
+    base_send__free_all(group);
+    base_receive__free(group);
+    base__free(group);
     segment_log_close(group->log);
     if (!group->is_meta) partition_close(&group->partition);
     io_job_queue_destroy(group->node->io, group->queue);
@@ -320,9 +326,25 @@ static bool unreadable_configuration(struct group *group, uint64_t index)
     return open_failed(group, "configuration cannot be read", &problem, false);
 }
 
+/* S2, S3: the log must hold the newest base, or is replaced by it. */
+static bool find_bases(struct group *group)
+{
+    struct node *node = group->node;
+    struct segment_log_problem problem = {0};
+    const enum snapshot_status status =
+        snapshot_list_bases(node->disk, group->directory, &node->identity.cluster, group->id,
+                            group->bases, GROUP_BASES_MAX, &group->bases_count, &problem);
+    if (status == SNAPSHOT_OK && group->bases_count > 0) return true;
+    if (status == SNAPSHOT_OK) {
+        snprintf(problem.reason, sizeof(problem.reason), "recorded as made, but it has no base");
+    }
+    return open_failed(group, snapshot_status_text(status), &problem, status == SNAPSHOT_IO);
+}
+
 static bool open_log(struct group *group, const struct snapshot_header *header,
                      struct found_configurations *found)
 {
+    if (!find_bases(group)) return false;
     struct raft_configuration configuration;
     if (!raft_codec_decode_configuration(header->configuration, header->configuration_bytes,
                                          &configuration)) {
@@ -333,6 +355,7 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
         group__log_options(group->node, group->id, group->directory);
     options.on_configuration = on_configuration;
     options.on_configuration_data = found;
+    options.base = &group->bases[0];
     struct segment_log_problem problem = {0};
     const enum segment_log_status status = segment_log_open(&options, &group->log, &problem);
     if (status != SEGMENT_LOG_OK) {

@@ -49,6 +49,10 @@
 #define NODE_TRAIL_RUNS_MAX     65536u
 #define NODE_LOG_LINE_BYTES     512u
 
+#define GROUP_BASES_MAX        2u /* that a replica remembers */
+#define NODE_BASE_SENDS_MAX    4u /* of all groups */
+#define NODE_BASE_RECEIVES_MAX 4u
+
 enum request_stage {
     STAGE_NEW,
     STAGE_PARKED,  /* waits for a leader, or for the leader's own-term no-op to be applied */
@@ -164,6 +168,8 @@ struct group_counters {
     uint64_t checkpoints;
     uint64_t
         raft_steps; /* no step, no change of the core: the simulator looks only at what changed */
+    uint64_t bases_installed;
+    uint64_t base_bytes_sent;
 };
 
 /* A replica of one Raft group on this node. */
@@ -222,6 +228,21 @@ struct group {
     uint32_t proposals_count;
     uint8_t *offsets_payload; /* of the OFFSETS entry being proposed; grows */
     size_t offsets_capacity;
+
+    /* base.c */
+    struct segment_log_point bases[GROUP_BASES_MAX]; /* durable ones, newest first */
+    uint32_t bases_count;
+    bool drops_prefix; /* the log starts at the older of them */
+    uint64_t dropped_below;
+    bool boundary_wanted; /* a base is to stand at boundary_index, once that is applied */
+    uint64_t boundary_index;
+    struct base_write *base_frozen; /* its state, until the log is durable through it */
+    bool base_writing;
+    struct list_link sends; /* struct base_send (base_send.c) */
+    uint64_t sends_told_us;
+    struct base_receive *receive; /* base_receive.c; NULL: none */
+    /* S3: what was committed when a base replaced the log. Until it is applied, nothing is read locally */
+    uint64_t reads_from_index;
 
     bool apply_reading; /* an apply waits for a read job */
     uint64_t checkpoint_index;
@@ -336,6 +357,8 @@ struct node {
     uint32_t prune_bucket;
     uint64_t inflight_bytes;
     uint64_t next_number; /* barrier ids, proxy numbers */
+
+    uint32_t base_sends_count, base_receives_count;
 
     int64_t producer_next, producer_end; /* leader of meta: rest of its block */
     bool producer_taking;
@@ -533,6 +556,40 @@ void disk__pump_store(struct node *node);
 void disk__check_space(struct node *node);
 void disk__checkpoint(struct group *group, bool force);
 
+/* The header of a snapshot of what is applied. False: where that is in the log, or which configuration it has, is not known
+ * any more. */
+bool checkpoint__header(const struct group *group, enum snapshot_kind kind,
+                        struct snapshot_header *ret_header);
+
+/* ---- base.c -------------------------------------------------------------------------------------------------------- */
+void base__note(struct group *group, const struct segment_log_point *point); /* it is durable */
+void base__installed(struct group *group, const struct segment_log_point *point);
+/* Make a base of what the log holds now, when that is applied and durable. Does nothing while one is being made. */
+void base__begin(struct group *group);
+void base__applied(struct group *group); /* one more entry */
+void base__truncated(struct group *group, uint64_t from_index);
+void base__remove_older(struct group *group, uint64_t below_index);
+void base__maintain(struct group *group);
+void base__free(struct group *group);
+
+/* ---- base_send.c --------------------------------------------------------------------------------------------------- */
+struct base_message;
+void base_send__start(struct group *group, const struct raft_snapshot_request *request);
+void base_send__answer(struct group *group, uint64_t from, const struct base_message *answer);
+void base_send__peer_up(struct group *group, uint64_t node_id);
+void base_send__maintain(struct group *group);
+void base_send__free_all(struct group *group);
+
+/* ---- base_receive.c ------------------------------------------------------------------------------------------------ */
+/* The new log is being born, or the base published; until that has ended the log writes nothing. */
+bool base_receive__is_switching(const struct group *group);
+void base_receive__frame(struct node *node, const struct peer_frame *frame);
+void base_receive__log_job_ended(struct group *group, const struct segment_log_job_result *result);
+/* update.log_replaced: the log and the state become the base that was just published. */
+void base_receive__replace_log(struct group *group);
+void base_receive__maintain(struct group *group);
+void base_receive__free(struct group *group);
+
 enum segment_log_status produce__append(struct group *group, uint64_t term,
                                         uint64_t *ret_last_index);
 
@@ -603,6 +660,8 @@ void topics__check_waiting(struct node *node); /* creates whose groups may lead 
 void topics__ask_waiting(struct node *node);   /* for notices that were lost */
 void topics__dropped(struct node *node, uint64_t group_id, uint64_t by);
 void topics__forget(struct node_request *request);
+/* The state of meta was replaced by that of a base: whoever waits for what it says is told. */
+void topics__meta_replaced(struct node *node);
 void topics__free_watches(struct node *node);
 
 /* ---- transfer.c ----------------------------------------------------------------------------------------------------- */

@@ -1,12 +1,17 @@
 /* Life of a node: open the data directory, found or join, run, stop. */
 #include "internal.h"
 
+#include <broker/base_codec.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define META_LOG_ENTRIES 10000u
+#define META_LOG_BYTES   (1024u * 1024u)
 
 void node__log(struct node *node, const char *level, const char *format, ...)
 {
@@ -219,6 +224,10 @@ struct node *node_create(const struct node_options *options)
     node->disk = options->disk;
     snprintf(node->data_directory, sizeof(node->data_directory), "%s", options->data_directory);
     node->options.data_directory = node->data_directory;
+    if (!node->options.meta_log_entries) node->options.meta_log_entries = META_LOG_ENTRIES;
+    if (!node->options.base_chunk_bytes) node->options.base_chunk_bytes = BASE_CHUNK_BYTES_MAX;
+    assert(node->options.base_chunk_bytes <= BASE_CHUNK_BYTES_MAX);
+    if (!node->options.meta_log_bytes) node->options.meta_log_bytes = META_LOG_BYTES;
     init_lists(node);
     peers__init(node);
     meta_init(&node->meta);

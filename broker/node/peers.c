@@ -334,6 +334,13 @@ static void bulk_moved(struct node *node, uint64_t node_id)
     }
 }
 
+static void resume_bases(struct node *node, uint64_t node_id)
+{
+    for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
+        base_send__peer_up(list_entry(link, struct group, link), node_id);
+    }
+}
+
 static void on_bulk(void *data, uint64_t node_id, bool up)
 {
     struct node *node = data;
@@ -342,6 +349,7 @@ static void on_bulk(void *data, uint64_t node_id, bool up)
         /* What found no connection leaves now. Not after a stall: that a connection was made is no movement (C4), and what
          * waits leaves with the next heartbeat. */
         if (!peer_bulk_is_suspect(node->hub, node_id)) bulk_moved(node, node_id);
+        resume_bases(node, node_id);
     } else {
         if (peer_bulk_is_suspect(node->hub, node_id)) {
             node__log(node, "warn",
@@ -400,6 +408,8 @@ static void on_frame(void *data, const struct peer_frame *frame)
         if (node__peer_is_usable(node, frame->node_id)) changes__received(node, frame);
         break;
     case PEER_FRAME_BASE:
+        base_receive__frame(node, frame);
+        break;
     case PEER_FRAME_HELLO:
     case PEER_FRAME_HELLO_ACK:
     case PEER_FRAME_GOODBYE:

@@ -1,13 +1,14 @@
 /* Performing one update of the core, in the one safe order. Read perform() top to bottom: it is the safety argument.
  *
- *  1. The log first: cut, then append. Both only enter the log's disk queue, which is first in, first out, so a later
+ *  1. The log first: replaced by an installed base that is durable already, cut, then append. Both only enter the log's disk queue, which is first in, first out, so a later
  *     write never overtakes the cut (PROTOCOL L7). Nothing here claims durability: that is the DURABLE event, sent when
  *     fdatasync returned and the mark is written (L5), and only then does the core emit acks (match = durable).
  *  2. The hard state enters the node store.
  *  3. Messages that depend on no unsynced hard state leave.
  *  4. Messages that do, wait (held) until the store reports their hard state durable, in order (V1).
  *  5. Committed entries are applied; waiters of entries are answered.
- *  6. Reads get their index and wait for applied >= index (R3). */
+ *  6. Reads get their index and wait for applied >= index (R3).
+ *  7. Bases begin their way to members that need what the log has no more (S3). */
 #include "internal.h"
 
 #include <planted/planted.h>
@@ -36,7 +37,9 @@ static enum segment_log_status append_configuration(struct group *group,
 static void perform_log(struct group *group, const struct raft_update *update)
 {
     struct node *node = group->node;
+    if (update->log_replaced) base_receive__replace_log(group);
     if (update->truncate_from) {
+        base__truncated(group, update->truncate_from);
         segment_log_truncate(group->log, update->truncate_from);
         apply__truncated(group, update->truncate_from);
     }
@@ -205,6 +208,9 @@ static void perform(struct group *group, const struct raft_update *update, struc
     }
     for (uint32_t i = 0; i < update->reads_count; i++) {
         barrier__read_state(group, &update->reads[i]);
+    }
+    for (uint32_t i = 0; i < update->snapshots_count; i++) {
+        base_send__start(group, &update->snapshots[i]);
     }
     node__set_timer(group, update->timer_at_ms);
 }

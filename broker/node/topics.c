@@ -205,6 +205,14 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
     request__unpark(node, NULL);
 }
 
+void topics__meta_replaced(struct node *node)
+{
+    node->members_changed_us = io_now_us(node->io);
+    replicas__reconcile(node);
+    topics__check_waiting(node);
+    request__unpark(node, NULL);
+}
+
 /* ---- waiting creates and deletes (M8) ---------------------------------------------------------------------------------------- */
 
 static bool majority_dropped(const struct drop_watch *watch)

@@ -241,6 +241,10 @@ static void on_maintenance(struct io_timer *timer)
         struct group *group = list_entry(link, struct group, link);
         if (now_us - group->last_write_us >= NODE_MARK_IDLE_US) disk__pump_log(group, true);
         disk__checkpoint(group, false);
+        base__maintain(group);
+        base_send__maintain(group);
+        base_receive__maintain(group);
+        if (node->state == NODE_FAILED) return;
     }
     if (node->state == NODE_STOPPING) {
         continue_stop(node);

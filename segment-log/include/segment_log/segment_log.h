@@ -118,8 +118,9 @@ struct segment_log_info {
     uint64_t next_offset; /* base_offset of the next entry */
     int64_t last_timestamp_ms;
     uint64_t durable_index;
-    uint64_t cached_from_index; /* lowest index in memory; last_index + 1 when none */
-    uint64_t unflushed_bytes;   /* appended, not yet durable: the driver bounds it */
+    uint64_t cached_from_index;  /* lowest index in memory; last_index + 1 when none */
+    uint64_t last_segment_bytes; /* of records in the last one, durable */
+    uint64_t unflushed_bytes;    /* appended, not yet durable: the driver bounds it */
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
@@ -195,6 +196,7 @@ void segment_log_drop_prefix(struct segment_log *log, uint64_t base_index);
  * Between 1 and 3 no other job is given out; entries can be appended and cut. When the birth finds no space (FULL)
  * nothing is left of it, and the install has ended. */
 void segment_log_install(struct segment_log *log, const struct segment_log_point *base);
+bool segment_log_is_installing(const struct segment_log *log);
 void segment_log_install_end(struct segment_log *log, bool replace);
 
 /* ---- disk face: write jobs ------------------------------------------------------------------------- */

@@ -66,6 +66,21 @@ uint64_t peek_state_digest(const struct peek_group *peek)
     return checksum64(parts, sizeof(parts));
 }
 
+bool peek_is_switching(const struct peek_group *peek)
+{
+    return base_receive__is_switching(peek->inside);
+}
+
+uint64_t peek_base_bytes_sent(const struct peek_group *peek)
+{
+    return peek->inside->counters.base_bytes_sent;
+}
+
+uint64_t peek_bases_installed(const struct peek_group *peek)
+{
+    return peek->inside->counters.bases_installed;
+}
+
 const struct raft_configuration *peek_configuration(const struct peek_group *peek)
 {
     return raft_configuration_of(peek->inside->raft);

@@ -39,6 +39,11 @@ bool peek_entry(const struct peek_group *group, uint64_t index, uint64_t *ret_ch
                 uint64_t *ret_term);
 /* Digest of the applied state: equal on all replicas at equal applied_index. O(state). */
 uint64_t peek_state_digest(const struct peek_group *group);
+/* A base is being received, and its log is being born or published. */
+bool peek_is_switching(const struct peek_group *group);
+uint64_t peek_base_bytes_sent(const struct peek_group *group); /* since the process started */
+/* Bases that replaced the log since the process started. */
+uint64_t peek_bases_installed(const struct peek_group *group);
 const struct raft_configuration *peek_configuration(const struct peek_group *group);
 /* The newest that is committed; NULL: newer ones have pushed it out of memory. */
 const struct raft_indexed_configuration *peek_committed_configuration(

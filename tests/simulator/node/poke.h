@@ -11,5 +11,8 @@ enum raft_status poke_configure(struct node *node, uint64_t group,
 
 /* From now on the node leaves the partitions that it comes to lead as they are, though another configuration is wished. */
 void poke_hold_changes(struct node *node);
+enum raft_status poke_transfer(struct node *node, uint64_t group, uint64_t to);
+/* Make a base of what the log holds now, and drop the log behind the one before it from now on. */
+void poke_make_base(struct node *node, uint64_t group);
 
 #endif

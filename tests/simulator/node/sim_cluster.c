@@ -88,6 +88,8 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
         .cache_bytes_max = cluster->options.cache_bytes_max,
         .inflight_bytes_max = cluster->options.inflight_bytes_max,
         .checkpoint_entries = cluster->options.checkpoint_entries,
+        .meta_log_entries = cluster->options.meta_log_entries,
+        .base_chunk_bytes = cluster->options.base_chunk_bytes,
         .reserve_bytes = cluster->options.reserve_bytes,
         .fatal = on_fatal,
         .log = on_log,
@@ -153,6 +155,8 @@ void cluster_options_init(struct cluster_options *options, uint64_t seed, uint32
         .cache_bytes_max = 256u << 10,
         .inflight_bytes_max = 16u << 20,
         .checkpoint_entries = 50,
+        .meta_log_entries = 10,
+        .base_chunk_bytes = 200,
         .reserve_bytes = 0,
     };
     sim_options_init(&options->world, seed, nodes_count);

@@ -31,6 +31,8 @@ struct cluster_options {
     uint64_t cache_bytes_max;
     uint64_t inflight_bytes_max;
     uint64_t checkpoint_entries;
+    uint64_t meta_log_entries;
+    uint32_t base_chunk_bytes;
     uint64_t reserve_bytes;
     bool auto_create;
     const char *replay; /* command that repeats the run, for the line of a failure; may be NULL */

@@ -131,6 +131,10 @@ static void draw_sizes(struct plan *plan, struct draw *draw)
                                                         : (uint32_t)draw_between(draw, 1, most);
         topic->local_reads = draw_chance(draw, 1, 10);
     }
+    static const uint64_t meta_logs[] = {3, 5, 10, 30, 1000};
+    plan->meta_log_entries = DRAW_FROM(draw, meta_logs);
+    static const uint32_t chunks[] = {64, 300, 1000, 262144};
+    plan->base_chunk_bytes = DRAW_FROM(draw, chunks);
 }
 
 static void draw_workload(struct plan *plan, struct draw *draw)
@@ -237,10 +241,10 @@ void plan_print(const struct plan *plan, FILE *out)
     fprintf(out,
             "  heartbeat %" PRIu64 " ms, election %" PRIu64 "-%" PRIu64 " ms, segments %" PRIu64
             " B, cache %" PRIu64 " B, in flight %" PRIu64 " B, checkpoint after %" PRIu64
-            " entries, reserve %" PRIu64 " B\n",
+            " entries, base of meta after %" PRIu64 ", reserve %" PRIu64 " B\n",
             plan->heartbeat_ms, plan->election_timeout_ms_min, plan->election_timeout_ms_max,
             plan->segment_bytes_max, plan->cache_bytes_max, plan->inflight_bytes_max,
-            plan->checkpoint_entries, plan->reserve_bytes);
+            plan->checkpoint_entries, plan->meta_log_entries, plan->reserve_bytes);
     fprintf(out, "  topics:");
     for (uint32_t i = 0; i < plan->topics_count; i++) {
         fprintf(out, " %u x %u replicas%s", plan->topics[i].partitions_count,

@@ -95,6 +95,8 @@ struct plan {
     uint64_t heartbeat_ms, election_timeout_ms_min, election_timeout_ms_max;
     uint64_t segment_bytes_max, cache_bytes_max, inflight_bytes_max, checkpoint_entries,
         reserve_bytes;
+    uint64_t meta_log_entries; /* after which group 0 makes a base */
+    uint32_t base_chunk_bytes;
     struct plan_topic topics[PLAN_TOPICS_MAX];
     uint32_t topics_count;
 

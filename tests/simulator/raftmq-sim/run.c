@@ -138,6 +138,8 @@ static void create_cluster(struct run *run)
     options.cache_bytes_max = plan->cache_bytes_max;
     options.inflight_bytes_max = plan->inflight_bytes_max;
     options.checkpoint_entries = plan->checkpoint_entries;
+    options.meta_log_entries = plan->meta_log_entries;
+    options.base_chunk_bytes = plan->base_chunk_bytes;
     options.reserve_bytes = plan->reserve_bytes;
     options.replay = run->options.replay;
     options.log = run->options.story;

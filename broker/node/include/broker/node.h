@@ -38,7 +38,12 @@ struct node_options {
     /* produce bytes admitted and not yet answered, of the node; above: OVERLOADED */
     uint64_t inflight_bytes_max;
     uint64_t checkpoint_entries; /* write a checkpoint after this many applied entries; 100,000 */
-    uint64_t reserve_bytes;      /* free disk space kept */
+    /* group 0 makes a base, and drops what lies behind the one before, after so much of its log; 0: 10,000 and 1 MiB */
+    uint64_t meta_log_entries;
+    uint64_t meta_log_bytes;
+    uint32_t
+        base_chunk_bytes; /* of a base on its way to another node; 0: 256 KiB, which is the most */
+    uint64_t reserve_bytes; /* free disk space kept */
     /* Trust in the disk is lost or the node cannot go on: the process must exit with `code` at once. Called at most
      * once; the node does nothing any more. */
     void (*fatal)(void *data, enum node_fatal code, const char *reason);

@@ -1,0 +1,465 @@
+/* Goal: a replica whose log lacks what the others have dropped gets their base, whole or not at all, wherever either end
+ * dies, and then the same state as everybody (PROTOCOL S3, S5).
+ * Method: group 0 drops its prefix after a few entries in these clusters. A node sleeps while topics are made and deleted,
+ * then wakes; both ends are killed, cut off or lose power at chosen instants. */
+#include "peek.h"
+#include "poke.h"
+#include "sim_cluster.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_US   1000000u
+#define NODES       3u
+#define CHUNK_BYTES 64u /* some twenty of them are a base of group 0 here */
+
+static struct cluster *make(uint64_t seed)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, NODES);
+    options.base_chunk_bytes = CHUNK_BYTES;
+    if (getenv("RAFTMQ_TEST_LOG")) options.log = stderr;
+    struct cluster *cluster = cluster_create(&options);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    return cluster;
+}
+
+static struct peek_group look(struct cluster *cluster, uint32_t node, uint64_t group)
+{
+    struct peek_group peek;
+    cr_assert(peek_group(cluster->nodes[node].node, group, &peek));
+    return peek;
+}
+
+static uint32_t other_than(struct cluster *cluster, int leader)
+{
+    (void)cluster;
+    return leader == 0 ? 1u : 0u;
+}
+
+static void change_topics(struct cluster *cluster, uint32_t node, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = from; i < from + count; i++) {
+        char topic[CLUSTER_NAME_MAX];
+        snprintf(topic, sizeof(topic), "topic-%u", i);
+        cr_assert_eq(cluster_create_topic(cluster, node, topic, NODES), NODE_OK, "%s", topic);
+        if (i % 2u == 0) {
+            cr_assert_eq(cluster_delete_topic(cluster, node, topic), NODE_OK, "%s", topic);
+        }
+    }
+}
+
+/* Node `sleeper` is down and far behind: the others dropped what it would need. */
+static uint64_t fall_behind(struct cluster *cluster, uint32_t sleeper)
+{
+    const struct peek_group before = look(cluster, sleeper, 0);
+    const uint64_t last_index = before.last_index;
+    cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
+    const uint32_t awake = sleeper == 0 ? 1u : 0u;
+    change_topics(cluster, awake, 0, 24);
+    sim_run_for(cluster->sim, SECOND_US);
+    for (uint32_t i = 0; i < NODES; i++) {
+        if (i == sleeper) continue;
+        cr_assert_gt(look(cluster, i, 0).base_index, last_index, "node %u dropped nothing", i);
+    }
+    return last_index;
+}
+
+struct same {
+    struct cluster *cluster;
+    uint64_t group;
+};
+
+static bool are_same(void *data)
+{
+    const struct same *same = data;
+    struct peek_group first;
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct peek_group peek;
+        if (!sim_is_running(same->cluster->sim, i) || !same->cluster->nodes[i].node) return false;
+        if (!peek_group(same->cluster->nodes[i].node, same->group, &peek)) return false;
+        if (i == 0) first = peek;
+        if (peek.applied_index != first.applied_index || peek.applied_index != peek.last_index ||
+            peek.leader == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void expect_same(struct cluster *cluster, uint64_t group)
+{
+    struct same same = {.cluster = cluster, .group = group};
+    cr_assert(sim_run_until_true(cluster->sim, 30 * SECOND_US, are_same, &same),
+              "group %" PRIu64 " does not come together", group);
+    const struct peek_group first = look(cluster, 0, group);
+    const uint64_t digest = peek_state_digest(&first);
+    for (uint32_t i = 1; i < NODES; i++) {
+        const struct peek_group peek = look(cluster, i, group);
+        cr_assert_eq(peek_state_digest(&peek), digest);
+    }
+}
+
+/* The replicas that the state of group 0 names are there: they take a message and all give it back. */
+static void expect_topics(struct cluster *cluster)
+{
+    for (uint32_t i = 1; i < 24; i += 6) {
+        char topic[CLUSTER_NAME_MAX];
+        snprintf(topic, sizeof(topic), "topic-%u", i);
+        cr_assert(cluster_produce_once(cluster, i % NODES, topic, i, -1, 0, 10 * SECOND_US, NULL));
+        const uint64_t group = cluster_group(cluster, 0, topic);
+        cr_assert_neq(group, 0);
+        expect_same(cluster, group);
+    }
+}
+
+Test(simulated_install, a_replica_that_is_far_behind_gets_a_base_and_what_it_says)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct cluster *cluster = make(seed);
+        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+        const uint64_t last_index = fall_behind(cluster, sleeper);
+        cluster_start(cluster, sleeper);
+        expect_same(cluster, 0);
+        const struct peek_group peek = look(cluster, sleeper, 0);
+        cr_assert_gt(peek.base_index, last_index);
+        cr_assert_eq(peek_bases_installed(&peek), 1);
+        expect_topics(cluster);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+/* ---- crashes -------------------------------------------------------------------------------------------------------- */
+
+/* Returns whether the receiver had the base before it made so many disk calls. */
+static bool receive_with_crash(uint64_t calls, enum sim_crash mode, uint32_t *ret_crashes)
+{
+    struct cluster *cluster = make(7);
+    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+    (void)fall_behind(cluster, sleeper);
+    cluster_start(cluster, sleeper);
+    sim_crash_at_disk_call(cluster->sim, sleeper, calls, mode);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    const bool crashed = !sim_is_running(cluster->sim, sleeper);
+    if (crashed) {
+        cluster_start(cluster, sleeper);
+        (*ret_crashes)++;
+    }
+    expect_same(cluster, 0);
+    cr_assert_eq(cluster->fatals_count, 0, "call %" PRIu64 ": %s", calls,
+                 cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+    return !crashed;
+}
+
+static void receiver_crashes(enum sim_crash mode)
+{
+    uint32_t crashes = 0;
+    for (uint64_t calls = 0; calls < 80; calls += 1u) {
+        if (receive_with_crash(calls, mode, &crashes)) break;
+    }
+    cr_assert_gt(crashes, 30, "the base arrived before the crashes");
+}
+
+Test(simulated_install, the_receiver_may_be_killed_before_any_disk_call)
+{
+    receiver_crashes(SIM_CRASH_KILL);
+}
+
+Test(simulated_install, the_receiver_may_lose_power_before_any_disk_call)
+{
+    receiver_crashes(SIM_CRASH_POWER);
+}
+
+/* Run until the sender has handed over so much of its base. */
+static void run_to_bytes(struct cluster *cluster, uint32_t sender, uint64_t bytes)
+{
+    struct peek_group peek = look(cluster, sender, 0);
+    for (uint32_t i = 0; i < 400000 && peek_base_bytes_sent(&peek) < bytes; i++) {
+        cr_assert(sim_step(cluster->sim));
+        peek = look(cluster, sender, 0);
+    }
+    cr_assert_geq(peek_base_bytes_sent(&peek), bytes);
+}
+
+/* Every few milliseconds of the way, the leader goes; another one takes over, or the same one when it is back. */
+Test(simulated_install, the_sender_may_die_at_any_instant)
+{
+    uint32_t on_its_way = 0;
+    for (uint64_t after_us = 0; after_us <= 60000; after_us += 3000) {
+        struct cluster *cluster = make(9);
+        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+        (void)fall_behind(cluster, sleeper);
+        const int found = cluster_leader(cluster, 0);
+        cr_assert_geq(found, 0);
+        const uint32_t leader = (uint32_t)found;
+        sim_set_link_us(cluster->sim, 1000, 3000);
+        cluster_start(cluster, sleeper);
+        run_to_bytes(cluster, leader, 1);
+        sim_run_for(cluster->sim, after_us);
+        const struct peek_group receiver = look(cluster, sleeper, 0);
+        if (peek_bases_installed(&receiver) == 0) on_its_way++;
+        cluster_crash(cluster, leader, after_us % 2 ? SIM_CRASH_KILL : SIM_CRASH_POWER);
+        sim_run_for(cluster->sim, SECOND_US / 2u);
+        cluster_start(cluster, leader);
+        expect_same(cluster, 0);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(on_its_way, 5);
+}
+
+Test(simulated_install, a_power_cut_right_after_the_switch_finds_the_base)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct cluster *cluster = make(seed);
+        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+        const uint64_t last_index = fall_behind(cluster, sleeper);
+        cluster_start(cluster, sleeper);
+        struct peek_group peek = look(cluster, sleeper, 0);
+        for (uint32_t i = 0; i < 200000 && peek_bases_installed(&peek) == 0; i++) {
+            cr_assert(sim_step(cluster->sim));
+            peek = look(cluster, sleeper, 0);
+        }
+        cr_assert_eq(peek_bases_installed(&peek), 1);
+        cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
+        cluster_start(cluster, sleeper);
+        peek = look(cluster, sleeper, 0);
+        cr_assert_gt(peek.base_index, last_index);
+        expect_same(cluster, 0);
+        const struct peek_group after = look(cluster, sleeper, 0);
+        cr_assert_eq(peek_bases_installed(&after), 0, "it was sent again");
+        expect_topics(cluster);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+/* ---- interruptions -------------------------------------------------------------------------------------------------- */
+
+static uint64_t run_to_the_end(struct cluster *cluster, uint32_t sender, uint32_t receiver)
+{
+    uint64_t sent = 0;
+    struct peek_group peek = look(cluster, receiver, 0);
+    for (uint32_t i = 0; i < 400000 && peek_bases_installed(&peek) == 0; i++) {
+        cr_assert(sim_step(cluster->sim));
+        peek = look(cluster, receiver, 0);
+        const struct peek_group other = look(cluster, sender, 0);
+        sent = peek_base_bytes_sent(&other);
+    }
+    cr_assert_eq(peek_bases_installed(&peek), 1);
+    return sent;
+}
+
+/* Bytes of a whole transfer in a cluster like the others: they are alike to the last byte. */
+static uint64_t bytes_of_a_base(uint64_t seed)
+{
+    struct cluster *cluster = make(seed);
+    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+    (void)fall_behind(cluster, sleeper);
+    const int leader = cluster_leader(cluster, 0);
+    cluster_start(cluster, sleeper);
+    const uint64_t bytes = run_to_the_end(cluster, (uint32_t)leader, sleeper);
+    cluster_destroy(cluster);
+    return bytes;
+}
+
+Test(simulated_install, a_transfer_that_was_cut_goes_on_where_it_was)
+{
+    const uint64_t bytes = bytes_of_a_base(11);
+    cr_assert_gt(bytes, 15u * CHUNK_BYTES);
+    struct cluster *cluster = make(11);
+    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+    (void)fall_behind(cluster, sleeper);
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
+    cluster_start(cluster, sleeper);
+    run_to_bytes(cluster, leader, bytes / 2u);
+    sim_set_link(cluster->sim, leader, sleeper, SIM_LINK_CUT);
+    sim_run_for(cluster->sim, SECOND_US / 10u);
+    sim_heal(cluster->sim);
+    const uint64_t sent = run_to_the_end(cluster, leader, sleeper);
+    cr_assert_geq(sent, bytes);
+    cr_assert_leq(sent, bytes + 4u * CHUNK_BYTES, "more than what was on its way was sent again");
+    expect_same(cluster, 0);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_install, a_transfer_goes_on_where_it_was_when_the_sender_was_restarted)
+{
+    const uint64_t bytes = bytes_of_a_base(13);
+    struct cluster *cluster = make(13);
+    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+    (void)fall_behind(cluster, sleeper);
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
+    const uint32_t third = 3u - leader - sleeper;
+    cluster_start(cluster, sleeper);
+    run_to_bytes(cluster, leader, bytes / 2u);
+    cluster_crash(cluster, third, SIM_CRASH_KILL); /* so that the same node leads again */
+    cluster_crash(cluster, leader, SIM_CRASH_KILL);
+    cluster_start(cluster, leader);
+    const uint64_t sent = run_to_the_end(cluster, leader, sleeper);
+    cr_assert_leq(sent, bytes - 4u * CHUNK_BYTES, "it was sent from the beginning");
+    cluster_start(cluster, third);
+    expect_same(cluster, 0);
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+}
+
+/* ---- partitions, and a log that has caught up ------------------------------------------------------------------------- */
+
+#define TOPIC       "orders"
+#define SLOW_FACTOR 20000u
+
+static void produce(struct cluster *cluster, uint32_t node, uint64_t from, uint64_t to)
+{
+    for (uint64_t value = from; value < to; value++) {
+        cr_assert(cluster_produce_once(cluster, node, TOPIC, value, -1, 0, 10 * SECOND_US, NULL));
+    }
+}
+
+static bool is_base_at(struct cluster *cluster, uint32_t node, uint64_t group, uint64_t least)
+{
+    return look(cluster, node, group).base_index >= least;
+}
+
+/* The node makes bases until its log starts at `least` or behind. */
+static void drop_through(struct cluster *cluster, uint32_t node, uint64_t group, uint64_t least,
+                         uint64_t *value)
+{
+    for (uint32_t i = 0; i < 10 && !is_base_at(cluster, node, group, least); i++) {
+        poke_make_base(cluster->nodes[node].node, group);
+        produce(cluster, node, *value, *value + 3u);
+        *value += 3u;
+        sim_run_for(cluster->sim, SECOND_US / 5u);
+    }
+    cr_assert(is_base_at(cluster, node, group, least));
+}
+
+static bool reads_value(struct cluster *cluster, uint32_t node, uint64_t offset)
+{
+    struct cluster_call call;
+    memset(&call, 0, sizeof(call));
+    cluster_fill_fetch(&call, TOPIC, offset, 0);
+    cluster_submit(cluster, node, &call);
+    cr_assert(cluster_wait(&call, 10 * SECOND_US));
+    const bool is_read = call.request.status == NODE_OK && call.request.ret_next_offset > offset;
+    cluster_call_close(&call);
+    return is_read;
+}
+
+Test(simulated_install, a_partition_gets_its_producers_and_offsets_with_a_base)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct cluster *cluster = make(seed);
+        cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
+        const uint64_t group = cluster_group(cluster, 0, TOPIC);
+        const int found = cluster_wait_leader(cluster, group, 5 * SECOND_US);
+        cr_assert_geq(found, 0);
+        const uint32_t leader = (uint32_t)found;
+        const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
+        produce(cluster, leader, 0, 10);
+        sim_run_for(cluster->sim, SECOND_US);
+        const uint64_t last_index = look(cluster, sleeper, group).last_index;
+        cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
+        const int64_t id = cluster_producer_id(cluster, leader);
+        uint64_t offset = 0, again = 0;
+        cr_assert(cluster_produce_once(cluster, leader, TOPIC, 10, id, 0, 5 * SECOND_US, &offset));
+        struct cluster_call commit;
+        memset(&commit, 0, sizeof(commit));
+        cluster_fill_commit(&commit, TOPIC, "readers", 7);
+        cluster_submit(cluster, leader, &commit);
+        cr_assert(cluster_wait(&commit, 5 * SECOND_US));
+        cr_assert_eq(commit.request.status, NODE_OK);
+        cluster_call_close(&commit);
+        uint64_t value = 11;
+        drop_through(cluster, leader, group, last_index + 1u, &value);
+        drop_through(cluster, third, group, last_index + 1u, &value);
+
+        cluster_start(cluster, sleeper);
+        expect_same(cluster, group);
+        const struct peek_group peek = look(cluster, sleeper, group);
+        cr_assert_eq(peek_bases_installed(&peek), 1);
+        cr_assert(reads_value(cluster, sleeper, value - 1u));
+        /* It leads, and knows the batch that it never saw. */
+        cluster_crash(cluster, leader, SIM_CRASH_KILL);
+        cluster_crash(cluster, third, SIM_CRASH_KILL);
+        cluster_start(cluster, third);
+        cr_assert(cluster_produce_once(cluster, sleeper, TOPIC, 10, id, 0, 15 * SECOND_US, &again));
+        cr_assert_eq(again, offset);
+        cluster_start(cluster, leader);
+        expect_same(cluster, group);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+/* True: it was late. The base is whole on the receiver's disk and waits for its new log; meanwhile another leader, which dropped nothing, sends
+ * the entries themselves. The log that has them is kept, what is behind the base in it included. */
+static bool install_late(uint64_t seed)
+{
+    struct cluster *cluster = make(seed);
+    cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
+    const uint64_t group = cluster_group(cluster, 0, TOPIC);
+    const int found = cluster_wait_leader(cluster, group, 5 * SECOND_US);
+    cr_assert_geq(found, 0);
+    const uint32_t leader = (uint32_t)found;
+    const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
+    produce(cluster, leader, 0, 10);
+    sim_run_for(cluster->sim, SECOND_US);
+    const uint64_t last_index = look(cluster, sleeper, group).last_index;
+    cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
+    uint64_t value = 10;
+    drop_through(cluster, leader, group, last_index + 1u, &value);
+
+    cluster_start(cluster, sleeper);
+    struct peek_group peek = look(cluster, sleeper, group);
+    for (uint32_t i = 0; i < 400000 && !peek_is_switching(&peek); i++) {
+        cr_assert(sim_step(cluster->sim));
+        peek = look(cluster, sleeper, group);
+    }
+    cr_assert(peek_is_switching(&peek));
+    /* Its jobs take seconds from here on: the birth of the log, the name of the base, and its vote beside them. */
+    sim_set_job_factor(cluster->sim, sleeper, SLOW_FACTOR);
+    for (uint32_t i = 0; i < 20 && cluster_leader(cluster, group) != (int)third; i++) {
+        (void)poke_transfer(cluster->nodes[leader].node, group, third + 1u);
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+    }
+    cr_assert_eq(cluster_leader(cluster, group), (int)third);
+    for (uint32_t i = 0; i < 400000 && peek.last_index == last_index; i++) {
+        cr_assert(sim_step(cluster->sim));
+        peek = look(cluster, sleeper, group);
+    }
+    cr_assert_gt(peek.last_index, last_index, "nothing came");
+    if (!peek_is_switching(&peek)) { /* the vote took longer than the switch */
+        cluster_destroy(cluster);
+        return false;
+    }
+    sim_set_job_factor(cluster->sim, sleeper, 1);
+    produce(cluster, third, value, value + 3u);
+    expect_same(cluster, group);
+    peek = look(cluster, sleeper, group);
+    cr_assert_eq(peek_bases_installed(&peek), 0);
+    cr_assert_eq(peek.base_index, 0);
+    cr_assert(reads_value(cluster, sleeper, 0));
+    cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
+    cluster_start(cluster, sleeper);
+    expect_same(cluster, group);
+    cr_assert_eq(look(cluster, sleeper, group).base_index, 0);
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+    return true;
+}
+
+Test(simulated_install, a_base_that_comes_late_changes_nothing)
+{
+    uint32_t late = 0;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        late += install_late(seed);
+    }
+    cr_assert_geq(late, 3);
+}
