@@ -96,6 +96,7 @@ void disk__pump_log(struct group *group, bool idle)
     }
     group->write = segment_log_next_job(group->log, idle);
     if (!group->write) return;
+    group->write_started_us = io_now_us(node->io);
     group->write_job.job.run = run_write;
     group->write_job.job.done = done_write;
     group->write_job.discard = discard_write;
@@ -139,6 +140,7 @@ void disk__pump_store(struct node *node)
     if (node->store_running || node->state == NODE_FAILED) return;
     node->store_running = node_store_next_job(node->store);
     if (!node->store_running) return;
+    node->store_started_us = io_now_us(node->io);
     node->store_job.run = run_store;
     node->store_job.done = done_store;
     node->store_job.data = node;

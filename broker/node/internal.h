@@ -193,6 +193,10 @@ struct group {
     struct segment_log_job *write; /* outstanding, or NULL */
     struct list_link jobs;         /* struct group_job, outstanding */
     uint64_t last_write_us;
+    uint64_t write_started_us; /* of the outstanding one */
+    uint64_t stall_told_us;    /* stall.c */
+    uint64_t offered_us;
+    uint32_t offers_count;
 
     struct partition partition; /* unless is_meta */
     uint64_t commit_index;
@@ -325,6 +329,8 @@ struct node {
     struct io_job_queue *store_queue;
     struct io_job store_job;
     struct node_store_job *store_running;
+    uint64_t store_started_us;
+    uint64_t has_space_us;            /* when the disk was not full last */
     struct io_job_queue *setup_queue; /* replicas made and dropped, in order */
     uint32_t setup_jobs_count;
 
@@ -560,6 +566,9 @@ void disk__checkpoint(struct group *group, bool force);
  * any more. */
 bool checkpoint__header(const struct group *group, enum snapshot_kind kind,
                         struct snapshot_header *ret_header);
+
+/* ---- stall.c ------------------------------------------------------------------------------------------------------- */
+void stall__check(struct node *node);
 
 /* ---- base.c -------------------------------------------------------------------------------------------------------- */
 void base__note(struct group *group, const struct segment_log_point *point); /* it is durable */

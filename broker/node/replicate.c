@@ -338,6 +338,8 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     }
     /* A node that stops takes no leadership: nodes that stop together would hand it round and round. */
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->state == NODE_STOPPING) return;
+    /* Nor does one without space: those that have none would do the same (C7). */
+    if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->disk_full) return;
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
     (void)group__step(group, &event);
 }

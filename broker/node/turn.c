@@ -234,6 +234,8 @@ static void on_maintenance(struct io_timer *timer)
     changes__prune(node);
     directory__prune(node);
     disk__check_space(node);
+    stall__check(node);
+    if (node->state == NODE_FAILED) return;
     group__retry_births(node);
     struct list_link *link;
     struct list_link *after;
