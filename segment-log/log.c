@@ -100,6 +100,7 @@ void segment_log_info(const struct segment_log *log, struct segment_log_info *re
         .last_timestamp_ms = log->last.timestamp_ms,
         .durable_index = log->durable_index,
         .cached_from_index = log->cache.first_index,
+        .last_segment_base_index = log->segments[log->segments_count - 1].base.index,
         .last_segment_bytes = log->writer.end_pos - SEGMENT_DATA_POS,
         .unflushed_bytes = log->unflushed_bytes,
         .segments_count = log->segments_count,

@@ -278,6 +278,19 @@ out:
     return continued;
 }
 
+/* Of the file at walk->path. */
+static bool is_born_behind_a_base(const struct walk *walk)
+{
+    struct disk_file *file;
+    if (disk_open(walk->disk, walk->path, DISK_READ, &file) != 0) return false;
+    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
+    struct segment_header header;
+    const bool is_whole = disk_pread(file, block, sizeof block, 0) == (ssize_t)sizeof block &&
+                          segment_format__decode_header(block, &header) == SEGMENT_FORMAT_OK;
+    disk_close(file);
+    return is_whole && header.installed;
+}
+
 static void walk_segments(struct walk *walk)
 {
     bool continued = true;
@@ -290,7 +303,9 @@ static void walk_segments(struct walk *walk)
             assert(fits);
             (void)fits;
             say(walk, false, 0,
-                "left over: the segment before is the last; dropped at the next start");
+                is_born_behind_a_base(walk)
+                    ? "born behind a base that was being installed; the next start keeps one log"
+                    : "left over: the segment before is the last; dropped at the next start");
             continue;
         }
         continued = walk_segment(walk, walk->sequences[i]);

@@ -232,8 +232,10 @@ static bool is_due(const struct group *group)
     segment_log_info(group->log, &info);
     const uint64_t since = group->bases_count > 0 ? group->bases[0].index : info.base.index;
     if (info.last_index <= since) return false;
-    return info.last_index - since >= options->meta_log_entries ||
-           info.last_segment_bytes >= options->meta_log_bytes;
+    if (info.last_index - since >= options->meta_log_entries) return true;
+    /* The segment in front of the newest boundary is still the last one until something follows it: it was counted. */
+    if (info.last_segment_base_index < since) return false;
+    return info.last_segment_bytes >= options->meta_log_bytes;
 }
 
 /* Group 0 drops its prefix by size, for it holds no messages; partitions do it when they are trimmed (S4). */

@@ -80,7 +80,7 @@ static void report(struct group *group, struct base_send *send, bool ok)
 {
     struct raft_event event = {.type = RAFT_EVENT_SNAPSHOT_SENT};
     event.snapshot_sent.to = send->to;
-    event.snapshot_sent.index = send->source.identity.point.index;
+    if (ok) event.snapshot_sent.index = send->source.identity.point.index;
     event.snapshot_sent.ok = ok;
     end(group, send);
     (void)group__step(group, &event);

@@ -59,6 +59,20 @@ static uint64_t value_last(const struct group *group)
     segment_log_info(group->log, &info);
     return info.last_index;
 }
+static uint64_t value_base(const struct group *group)
+{
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    return info.base.index;
+}
+static uint64_t value_bases_installed(const struct group *group)
+{
+    return group->counters.bases_installed;
+}
+static uint64_t value_base_bytes_sent(const struct group *group)
+{
+    return group->counters.base_bytes_sent;
+}
 static uint64_t value_leader_changes(const struct group *group)
 {
     return group->counters.leader_changes;
@@ -87,6 +101,11 @@ static const struct group_metric group_metrics[] = {
     {"raft_commit_index", "gauge", "Last committed entry.", value_commit},
     {"raft_applied_index", "gauge", "Last applied entry.", value_applied},
     {"raft_last_index", "gauge", "Last appended entry.", value_last},
+    {"raft_base_index", "gauge", "The log starts behind this entry.", value_base},
+    {"raft_bases_installed_total", "counter", "Bases of a leader that replaced the log.",
+     value_bases_installed},
+    {"raft_base_bytes_sent_total", "counter", "Bytes of bases sent to followers.",
+     value_base_bytes_sent},
     {"raft_leader_changes_total", "counter", "Leaders seen.", value_leader_changes},
     {"raft_append_rejected_total", "counter", "APPENDs that a follower refused.", value_rejected},
     {"partition_next_offset", "gauge", "Offset of the next message.", value_next_offset},

@@ -118,9 +118,10 @@ struct segment_log_info {
     uint64_t next_offset; /* base_offset of the next entry */
     int64_t last_timestamp_ms;
     uint64_t durable_index;
-    uint64_t cached_from_index;  /* lowest index in memory; last_index + 1 when none */
-    uint64_t last_segment_bytes; /* of records in the last one, durable */
-    uint64_t unflushed_bytes;    /* appended, not yet durable: the driver bounds it */
+    uint64_t cached_from_index;       /* lowest index in memory; last_index + 1 when none */
+    uint64_t last_segment_base_index; /* the last segment holds what lies behind this entry */
+    uint64_t last_segment_bytes;      /* of records in the last one, durable */
+    uint64_t unflushed_bytes;         /* appended, not yet durable: the driver bounds it */
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */

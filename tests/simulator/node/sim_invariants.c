@@ -105,6 +105,11 @@ bool invariants_has_led(const struct cluster_invariants *invariants, uint64_t gr
     return false;
 }
 
+uint64_t invariants_bases_installed(const struct cluster_invariants *invariants)
+{
+    return invariants->bases_installed;
+}
+
 uint64_t invariants_configurations_count(const struct cluster_invariants *invariants)
 {
     return invariants->configurations.count;
@@ -271,6 +276,7 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
         seen->is_new = false;
     } else {
         check_process(number, group, seen);
+        if (group->base_index > seen->commit_index) invariants->bases_installed++;
     }
     check_positions(number, group);
     if (!core_is_unchanged) peek_check_core(group);

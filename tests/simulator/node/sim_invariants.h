@@ -44,6 +44,8 @@ bool invariants_has_led(const struct cluster_invariants *invariants, uint64_t gr
                         uint64_t node_id);
 /* CONFIG entries that were committed, over the whole run. */
 uint64_t invariants_configurations_count(const struct cluster_invariants *invariants);
+/* Logs that were replaced by a base of another replica, over the whole run. */
+uint64_t invariants_bases_installed(const struct cluster_invariants *invariants);
 /* Highest index of the group that any node calls committed. */
 uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group);
 

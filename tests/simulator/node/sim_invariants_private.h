@@ -50,6 +50,7 @@ struct cluster_invariants {
         configurations; /* digests of them, of each group and index of a committed CONFIG entry */
     struct seen_list seen[INVARIANTS_NODES_MAX];
     struct group_facts_list groups;
+    uint64_t bases_installed;
     struct peek_group scratch[PEEK_GROUPS_MAX];
 };
 

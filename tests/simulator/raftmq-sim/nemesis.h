@@ -17,7 +17,7 @@ void nemesis_count(struct run *run, enum fault fault);
 
 /* No new faults. */
 void nemesis_stop(struct run *run);
-/* All disks work again: the leadership of a node with a full, slow or hanging disk does not move away from it. */
+/* All disks work again: leadership moves away from a full or hanging disk, but not within the time that an election has. */
 void nemesis_heal_disks(struct run *run);
 /* These nodes (bit per node) are up, well, and connected with each other from now on. */
 void nemesis_heal(struct run *run, uint32_t nodes);

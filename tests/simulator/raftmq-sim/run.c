@@ -481,6 +481,7 @@ void run_seed(const struct run_options *options, struct run_totals *ret_totals)
     run->totals.events = sim_events_count(run->sim);
     run->totals.simulated_us = sim_now_us(run->sim);
     run->totals.leaders = invariants_leaders_count(run->cluster->invariants);
+    run->totals.bases_installed = invariants_bases_installed(run->cluster->invariants);
     run->totals.changes = invariants_configurations_count(run->cluster->invariants);
     run->totals.trace_hash = sim_trace_hash(run->sim);
     *ret_totals = run->totals;

@@ -51,6 +51,7 @@ struct run_totals {
     uint64_t other_ops;            /* answered: offsets, commits, topics, producer ids */
     uint64_t refused_ops, unknown_ops;
     uint64_t leaders;
+    uint64_t bases_installed;
     uint64_t changes; /* of members: CONFIG entries that were committed */
     uint64_t faults[FAULTS_COUNT];
     uint64_t images, ack_checks;
