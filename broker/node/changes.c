@@ -342,6 +342,19 @@ static void add_expected(struct node *node, struct node_change *change)
     }
 }
 
+/* Nodes that have left but for what they hold. */
+static void explain_leaving(struct node *node, struct node_change *change)
+{
+    struct meta_node nodes[META_NODES_MAX];
+    const uint32_t count = meta_nodes(&node->meta, nodes, META_NODES_MAX);
+    for (uint32_t i = 0; i < count && !change->blocked[0]; i++) {
+        if (!nodes[i].leaving || !meta_node_is_held(&node->meta, nodes[i].node_id)) continue;
+        snprintf(change->blocked, sizeof(change->blocked),
+                 "n%" PRIu64 " stays until the partitions that it holds have moved",
+                 nodes[i].node_id);
+    }
+}
+
 static bool has_expected(const struct node *node)
 {
     struct meta_node nodes[META_NODES_MAX];
@@ -365,6 +378,7 @@ static void add_meta(struct answer *answer)
     if (!change) return;
     fill_change(node->meta_group, &view, &wish, &plan, change);
     if (is_done) change->state = NODE_CHANGE_WAITING;
+    if (plan.is_reached) explain_leaving(node, change);
     add_expected(node, change);
 }
 

@@ -94,15 +94,17 @@ bool directory__has_led(struct node *node, uint64_t group_id)
     return find_hint(node, group_id) != NULL;
 }
 
-/* For groups that live here the core knows best; for others who told that it leads and takes requests. */
+/* For groups that live here the core knows best, unless the group goes on without this replica, or has not taken it in yet:
+ * then, as for others, who told that it leads and takes requests. */
 uint64_t directory__leader_of(struct node *node, uint64_t group_id, uint64_t *ret_term)
 {
     const struct group *group = node__group(node, group_id);
-    if (group) {
+    const struct leader_hint *hint = find_hint(node, group_id);
+    const bool is_outside = group && group->leader == 0 && hint && hint->term > group->term;
+    if (group && !is_outside && group__is_member(group)) {
         *ret_term = group->term;
         return group->leader;
     }
-    const struct leader_hint *hint = find_hint(node, group_id);
     if (!hint || !peer_is_up(node->hub, hint->leader, PEER_CONTROL)) return 0;
     *ret_term = hint->term;
     return hint->leader;

@@ -24,6 +24,16 @@ struct group *node__group(const struct node *node, uint64_t id)
     return NULL;
 }
 
+bool group__is_member(const struct group *group)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_replica_id *id = &configuration->members[i].id;
+        if (id->node == group->node->identity.node_id && id->epoch == group->epoch) return true;
+    }
+    return false;
+}
+
 void group__directory(const struct node *node, uint64_t id, char *buffer, size_t bytes)
 {
     snprintf(buffer, bytes, "%.400s/groups/%020" PRIu64, node->data_directory, id);

@@ -263,6 +263,7 @@ struct group {
     /* Leader: changes of members (reconfigure.c, changes.c) */
     uint64_t wish_barrier; /* number of the barrier on meta that it waits for */
     uint64_t looked_us;
+    uint64_t settled_version; /* node->members_version at which nothing was to be done */
     uint64_t reported_us;
     uint32_t reported_state; /* enum node_change_state */
     struct group_counters counters;
@@ -374,6 +375,7 @@ struct node {
     uint64_t wish_barrier_started, wish_barrier_passed;
     bool wish_barrier_running;
     struct change_entry *changes[NODE_GROUPS_HASH]; /* leader of meta: what was reported */
+    uint64_t members_version;    /* rises with every change of wishes or members that is applied */
     uint64_t members_changed_us; /* when an entry that changed members was applied last */
     bool registering;            /* a META_NODE_SET of this leader is under way: one at a time */
     uint64_t registered_us;
@@ -510,6 +512,8 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
                        uint64_t commit_index);
 void group__attach(struct group *group); /* from here on it is found and stepped */
 void group__detach(struct group *group);
+/* By the configuration in its own log, which may lag behind that of the group. */
+bool group__is_member(const struct group *group);
 void group__free(struct group *group); /* no job may be outstanding */
 void group__submit(struct group *group, struct io_job_queue *queue, struct group_job *job);
 void group__job_ended(struct group_job *job); /* may free the group */

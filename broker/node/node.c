@@ -234,6 +234,7 @@ struct node *node_create(const struct node_options *options)
     node->started_us = io_now_us(node->io);
     node->seen_us = node->started_us;
     node->next_number = 1;
+    node->members_version = 1;
     node->process = node__random_number(node);
     node->store_queue = io_job_queue_create(node->io);
     node->setup_queue = io_job_queue_create(node->io);

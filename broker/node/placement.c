@@ -59,7 +59,8 @@ void placement__place(struct node *node, struct meta_command *command)
 {
     uint64_t ids[RAFT_MEMBERS_MAX];
     const uint32_t count = placement__nodes(node, ids);
-    const uint32_t here = reached_first(node, ids, count);
+    uint32_t here = reached_first(node, ids, count);
+    if (here == 0) here = count; /* this node leaves, and reaches nobody */
     const uint64_t spread =
         checksum64(command->create.name, strlen(command->create.name)) % RAFT_MEMBERS_MAX;
     assert(command->create.replicas_count <= count);

@@ -348,7 +348,10 @@ static void drive(struct group *group)
     raft_view(group->raft, io_now_ms(group->node->io), &view);
     if (view.role != RAFT_LEADER || !wish_of(group, &view, &wish)) return;
     judge(group, &view, &wish, &plan);
-    if (plan.is_reached && wish.is_recorded) return;
+    if (plan.is_reached && wish.is_recorded) {
+        group->settled_version = group->node->members_version;
+        return;
+    }
     changes__report(group, &view, &wish, &plan);
     if (plan.acts) configure(group, &plan);
 }
@@ -394,6 +397,7 @@ void reconfigure__elected(struct group *group)
 {
     group->wish_barrier = group->node->wish_barrier_started + 1u;
     group->looked_us = 0;
+    group->settled_version = 0;
 }
 
 /* ---- every now and then --------------------------------------------------------------------------------------------------------- */
@@ -408,6 +412,7 @@ void reconfigure__run(struct node *node)
     list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (group->role != RAFT_LEADER || !group->own_noop_applied) continue;
+        if (group->settled_version == node->members_version) continue;
         if (now_us - group->looked_us < LOOK_EVERY_US) continue;
         if (!group->is_meta && group->wish_barrier > node->wish_barrier_passed) {
             wants_barrier = true;

@@ -163,6 +163,7 @@ void replicas__reconcile(struct node *node)
 {
     uint64_t incarnation_index;
     node->replicas_stale = false;
+    node->members_version++; /* the state may be another one altogether, of an installed base */
     if (!node->meta_group || !own_incarnation_index(node, &incarnation_index)) return;
     name_groups(node);
     drop_let_go(node);

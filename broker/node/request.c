@@ -398,7 +398,7 @@ static void on_partition(struct node_request *request)
     struct group *group = node__group(node, partition.group);
     if (request->type != NODE_REQUEST_PRODUCE && request->type != NODE_REQUEST_GROUP_COMMIT &&
         request->type != NODE_REQUEST_TRANSFER) {
-        if (group) {
+        if (group && group__is_member(group)) {
             fetch__start(request, group);
         } else {
             to_leader(request, partition.group);

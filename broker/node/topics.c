@@ -197,6 +197,7 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
     case META_CONFIG_RECORD:
         if (result->changed) {
             node->replicas_stale = true; /* compared when all that is committed is applied */
+            node->members_version++;
             node->members_changed_us = io_now_us(node->io);
         }
         if (request) membership__applied(request, result);

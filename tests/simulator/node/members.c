@@ -74,16 +74,44 @@ enum node_status members_place(struct cluster *cluster, uint32_t through, const 
     return status;
 }
 
-int members_changes(struct cluster *cluster, uint32_t through, struct node_change *ret_first)
+static int ask_changes(struct cluster *cluster, uint32_t through, struct node_change **ret_changes)
 {
     struct cluster_call *call = calloc(1, sizeof(*call));
     call->request.type = NODE_REQUEST_CHANGES;
     const enum node_status status = ask(cluster, through, call);
     const int count = status == NODE_OK ? (int)call->request.ret_changes_count : -1;
-    if (count > 0 && ret_first) *ret_first = call->request.ret_changes[0];
+    *ret_changes = NULL;
+    if (count > 0) {
+        *ret_changes = call->request.ret_changes;
+        call->request.ret_changes = NULL;
+    }
     cluster_call_close(call);
     free(call);
     return count;
+}
+
+int members_changes(struct cluster *cluster, uint32_t through, struct node_change *ret_first)
+{
+    struct node_change *changes;
+    const int count = ask_changes(cluster, through, &changes);
+    if (count > 0 && ret_first) *ret_first = changes[0];
+    free(changes);
+    return count;
+}
+
+bool members_change_of(struct cluster *cluster, uint32_t through, uint64_t group,
+                       struct node_change *ret_change)
+{
+    struct node_change *changes;
+    const int count = ask_changes(cluster, through, &changes);
+    bool is_found = false;
+    for (int i = 0; i < count; i++) {
+        if (changes[i].group != group) continue;
+        *ret_change = changes[i];
+        is_found = true;
+    }
+    free(changes);
+    return is_found;
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------------------------- */

@@ -19,6 +19,9 @@ enum node_status members_place(struct cluster *cluster, uint32_t through, const 
                                const uint32_t *nodes, uint32_t count);
 /* What is not finished, as `through` is told: the count, or -1 when it is not told. Copies the first of them. */
 int members_changes(struct cluster *cluster, uint32_t through, struct node_change *ret_first);
+/* The change of one group; false: none, or it is not told. */
+bool members_change_of(struct cluster *cluster, uint32_t through, uint64_t group,
+                       struct node_change *ret_change);
 
 /* ---- looking ------------------------------------------------------------------------------------------------------------ */
 

@@ -5,7 +5,9 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECOND_US 1000000u
 #define SETTLE_US (60u * SECOND_US)
@@ -78,7 +80,7 @@ static void replace_one(uint64_t seed, bool is_leader, bool is_dead)
     const uint32_t leader = leader_of(cluster, group);
     const uint32_t old = is_leader ? leader : other_than(cluster, leader, new);
     const uint32_t witness = other_than(cluster, old, new);
-    load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << old));
+    load_start(load, cluster, TOPIC, all_of(cluster)); /* through the one that leaves, too */
     load_run(load, SECOND_US);
     if (is_dead) cluster_crash(cluster, old, SIM_CRASH_KILL);
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REPLACE, old, new),
@@ -89,8 +91,9 @@ static void replace_one(uint64_t seed, bool is_leader, bool is_dead)
     cr_assert_eq(members_voters(cluster, witness, group), rest);
     cr_assert_eq(members_voters(cluster, witness, 0), rest);
     cr_assert_eq(members_all(cluster, witness, 0), rest, "it left group 0, too");
-    cr_assert_not(is_dead ? false : members_has_replica(cluster, old, group));
+    cr_assert(is_dead || !members_has_replica(cluster, old, group));
     load_check(load, rest);
+    if (!is_dead) cr_assert_lt(load->silence_us_max, SECOND_US / 2u, "producers stood still");
     if (!is_dead) cr_assert_not(members_has_files(cluster, old, group), "seed %" PRIu64, seed);
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
                  NODE_UNKNOWN_NODE);
@@ -116,5 +119,357 @@ Test(simulated_membership, a_dead_voter_is_replaced_under_load)
 {
     for (uint64_t seed = 21; seed <= 25; seed++) {
         replace_one(seed, /* is_leader= */ seed % 2 == 0, /* is_dead= */ true);
+    }
+}
+
+/* Both are asked for before either is done: the group goes to two new voters in one joint step, or in two. */
+Test(simulated_membership, two_of_three_are_replaced_at_once)
+{
+    for (uint64_t seed = 31; seed <= 36; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = make(seed, 5, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t before = members_voters(cluster, leader_of(cluster, group), group);
+        uint32_t old[3];
+        uint32_t new[3];
+        uint32_t olds = 0;
+        uint32_t news = 0;
+        for (uint32_t i = 0; i < 5; i++) {
+            if (before & 1u << i) {
+                old[olds++] = i;
+            } else {
+                new[news++] = i;
+            }
+        }
+        const uint32_t gone = 1u << old[0] | 1u << old[1];
+        load_start(load, cluster, TOPIC, all_of(cluster) & ~gone);
+        load_run(load, SECOND_US / 2u);
+        for (uint32_t i = 0; i < 2; i++) {
+            cr_assert_eq(
+                members_change_surely(cluster, old[2], NODE_REQUEST_NODE_REPLACE, old[i], new[i]),
+                NODE_OK, "seed %" PRIu64, seed);
+        }
+        expect_settled(load, old[2]);
+        const uint32_t rest = all_of(cluster) & ~gone;
+        cr_assert_eq(members_voters(cluster, old[2], group), rest);
+        cr_assert_eq(members_all(cluster, old[2], 0), rest);
+        load_check(load, rest);
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
+/* ---- removing --------------------------------------------------------------------------------------------------------------- */
+
+Test(simulated_membership, a_removed_node_leaves_a_smaller_cluster)
+{
+    for (uint64_t seed = 41; seed <= 46; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t old = seed % 2 ? leader_of(cluster, group) : leader_of(cluster, 0);
+        const uint32_t witness = (old + 1u) % 3u;
+        const uint32_t rest = all_of(cluster) & ~(1u << old);
+        load_start(load, cluster, TOPIC, rest);
+        load_run(load, SECOND_US / 2u);
+        cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
+                     NODE_OK);
+        expect_settled(load, witness);
+        cr_assert_eq(members_voters(cluster, witness, group), rest);
+        cr_assert_eq(members_all(cluster, witness, 0), rest);
+        load_run(load, SECOND_US);
+        cr_assert_not(members_has_files(cluster, old, group));
+        cluster_crash(cluster, old, SIM_CRASH_KILL); /* and is not missed */
+        load_check(load, rest);
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
+Test(simulated_membership, a_removed_replica_goes_to_a_node_that_has_none)
+{
+    uint64_t group = 0;
+    struct cluster *cluster = make(51, 5, 3, &group);
+    struct load *load = calloc(1, sizeof(*load));
+    const uint32_t old = leader_of(cluster, group);
+    const uint32_t witness = (old + 1u) % 5u;
+    load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << old));
+    cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
+                 NODE_OK);
+    expect_settled(load, witness);
+    const uint32_t voters = members_voters(cluster, leader_of(cluster, group), group);
+    cr_assert_eq(__builtin_popcount(voters), 3, "still three replicas");
+    cr_assert_eq(voters & 1u << old, 0);
+    load_check(load, all_of(cluster) & ~(1u << old));
+    free(load);
+    cluster_destroy(cluster);
+}
+
+/* ---- what is refused ----------------------------------------------------------------------------------------------------------- */
+
+Test(simulated_membership, a_change_that_would_lose_a_quorum_is_refused_in_words)
+{
+    uint64_t group = 0;
+    char detail[256];
+    struct cluster *cluster = make(61, 3, 3, &group);
+    const uint32_t dead = other_than(cluster, leader_of(cluster, 0), leader_of(cluster, group));
+    const uint32_t alive = leader_of(cluster, 0);
+    const uint32_t third = other_than(cluster, alive, dead);
+    cluster_crash(cluster, dead, SIM_CRASH_KILL);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cr_assert_eq(members_change(cluster, alive, NODE_REQUEST_NODE_REMOVE, third, 0, detail),
+                 NODE_QUORUM_AT_RISK);
+    char name[16];
+    snprintf(name, sizeof(name), "n%u", dead + 1u);
+    cr_assert(strstr(detail, name), "%s", detail);
+    cr_assert(strstr(detail, "orders/0"), "%s", detail);
+    cr_assert_eq(members_changes(cluster, alive, NULL), 0, "nothing was changed");
+    /* The dead one may go: the two that stay are a majority of two. */
+    cr_assert_eq(members_change(cluster, alive, NODE_REQUEST_NODE_REMOVE, dead, 0, detail), NODE_OK,
+                 "%s", detail);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_membership, nonsense_is_refused_and_changes_nothing)
+{
+    uint64_t group = 0;
+    struct cluster *cluster = make(62, 3, 3, &group);
+    const enum node_request_type remove = NODE_REQUEST_NODE_REMOVE;
+    const enum node_request_type replace = NODE_REQUEST_NODE_REPLACE;
+    cr_assert_eq(members_change(cluster, 0, remove, 8, 0, NULL), NODE_UNKNOWN_NODE);
+    cr_assert_eq(members_change(cluster, 1, replace, 0, 8, NULL), NODE_UNKNOWN_NODE);
+    cr_assert_eq(members_change(cluster, 1, replace, 1, 1, NULL), NODE_INVALID_ARGUMENT);
+    cr_assert_eq(members_place(cluster, 1, TOPIC, (const uint32_t[]){0, 8}, 2), NODE_UNKNOWN_NODE);
+    cr_assert_eq(members_place(cluster, 2, TOPIC, (const uint32_t[]){0, 0}, 2),
+                 NODE_INVALID_ARGUMENT);
+    cr_assert_eq(members_place(cluster, 2, "none", (const uint32_t[]){0, 1}, 2),
+                 NODE_TOPIC_NOT_FOUND);
+    cr_assert_eq(members_changes(cluster, 0, NULL), 0);
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_ADD, 3, 0, NULL), NODE_OK);
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_ADD, 3, 0, NULL), NODE_OK);
+    struct node_change change;
+    cr_assert_eq(members_changes(cluster, 2, &change), 1);
+    cr_assert(change.meta);
+    cr_assert_eq(change.state, NODE_CHANGE_WAITING);
+    cr_assert(strstr(change.blocked, "n4"), "%s", change.blocked);
+    cr_assert_eq(members_change(cluster, 1, remove, 3, 0, NULL), NODE_OK);
+    cr_assert_eq(members_changes(cluster, 2, NULL), 0, "it never was anywhere");
+    cluster_destroy(cluster);
+}
+
+/* The replacement is down: the old voters stay, and who is waited for is said. */
+Test(simulated_membership, a_change_that_cannot_go_on_says_what_it_waits_for)
+{
+    uint64_t group = 0;
+    struct node_change change;
+    struct cluster *cluster = make(63, 4, 3, &group);
+    struct load *load = calloc(1, sizeof(*load));
+    const uint32_t new = outsider(cluster, group);
+    const uint32_t old = other_than(cluster, leader_of(cluster, group), new);
+    const uint32_t witness = other_than(cluster, old, new);
+    const uint32_t before = members_voters(cluster, witness, group);
+    cluster_crash(cluster, new, SIM_CRASH_KILL);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    load_start(load, cluster, TOPIC, all_of(cluster));
+    cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REPLACE, old, new),
+                 NODE_OK);
+    load_run(load, 5 * SECOND_US);
+    cr_assert(members_change_of(cluster, witness, group, &change));
+    cr_assert_str_eq(change.topic, TOPIC);
+    cr_assert_eq(change.leader, leader_of(cluster, group) + 1u);
+    cr_assert_eq(change.state, NODE_CHANGE_COPYING);
+    char name[32];
+    snprintf(name, sizeof(name), "n%u is not reached", new + 1u);
+    cr_assert(strstr(change.blocked, name), "%s", change.blocked);
+    cr_assert_eq(members_voters(cluster, leader_of(cluster, group), group), before);
+    cr_assert(members_change_of(cluster, witness, 0, &change));
+    snprintf(name, sizeof(name), "n%u stays until", old + 1u);
+    cr_assert(strstr(change.blocked, name), "%s", change.blocked);
+    cluster_start(cluster, new);
+    expect_settled(load, witness);
+    load_check(load, all_of(cluster) & ~(1u << old));
+    free(load);
+    cluster_destroy(cluster);
+}
+
+/* ---- moving ------------------------------------------------------------------------------------------------------------------- */
+
+/* Wishes come faster than they can be followed; replicas are wished, not wished, and wished again. */
+Test(simulated_membership, a_partition_follows_wishes_that_change_on_the_way)
+{
+    for (uint64_t seed = 71; seed <= 80; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = make(seed, 5, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        load_start(load, cluster, TOPIC, all_of(cluster));
+        uint32_t voters = 0;
+        for (uint32_t round = 0; round < 12; round++) {
+            uint32_t nodes[3];
+            const uint32_t count = 1u + (uint32_t)sim_draw(cluster->sim, 3);
+            const uint32_t first = (uint32_t)sim_draw(cluster->sim, 5);
+            voters = 0;
+            for (uint32_t i = 0; i < count; i++) {
+                nodes[i] = (first + 2u * i) % 5u;
+                voters |= 1u << nodes[i];
+            }
+            enum node_status status = NODE_NO_LEADER;
+            for (uint32_t i = 0; i < 50 && status != NODE_OK; i++) {
+                status = members_place(cluster, first, TOPIC, nodes, count);
+                if (status != NODE_OK) load_run(load, SECOND_US / 10u);
+            }
+            cr_assert_eq(status, NODE_OK, "seed %" PRIu64, seed);
+            load_run(load, sim_draw(cluster->sim, SECOND_US / 2u));
+        }
+        expect_settled(load, 0);
+        cr_assert_eq(members_voters(cluster, leader_of(cluster, group), group), voters);
+        load_run(load, SECOND_US);
+        for (uint32_t i = 0; i < 5; i++) {
+            const bool holds = (voters & 1u << i) != 0;
+            cr_assert_eq(members_has_replica(cluster, i, group), holds, "seed %" PRIu64, seed);
+            cr_assert_eq(members_has_files(cluster, i, group), holds, "seed %" PRIu64, seed);
+        }
+        load_check(load, all_of(cluster));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
+/* One node hears nothing from the leader of meta, and is then made leader of a partition that was moved meanwhile. By what
+ * it knows another replica belongs there, one that was let go. */
+Test(simulated_membership, a_leader_that_knows_only_an_old_wish_leaves_its_group_as_it_is)
+{
+    for (uint64_t seed = 101; seed <= 106; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = make(seed, 5, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t meta = leader_of(cluster, 0);
+        uint32_t nodes[4]; /* the others */
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < 5; i++) {
+            if (i != meta) nodes[count++] = i;
+        }
+        cr_assert_eq(members_place(cluster, meta, TOPIC, nodes, 3), NODE_OK);
+        load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << nodes[1]));
+        expect_settled(load, meta);
+        load_run(load, SECOND_US);
+
+        struct cluster_call *call = calloc(1, sizeof(*call));
+        cluster_fill_transfer(call, TOPIC, (int)nodes[0]);
+        cluster_submit(cluster, meta, call);
+        cr_assert(cluster_wait(call, 15 * SECOND_US));
+        sim_set_link(cluster->sim, meta, nodes[1], SIM_LINK_CUT);
+        sim_set_link(cluster->sim, nodes[1], meta, SIM_LINK_CUT);
+        cr_assert_eq(members_place(cluster, meta, TOPIC,
+                                   (const uint32_t[]){nodes[0], nodes[1], nodes[3]}, 3),
+                     NODE_OK);
+        expect_settled(load, meta);
+        cr_assert_eq(cluster_leader(cluster, 0), (int)meta);
+        cluster_fill_transfer(call, TOPIC, (int)nodes[1]);
+        cluster_submit(cluster, nodes[0], call);
+        cr_assert(cluster_wait(call, 15 * SECOND_US));
+        cr_assert_eq(call->request.status, NODE_OK, "seed %" PRIu64 ": %s", seed,
+                     call->request.detail);
+        free(call);
+        const uint32_t moved = 1u << nodes[0] | 1u << nodes[1] | 1u << nodes[3];
+        for (uint32_t i = 0; i < 20; i++) {
+            load_run(load, SECOND_US / 10u);
+            cr_assert_eq(members_all(cluster, nodes[1], group), moved, "seed %" PRIu64, seed);
+        }
+        sim_heal(cluster->sim);
+        load_check(load, all_of(cluster) & ~(1u << nodes[1]));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
+/* It was away while its replica was let go and wished anew, and hears of both at once: the old one goes, then a new one with
+ * another epoch is made. */
+Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
+{
+    for (uint64_t seed = 111; seed <= 114; seed++) {
+        uint64_t group = 0;
+        struct peek_group before;
+        struct peek_group after;
+        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t away = other_than(cluster, leader_of(cluster, 0), leader_of(cluster, group));
+        const uint32_t a = (away + 1u) % 3u;
+        const uint32_t b = (away + 2u) % 3u;
+        load_start(load, cluster, TOPIC, 1u << a | 1u << b);
+        load_run(load, SECOND_US / 2u);
+        cr_assert(peek_group(cluster->nodes[away].node, group, &before));
+        sim_isolate(cluster->sim, away, SIM_LINK_CUT);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b}, 2), NODE_OK);
+        expect_settled(load, a);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, away}, 3), NODE_OK);
+        load_run(load, SECOND_US);
+        sim_heal(cluster->sim);
+        expect_settled(load, a);
+        cr_assert_eq(members_voters(cluster, a, group), all_of(cluster));
+        cr_assert(peek_group(cluster->nodes[away].node, group, &after));
+        cr_assert_gt(after.epoch, before.epoch);
+        load_check(load, all_of(cluster));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
+/* The reader is not told of the move: the node where it waits asks those that hold the partition now. */
+Test(simulated_membership, who_waits_for_messages_where_a_replica_leaves_gets_them)
+{
+    uint64_t group = 0;
+    struct cluster *cluster = make(121, 4, 3, &group);
+    const uint32_t new = outsider(cluster, group);
+    const uint32_t old = other_than(cluster, leader_of(cluster, group), new);
+    const uint32_t witness = other_than(cluster, old, new);
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cluster_fill_fetch(call, TOPIC, 0, 60000);
+    call->request.timeout_ms = 90000;
+    cluster_submit(cluster, old, call);
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REPLACE, old, new),
+                 NODE_OK);
+    for (uint32_t i = 0; i < 100 && members_has_files(cluster, old, group); i++) {
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+    }
+    cr_assert_not(members_has_files(cluster, old, group));
+    cr_assert_not(call->is_done, "%s", call->request.detail);
+    cr_assert_eq(cluster_produce(cluster, witness, TOPIC, 7, -1, 0, NULL), NODE_OK);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cr_assert_eq(call->request.ret_next_offset, 1);
+    cluster_call_close(call);
+    free(call);
+    cluster_destroy(cluster);
+}
+
+/* ---- group 0 -------------------------------------------------------------------------------------------------------------------- */
+
+Test(simulated_membership, of_seven_nodes_five_vote_in_meta_and_others_take_their_place)
+{
+    for (uint64_t seed = 91; seed <= 93; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = make(seed, 7, 3, &group);
+        cr_assert_eq(members_voters(cluster, 6, 0), 0x1fu);
+        cr_assert_eq(members_all(cluster, 6, 0), 0x7fu);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t first = leader_of(cluster, 0);
+        const uint32_t second = (first + 1u) % 5u;
+        load_start(load, cluster, TOPIC, 0x7fu & ~(1u << first | 1u << second));
+        cr_assert_eq(members_change_surely(cluster, 6, NODE_REQUEST_NODE_REMOVE, first, 0),
+                     NODE_OK);
+        cr_assert_eq(members_change_surely(cluster, 6, NODE_REQUEST_NODE_REPLACE, second, 6),
+                     NODE_OK);
+        expect_settled(load, 6);
+        const uint32_t rest = 0x7fu & ~(1u << first | 1u << second);
+        cr_assert_eq(members_all(cluster, 6, 0), rest, "seed %" PRIu64, seed);
+        cr_assert_eq(members_voters(cluster, 6, 0), rest, "the learners vote now");
+        cluster_crash(cluster, first, SIM_CRASH_KILL);
+        cluster_crash(cluster, second, SIM_CRASH_KILL);
+        load_run(load, SECOND_US);
+        cr_assert_eq(cluster_create_topic(cluster, 6, "another", 3), NODE_OK);
+        load_check(load, rest);
+        free(load);
+        cluster_destroy(cluster);
     }
 }
