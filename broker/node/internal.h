@@ -207,6 +207,7 @@ struct group {
     enum raft_role role;
     uint64_t term;
     uint64_t leader;
+    uint64_t leaderless_us; /* since when no leader is known; 0: one is */
 
     struct raft_hard_state hard_state; /* newest handed to the store */
     uint64_t hard_state_sequence;

@@ -189,6 +189,11 @@ static void note_role(struct group *group)
     group->role = view.role;
     group->term = view.term;
     group->leader = view.leader;
+    if (view.leader != 0) {
+        group->leaderless_us = 0;
+    } else if (group->leaderless_us == 0) {
+        group->leaderless_us = io_now_us(group->node->io);
+    }
     if (leader_changed) {
         request__unpark(group->node, group);
         node__dirty(group);

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define PARKED_RETRY_US 25000u
-#define PARKED_REFUSE_FACTOR \
+#define REFUSE_FACTOR \
     2u /* election timeouts without a reachable majority before "no leader" is said at once */
 
 const char *node_status_text(enum node_status status)
@@ -145,7 +145,7 @@ static bool is_reached(struct node *node, const struct group *group, uint64_t no
     if (!group || (group->role != RAFT_PRE_CANDIDATE && group->role != RAFT_CANDIDATE)) return true;
     const uint64_t silent_us =
         io_now_us(node->io) - peer_heard_us(node->hub, node_id, PEER_CONTROL);
-    return silent_us <= PARKED_REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
+    return silent_us <= REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
 }
 
 /* Why there is no leader, in words that name what is missing. */
@@ -269,6 +269,18 @@ static void timed_out(struct node_request *request)
     }
 }
 
+/* Its entry is in a log that nobody adds to: this node led, gave up, and hears of no other leader. What becomes of the
+ * entry may be decided in minutes, or where this node cannot see it (docs/decisions/0009). */
+static bool is_forsaken(const struct request_state *state, uint64_t now_us)
+{
+    if (state->stage != STAGE_WAITING) return false;
+    const struct group *group = state->group;
+    if (!group || group->role == RAFT_LEADER || group->leaderless_us == 0) return false;
+    const struct node *node = state->node;
+    return now_us - group->leaderless_us >
+           REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
+}
+
 static void expire_one(struct node *node, struct request_state *state, uint64_t now_us)
 {
     struct node_request *request = request_of_state(state);
@@ -279,7 +291,7 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
         fetch__start(request, state->group);
         return;
     }
-    if (now_us >= state->deadline_us) {
+    if (now_us >= state->deadline_us || is_forsaken(state, now_us)) {
         timed_out(request);
         return;
     }
@@ -289,7 +301,7 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
     }
     if (state->stage != STAGE_PARKED) return;
     char why[NODE_STATUS_TEXT_BYTES];
-    const uint64_t refuse_us = PARKED_REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
+    const uint64_t refuse_us = REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
     if (node->state == NODE_RUNNING && now_us - state->parked_us > refuse_us &&
         !majority_is_reachable(node, state->group_id, why, sizeof(why))) {
         refuse_parked(request);

@@ -1,5 +1,5 @@
 /* Goal: a leader that dies is replaced long before an election timeout, because its closed connections tell (PROTOCOL C5);
- * one that is merely cut off, after one. Method: simulated nodes; the time without a leader in virtual milliseconds. */
+ * one that is merely cut off, after one, and who waits at it is told what is not known (C9). Method: simulated nodes; the time without a leader in virtual milliseconds. */
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -61,19 +61,66 @@ Test(simulated_failover, a_killed_leader_is_replaced_before_an_election_timeout)
     cr_assert_lt(total_us / SEEDS, 150000, "%d ms on average", (int)(total_us / SEEDS / 1000u));
 }
 
+static void cut_off(struct wait *wait)
+{
+    for (uint32_t node = 0; node < 3; node++) {
+        if ((int)node == wait->old) continue;
+        sim_set_link(wait->cluster->sim, (uint32_t)wait->old, node, SIM_LINK_STALLED);
+        sim_set_link(wait->cluster->sim, node, (uint32_t)wait->old, SIM_LINK_STALLED);
+    }
+}
+
 /* Nothing closes: the others hear nothing for an election timeout, and not much longer. */
 Test(simulated_failover, a_leader_that_is_cut_off_is_replaced_after_an_election_timeout)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct wait wait = make(seed);
-        for (uint32_t node = 0; node < 3; node++) {
-            if ((int)node == wait.old) continue;
-            sim_set_link(wait.cluster->sim, (uint32_t)wait.old, node, SIM_LINK_STALLED);
-            sim_set_link(wait.cluster->sim, node, (uint32_t)wait.old, SIM_LINK_STALLED);
-        }
+        cut_off(&wait);
         const uint64_t us = us_until_another_leads(&wait);
         cr_assert_gt(us, 200000, "seed %d: %d ms", (int)seed, (int)(us / 1000u));
         cr_assert_lt(us, 1500000, "seed %d: %d ms", (int)seed, (int)(us / 1000u));
+        cluster_destroy(wait.cluster);
+    }
+}
+
+/* One election timeout until it gives up, two more without a leader. */
+Test(simulated_failover, who_waits_at_a_leader_that_is_cut_off_hears_of_the_unknown_soon)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct wait wait = make(seed);
+        cut_off(&wait);
+        struct cluster_call *call = malloc(sizeof(*call));
+        cluster_fill_produce(call, "orders", 7, -1, 0);
+        cluster_submit(wait.cluster, (uint32_t)wait.old, call);
+        cr_assert(cluster_wait(call, 10 * SECOND_US));
+        cr_assert_eq(call->request.status, NODE_OUTCOME_UNKNOWN, "%s", call->request.detail);
+        const uint64_t us = call->done_us - call->submitted_us;
+        cr_assert_gt(us, 1200000, "seed %d: %d ms", (int)seed, (int)(us / 1000u));
+        cr_assert_lt(us, 2200000, "seed %d: %d ms", (int)seed, (int)(us / 1000u));
+        cluster_call_close(call);
+        free(call);
+        cluster_destroy(wait.cluster);
+    }
+}
+
+/* A cut of which the node hears a leader again in time: the true answer. */
+Test(simulated_failover, who_waits_at_a_leader_that_comes_back_gets_an_offset)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct wait wait = make(seed);
+        cut_off(&wait);
+        struct cluster_call *call = malloc(sizeof(*call));
+        cluster_fill_produce(call, "orders", 7, -1, 0);
+        cluster_submit(wait.cluster, (uint32_t)wait.old, call);
+        (void)us_until_another_leads(&wait);
+        sim_heal(wait.cluster->sim);
+        cr_assert(cluster_wait(call, 10 * SECOND_US));
+        cr_assert_eq(call->request.status, NODE_OK, "seed %d: %s", (int)seed, call->request.detail);
+        struct cluster_ack records[4];
+        cr_assert_eq(cluster_read_all(wait.cluster, 0, "orders", records, 4), 1);
+        cr_assert_eq(records[0].offset, call->request.ret_offset);
+        cluster_call_close(call);
+        free(call);
         cluster_destroy(wait.cluster);
     }
 }
