@@ -463,3 +463,54 @@ Test(simulated_install, a_base_that_comes_late_changes_nothing)
     }
     cr_assert_geq(late, 3);
 }
+
+/* ---- reads ------------------------------------------------------------------------------------------------------------ */
+
+/* A topic that is read locally, also without asking a leader: but a replica that has just become a base knows that more is
+ * committed, and waits for it. Else a reader who has seen the end sees less. */
+Test(simulated_install, a_local_read_waits_for_what_was_committed_at_the_switch)
+{
+    uint32_t behind = 0;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct cluster *cluster = make(seed);
+        struct cluster_call create;
+        memset(&create, 0, sizeof(create));
+        cluster_fill_create(&create, TOPIC, 1, NODES);
+        create.request.create.settings.local_reads = true;
+        cluster_submit(cluster, 0, &create);
+        cr_assert(cluster_wait(&create, 10 * SECOND_US));
+        cr_assert_eq(create.request.status, NODE_OK);
+        cluster_call_close(&create);
+        const uint64_t group = cluster_group(cluster, 0, TOPIC);
+        const uint32_t leader = (uint32_t)cluster_wait_leader(cluster, group, 5 * SECOND_US);
+        const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
+        produce(cluster, leader, 0, 10);
+        sim_run_for(cluster->sim, SECOND_US);
+        const uint64_t last_index = look(cluster, sleeper, group).last_index;
+        cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
+        uint64_t value = 10;
+        drop_through(cluster, leader, group, last_index + 1u, &value);
+        drop_through(cluster, third, group, last_index + 1u, &value);
+        produce(cluster, leader, value, value + 5u); /* behind the newest base */
+        value += 5u;
+
+        cluster_start(cluster, sleeper);
+        struct peek_group peek = look(cluster, sleeper, group);
+        for (uint32_t i = 0; i < 400000 && peek_bases_installed(&peek) == 0; i++) {
+            cr_assert(sim_step(cluster->sim));
+            peek = look(cluster, sleeper, group);
+        }
+        cr_assert_eq(peek_bases_installed(&peek), 1);
+        if (peek.applied_index < look(cluster, leader, group).commit_index) behind++;
+        struct cluster_call fetch;
+        memset(&fetch, 0, sizeof(fetch));
+        cluster_fill_fetch(&fetch, TOPIC, value - 1u, 0);
+        cluster_submit(cluster, sleeper, &fetch);
+        cr_assert(cluster_wait(&fetch, 10 * SECOND_US));
+        cr_assert_eq(fetch.request.status, NODE_OK, "%s", fetch.request.detail);
+        cr_assert_eq(fetch.request.ret_next_offset, value, "it answered from the base alone");
+        cluster_call_close(&fetch);
+        cluster_destroy(cluster);
+    }
+    cr_assert_geq(behind, 3);
+}
