@@ -454,6 +454,10 @@ void peers__close(struct node *node); /* the hub is gone */
 void peers__follow_meta(struct node *node);
 bool peers__founded_as(const struct node *node, uint64_t node_id, uint64_t *ret_incarnation);
 /* A member of group 0 by the configuration in use, or by one that is being changed. */
+/* What a node that was removed is told, behind its name (status.c knows it again). */
+#define PEERS_REMOVED                                                                        \
+    "was removed from the cluster; stop it, or empty its data directory and admit it again " \
+    "with `raftmq cluster add`"
 bool peers__may_be_in_meta(const struct node *node, uint64_t node_id);
 
 /* ---- join.c ---------------------------------------------------------------------------------------------------- */

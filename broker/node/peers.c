@@ -83,10 +83,7 @@ static const char *refuse_member(struct node *node, const struct peer_hello *hel
         return NULL;
     }
     if (!node->meta_group || hello->incarnation_index > node->meta.applied_index) return NULL;
-    snprintf(text, bytes,
-             "n%" PRIu64 " was removed from the cluster; stop it, or empty its data directory and "
-             "admit it again with `raftmq cluster add`",
-             hello->node_id);
+    snprintf(text, bytes, "n%" PRIu64 " " PEERS_REMOVED, hello->node_id);
     return text;
 }
 

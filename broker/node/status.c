@@ -90,10 +90,29 @@ static void add_refusal(struct node *node, char *text, size_t bytes)
     }
 }
 
+/* Others let it go: what it holds is worth nothing any more, and nobody is missing. */
+static bool was_removed(const struct node *node)
+{
+    char refusal[NODE_STATUS_TEXT_BYTES];
+    snprintf(refusal, sizeof(refusal), " refuses n%" PRIu64 ": n%" PRIu64 " " PEERS_REMOVED,
+             node->identity.node_id, node->identity.node_id);
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        const struct peer_state *peer = &node->peers[i];
+        if (peer->node_id != 0 && strstr(peer->trouble, refusal)) return true;
+    }
+    return false;
+}
+
 static void running_state(struct node *node, struct node_cluster_status *status)
 {
     if (status->leader != 0) {
         snprintf(status->state, sizeof(status->state), "ready");
+        return;
+    }
+    if (was_removed(node)) {
+        snprintf(status->state, sizeof(status->state), "removed");
+        snprintf(status->problem, sizeof(status->problem), "this node (n%" PRIu64 ") %s",
+                 node->identity.node_id, PEERS_REMOVED);
         return;
     }
     uint64_t ids[RAFT_MEMBERS_MAX];
@@ -177,6 +196,7 @@ static const char *role_of(struct node *node, const struct node_member_status *m
     if (member->self && node->state == NODE_ASKING) return "joining";
     if (member->self && !meta) return "starting";
     if (!member->self && peer && peer->is_joining && member->connected) return "joining";
+    if (known && known->leaving && meta && !place) return "leaving";
     if (!member->self && !member->connected) {
         return known && known->incarnation == 0 ? "admitted" : "unreachable";
     }
@@ -260,6 +280,26 @@ static void fill_member(struct node *node, struct peer_state *peer,
     member_vote(node->meta_group, member);
 }
 
+/* In the list of peers that this node was started with, and no member: removed, or not admitted. What it lacks is no problem of
+ * the cluster. */
+static bool is_outsider(struct node *node, const struct peer_state *peer)
+{
+    struct meta_node known;
+    return node->state == NODE_RUNNING && peer->node_id != node->identity.node_id &&
+           !peer_is_up(node->hub, peer->node_id, PEER_CONTROL) &&
+           !meta_node_get(&node->meta, peer->node_id, &known) && !meta_member(node, peer->node_id);
+}
+
+/* Nodes are met in any order, and told of by their numbers. */
+static void sort_in(struct node_member_status *members, uint32_t at)
+{
+    for (; at > 0 && members[at - 1].node_id > members[at].node_id; at--) {
+        const struct node_member_status member = members[at];
+        members[at] = members[at - 1];
+        members[at - 1] = member;
+    }
+}
+
 void node_cluster_status(struct node *node, struct node_cluster_status *ret_status)
 {
     memset(ret_status, 0, sizeof(*ret_status));
@@ -287,8 +327,10 @@ void node_cluster_status(struct node *node, struct node_cluster_status *ret_stat
     }
     fill_state(node, ret_status);
     for (uint32_t i = 0; i < node->peers_count; i++) {
-        if (node->peers[i].node_id == 0) continue;
-        fill_member(node, &node->peers[i], &ret_status->members[ret_status->members_count++], view);
+        if (node->peers[i].node_id == 0 || is_outsider(node, &node->peers[i])) continue;
+        const uint32_t at = ret_status->members_count++;
+        fill_member(node, &node->peers[i], &ret_status->members[at], view);
+        sort_in(ret_status->members, at);
     }
 }
 

@@ -75,3 +75,44 @@ Test(simulated_operator, no_leader_is_missed_before_it_could_report)
     free(call);
     cluster_destroy(cluster);
 }
+
+static bool is_settled(void *data)
+{
+    struct cluster *cluster = data;
+    struct node_change first;
+    return members_changes(cluster, 0, &first) == 0;
+}
+
+static struct node_cluster_status *status_of(struct cluster *cluster, uint32_t node)
+{
+    struct node_cluster_status *status = calloc(1, sizeof(*status));
+    cr_assert_not_null(status);
+    node_cluster_status(cluster->nodes[node].node, status);
+    return status;
+}
+
+/* It stands in every list of peers still, and runs; but it is no member, and knows it. */
+Test(simulated_operator, a_node_that_was_removed_is_missed_by_nobody_and_says_so_itself)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct cluster *cluster = make(seed, 4);
+        cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 3, 0, NULL), NODE_OK);
+        for (int i = 0; i < 100 && !is_settled(cluster); i++) {
+            sim_run_for(cluster->sim, SECOND_US / 10);
+        }
+        cr_assert(is_settled(cluster));
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        for (uint32_t node = 0; node < 3; node++) {
+            struct node_cluster_status *status = status_of(cluster, node);
+            cr_assert_str_eq(status->state, "ready");
+            cr_assert_eq(status->members_count, 3, "n%u lists %u nodes", node + 1u,
+                         status->members_count);
+            free(status);
+        }
+        struct node_cluster_status *status = status_of(cluster, 3);
+        cr_assert_str_eq(status->state, "removed", "%s: %s", status->state, status->problem);
+        cr_assert_not_null(strstr(status->problem, "(n4) was removed from the cluster; stop it"));
+        free(status);
+        cluster_destroy(cluster);
+    }
+}

@@ -299,7 +299,7 @@ struct node_cluster_status {
     uint32_t topics_count;
     uint64_t data_bytes;
     uint64_t uptime_ms;
-    /* founding, joining, refused, ready, electing, no quorum, stopping, failed */
+    /* founding, joining, refused, removed, ready, electing, no quorum, stopping, failed */
     char state[24];
     /* why it cannot serve, and what to do; empty = healthy */
     char problem[NODE_STATUS_TEXT_BYTES];
