@@ -72,11 +72,16 @@ struct segment_log_options group__log_options(const struct node *node, uint64_t 
 
 /* ---- the struct ---------------------------------------------------------------------------------------------------- */
 
+static uint32_t trail_runs_max(const struct node *node)
+{
+    return node->options.trail_runs_max ? node->options.trail_runs_max : NODE_TRAIL_RUNS_MAX;
+}
+
 struct group *group__new(struct node *node, uint64_t id, uint64_t epoch)
 {
     struct group *group = calloc(1, sizeof(*group));
     void *raft = calloc(1, raft_node_bytes());
-    struct raft_term_run *trail = calloc(NODE_TRAIL_RUNS_MAX, sizeof(*trail));
+    struct raft_term_run *trail = calloc(trail_runs_max(node), sizeof(*trail));
     if (!group || !raft || !trail) abort();
     group->node = node;
     group->id = id;
@@ -226,7 +231,7 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
         .append_inflight_max = RAFT_INFLIGHT_MAX,
         .process = node->process,
         .trail_runs = group->trail,
-        .trail_runs_max = NODE_TRAIL_RUNS_MAX,
+        .trail_runs_max = trail_runs_max(node),
     };
     io_random(node->io, &options.seed, sizeof(options.seed));
     const struct raft_start start = {

@@ -39,6 +39,44 @@ uint32_t peek_groups(const struct node *node, struct peek_group *ret_groups, uin
     return count;
 }
 
+static bool mark_holds(const struct peek_mark *mark, const struct group *group)
+{
+    if (mark->inside != group || mark->group != group->id || mark->epoch != group->epoch) {
+        return false;
+    }
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    return mark->raft_steps == group->counters.raft_steps &&
+           mark->applied_index == group->applied_index && mark->base_index == info.base.index &&
+           mark->last_index == info.last_index && mark->durable_index == info.durable_index &&
+           mark->hard_state_is_durable == !group->hard_state_pending;
+}
+
+uint32_t peek_changed_groups(const struct node *node, struct peek_mark *marks,
+                             uint32_t *marks_count, struct peek_group *ret_groups)
+{
+    uint32_t count = 0;
+    uint32_t number = 0;
+    for (const struct list_link *link = node->groups.next;
+         link != &node->groups && number < PEEK_GROUPS_MAX; link = link->next, number++) {
+        const struct group *group = list_entry(link, const struct group, link);
+        if (number < *marks_count && mark_holds(&marks[number], group)) continue;
+        struct peek_group *peek = &ret_groups[count++];
+        fill(group, peek);
+        marks[number] = (struct peek_mark){.inside = group,
+                                           .group = peek->group,
+                                           .epoch = peek->epoch,
+                                           .raft_steps = peek->raft_steps,
+                                           .applied_index = peek->applied_index,
+                                           .base_index = peek->base_index,
+                                           .last_index = peek->last_index,
+                                           .durable_index = peek->durable_index,
+                                           .hard_state_is_durable = peek->hard_state_is_durable};
+    }
+    *marks_count = number;
+    return count;
+}
+
 bool peek_group(const struct node *node, uint64_t id, struct peek_group *ret_group)
 {
     const struct group *group = node__group(node, id);

@@ -32,6 +32,24 @@ struct peek_group {
 
 /* All replicas of a node, by the order in which they were made. Returns their number. O(replicas). */
 uint32_t peek_groups(const struct node *node, struct peek_group *ret_groups, uint32_t max);
+
+/* Of a replica, when it was looked at last: while this stays the same, so does all of struct peek_group that a step of the
+ * core, an applied entry or a disk can change. */
+struct peek_mark {
+    const struct group *inside;
+    uint64_t group;
+    uint64_t epoch;
+    uint64_t raft_steps;
+    uint64_t applied_index;
+    uint64_t base_index;
+    uint64_t last_index;
+    uint64_t durable_index;
+    bool hard_state_is_durable;
+};
+/* Only those whose mark is another one now; all when *marks_count is 0. marks: array[PEEK_GROUPS_MAX], brought up to
+ * date. */
+uint32_t peek_changed_groups(const struct node *node, struct peek_mark *marks,
+                             uint32_t *marks_count, struct peek_group *ret_groups);
 bool peek_group(const struct node *node, uint64_t group, struct peek_group *ret_group);
 
 /* Chain and term of an entry that is in memory; false: it is not. */

@@ -17,6 +17,8 @@
 #define GROUPS_MAX   64u
 #define CALL_WAIT_US 15000000u
 #define RETRY_US     20000u
+/* More terms than a run can have; the array is cleared for each replica that is opened. */
+#define TRAIL_RUNS_MAX 2048u
 
 /* ---- nodes ----------------------------------------------------------------------------------------------------- */
 
@@ -91,6 +93,7 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
         .meta_log_entries = cluster->options.meta_log_entries,
         .base_chunk_bytes = cluster->options.base_chunk_bytes,
         .reserve_bytes = cluster->options.reserve_bytes,
+        .trail_runs_max = TRAIL_RUNS_MAX,
         .fatal = on_fatal,
         .log = on_log,
         .data = self,

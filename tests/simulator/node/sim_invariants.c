@@ -83,6 +83,7 @@ struct group_facts *invariants__group(struct cluster_invariants *invariants, uin
 void invariants_forget_process(struct cluster_invariants *invariants, uint32_t number)
 {
     struct seen_list *list = &invariants->seen[number];
+    invariants->marks_count[number] = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         list->items[i].is_fresh = true;
     }
@@ -254,21 +255,13 @@ static void check_state(struct cluster_invariants *invariants, uint32_t number,
     }
 }
 
-/* Then all that follows would find what it found the last time. */
-static bool is_unchanged(const struct peek_group *group, const struct seen *seen)
-{
-    if (seen->is_fresh || seen->is_new) return false;
-    return memcmp(group, &seen->last, sizeof(*group)) == 0;
-}
-
 static void check_group(struct cluster_invariants *invariants, uint32_t number,
                         const struct peek_group *group)
 {
     struct seen *seen = invariants__seen(invariants, number, group->group, group->epoch);
-    if (is_unchanged(group, seen)) return;
     const bool core_is_unchanged = !seen->is_fresh && !seen->is_new &&
-                                   seen->last.inside == group->inside &&
-                                   seen->last.raft_steps == group->raft_steps;
+                                   seen->inside == group->inside &&
+                                   seen->raft_steps == group->raft_steps;
     if (seen->is_fresh) {
         check_restart(number, group, seen);
         *seen = (struct seen){.group = group->group, .epoch = group->epoch};
@@ -280,7 +273,8 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
     }
     check_positions(number, group);
     if (!core_is_unchanged) peek_check_core(group);
-    seen->last = *group;
+    seen->inside = group->inside;
+    seen->raft_steps = group->raft_steps;
     const uint64_t old_commit_index = seen->commit_index;
     const uint64_t old_applied_index = seen->applied_index;
     seen->commit_index = group->commit_index;
@@ -305,7 +299,9 @@ void invariants_check(struct cluster_invariants *invariants, uint32_t number,
                       const struct node *node)
 {
     assert(number < INVARIANTS_NODES_MAX);
-    const uint32_t count = peek_groups(node, invariants->scratch, PEEK_GROUPS_MAX);
+    /* In the others nothing has changed, and all would be found as it was the last time. */
+    const uint32_t count = peek_changed_groups(
+        node, invariants->marks[number], &invariants->marks_count[number], invariants->scratch);
     for (uint32_t i = 0; i < count; i++) {
         check_group(invariants, number, &invariants->scratch[i]);
     }

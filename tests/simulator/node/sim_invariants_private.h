@@ -19,9 +19,10 @@ struct seen {
     uint64_t term;
     struct raft_hard_state hard_state;
     struct raft_hard_state durable_state;
-    struct peek_group last; /* all of the last look */
-    bool is_new;            /* never seen: a configuration names it */
-    bool is_fresh;          /* its process is gone; the next look is at a restarted one */
+    const struct group *inside; /* at the last look, as what follows */
+    uint64_t raft_steps;
+    bool is_new;   /* never seen: a configuration names it */
+    bool is_fresh; /* its process is gone; the next look is at a restarted one */
 };
 
 struct seen_list {
@@ -49,6 +50,8 @@ struct cluster_invariants {
     struct ledger
         configurations; /* digests of them, of each group and index of a committed CONFIG entry */
     struct seen_list seen[INVARIANTS_NODES_MAX];
+    struct peek_mark marks[INVARIANTS_NODES_MAX][PEEK_GROUPS_MAX];
+    uint32_t marks_count[INVARIANTS_NODES_MAX];
     struct group_facts_list groups;
     uint64_t bases_installed;
     struct peek_group scratch[PEEK_GROUPS_MAX];
