@@ -44,6 +44,8 @@ static void sift_down(struct sim_event_list *heap, size_t index)
     place(heap, index, event);
 }
 
+/* The hole sinks to a leaf along the lesser children and the last event rises from there: it comes from a leaf and mostly
+ * ends near one, so comparing it on the way down, too, would be in vain. */
 static void heap_remove(struct sim_event_list *heap, struct sim_event *event)
 {
     size_t index = event->heap_index;
@@ -51,9 +53,16 @@ static void heap_remove(struct sim_event_list *heap, struct sim_event *event)
     struct sim_event *last = heap->items[--heap->items_count];
     event->heap_index = SIZE_MAX;
     if (last == event) return;
+    for (size_t child = 2u * index + 1u; child < heap->items_count; child = 2u * index + 1u) {
+        if (child + 1u < heap->items_count &&
+            is_before(heap->items[child + 1u], heap->items[child])) {
+            child++;
+        }
+        place(heap, index, heap->items[child]);
+        index = child;
+    }
     place(heap, index, last);
     sift_up(heap, index);
-    sift_down(heap, last->heap_index);
 }
 
 void sim__events_append(struct sim_event_list *list, struct sim_event *event)
