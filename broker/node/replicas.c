@@ -128,6 +128,9 @@ static void drop_let_go(struct node *node)
     list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (group->is_meta || !is_let_go(node, group->id, group->epoch)) continue;
+        node__log(node, "info",
+                  "event=\"replica let go\" group=%" PRIu64 " topic=\"%s\" partition=%u", group->id,
+                  group->topic, group->partition_number);
         group__drop(group, drop_index_of(node, group->id, group->epoch), /* is_deleted= */ false);
     }
     list_for_each_safe(link, after, &node->births) {

@@ -414,6 +414,50 @@ Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
     }
 }
 
+/* The entries that let its replica go are dropped before it hears of them: what it gets is a state without the replica. */
+Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_may_come_back)
+{
+    for (uint64_t seed = 131; seed <= 134; seed++) {
+        uint64_t group = 0;
+        struct peek_group before;
+        struct peek_group after;
+        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t away = other_than(cluster, leader_of(cluster, 0), leader_of(cluster, group));
+        const uint32_t a = (away + 1u) % 3u;
+        const uint32_t b = (away + 2u) % 3u;
+        load_start(load, cluster, TOPIC, 1u << a | 1u << b);
+        cr_assert(peek_group(cluster->nodes[away].node, 0, &before));
+        const uint64_t last_index = before.last_index;
+        cr_assert(peek_group(cluster->nodes[away].node, group, &before));
+        cluster_crash(cluster, away, SIM_CRASH_KILL);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b}, 2), NODE_OK);
+        expect_settled(load, a);
+        for (uint32_t i = 0; i < 24; i++) {
+            char topic[CLUSTER_NAME_MAX];
+            snprintf(topic, sizeof(topic), "topic-%u", i);
+            cr_assert_eq(cluster_create_topic(cluster, a, topic, 2), NODE_OK);
+            cr_assert_eq(cluster_delete_topic(cluster, a, topic), NODE_OK);
+        }
+        load_run(load, SECOND_US);
+        cr_assert(peek_group(cluster->nodes[a].node, 0, &after));
+        cr_assert_gt(after.base_index, last_index, "the entries are still there");
+
+        cluster_start(cluster, away);
+        for (uint32_t i = 0; i < 100 && members_has_files(cluster, away, group); i++) {
+            load_run(load, SECOND_US / 10u);
+        }
+        cr_assert_not(members_has_files(cluster, away, group), "seed %" PRIu64, seed);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, away}, 3), NODE_OK);
+        expect_settled(load, a);
+        cr_assert(peek_group(cluster->nodes[away].node, group, &after));
+        cr_assert_gt(after.epoch, before.epoch);
+        load_check(load, all_of(cluster));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
 /* The reader is not told of the move: the node where it waits asks those that hold the partition now. */
 Test(simulated_membership, who_waits_for_messages_where_a_replica_leaves_gets_them)
 {
