@@ -31,6 +31,12 @@ static void free_write(struct base_write *write)
 
 /* ---- what is known of them ----------------------------------------------------------------------------------------------- */
 
+/* A damaged checkpoint is skipped at a start, a base never: no entry up to it is applied again (M4). */
+static void forget_dropped(const struct group *group)
+{
+    if (group->is_meta) group__forget_dropped(group->node, group->bases[0].index);
+}
+
 void base__note(struct group *group, const struct segment_log_point *point)
 {
     if (group->bases_count > 0 && point->index <= group->bases[0].index) return;
@@ -47,6 +53,7 @@ void base__installed(struct group *group, const struct segment_log_point *point)
     group->base_frozen = NULL;
     group->bases[0] = *point;
     group->bases_count = 1;
+    forget_dropped(group);
 }
 
 void base__free(struct group *group)
@@ -155,6 +162,7 @@ static void done_write(struct io_job *job)
     } else if (write->status == SNAPSHOT_OK || write->status == SNAPSHOT_FULL) {
         if (write->status == SNAPSHOT_OK) {
             base__note(group, &write->header.point);
+            forget_dropped(group);
             node__log(node, "debug", "event=\"base written\" group=%" PRIu64 " base=%" PRIu64,
                       group->id, write->header.point.index);
             if (!group->dropping) drop_prefix(group);
@@ -233,6 +241,8 @@ static bool is_due(const struct group *group)
     const uint64_t since = group->bases_count > 0 ? group->bases[0].index : info.base.index;
     if (info.last_index <= since) return false;
     if (info.last_index - since >= options->meta_log_entries) return true;
+    /* Most of it are replicas that were deleted, which only a base lets be forgotten. */
+    if (node_store_count(group->node->store) >= NODE_STORE_GROUPS_MAX / 4u * 3u) return true;
     /* The segment in front of the newest boundary is still the last one until something follows it: it was counted. */
     if (info.last_segment_base_index < since) return false;
     return info.last_segment_bytes >= options->meta_log_bytes;

@@ -198,7 +198,6 @@ static void done_checkpoint(struct io_job *job)
                 group->checkpoint_index = checkpoint->header.point.index;
             }
             group->counters.checkpoints++;
-            if (group->is_meta) group__forget_dropped(node, group->checkpoint_index);
         } else {
             node->disk_full = true; /* tried again when there is space */
         }
@@ -238,7 +237,7 @@ void disk__checkpoint(struct group *group, bool force)
     const uint64_t now_us = io_now_us(node->io);
     uint64_t wanted = node->options.checkpoint_entries;
     /* Meta changes seldom. After a restart it should know every topic at once: its commit index comes from a leader, which
-     * may be out of reach while the partitions here are not. And the records of deleted replicas can be forgotten. */
+     * may be out of reach while the partitions here are not. */
     if (group->is_meta && now_us - group->checkpoint_us >= META_CHECKPOINT_US) wanted = 1;
     if (!force && group->applied_index - group->checkpoint_index < wanted) return;
     struct segment_log_info info;

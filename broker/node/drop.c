@@ -173,7 +173,7 @@ bool group__is_gone(const struct node *node, uint64_t group_id)
     return true;
 }
 
-/* The checkpoint of meta is durable through `meta_index`: what deleted these replicas is never applied again, so nothing
+/* A base of meta is durable at `meta_index`: what deleted these replicas is never applied again, so nothing
  * has to remember that they are gone (M4). Else the store fills up with them. */
 void group__forget_dropped(struct node *node, uint64_t meta_index)
 {

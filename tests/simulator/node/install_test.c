@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <memory_disk.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -513,4 +514,40 @@ Test(simulated_install, a_local_read_waits_for_what_was_committed_at_the_switch)
         cluster_destroy(cluster);
     }
     cr_assert_geq(behind, 3);
+}
+
+/* ---- what a base lets be forgotten ---------------------------------------------------------------------------------- */
+
+/* The newest checkpoint of group 0 is damaged, and the state begins again where the topic was not yet deleted. That its
+ * replica is gone must still be known: made again, it would be another replica under the same name (M3, M4). */
+Test(simulated_install, a_deleted_replica_is_not_made_again_when_a_checkpoint_is_damaged)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct cluster *cluster = make(seed);
+        cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
+        const uint64_t group = cluster_group(cluster, 0, TOPIC);
+        poke_make_base(cluster->nodes[1].node, 0);
+        sim_run_for(cluster->sim, SECOND_US);
+        cr_assert_eq(cluster_delete_topic(cluster, 0, TOPIC), NODE_OK);
+        sim_run_for(cluster->sim, 3 * SECOND_US); /* checkpoints come every second */
+        const uint64_t index = look(cluster, 1, 0).applied_index;
+        cluster_crash(cluster, 1, SIM_CRASH_KILL);
+        char path[DISK_PATH_MAX];
+        snprintf(path, sizeof(path), "/data/groups/%020u/checkpoint-%020" PRIu64 ".snap", 0u,
+                 index);
+        cr_assert_eq(memory_disk_flip(sim_memory_disk(cluster->sim, 1), path, 100, 1), 0, "%s",
+                     path);
+        /* Alone it hears of no commit, and has only what it finds. */
+        sim_isolate(cluster->sim, 1, SIM_LINK_CUT);
+        cluster_start(cluster, 1);
+        cr_assert_gt(look(cluster, 1, 0).applied_index, 0);
+        cr_assert_lt(look(cluster, 1, 0).applied_index, index);
+        sim_run_for(cluster->sim, SECOND_US);
+        struct peek_group peek;
+        cr_assert_not(peek_group(cluster->nodes[1].node, group, &peek), "it was made again");
+        sim_heal(cluster->sim);
+        expect_same(cluster, 0);
+        cr_assert_not(peek_group(cluster->nodes[1].node, group, &peek));
+        cluster_destroy(cluster);
+    }
 }
