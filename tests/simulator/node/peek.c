@@ -46,7 +46,8 @@ static bool mark_holds(const struct peek_mark *mark, const struct group *group)
     }
     struct segment_log_info info;
     segment_log_info(group->log, &info);
-    return mark->raft_steps == group->counters.raft_steps &&
+    return mark->raft_steps == group->counters.raft_steps && mark->term == group->term &&
+           mark->commit_index == group->commit_index &&
            mark->applied_index == group->applied_index && mark->base_index == info.base.index &&
            mark->last_index == info.last_index && mark->durable_index == info.durable_index &&
            mark->hard_state_is_durable == !group->hard_state_pending;
@@ -67,6 +68,8 @@ uint32_t peek_changed_groups(const struct node *node, struct peek_mark *marks,
                                            .group = peek->group,
                                            .epoch = peek->epoch,
                                            .raft_steps = peek->raft_steps,
+                                           .term = peek->term,
+                                           .commit_index = peek->commit_index,
                                            .applied_index = peek->applied_index,
                                            .base_index = peek->base_index,
                                            .last_index = peek->last_index,

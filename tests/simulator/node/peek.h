@@ -12,8 +12,7 @@ struct peek_group {
     const char *directory;
     uint64_t group;
     uint64_t epoch;
-    uint64_t
-        raft_steps; /* of the core, since the process started: as long as it stays, so does the core */
+    uint64_t raft_steps; /* since the process started: as long as it stays, so does the core */
     enum raft_role role;
     uint64_t term;
     uint64_t leader;
@@ -40,6 +39,8 @@ struct peek_mark {
     uint64_t group;
     uint64_t epoch;
     uint64_t raft_steps;
+    uint64_t term;
+    uint64_t commit_index;
     uint64_t applied_index;
     uint64_t base_index;
     uint64_t last_index;
