@@ -125,7 +125,7 @@ struct segment_log_info {
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
-    /* appends are refused as FULL, all but a single no-op (segment_log_look_for_space) */
+    /* appends are refused as FULL, all but a single no-op or CONFIG (segment_log_look_for_space) */
     bool full;
 };
 /* O(1): drivers ask before every append. */

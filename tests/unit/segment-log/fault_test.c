@@ -191,6 +191,9 @@ Test(segment_log_fault, a_full_disk_refuses_writes_and_recovers_alone)
     segment_log_view_release(&view);
     (void)fixture_flush(log);
     cr_assert_eq(fixture_try_append(log, 1, ENTRY_DATA, 100), SEGMENT_LOG_FULL, "still full");
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK, "begins a term");
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_CONFIG, 100), SEGMENT_LOG_OK, "ends a change");
+    full = fixture_info(log);
     memory_disk_set_capacity(disk, UINT64_MAX);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     cr_assert_eq(fixture_info(log).durable_index, full.last_index);
