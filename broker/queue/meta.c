@@ -63,11 +63,15 @@ static void apply_create(struct meta_state *meta, const struct entry_header *hea
         struct meta_partition *partition = &topic->partitions[i];
         partition->number = i;
         partition->group = counters.next_group++;
-        partition->first_leader = command->create.replicas[i][0];
-        partition->replicas_count = command->create.replicas_count;
+        uint64_t nodes[META_REPLICAS_MAX];
+        memcpy(nodes, command->create.replicas[i], sizeof nodes);
+        /* Chosen when it was proposed; since then one of them may have been told to leave. */
+        partition->replicas_count =
+            meta__avoid_leaving(meta, nodes, command->create.replicas_count);
+        partition->first_leader = nodes[0];
         for (uint32_t j = 0; j < partition->replicas_count; j++) {
-            partition->replicas[j] = (struct meta_replica){
-                .node_id = command->create.replicas[i][j], .epoch = header->index};
+            partition->replicas[j] =
+                (struct meta_replica){.node_id = nodes[j], .epoch = header->index};
         }
         memcpy(partition->founders, partition->replicas, sizeof partition->founders);
         partition->founders_count = partition->replicas_count;

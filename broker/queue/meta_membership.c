@@ -312,6 +312,47 @@ static void leave(struct meta_state *meta, const struct meta_command *command, u
     }
 }
 
+static bool is_in(const uint64_t *ids, uint32_t count, uint64_t id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == id) return true;
+    }
+    return false;
+}
+
+/* Who takes a place on a new partition that was chosen for a node that leaves. 0: nobody is left. */
+static uint64_t stand_in(const struct meta_state *meta, const uint64_t *ids, uint32_t count)
+{
+    struct meta_node nodes[META_NODES_MAX];
+    const uint32_t nodes_count = load_nodes(meta, nodes);
+    for (uint32_t i = 0; i < nodes_count; i++) {
+        if (nodes[i].leaving || nodes[i].incarnation == 0) continue;
+        if (!is_in(ids, count, nodes[i].node_id)) return nodes[i].node_id;
+    }
+    return 0;
+}
+
+uint32_t meta__avoid_leaving(const struct meta_state *meta, uint64_t *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count;) {
+        struct meta_node node;
+        if (!meta__load_node(meta->state, ids[i], &node) || !node.leaving) {
+            i++;
+            continue;
+        }
+        const uint64_t next = stand_in(meta, ids, count);
+        if (next != 0) {
+            ids[i++] = next;
+        } else if (count == 1) {
+            i++; /* better there than nowhere */
+        } else {
+            memmove(&ids[i], &ids[i + 1], (count - i - 1u) * sizeof(*ids));
+            count--;
+        }
+    }
+    return count;
+}
+
 void meta__apply_node_remove(struct meta_state *meta, uint64_t index,
                              const struct meta_command *command, struct meta_result *result)
 {

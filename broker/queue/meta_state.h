@@ -83,6 +83,9 @@ void meta__apply_node_set(struct meta_state *meta, uint64_t index,
                           const struct meta_command *command, struct meta_result *result);
 void meta__apply_node_add(struct meta_state *meta, const struct meta_command *command,
                           struct meta_result *result);
+/* Of the nodes that a new partition was to be on: who leaves gives its place to one that stays, or there is one replica less.
+ * ids: array[count], changed in place. Returns their count, at least 1. */
+uint32_t meta__avoid_leaving(const struct meta_state *meta, uint64_t *ids, uint32_t count);
 void meta__apply_node_remove(struct meta_state *meta, uint64_t index,
                              const struct meta_command *command, struct meta_result *result);
 void meta__apply_node_replace(struct meta_state *meta, uint64_t index,

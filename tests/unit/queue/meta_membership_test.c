@@ -372,6 +372,27 @@ Test(meta_membership, nothing_is_placed_on_unknown_or_leaving_nodes)
 
 /* ---- nodes that go ---------------------------------------------------------------------------------------------------------- */
 
+/* The leader chose the nodes before it applied the removal that stands before the creation in the log. */
+Test(meta_membership, a_topic_that_is_created_while_a_node_leaves_is_not_put_on_it)
+{
+    found();
+    change(META_NODE_ADD, 4, 0);
+    set_node(4, 40, false, false);
+    remove_with(2, NULL, 0);
+    create("with-spare", 1, 3);
+    const struct meta_partition partition = partition_of(3);
+    cr_assert_eq(partition.replicas_count, 3);
+    cr_assert_eq(partition.replicas[1].node_id, 4, "it stands in for node 2");
+    cr_assert_eq(partition.founders[1].node_id, 4);
+    remove_with(4, NULL, 0);
+    remove_with(1, NULL, 0);
+    create("without", 1, 3);
+    cr_assert_eq(partition_of(4).replicas_count, 1);
+    cr_assert_eq(partition_of(4).replicas[0].node_id, 3);
+    cr_assert_eq(partition_of(4).first_leader, 3);
+    meta_close(&meta);
+}
+
 Test(meta_membership, the_replacement_takes_every_place_and_the_vote)
 {
     found();
