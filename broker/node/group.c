@@ -380,6 +380,12 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
     if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
     struct segment_log_info info;
     segment_log_info(group->log, &info);
+    if (header->point.index < info.base.index) { /* segments are gone that no snapshot covers */
+        snprintf(problem.reason, sizeof(problem.reason),
+                 "the log begins behind %" PRIu64 ", its newest snapshot is of %" PRIu64,
+                 info.base.index, header->point.index);
+        return open_failed(group, "a gap between snapshot and log", &problem, false);
+    }
     if (header->point.index <= info.last_index) return true;
     snprintf(problem.reason, sizeof(problem.reason),
              "the log ends at %" PRIu64 ", before its checkpoint at %" PRIu64, info.last_index,
