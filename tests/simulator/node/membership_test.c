@@ -334,7 +334,6 @@ Test(simulated_membership, a_partition_follows_wishes_that_change_on_the_way)
     }
 }
 
-<<<<<<< HEAD
 /* One node hears nothing from the leader of meta, and is then made leader of a partition that was moved meanwhile. By what
  * it knows another replica belongs there, one that was let go. */
 Test(simulated_membership, a_leader_that_knows_only_an_old_wish_leaves_its_group_as_it_is)
@@ -488,8 +487,6 @@ Test(simulated_membership, who_waits_for_messages_where_a_replica_leaves_gets_th
     cluster_destroy(cluster);
 }
 
-=======
->>>>>>> 372f508 (simulator: bring back the tests of changes under faults)
 /* ---- group 0 -------------------------------------------------------------------------------------------------------------------- */
 
 Test(simulated_membership, of_seven_nodes_five_vote_in_meta_and_others_take_their_place)
