@@ -82,8 +82,8 @@ enum segment_log_status segment_log_append(struct segment_log *log, uint64_t ter
     assert(term >= log->last.term);
     if (log->broken) return SEGMENT_LOG_IO;
     /* What a leader appends of itself, and cannot go without: it begins its term, or ends a change of members. */
-    bool is_own = entries_count == 1 &&
-                  (entries[0].type == ENTRY_NOOP || entries[0].type == ENTRY_CONFIG);
+    bool is_own =
+        entries_count == 1 && (entries[0].type == ENTRY_NOOP || entries[0].type == ENTRY_CONFIG);
     if (log->full && !is_own) return refuse_full(log);
     struct segment_log_point old = log->last;
     uint64_t old_unflushed_bytes = log->unflushed_bytes;

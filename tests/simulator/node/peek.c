@@ -127,6 +127,11 @@ const struct raft_configuration *peek_configuration(const struct peek_group *pee
     return raft_configuration_of(peek->inside->raft);
 }
 
+const struct raft_indexed_configuration *peek_newest_configuration(const struct peek_group *peek)
+{
+    return raft_configuration_at(peek->inside->raft, UINT64_MAX);
+}
+
 const struct raft_indexed_configuration *peek_committed_configuration(const struct peek_group *peek)
 {
     return raft_configuration_at(peek->inside->raft, peek->commit_index);
@@ -162,6 +167,11 @@ uint64_t peek_first_leader(const struct node *node, const char *topic, uint32_t 
         return 0;
     }
     return partition.first_leader;
+}
+
+const struct meta_state *peek_meta(const struct node *node)
+{
+    return &node->meta;
 }
 
 struct cluster_id peek_cluster(const struct node *node)

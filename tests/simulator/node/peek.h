@@ -2,6 +2,7 @@
 #ifndef SIMULATOR_NODE_PEEK_H
 #define SIMULATOR_NODE_PEEK_H
 
+#include <broker/meta.h>
 #include <broker/node.h>
 #include <raft/raft.h>
 
@@ -64,6 +65,8 @@ uint64_t peek_base_bytes_sent(const struct peek_group *group); /* since the proc
 /* Bases that replaced the log since the process started. */
 uint64_t peek_bases_installed(const struct peek_group *group);
 const struct raft_configuration *peek_configuration(const struct peek_group *group);
+/* The newest in its log, committed or not, with the index of its CONFIG entry. */
+const struct raft_indexed_configuration *peek_newest_configuration(const struct peek_group *group);
 /* The newest that is committed; NULL: newer ones have pushed it out of memory. */
 const struct raft_indexed_configuration *peek_committed_configuration(
     const struct peek_group *group);
@@ -75,6 +78,8 @@ void peek_check_core(const struct peek_group *group);
 uint64_t peek_partition_group(const struct node *node, const char *topic, uint32_t partition);
 /* Whom meta named to lead it first; 0: unknown. */
 uint64_t peek_first_leader(const struct node *node, const char *topic, uint32_t partition);
+/* What the node has applied of group 0; applied_index 0: nothing. */
+const struct meta_state *peek_meta(const struct node *node);
 /* Zero: not founded. */
 struct cluster_id peek_cluster(const struct node *node);
 

@@ -51,6 +51,11 @@ static void on_log(void *data, const char *level, const char *line)
             self->number + 1u, level, line);
 }
 
+void cluster_peer_address(uint32_t node, char *buffer, size_t bytes)
+{
+    snprintf(buffer, bytes, "n%u:%u", node + 1u, PEER_PORT);
+}
+
 static void *create_node(void *data, struct sim *sim, uint32_t number, struct io *io,
                          struct disk *disk)
 {
@@ -58,17 +63,16 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
     struct cluster *cluster = data;
     struct cluster_node *self = &cluster->nodes[number];
     *self = (struct cluster_node){.cluster = cluster, .number = number};
+    const struct cluster_start *start = &cluster->starts[number];
     struct peer_config *peers = self->peers;
-    const uint32_t founders = cluster->options.founders_count;
-    const bool is_founder = founders == 0 || number < founders;
     uint32_t peers_count = 0;
     for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
-        if (founders != 0 && i >= founders && i != number) continue;
+        if (start->peers != 0 && !((start->peers | 1u << number) & 1u << i)) continue;
         struct peer_config *peer = &peers[peers_count++];
         peer->node_id = i + 1u;
-        snprintf(peer->address, sizeof(peer->address), "n%u:%u", i + 1u, PEER_PORT);
+        cluster_peer_address(i, peer->address, sizeof(peer->address));
     }
-    snprintf(self->peer_address, sizeof(self->peer_address), "n%u:%u", number + 1u, PEER_PORT);
+    cluster_peer_address(number, self->peer_address, sizeof(self->peer_address));
     snprintf(self->http_address, sizeof(self->http_address), "n%u:%u", number + 1u, HTTP_PORT);
     const struct node_options options = {
         .io = io,
@@ -81,7 +85,7 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
         .advertise_kafka = "",
         .peers = peers,
         .peers_count = peers_count,
-        .join_only = !is_founder,
+        .join_only = start->join_only,
         .auto_create_topics = cluster->options.auto_create,
         .heartbeat_ms = cluster->options.heartbeat_ms,
         .election_timeout_ms_min = cluster->options.election_timeout_ms_min,
@@ -173,6 +177,11 @@ struct cluster *cluster_create(const struct cluster_options *options)
     cluster->options = *options;
     cluster->options.world.after_event = after_event;
     cluster->options.world.data = cluster;
+    const uint32_t founders = options->founders_count;
+    for (uint32_t i = 0; founders != 0 && i < options->nodes_count; i++) {
+        cluster->starts[i] =
+            (struct cluster_start){.peers = (1u << founders) - 1u, .join_only = i >= founders};
+    }
     cluster->invariants = invariants_create();
     cluster->sim = sim_create(&cluster->options.world);
     failure_begin(cluster->sim, options->seed, options->replay);

@@ -64,6 +64,12 @@ struct cluster_node {
     bool is_stopped; /* node_stop() has reported */
 };
 
+/* With what configuration a node is started. */
+struct cluster_start {
+    uint32_t peers; /* bit per node that its list names; itself is named always. 0: all */
+    bool join_only;
+};
+
 /* One request of the test. Zero it, fill in call->request, give it to cluster_submit. */
 struct cluster_call {
     struct node_request request;
@@ -82,6 +88,7 @@ struct cluster {
     struct cluster_options options;
     struct sim *sim;
     struct cluster_node nodes[CLUSTER_NODES_MAX];
+    struct cluster_start starts[CLUSTER_NODES_MAX];
     struct cluster_call *calls; /* submitted and not done */
     struct cluster_invariants *invariants;
     int last_fatal_code; /* of any node, kept after its crash */
@@ -93,6 +100,8 @@ void cluster_options_init(struct cluster_options *options, uint64_t seed, uint32
 struct cluster *cluster_create(const struct cluster_options *options);
 void cluster_destroy(struct cluster *cluster);
 
+/* "n4:7071" */
+void cluster_peer_address(uint32_t node, char *buffer, size_t bytes);
 void cluster_start(struct cluster *cluster, uint32_t node);
 void cluster_start_all(struct cluster *cluster);
 void cluster_crash(struct cluster *cluster, uint32_t node, enum sim_crash mode);

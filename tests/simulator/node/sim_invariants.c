@@ -116,6 +116,22 @@ uint64_t invariants_configurations_count(const struct cluster_invariants *invari
     return invariants->configurations.count;
 }
 
+bool invariants_configurations(const struct cluster_invariants *invariants, uint64_t group,
+                               struct raft_indexed_configuration *ret_committed,
+                               struct raft_indexed_configuration *ret_newest)
+{
+    for (uint32_t i = 0; i < invariants->groups.count; i++) {
+        const struct group_facts *facts = &invariants->groups.items[i];
+        if (facts->group != group) continue;
+        /* What stands below the commit index and was not committed was cut. */
+        const bool is_open = facts->newest.index > facts->commit_index;
+        *ret_committed = facts->committed;
+        *ret_newest = is_open ? facts->newest : facts->committed;
+        return facts->committed.configuration.members_count > 0;
+    }
+    return false;
+}
+
 uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group)
 {
     for (uint32_t i = 0; i < invariants->groups.count; i++) {
@@ -285,10 +301,11 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
     if (group->hard_state_is_durable) seen->durable_state = group->hard_state;
 
     struct group_facts *facts = invariants__group(invariants, group->group);
+    invariants__note_configuration(group, facts);
     if (group->role == RAFT_LEADER) check_new_leader(invariants, number, group, facts);
     if (group->commit_index > old_commit_index) {
         if (group->role == RAFT_LEADER) invariants__check_commit(invariants, number, group);
-        invariants__check_configuration(invariants, number, group);
+        invariants__check_configuration(invariants, number, group, facts);
         check_chains(invariants, number, group, old_commit_index);
         if (group->commit_index > facts->commit_index) facts->commit_index = group->commit_index;
     }

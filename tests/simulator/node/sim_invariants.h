@@ -11,6 +11,7 @@
 #define SIMULATOR_NODE_SIM_INVARIANTS_H
 
 #include <broker/node.h>
+#include <raft/raft.h>
 
 struct sim;
 struct cluster_invariants;
@@ -42,6 +43,11 @@ uint64_t invariants_leaders_count(const struct cluster_invariants *invariants);
 /* In some term. O(leaders). */
 bool invariants_has_led(const struct cluster_invariants *invariants, uint64_t group,
                         uint64_t node_id);
+/* The newest configuration of a group that any node calls committed, and the newest that any has used: one that was never
+ * committed and is replaced by others may be called newest until a newer one is committed. False: not known yet. */
+bool invariants_configurations(const struct cluster_invariants *invariants, uint64_t group,
+                               struct raft_indexed_configuration *ret_committed,
+                               struct raft_indexed_configuration *ret_newest);
 /* CONFIG entries that were committed, over the whole run. */
 uint64_t invariants_configurations_count(const struct cluster_invariants *invariants);
 /* Logs that were replaced by a base of another replica, over the whole run. */

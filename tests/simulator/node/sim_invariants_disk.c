@@ -185,7 +185,12 @@ void invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim
     struct peek_group group;
     if (!peek_group(node, group_id, &group)) return; /* dropped since */
     const struct cluster_id cluster = peek_cluster(node);
-    const struct raft_configuration *configuration = peek_configuration(&group);
+    struct raft_indexed_configuration committed;
+    struct raft_indexed_configuration newest;
+    if (!invariants_configurations(invariants, group_id, &committed, &newest)) return;
+    if (newest.index != committed.index || committed.configuration.joint)
+        return; /* a change runs */
+    const struct raft_configuration *configuration = &committed.configuration;
     uint32_t voters_count = 0;
     uint32_t holders_count = 0;
     for (uint32_t i = 0; i < configuration->members_count; i++) {

@@ -34,8 +34,9 @@ struct seen_list {
 /* Of a group, over all nodes. */
 struct group_facts {
     uint64_t group;
-    uint64_t commit_index; /* highest */
-    uint64_t leader_term;  /* newest that had a leader */
+    uint64_t commit_index;                               /* highest */
+    uint64_t leader_term;                                /* newest that had a leader */
+    struct raft_indexed_configuration committed, newest; /* that any node has used */
 };
 
 struct group_facts_list {
@@ -67,6 +68,8 @@ void invariants__check_votes(struct cluster_invariants *invariants, uint32_t num
 void invariants__check_commit(struct cluster_invariants *invariants, uint32_t number,
                               const struct peek_group *group);
 void invariants__check_configuration(struct cluster_invariants *invariants, uint32_t number,
-                                     const struct peek_group *group);
+                                     const struct peek_group *group, struct group_facts *facts);
+/* Whatever it uses now. */
+void invariants__note_configuration(const struct peek_group *group, struct group_facts *facts);
 
 #endif

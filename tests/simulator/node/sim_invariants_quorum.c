@@ -119,10 +119,13 @@ static uint64_t digest_of(const struct raft_configuration *configuration)
 /* Replicas that committed the same CONFIG entry must mean the same members by it: the core is told of the entry, and after
  * a restart of its bytes or of a snapshot, by different code. */
 void invariants__check_configuration(struct cluster_invariants *invariants, uint32_t number,
-                                     const struct peek_group *group)
+                                     const struct peek_group *group, struct group_facts *facts)
 {
     const struct raft_indexed_configuration *committed = peek_committed_configuration(group);
-    if (!committed || committed->index == 0) return;
+    if (!committed) return;
+    const bool is_first = facts->committed.configuration.members_count == 0;
+    if (is_first || committed->index > facts->committed.index) facts->committed = *committed;
+    if (committed->index == 0) return;
     const uint64_t digest = digest_of(&committed->configuration);
     const uint64_t known =
         ledger_note(&invariants->configurations, group->group, committed->index, digest);
@@ -130,4 +133,15 @@ void invariants__check_configuration(struct cluster_invariants *invariants, uint
     failure("configurations-differ",
             "n%u group %" PRIu64 " takes CONFIG %" PRIu64 " for another one than others do",
             number + 1u, group->group, committed->index);
+}
+
+void invariants__note_configuration(const struct peek_group *group, struct group_facts *facts)
+{
+    const struct raft_indexed_configuration *newest = peek_newest_configuration(group);
+    if (!newest || newest->index < facts->newest.index) return;
+    const bool is_first = facts->committed.configuration.members_count == 0;
+    if (newest->index == 0 && is_first) facts->committed = *newest; /* what a group is born with */
+    const bool is_settled = newest->index <= facts->committed.index;
+    if (newest->index == facts->newest.index && is_settled) return;
+    facts->newest = *newest;
 }

@@ -51,8 +51,8 @@ void admin_free(struct run *run);
 /* Each of these partitions (bit per number in run->partitions) must take a new message by then, whichever of these nodes
  * (bit per node) is asked. Runs the world. */
 void clients_demand_writes(struct run *run, uint32_t nodes, uint32_t partitions, uint64_t us);
-/* Read every partition from every node to its end, each fetch within `us`, and tell the history that it was drained. All
- * nodes must be equal and at rest. Runs the world. */
-void clients_read_everything(struct run *run, uint64_t us);
+/* Read every partition from each of these nodes to its end, each fetch within `us`, and tell the history that it was
+ * drained. They must be equal and at rest. Runs the world. */
+void clients_read_everything(struct run *run, uint32_t nodes, uint64_t us);
 
 #endif

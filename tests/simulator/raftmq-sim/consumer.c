@@ -327,12 +327,12 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
     run_record(run, &drained);
 }
 
-void clients_read_everything(struct run *run, uint64_t us)
+void clients_read_everything(struct run *run, uint32_t nodes, uint64_t us)
 {
     for (uint32_t partition = 0; partition < run->partitions_count; partition++) {
         if (!run->partitions[partition].is_created) continue;
         for (uint32_t node = 0; node < run->plan.nodes_count; node++) {
-            if (run->lost & 1u << node) continue;
+            if (!(nodes & 1u << node)) continue;
             sweep_partition(run, node, partition, us);
         }
     }

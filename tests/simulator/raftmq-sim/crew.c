@@ -186,6 +186,7 @@ static void add(struct sums *sums, const struct report *report)
     total->images += one->images;
     total->ack_checks += one->ack_checks;
     total->damage_found += one->damage_found;
+    total->returns += one->returns;
     for (int i = 0; i < FAULTS_COUNT; i++) {
         total->faults[i] += one->faults[i];
         if (report->fault_is_on[i]) sums->runs_on[i]++;
@@ -232,9 +233,10 @@ static void print_sums(const struct sums *sums)
            total->unknown_ops);
     printf("leaders %" PRIu64 ", bases installed %" PRIu64 ", changes of members %" PRIu64
            ", disks opened as after a power cut %" PRIu64 ", acks looked up on disks %" PRIu64
-           ", damaged disks that were found %" PRIu64 "\n",
+           ", damaged disks that were found %" PRIu64
+           ", nodes that came back with an empty one %" PRIu64 "\n",
            total->leaders, total->bases_installed, total->changes, total->images, total->ack_checks,
-           total->damage_found);
+           total->damage_found, total->returns);
     const uint64_t faults = faults_of(total);
     printf("faults %" PRIu64 " (%" PRIu64 " a seed):", faults,
            sums->seeds_count ? faults / sums->seeds_count : 0);

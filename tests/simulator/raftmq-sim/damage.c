@@ -11,9 +11,11 @@
 
 #include <memory_disk.h>
 
+#include "members.h"
+#include "operator.h"
 #include "run.h"
 
-#define FILES_MAX    4096u
+#define FILES_MAX    4096u /* of a node that are looked at */
 #define SECTOR_BYTES 512u
 #define COPIED_MAX   16u /* sectors that are written to a wrong place at once */
 #define DATA         "/data"
@@ -42,13 +44,12 @@ static void take_name(void *data, const char *name)
     const int bytes = snprintf(path, sizeof(path), "%s/%s", files->directory, name);
     assert(bytes > 0 && (size_t)bytes < sizeof(path));
     if (disk_open(files->disk, path, DISK_READ, &file) != 0) {
-        assert(files->directories_count < FILES_MAX);
+        if (files->directories_count == FILES_MAX) return;
         memcpy(files->directories[files->directories_count++], path, sizeof(path));
         return;
     }
     uint64_t size = 0;
-    if (disk_size(file, &size) == 0 && size > 0) {
-        assert(files->count < FILES_MAX);
+    if (disk_size(file, &size) == 0 && size > 0 && files->count < FILES_MAX) {
         struct file *item = &files->items[files->count++];
         memcpy(item->path, path, sizeof(path));
         item->bytes = size;
@@ -240,7 +241,8 @@ bool damage_strike(struct run *run, enum fault fault, uint32_t node, struct draw
     if (run->lost & 1u << node) return false; /* once is enough */
     sim_crash(run->sim, node, SIM_CRASH_KILL);
     sim_wipe_disk(run->sim, node);
-    run->damage.damaged &= ~(1u << node);
+    members_forget(run, node);
+    operator_configures(run, node, draw);
     return true;
 }
 

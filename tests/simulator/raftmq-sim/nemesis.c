@@ -9,6 +9,7 @@
 
 #include "damage.h"
 #include "failure.h"
+#include "members.h"
 #include "operator.h"
 #include "peek.h"
 
@@ -100,6 +101,19 @@ void nemesis_count(struct run *run, enum fault fault)
     }
 }
 
+void nemesis_stay_down(struct run *run, uint32_t node)
+{
+    victim_of(run, node)->must_stay_down = true;
+    victim_of(run, node)->is_restarting = false;
+}
+
+void nemesis_start_soon(struct run *run, uint32_t node, uint64_t us)
+{
+    struct victim *victim = victim_of(run, node);
+    victim->must_stay_down = false;
+    if (!victim->is_restarting) start_later(victim, us);
+}
+
 void nemesis_node_gone(struct run *run, uint32_t node)
 {
     struct nemesis *nemesis = run->nemesis;
@@ -163,11 +177,12 @@ static bool is_well(struct run *run, uint32_t node)
 static bool may_lose(struct run *run, uint32_t nodes)
 {
     if (!run->plan.spares_majority) return true;
+    const uint32_t members = members_wished(run);
     uint32_t left = 0;
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (is_well(run, i) && !(nodes & 1u << i)) left++;
+        if (members & ~nodes & 1u << i && is_well(run, i)) left++;
     }
-    return left * 2u > run->plan.nodes_count;
+    return left * 2u > members_count(members);
 }
 
 static uint32_t any_node(struct strike *strike)
@@ -254,6 +269,10 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_LOST_FILE:
     case FAULT_OLD_BACKUP:
     case FAULT_TRANSFER:
+    case FAULT_ADD:
+    case FAULT_REMOVE:
+    case FAULT_REPLACE:
+    case FAULT_PLACE:
     case FAULT_CLOCK:
         return; /* ends by itself, or never */
     }
@@ -367,13 +386,14 @@ static bool strike_disk_error(struct strike *strike, uint32_t node)
     return true;
 }
 
-/* One node for the whole run, and only one that has been founded: before that there is nothing to lose. */
+/* One node at a time, and only one that has been founded: before that there is nothing to lose. */
 static bool strike_loss(struct strike *strike, uint32_t node)
 {
     struct run *run = strike->run;
     if ((run->lost & ~(1u << node)) || !sim_is_running(run->sim, node)) return false;
     if (!is_founded(run, node)) return false;
     victim_of(run, node)->is_armed = false; /* it dies of this */
+    if (!members_can_lose(run, node)) return false;
     if (!damage_strike(run, strike->fault, node, &strike->draw)) return false;
     run->lost |= 1u << node;
     return true;
@@ -445,6 +465,10 @@ static bool strike_partition(struct strike *strike)
     case FAULT_LYING_SYNC:
     case FAULT_OLD_BACKUP:
     case FAULT_TRANSFER:
+    case FAULT_ADD:
+    case FAULT_REMOVE:
+    case FAULT_REPLACE:
+    case FAULT_PLACE:
     case FAULT_CLOCK:
         assert(false);
     }
@@ -515,7 +539,11 @@ static bool strike_now(struct strike *strike)
     case FAULT_OLD_BACKUP:
         return may_lose(run, 1u << node) && strike_loss(strike, node);
     case FAULT_TRANSFER:
-        return operator_transfers(run, &strike->draw);
+    case FAULT_ADD:
+    case FAULT_REMOVE:
+    case FAULT_REPLACE:
+    case FAULT_PLACE:
+        return operator_strikes(run, strike->fault, &strike->draw);
     case FAULT_CLOCK:
         sim_set_wall_skew_ms(run->sim, node,
                              (int64_t)draw_below(&strike->draw, 2u * (uint64_t)TEN_YEARS_MS) -
@@ -529,7 +557,8 @@ static bool strike_now(struct strike *strike)
 static bool is_counted_later(enum fault fault)
 {
     return fault == FAULT_KILL_AT_CALL || fault == FAULT_POWER_AT_CALL ||
-           fault == FAULT_SYNC_ERROR || fault == FAULT_CALL_ERROR || fault == FAULT_TRANSFER;
+           fault == FAULT_SYNC_ERROR || fault == FAULT_CALL_ERROR ||
+           (fault >= FAULT_TRANSFER && fault <= FAULT_PLACE);
 }
 
 static void strike_again(void *data)
@@ -560,7 +589,8 @@ void nemesis_start(struct run *run)
         struct victim *victim = &nemesis->victims[i];
         victim->run = run;
         victim->node = i;
-        start_later(victim, draw_below(&nemesis->draw, START_SPREAD_US));
+        if (run->founders & 1u << i)
+            start_later(victim, draw_below(&nemesis->draw, START_SPREAD_US));
     }
     for (int i = 0; i < FAULTS_COUNT; i++) {
         struct strike *strike = &nemesis->strikes[i];

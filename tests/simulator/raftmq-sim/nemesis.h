@@ -15,6 +15,10 @@ void nemesis_node_fatal(struct run *run, uint32_t node, enum node_fatal code, co
 /* One more of these has struck: for those of which it is known only later. */
 void nemesis_count(struct run *run, enum fault fault);
 
+/* Nobody starts it but who says so; it is started some time later. */
+void nemesis_stay_down(struct run *run, uint32_t node);
+void nemesis_start_soon(struct run *run, uint32_t node, uint64_t us);
+
 /* No new faults. */
 void nemesis_stop(struct run *run);
 /* All disks work again: leadership moves away from a full or hanging disk, but not within the time that an election has. */

@@ -1,13 +1,78 @@
 #include "operator.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "clients.h"
 #include "failure.h"
+#include "members.h"
 #include "nemesis.h"
 #include "op.h"
 #include "peek.h"
 #include "sim_invariants.h"
+
+#define LOOK_EVERY_US 300000u
+#define REPAIR_US_MAX 8000000u
+#define REPAIR_US_MIN 500000u
+#define START_US_MAX  2000000u
+
+struct operator_state {
+    struct run *run;
+    struct draw draw;
+    uint64_t repair_us[PLAN_NODES_MAX]; /* when the damaged disk is replaced; 0: it is well */
+    struct op *op;                      /* a change that is asked for */
+};
+
+/* ---- answers ------------------------------------------------------------------------------------------------------ */
+
+static void nobody_waits(struct op *op)
+{
+    (void)op;
+}
+
+/* What no good request of an operator may be told. */
+static void check_refusal(const struct op *op)
+{
+    switch (op->request.status) {
+    case NODE_OK:
+    case NODE_NOT_TRANSFERRED:
+    case NODE_NO_LEADER:
+    case NODE_NOT_READY:
+    case NODE_OVERLOADED:
+    case NODE_OUTCOME_UNKNOWN:
+    case NODE_DISK_FULL:
+    case NODE_SHUTTING_DOWN:
+    case NODE_TIMEOUT:
+        return;
+    case NODE_UNKNOWN_NODE:
+    case NODE_NODE_EXISTS:
+    case NODE_NOT_ENOUGH_NODES:
+    case NODE_QUORUM_AT_RISK:
+    case NODE_CHANGE_RUNNING:
+        if (op->request.type != NODE_REQUEST_TRANSFER) return;
+        break;
+    case NODE_TOPIC_NOT_FOUND:
+    case NODE_PARTITION_NOT_FOUND:
+    case NODE_TOPIC_EXISTS:
+    case NODE_INVALID_NAME:
+    case NODE_INVALID_ARGUMENT:
+    case NODE_TOO_MANY_TOPICS:
+    case NODE_CORRUPT_BATCH:
+    case NODE_TOO_LARGE:
+    case NODE_OUT_OF_ORDER_SEQUENCE:
+    case NODE_DUPLICATE_OFFSET_UNKNOWN:
+    case NODE_PRODUCER_FENCED:
+    case NODE_UNKNOWN_PRODUCER:
+    case NODE_STALE_GENERATION:
+    case NODE_OFFSET_OUT_OF_RANGE:
+    case NODE_NO_OFFSET:
+    case NODE_DAMAGED:
+    case NODE_TOO_MANY_NODES:
+        break;
+    }
+    failure("refused-wrongly", "n%u refuses what an operator may ask for: %s: %s", op->node + 1u,
+            node_status_text(op->request.status), op->request.detail);
+}
 
 /* ---- transfers --------------------------------------------------------------------------------------------------- */
 
@@ -32,53 +97,13 @@ static void check_transferred(const struct op *op)
 
 static void transfer_answered(struct op *op)
 {
-    switch (op->request.status) {
-    case NODE_OK:
-        check_transferred(op);
-        nemesis_count(op->run, FAULT_TRANSFER);
-        return;
-    case NODE_NOT_TRANSFERRED:
-    case NODE_NO_LEADER:
-    case NODE_NOT_READY:
-    case NODE_OVERLOADED:
-    case NODE_SHUTTING_DOWN:
-    case NODE_TIMEOUT:
-        return;
-    case NODE_TOPIC_NOT_FOUND:
-    case NODE_PARTITION_NOT_FOUND:
-    case NODE_TOPIC_EXISTS:
-    case NODE_INVALID_NAME:
-    case NODE_INVALID_ARGUMENT:
-    case NODE_TOO_MANY_TOPICS:
-    case NODE_NOT_ENOUGH_NODES:
-    case NODE_CORRUPT_BATCH:
-    case NODE_TOO_LARGE:
-    case NODE_OUT_OF_ORDER_SEQUENCE:
-    case NODE_DUPLICATE_OFFSET_UNKNOWN:
-    case NODE_PRODUCER_FENCED:
-    case NODE_UNKNOWN_PRODUCER:
-    case NODE_STALE_GENERATION:
-    case NODE_OFFSET_OUT_OF_RANGE:
-    case NODE_NO_OFFSET:
-    case NODE_OUTCOME_UNKNOWN:
-    case NODE_DISK_FULL:
-    case NODE_DAMAGED:
-    case NODE_UNKNOWN_NODE:
-    case NODE_NODE_EXISTS:
-    case NODE_TOO_MANY_NODES:
-    case NODE_QUORUM_AT_RISK:
-    case NODE_CHANGE_RUNNING:
-        failure("refused-wrongly", "n%u refuses a good transfer: %s: %s", op->node + 1u,
-                node_status_text(op->request.status), op->request.detail);
-    }
+    check_refusal(op);
+    if (op->request.status != NODE_OK) return;
+    check_transferred(op);
+    nemesis_count(op->run, FAULT_TRANSFER);
 }
 
-static void nobody_waits(struct op *op)
-{
-    (void)op;
-}
-
-bool operator_transfers(struct run *run, struct draw *draw)
+static bool ask_transfer(struct run *run, struct draw *draw)
 {
     const uint32_t nodes_count = run->plan.nodes_count;
     const uint32_t partition = (uint32_t)draw_below(draw, run->partitions_count);
@@ -98,4 +123,218 @@ bool operator_transfers(struct run *run, struct draw *draw)
     op->over = nobody_waits;
     clients_send(op, draw);
     return true;
+}
+
+/* ---- members -------------------------------------------------------------------------------------------------------- */
+
+static void change_answered(struct op *op)
+{
+    check_refusal(op);
+    if (op->request.status == NODE_OK) nemesis_count(op->run, (enum fault)op->number);
+}
+
+static void change_over(struct op *op)
+{
+    op->run->operator_state->op = NULL;
+}
+
+/* One at a time: the answer says what is decided, and that takes its time. */
+static void ask_change(struct run *run, struct op *op, enum fault fault, struct draw *draw)
+{
+    run->operator_state->op = op;
+    op->number = (uint64_t)fault;
+    op->answered = change_answered;
+    op->over = change_over;
+    clients_send(op, draw);
+}
+
+static uint32_t draw_node(uint32_t nodes, struct draw *draw)
+{
+    assert(nodes != 0);
+    uint64_t skip = draw_below(draw, members_count(nodes));
+    for (; skip > 0; skip--) {
+        nodes &= nodes - 1u;
+    }
+    return (uint32_t)__builtin_ctz(nodes);
+}
+
+/* So many must stay for every topic to have its replicas. */
+static uint32_t members_least(const struct run *run)
+{
+    uint32_t least = run->plan.founders_count < 3u ? run->plan.founders_count : 3u;
+    for (uint32_t i = 0; i < run->plan.topics_count; i++) {
+        const uint32_t replicas = run->plan.topics[i].replicas_count;
+        if (replicas > least) least = replicas;
+    }
+    return least;
+}
+
+void operator_configures(struct run *run, uint32_t node, struct draw *draw)
+{
+    const uint32_t members = members_wished(run) & ~(1u << node);
+    const bool is_founder = run->founders & 1u << node;
+    /* The same command line as ever, where one of those it names can tell of the cluster. */
+    const bool is_plain = is_founder && members & run->founders && draw_chance(draw, 1, 2);
+    run->cluster->starts[node] = (struct cluster_start){
+        .peers = is_plain ? run->founders : members,
+        .join_only = !is_plain,
+    };
+}
+
+/* A new machine under this number. The old one, if it still runs somewhere, is switched off. */
+static void prepare_machine(struct run *run, uint32_t node, struct draw *draw)
+{
+    if (sim_is_running(run->sim, node)) sim_crash(run->sim, node, SIM_CRASH_KILL);
+    sim_wipe_disk(run->sim, node);
+    members_forget(run, node);
+    run->damage.damaged &= ~(1u << node);
+    run->damage.found &= ~(1u << node);
+    run->cluster->starts[node] =
+        (struct cluster_start){.peers = members_wished(run), .join_only = true};
+    /* Sometimes it runs before anybody admits it, and must wait. */
+    nemesis_stay_down(run, node);
+    if (draw_chance(draw, 1, 3)) nemesis_start_soon(run, node, draw_below(draw, START_US_MAX));
+}
+
+static bool ask_add(struct run *run, struct draw *draw)
+{
+    const uint32_t strangers = members_all_nodes(run) & ~members_known(run);
+    if (strangers == 0) return false;
+    const uint32_t node = draw_node(strangers, draw);
+    members_check_forgotten(run, node);
+    prepare_machine(run, node, draw);
+    struct op *op = op_create(run, NODE_REQUEST_NODE_ADD, "", 0);
+    char address[CLUSTER_NAME_MAX];
+    cluster_peer_address(node, address, sizeof(address));
+    memcpy(op->group, address, sizeof(op->group));
+    op->request.node.id = node + 1u;
+    op->request.node.peer_address = op->group;
+    ask_change(run, op, FAULT_ADD, draw);
+    return true;
+}
+
+static bool ask_leave(struct run *run, enum fault fault, struct draw *draw)
+{
+    const uint32_t members = members_wished(run);
+    if (members_count(members) <= members_least(run)) return false;
+    const uint32_t node = draw_node(members, draw);
+    const uint32_t with = draw_node(members & ~(1u << node), draw);
+    const bool replaces = fault == FAULT_REPLACE;
+    struct op *op =
+        op_create(run, replaces ? NODE_REQUEST_NODE_REPLACE : NODE_REQUEST_NODE_REMOVE, "", 0);
+    op->request.node.id = node + 1u;
+    op->request.node.with = replaces ? with + 1u : 0;
+    ask_change(run, op, fault, draw);
+    return true;
+}
+
+static bool ask_place(struct run *run, struct draw *draw)
+{
+    const uint32_t partition = (uint32_t)draw_below(draw, run->partitions_count);
+    const struct partition_facts *facts = &run->partitions[partition];
+    uint32_t members = members_wished(run);
+    if (!facts->is_created || members_count(members) <= facts->replicas_count) return false;
+    struct op *op = op_create(run, NODE_REQUEST_PLACE, facts->topic, facts->number);
+    for (uint32_t i = 0; i < facts->replicas_count; i++) {
+        const uint32_t node = draw_node(members, draw);
+        members &= ~(1u << node);
+        op->request.place.nodes[op->request.place.nodes_count++] = node + 1u;
+    }
+    ask_change(run, op, FAULT_PLACE, draw);
+    return true;
+}
+
+bool operator_strikes(struct run *run, enum fault fault, struct draw *draw)
+{
+    if (fault == FAULT_TRANSFER) return ask_transfer(run, draw);
+    if (run->operator_state->op || !members_meta(run)) return false;
+    if (fault == FAULT_ADD) return ask_add(run, draw);
+    if (fault == FAULT_PLACE) return ask_place(run, draw);
+    return ask_leave(run, fault, draw);
+}
+
+/* ---- looking after the nodes ------------------------------------------------------------------------------------------- */
+
+static void replace_disk(struct run *run, uint32_t node)
+{
+    struct operator_state *state = run->operator_state;
+    run_tell(run, "n%u gets a new disk", node + 1u);
+    if (sim_is_running(run->sim, node)) sim_crash(run->sim, node, SIM_CRASH_KILL);
+    sim_wipe_disk(run->sim, node);
+    members_forget(run, node);
+    run->damage.damaged &= ~(1u << node);
+    run->damage.found &= ~(1u << node);
+    state->repair_us[node] = 0;
+    operator_configures(run, node, &state->draw);
+    nemesis_start_soon(run, node, draw_below(&state->draw, START_US_MAX));
+}
+
+static void look_at_damaged(struct run *run, uint32_t node)
+{
+    struct operator_state *state = run->operator_state;
+    const uint64_t now_us = sim_now_us(run->sim);
+    if (!(run->damage.damaged & 1u << node)) return;
+    if (state->repair_us[node] == 0) {
+        state->repair_us[node] = now_us + draw_between(&state->draw, REPAIR_US_MIN, REPAIR_US_MAX);
+    } else if (state->repair_us[node] <= now_us) {
+        replace_disk(run, node);
+    }
+}
+
+static void look_at_lost(struct run *run, uint32_t node)
+{
+    if (!(run->lost & 1u << node) || run->damage.damaged & 1u << node) return;
+    if (!members_is_back(run, node)) return;
+    run_tell(run, "n%u is whole again", node + 1u);
+    run->lost &= ~(1u << node);
+    run->totals.returns++;
+}
+
+/* Who is admitted is started. */
+static void look_at_admitted(struct run *run)
+{
+    struct meta_node nodes[META_NODES_MAX];
+    const struct meta_state *meta = members_meta(run);
+    const uint32_t count = meta ? meta_nodes(meta, nodes, META_NODES_MAX) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t node = (uint32_t)nodes[i].node_id - 1u;
+        if (nodes[i].incarnation != 0 || sim_is_running(run->sim, node)) continue;
+        nemesis_start_soon(run, node, draw_below(&run->operator_state->draw, START_US_MAX));
+    }
+}
+
+static void look(void *data)
+{
+    struct run *run = data;
+    sim_call_after(run->sim, LOOK_EVERY_US, look, run);
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        look_at_damaged(run, i);
+        look_at_lost(run, i);
+    }
+    look_at_admitted(run);
+}
+
+void operator_tidies(struct run *run)
+{
+    const uint32_t known = members_known(run);
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        if (run->damage.damaged & 1u << i) replace_disk(run, i);
+        if (known & 1u << i) continue;
+        nemesis_stay_down(run, i);
+        if (sim_is_running(run->sim, i)) sim_crash(run->sim, i, SIM_CRASH_KILL);
+    }
+}
+
+void operator_starts(struct run *run)
+{
+    run->operator_state = calloc(1, sizeof(*run->operator_state));
+    if (!run->operator_state) abort();
+    run->operator_state->run = run;
+    run->operator_state->draw = draw_stream(run->plan.seed, PART_OPERATOR);
+    sim_call_after(run->sim, LOOK_EVERY_US, look, run);
+}
+
+void operator_free(struct run *run)
+{
+    free(run->operator_state);
 }

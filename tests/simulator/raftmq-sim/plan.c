@@ -126,7 +126,7 @@ static void draw_sizes(struct plan *plan, struct draw *draw)
     for (uint32_t i = 0; i < plan->topics_count; i++) {
         struct plan_topic *topic = &plan->topics[i];
         topic->partitions_count = draw_chance(draw, 1, 2) ? 1u : (uint32_t)draw_between(draw, 1, 2);
-        const uint32_t most = plan->nodes_count;
+        const uint32_t most = plan->founders_count;
         topic->replicas_count = draw_chance(draw, 3, 4) ? (most < 3u ? most : 3u)
                                                         : (uint32_t)draw_between(draw, 1, most);
         topic->local_reads = draw_chance(draw, 1, 10);
@@ -148,9 +148,9 @@ static void draw_workload(struct plan *plan, struct draw *draw)
     plan->value_bytes_max = DRAW_FROM(draw, values);
     const uint64_t largest = 2u * (uint64_t)plan->batch_records_max * (plan->value_bytes_max + 64u);
     if (plan->inflight_bytes_max < largest) plan->inflight_bytes_max = largest;
-    plan->produce_every_us = plan->producers_count * draw_between(draw, 6000, 24000);
+    plan->produce_every_us = plan->producers_count * draw_between(draw, 5000, 18000);
     plan->consumers_count = (uint32_t)draw_between(draw, 1, 4);
-    plan->consume_every_us = plan->consumers_count * draw_between(draw, 10000, 40000);
+    plan->consume_every_us = plan->consumers_count * draw_between(draw, 8000, 30000);
     plan->committers_count = (uint32_t)draw_below(draw, 3);
     plan->commit_every_us = draw_between(draw, 50000, 300000);
     plan->has_admin = draw_chance(draw, 1, 3);
@@ -164,7 +164,7 @@ static bool can_lose_node(const struct plan *plan)
     for (uint32_t i = 0; i < plan->topics_count; i++) {
         if (plan->topics[i].replicas_count < 3u) return false;
     }
-    return plan->nodes_count >= 3u;
+    return plan->founders_count >= 3u;
 }
 
 static bool is_on(const struct plan *plan, enum fault fault, bool is_drawn,
@@ -190,6 +190,9 @@ static void draw_faults(struct plan *plan, struct draw *draw, const struct plan_
         if (per_minute >= FAULTS_PER_MINUTE_MIN) break;
         plan->fault_every_us[i] = plan->fault_every_us[i] * per_minute / FAULTS_PER_MINUTE_MIN + 1u;
     }
+    const uint32_t spares = (uint32_t)draw_between(draw, 1, 3);
+    if (plan->fault_is_on[FAULT_ADD]) plan->nodes_count += spares;
+    if (plan->nodes_count > PLAN_NODES_MAX) plan->nodes_count = PLAN_NODES_MAX;
     plan->spares_majority = draw_chance(draw, 3, 5);
     plan->faults_from_us = draw_chance(draw, 1, 2) ? 0 : draw_below(draw, 5000000);
 }
@@ -215,8 +218,9 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishe
 {
     *plan = (struct plan){.seed = seed};
     struct draw draw = draw_stream(seed, PART_PLAN);
-    plan->nodes_count = draw_nodes(&draw);
-    if (wishes->nodes_count) plan->nodes_count = wishes->nodes_count;
+    plan->founders_count = draw_nodes(&draw);
+    if (wishes->nodes_count) plan->founders_count = wishes->nodes_count;
+    plan->nodes_count = plan->founders_count;
     draw_timing(plan, &draw);
     draw_sizes(plan, &draw);
     draw_workload(plan, &draw);
@@ -234,10 +238,10 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishe
 void plan_print(const struct plan *plan, FILE *out)
 {
     fprintf(out,
-            "seed 0x%" PRIx64 ": %u nodes, links %" PRIu64 "-%" PRIu64 " us, disk jobs %" PRIu64
-            "-%" PRIu64 " us, socket buffers %" PRIu64 " B\n",
-            plan->seed, plan->nodes_count, plan->link_us_min, plan->link_us_max, plan->job_us_min,
-            plan->job_us_max, plan->window_bytes);
+            "seed 0x%" PRIx64 ": %u nodes of %u, links %" PRIu64 "-%" PRIu64
+            " us, disk jobs %" PRIu64 "-%" PRIu64 " us, socket buffers %" PRIu64 " B\n",
+            plan->seed, plan->founders_count, plan->nodes_count, plan->link_us_min,
+            plan->link_us_max, plan->job_us_min, plan->job_us_max, plan->window_bytes);
     fprintf(out,
             "  heartbeat %" PRIu64 " ms, election %" PRIu64 "-%" PRIu64 " ms, segments %" PRIu64
             " B, cache %" PRIu64 " B, in flight %" PRIu64 " B, checkpoint after %" PRIu64

@@ -28,6 +28,10 @@
     X(FAULT_CALL_ERROR, "call-error", "a changing disk call fails with EIO")                      \
     X(FAULT_DISK_FULL, "disk-full", "ENOSPC for a while")                                         \
     X(FAULT_TRANSFER, "transfer", "leadership is handed over on request")                         \
+    X(FAULT_ADD, "add-node", "a new node is admitted and joins")                                  \
+    X(FAULT_REMOVE, "remove-node", "a node is taken out of everything")                           \
+    X(FAULT_REPLACE, "replace-node", "a node takes the place of another one, dead or alive")      \
+    X(FAULT_PLACE, "move-replicas", "a partition is to be on other nodes")                        \
     X(FAULT_CLOCK, "clock", "wall clock of a node jumps by up to ten years")                      \
     X(FAULT_WIPE, "wipe", "an empty disk in the place of a node's")                               \
     X(FAULT_ROT, "rot",                                                                           \
@@ -76,7 +80,8 @@ const char *client_name(enum client client);
 const char *client_meaning(enum client client);
 bool client_find(const char *name, enum client *ret_client);
 
-#define PLAN_NODES_MAX      5u
+#define PLAN_NODES_MAX      7u
+#define PLAN_FOUNDERS_MAX   5u
 #define PLAN_PARTITIONS_MAX 8u
 #define PLAN_TOPICS_MAX     3u
 
@@ -88,7 +93,8 @@ struct plan_topic {
 
 struct plan {
     uint64_t seed;
-    uint32_t nodes_count;
+    uint32_t founders_count;
+    uint32_t nodes_count; /* and those that may join later */
     uint64_t link_us_min, link_us_max;
     uint64_t job_us_min, job_us_max;
     uint64_t window_bytes;

@@ -16,7 +16,7 @@ static const char usage[] =
     "  --file PATH       run the seeds of a file: one per line, # begins a comment\n"
     "  --jobs COUNT      worker processes; default 1\n"
     "  --until-ms MS     length of the phase with faults; default: drawn, 58 to 68 s\n"
-    "  --nodes COUNT     size of the cluster, 1 to 5; default: drawn\n"
+    "  --nodes COUNT     size of the cluster at first, 1 to 5; default: drawn\n"
     "  --producers COUNT not more of them than this; default: drawn\n"
     "  --topics COUNT    the same of topics\n"
     "  --without KIND    switch a kind of faults or clients off; may be repeated, or a list with "
@@ -221,7 +221,7 @@ int main(int argc, char **argv)
     while ((code = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         take_option(&options, code, optarg, &file);
     }
-    if (optind < argc || options.wishes.nodes_count > PLAN_NODES_MAX || options.jobs < 1 ||
+    if (optind < argc || options.wishes.nodes_count > PLAN_FOUNDERS_MAX || options.jobs < 1 ||
         options.jobs > CREW_JOBS_MAX) {
         fputs(usage, stderr);
         return 2;

@@ -7,9 +7,12 @@
 #include <time.h>
 
 #include "clients.h"
+#include "election.h"
 #include "failure.h"
+#include "members.h"
 #include "nemesis.h"
 #include "op.h"
+#include "operator.h"
 #include "peek.h"
 #include "sim_invariants.h"
 
@@ -17,11 +20,10 @@
 #define SLACK_US    2000000u /* redialing, opening files, a first no-op */
 #define DRAIN_US_MAX \
     60000000u /* a request waits up to 10 s for its answer, and is then sent again */
-#define SETTLE_US_MAX 15000000u
+#define SETTLE_US_MAX 60000000u /* nodes come back with empty disks */
 #define READ_US_MAX   15000000u
 #define WRITE_US_MAX \
     15000000u /* behind the election: the old leader's requests run into their limit first */
-#define ELECTIONS_MAX 10u
 
 /* ---- telling ------------------------------------------------------------------------------------------------- */
 
@@ -102,6 +104,7 @@ static void after_event(void *data)
     if (number < run->plan.nodes_count && sim_is_running(run->sim, number)) {
         check_failed_sync(run, number);
     }
+    if (number < run->plan.nodes_count) members_look(run, number);
     look_at_image(run);
 }
 
@@ -158,10 +161,16 @@ static struct run *run_create(const struct run_options *options)
     run->options = *options;
     plan_draw(&run->plan, options->seed, &options->wishes);
     run->draw = draw_stream(options->seed, PART_RUN);
+    for (uint32_t i = 0; i < run->plan.founders_count; i++) {
+        run->founders |= 1u << i;
+    }
     run->images = draw_stream(options->seed, PART_IMAGES);
     run->next_image_us = run->plan.image_every_us;
     run->history = history_create(&(struct history_options){0});
     create_cluster(run);
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        run->cluster->starts[i].peers = run->founders;
+    }
     return run;
 }
 
@@ -171,6 +180,7 @@ static void run_destroy(struct run *run)
     damage_close(&run->damage);
     cluster_destroy(run->cluster);
     clients_free(run);
+    operator_free(run);
     op_free_all(run);
     history_destroy(run->history);
     free(run);
@@ -178,171 +188,18 @@ static void run_destroy(struct run *run)
 
 /* ---- phases -------------------------------------------------------------------------------------------------------- */
 
-static uint32_t all_nodes(const struct run *run)
-{
-    return (1u << run->plan.nodes_count) - 1u;
-}
-
-static uint32_t bits_in(uint32_t bits)
-{
-    uint32_t count = 0;
-    for (; bits; bits &= bits - 1u) {
-        count++;
-    }
-    return count;
-}
-
-static uint32_t whole_nodes(const struct run *run)
-{
-    return all_nodes(run) & ~run->lost;
-}
-
-/* A majority, sometimes more than that. */
+/* A majority of the members, sometimes more than that. Drawn as often as it takes, with one node or with seven. */
 static uint32_t draw_core(struct run *run)
 {
+    const uint32_t all = members_all_nodes(run);
+    const uint32_t members = members_wished(run);
+    const uint32_t whole = members_whole(run, all);
+    if (members_count(whole) * 2u <= members_count(members)) return 0;
     uint32_t core;
     do {
-        core = ((uint32_t)draw_below(&run->draw, all_nodes(run)) + 1u) & whole_nodes(run);
-    } while (bits_in(core) * 2u <= run->plan.nodes_count);
+        core = ((uint32_t)draw_below(&run->draw, all) + 1u) & whole;
+    } while (members_count(core) * 2u <= members_count(members));
     return core;
-}
-
-struct election {
-    struct run *run;
-    uint32_t core;
-    char why[160];
-};
-
-/* Somebody takes the group's writes, and a majority of its replicas follows him: of the core, or a node outside of it that
- * still reaches enough of the core. */
-static bool has_leader(struct election *election, uint64_t group)
-{
-    const struct run *run = election->run;
-    uint64_t leader = 0;
-    uint64_t term = 0;
-    uint32_t voters = 0;
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        struct peek_group peek;
-        const struct node *node = run->cluster->nodes[i].node;
-        if (!node || !peek_group(node, group, &peek)) continue;
-        voters = peek_configuration(&peek)->members_count;
-        if (peek.takes_produce && peek.term > term) {
-            leader = i + 1u;
-            term = peek.term;
-        }
-    }
-    uint32_t followers = 0;
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        struct peek_group peek;
-        const struct node *node = run->cluster->nodes[i].node;
-        if (!node || !peek_group(node, group, &peek)) continue;
-        if (leader != 0 && peek.leader == leader && peek.term == term) followers++;
-    }
-    if (followers * 2u > voters) return true;
-    snprintf(election->why, sizeof(election->why),
-             "group %" PRIu64 ": n%" PRIu64 " leads in term %" PRIu64 ", %u of %u follow", group,
-             leader, term, followers, voters);
-    return false;
-}
-
-static bool holds(const struct run *run, uint32_t core, uint64_t node_id, uint64_t group)
-{
-    struct peek_group peek;
-    const struct node *node = run->cluster->nodes[node_id - 1u].node;
-    return core & 1u << (node_id - 1u) && node && peek_group(node, group, &peek);
-}
-
-/* The replicas of a group that are in the core are a majority of it. Not so when some of the core does not know of the
- * group yet, or knows that it is deleted. */
-static bool core_has_majority(const struct run *run, uint32_t core, uint64_t group)
-{
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        struct peek_group peek;
-        const struct node *node = run->cluster->nodes[i].node;
-        if (!(core & 1u << i) || !node || !peek_group(node, group, &peek)) continue;
-        const struct raft_configuration *configuration = peek_configuration(&peek);
-        uint32_t voters = 0;
-        uint32_t in_core = 0;
-        for (uint32_t m = 0; m < configuration->members_count; m++) {
-            if (!configuration->members[m].voter) continue;
-            voters++;
-            if (holds(run, core, configuration->members[m].id.node, group)) in_core++;
-        }
-        return in_core * 2u > voters;
-    }
-    return false;
-}
-
-static bool has_elected(void *data)
-{
-    struct election *election = data;
-    const struct run *run = election->run;
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (!(election->core & 1u << i)) continue;
-        const struct node *node = run->cluster->nodes[i].node;
-        struct peek_group groups[64];
-        const uint32_t count = node ? peek_groups(node, groups, 64) : 0;
-        if (count == 0) {
-            snprintf(election->why, sizeof(election->why), "n%u holds no group yet", i + 1u);
-            return false;
-        }
-        for (uint32_t g = 0; g < count; g++) {
-            if (!core_has_majority(run, election->core, groups[g].group)) continue;
-            if (!has_leader(election, groups[g].group)) return false;
-        }
-    }
-    return true;
-}
-
-/* Where every replica stands, when something does not get on. */
-static void print_replicas(const struct run *run)
-{
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        const struct node *node = run->cluster->nodes[i].node;
-        struct peek_group groups[64];
-        const uint32_t count = node ? peek_groups(node, groups, 64) : 0;
-        fprintf(stderr, "n%u %s, %u groups\n", i + 1u,
-                !node                        ? "is down"
-                : sim_is_paused(run->sim, i) ? "is paused"
-                                             : "runs",
-                count);
-        for (uint32_t g = 0; g < count; g++) {
-            const struct peek_group *group = &groups[g];
-            fprintf(stderr,
-                    "  group %" PRIu64 " %s term %" PRIu64 " leader %" PRIu64 " vote %" PRIu64
-                    "%s last %" PRIu64 " durable %" PRIu64 " commit %" PRIu64 " applied %" PRIu64
-                    "\n",
-                    group->group, raft_role_name(group->role), group->term, group->leader,
-                    group->hard_state.voted_for.node,
-                    group->hard_state_is_durable ? "" : " (not durable)", group->last_index,
-                    group->durable_index, group->commit_index, group->applied_index);
-        }
-    }
-}
-
-static void demand_election(struct run *run, uint32_t core)
-{
-    struct election election = {.run = run, .core = core};
-    const uint64_t us = ELECTIONS_MAX * run->plan.election_timeout_ms_max * 1000u + SLACK_US;
-    const uint64_t from_us = sim_now_us(run->sim);
-    if (!sim_run_until_true(run->sim, us, has_elected, &election)) {
-        print_replicas(run);
-        failure("no-election", "a majority (nodes 0x%x) is whole for %" PRIu64 " ms: %s", core,
-                us / 1000u, election.why);
-    }
-    run_tell(run, "elected after %" PRIu64 " ms", (sim_now_us(run->sim) - from_us) / 1000u);
-}
-
-/* Founding needs every node once; before that no majority can do anything. */
-static bool is_founded(const struct run *run, uint32_t core)
-{
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (!(core & 1u << i)) continue;
-        const struct node *node = run->cluster->nodes[i].node;
-        struct peek_group group;
-        if (!node || !peek_group(node, 0, &group)) return false;
-    }
-    return true;
 }
 
 static uint32_t writable_partitions(const struct run *run, uint32_t core)
@@ -355,7 +212,7 @@ static uint32_t writable_partitions(const struct run *run, uint32_t core)
             if (!(core & 1u << node) || !run->cluster->nodes[node].node) continue;
             const uint64_t group =
                 peek_partition_group(run->cluster->nodes[node].node, facts->topic, facts->number);
-            if (group != 0 && core_has_majority(run, core, group)) partitions |= 1u << i;
+            if (group != 0 && members_have_majority(run, core, group)) partitions |= 1u << i;
         }
     }
     return partitions;
@@ -363,9 +220,10 @@ static uint32_t writable_partitions(const struct run *run, uint32_t core)
 
 static void core_phase(struct run *run)
 {
-    const uint32_t core = draw_core(run);
-    run_tell(run, "nodes 0x%x are healed", core);
     nemesis_heal_disks(run);
+    const uint32_t core = draw_core(run);
+    if (core == 0) return; /* nothing was founded, which needs every node once */
+    run_tell(run, "nodes 0x%x are healed", core);
     nemesis_heal(run, core);
     /* As broken as it was, the rest may still reach some of the core and lead it, so that others of the core reach no
      * leader: that is no fault. Cut off it cannot, and whoever of the core is asked must take a write. */
@@ -373,8 +231,7 @@ static void core_phase(struct run *run)
     const enum sim_link link = draw_chance(&run->draw, 1, 2) ? SIM_LINK_CUT : SIM_LINK_STALLED;
     if (is_alone) nemesis_cut_off(run, core, link);
     sim_run_for(run->sim, SLACK_US);
-    if (!is_founded(run, core)) return;
-    demand_election(run, core);
+    election_demand(run, core);
     if (is_alone) {
         clients_demand_writes(run, core, writable_partitions(run, core), WRITE_US_MAX);
     }
@@ -387,74 +244,71 @@ static bool is_drained(void *data)
 }
 
 /* Each partition has as many replicas as were asked for. */
-static bool all_replicas_are_made(struct run *run, char *why, size_t why_bytes)
+static bool all_replicas_are_made(const struct run *run, char *why, size_t why_bytes)
 {
+    const struct meta_state *meta = members_meta(run);
+    const bool may_shrink =
+        run->plan.fault_is_on[FAULT_REMOVE] || run->plan.fault_is_on[FAULT_REPLACE];
     for (uint32_t i = 0; i < run->partitions_count; i++) {
         const struct partition_facts *facts = &run->partitions[i];
-        uint32_t holders = 0;
-        for (uint32_t node = 0; node < run->plan.nodes_count; node++) {
-            const struct node *inside = run->cluster->nodes[node].node;
-            if (run->lost & 1u << node) continue;
-            const uint64_t group = peek_partition_group(inside, facts->topic, facts->number);
-            if (group != 0 && holds(run, all_nodes(run), node + 1u, group)) holders++;
-        }
-        if (holders == facts->replicas_count) continue;
-        if (run->lost && holders + 1u == facts->replicas_count) continue;
+        struct meta_partition partition = {0};
+        struct meta_settings settings;
+        uint32_t count = 0;
+        const bool is_there =
+            meta_partition_get(meta, facts->topic, facts->number, &partition, &settings, &count);
+        /* A node that is removed while no other one is there to take its place leaves fewer behind. */
+        const uint32_t least = may_shrink ? 1u : facts->replicas_count;
+        if (is_there && partition.replicas_count >= least) continue;
         snprintf(why, why_bytes, "%s/%u has %u of %u replicas", facts->topic, facts->number,
-                 holders, facts->replicas_count);
+                 partition.replicas_count, facts->replicas_count);
         return false;
     }
     return true;
 }
 
+struct rest {
+    struct run *run;
+    char why[200];
+};
+
 static bool is_settled(void *data)
 {
-    struct run *run = data;
+    struct rest *rest = data;
+    const struct run *run = rest->run;
     const struct node *nodes[PLAN_NODES_MAX] = {0};
-    char why[160];
+    const uint32_t members = members_wished(run);
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (run->lost & 1u << i) continue;
+        if (!(members & 1u << i)) continue;
         nodes[i] = run->cluster->nodes[i].node;
-        if (!nodes[i]) return false;
+        if (nodes[i]) continue;
+        snprintf(rest->why, sizeof(rest->why), "n%u is down", i + 1u);
+        return false;
     }
-    return all_replicas_are_made(run, why, sizeof(why)) &&
-           invariants_is_settled(run->cluster->invariants, nodes, run->plan.nodes_count, why,
-                                 sizeof(why));
-}
-
-static void tell_unsettled(struct run *run, char *why, size_t why_bytes)
-{
-    const struct node *nodes[PLAN_NODES_MAX] = {0};
-    snprintf(why, why_bytes, "a node is down");
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (run->lost & 1u << i) continue;
-        nodes[i] = run->cluster->nodes[i].node;
-        if (!nodes[i]) return;
-    }
-    if (!all_replicas_are_made(run, why, why_bytes)) return;
-    (void)invariants_is_settled(run->cluster->invariants, nodes, run->plan.nodes_count, why,
-                                why_bytes);
+    return members_are_settled(run, rest->why, sizeof(rest->why)) &&
+           all_replicas_are_made(run, rest->why, sizeof(rest->why)) &&
+           invariants_is_settled(run->cluster->invariants, nodes, run->plan.nodes_count, rest->why,
+                                 sizeof(rest->why));
 }
 
 static void rest_phase(struct run *run)
 {
     run_tell(run, "all nodes are healed");
-    nemesis_heal(run, all_nodes(run));
+    operator_tidies(run);
+    nemesis_heal(run, members_known(run));
     sim_run_for(run->sim, SLACK_US);
-    demand_election(run, whole_nodes(run));
+    election_demand(run, members_whole(run, members_all_nodes(run)));
     run->is_draining = true;
     if (!sim_run_until_true(run->sim, DRAIN_US_MAX, is_drained, run)) {
         op_check_answered(run);
         failure("not-drained", "%u requests without an answer, %u of %u topics made",
                 run->ops_count, run->topics_created_count, run->plan.topics_count);
     }
-    if (!sim_run_until_true(run->sim, SETTLE_US_MAX, is_settled, run)) {
-        char why[160];
-        print_replicas(run);
-        tell_unsettled(run, why, sizeof(why));
-        failure("not-settled", "%s", why);
+    struct rest rest = {.run = run};
+    if (!sim_run_until_true(run->sim, SETTLE_US_MAX, is_settled, &rest)) {
+        election_print(run);
+        failure("not-settled", "%s", rest.why);
     }
-    clients_read_everything(run, READ_US_MAX);
+    clients_read_everything(run, members_wished(run), READ_US_MAX);
 }
 
 /* In steps, so that what should have been answered is looked for. */
@@ -471,6 +325,7 @@ void run_seed(const struct run_options *options, struct run_totals *ret_totals)
     struct run *run = run_create(options);
     if (options->story) plan_print(&run->plan, options->story);
     nemesis_start(run);
+    operator_starts(run);
     clients_start(run);
     safety_phase(run);
     nemesis_stop(run);

@@ -20,6 +20,7 @@ enum run_part {
     PART_RUN = 3,
     PART_NEMESIS,
     PART_IMAGES,
+    PART_OPERATOR,
     PART_FAULT_FIRST = 100,  /* + fault */
     PART_CLIENT_FIRST = 200, /* + client */
 };
@@ -30,6 +31,7 @@ struct consumer;
 struct committer;
 struct admin;
 struct nemesis;
+struct operator_state;
 
 struct partition_facts {
     char topic[CLUSTER_NAME_MAX];
@@ -55,6 +57,7 @@ struct run_totals {
     uint64_t changes; /* of members: CONFIG entries that were committed */
     uint64_t faults[FAULTS_COUNT];
     uint64_t images, ack_checks;
+    uint64_t returns;      /* of nodes that had lost their disk */
     uint64_t damage_found; /* nodes that stopped for what had befallen their disk */
     uint64_t trace_hash;
 };
@@ -90,8 +93,15 @@ struct run {
     struct committer *committers;
     struct admin *admin;
     struct nemesis *nemesis;
+    struct operator_state *operator_state;
 
-    uint32_t lost; /* bit per node whose disk was lost or damaged: nothing more is expected of it */
+    uint32_t founders; /* bit per node */
+    struct {           /* the newest state of meta that any node has applied */
+        uint64_t index;
+        uint32_t known, wished;
+    } meta;
+    uint32_t joined; /* ... that has held group 0 since its disk is what it is */
+    uint32_t lost;   /* ... whose disk was lost or damaged, until it is a whole member again */
     struct damage damage;
     struct draw images;
     uint64_t next_image_us;

@@ -178,7 +178,7 @@ static void lower_counts(struct shrink *shrink)
     (void)until_ms_of(&shrink->options, &plan);
     lower(shrink, "topics", plan.topics_count, offsetof(struct plan_wishes, topics_count));
     lower(shrink, "producers", plan.producers_count, offsetof(struct plan_wishes, producers_count));
-    lower(shrink, "nodes", plan.nodes_count, offsetof(struct plan_wishes, nodes_count));
+    lower(shrink, "nodes", plan.founders_count, offsetof(struct plan_wishes, nodes_count));
 }
 
 int crew_shrink(const struct crew_options *original)
