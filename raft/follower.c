@@ -203,11 +203,11 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
     raft_index last = m->append.last;
     bool empty = last < m->append.first;
     if (!empty) {
-        raft_index from = raft__max(m->append.first, node->commit_index + 1);
+        raft_index from = raft__max(m->append.first, node->trail.floor_index + 1);
         raft_index first = first_difference(node, m, from);
         if (first <= last) {
-            /* Would take back a configuration that is committed for sure: one of the two logs is wrong. */
-            if (!raft__history_can_truncate(&node->history, first)) {
+            /* Would take back an entry or a configuration that is committed for sure: one of the two logs is wrong. */
+            if (first <= node->commit_index || !raft__history_can_truncate(&node->history, first)) {
                 refuse_append(node, update, m, RAFT_REFUSED_DIVERGED);
                 return;
             }

@@ -188,6 +188,19 @@ Test(raft_append, a_leader_that_contradicts_the_committed_log_is_refused_as_dive
 }
 
 /* B10: entries of an older term's leader are not taken. */
+/* The same, where the previous entry agrees: 5@1 behind 3@1, with 5@2 committed, up to an entry behind the end. */
+Test(raft_append, entries_that_contradict_the_committed_log_are_refused_as_diverged)
+{
+    struct rig rig = open_follower();
+    receive_append(&rig, 2, 6, 2, 0, 0, 6);
+    receive_append(&rig, 4, 3, 1, 6, 1, 0);
+    cr_assert_eq(reply_of(&rig)->refusal, RAFT_REFUSED_DIVERGED);
+    cr_assert_eq(rig.update->truncate_from, 0);
+    cr_assert_eq(rig.update->append.source, RAFT_APPEND_NONE);
+    cr_assert_eq(rig.update->commit_index, 6);
+    rig_close(&rig);
+}
+
 Test(raft_append, an_older_leader_is_refused_and_told_the_term)
 {
     struct rig rig = open_follower();
