@@ -137,7 +137,7 @@ static enum snapshot_status write_temporary(struct disk *disk, const char *path,
         goto out;
     }
     /* Never retried: after a failed sync the kernel may have dropped the pages (PROTOCOL L11). */
-    error = PLANTED(S2_SNAPSHOT_IS_NOT_SYNCED) ? 0 : disk_datasync(writer.file);
+    error = disk_datasync(writer.file);
     if (error != 0) {
         status = snapshot__problem(ret_problem, SNAPSHOT_IO, path, 0, index, error, "cannot sync");
         goto out;

@@ -149,8 +149,6 @@
       "a write that was not confirmed in time is called failed")                                   \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
-    X(S2_SNAPSHOT_IS_NOT_SYNCED, log,                                                              \
-      "a snapshot is renamed into place before its bytes are synced")                              \
     X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
       "a repeat of a batch in flight is not recognised and is stored twice")                       \
     X(P1_OVERLAY_SURVIVES_STEP_DOWN, node, "a deposed leader keeps its list of batches in flight") \
