@@ -161,7 +161,8 @@ static void come_and_go(void *data)
     if (type == NODE_REQUEST_TOPIC_CREATE) {
         op->request.create.settings = settings_of(false);
         op->request.create.partitions_count = (uint32_t)draw_between(draw, 1, 3);
-        op->request.create.replicas_count = 0;
+        /* While few nodes are members the default is two replicas, which do not outlive the loss of one. */
+        op->request.create.replicas_count = plan_loses_disks(&run->plan) ? 3u : 0u;
     }
     op->answered = own_answered;
     op->over = own_over;

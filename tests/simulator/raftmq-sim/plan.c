@@ -167,6 +167,14 @@ static bool can_lose_node(const struct plan *plan)
     return plan->founders_count >= 3u;
 }
 
+bool plan_loses_disks(const struct plan *plan)
+{
+    for (int i = 0; i < FAULTS_COUNT; i++) {
+        if (plan->fault_is_on[i] && fault_is_loss((enum fault)i)) return true;
+    }
+    return false;
+}
+
 static bool is_on(const struct plan *plan, enum fault fault, bool is_drawn,
                   const struct plan_wishes *wishes)
 {

@@ -140,6 +140,8 @@ struct plan_wishes {
         [FAULTS_COUNT]; /* its third strike fails the run: for tests of what handles failures */
 };
 
+/* A fault that is on takes a disk, and what it held, for good. */
+bool plan_loses_disks(const struct plan *plan);
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishes);
 /* A few lines that tell everything that was drawn. */
 void plan_print(const struct plan *plan, FILE *out);
