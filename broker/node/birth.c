@@ -139,6 +139,7 @@ static void done_birth(struct io_job *job)
         const uint64_t group_id = birth->group_id;
         free_birth(birth);
         group__remove(node, group_id);
+        node->replicas_stale = true; /* another replica of that group may wait for the place */
     } else if (birth->error < 0) {
         node->disk_full = true;
         wait_for_room(birth, "no space is left on the disk");

@@ -414,6 +414,48 @@ Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
     }
 }
 
+/* Its disk hangs while the replica is made; meanwhile it is let go, and wished anew. */
+Test(simulated_membership, a_replica_wished_again_while_its_files_are_made_is_made)
+{
+    for (uint64_t seed = 141; seed <= 144; seed++) {
+        uint64_t group = 0;
+        struct peek_group after;
+        struct cluster *cluster = make(seed, 4, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t late = outsider(cluster, group);
+        const uint32_t a = (late + 1u) % 4u;
+        const uint32_t b = (late + 2u) % 4u;
+        const uint32_t c = (late + 3u) % 4u;
+        load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << late));
+        if (leader_of(cluster, 0) == late) {
+            struct cluster_call *call = calloc(1, sizeof(*call));
+            cluster_fill_transfer(call, NULL, (int)a);
+            cluster_submit(cluster, a, call);
+            cr_assert(cluster_wait(call, 15 * SECOND_US));
+            free(call);
+        }
+        sim_hang_disk(cluster->sim, late, true);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, c, late}, 4),
+                     NODE_OK);
+        load_run(load, SECOND_US);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, c}, 3), NODE_OK);
+        expect_settled(load, a);
+        load_run(load, SECOND_US);
+        cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, c, late}, 4),
+                     NODE_OK);
+        load_run(load, SECOND_US);
+        cr_assert_not(members_has_replica(cluster, late, group),
+                      "it was made on a disk that hangs");
+        sim_hang_disk(cluster->sim, late, false);
+        expect_settled(load, a);
+        cr_assert_eq(members_voters(cluster, a, group), all_of(cluster));
+        cr_assert(peek_group(cluster->nodes[late].node, group, &after));
+        load_check(load, all_of(cluster));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
 /* The entries that let its replica go are dropped before it hears of them: what it gets is a state without the replica. */
 Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_may_come_back)
 {
