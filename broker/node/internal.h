@@ -267,6 +267,10 @@ struct group {
     uint64_t settled_version; /* node->members_version at which nothing was to be done */
     uint64_t reported_us;
     uint32_t reported_state; /* enum node_change_state */
+    /* By which wish, in which term, a read index showed that this replica leads; or is to show it. */
+    uint64_t confirmed_wish, confirmed_term;
+    uint64_t confirming_wish, confirming_term;
+    bool is_confirming;
     struct group_counters counters;
     char problem[NODE_STATUS_TEXT_BYTES];
 };

@@ -16,7 +16,11 @@
  *   2 It never acts on a wish that is older than the one an earlier leader of the group acted on: it waits for a read index of
  *     meta that was asked for after its election. Else it would lead the group back, and a replica that meta let go might
  *     become a voter again. The leader of meta itself needs none, its own term is in its log.
- *   3 It does not enter a configuration of which no majority is there. */
+ *   3 It does not enter a configuration of which no majority is there.
+ *   4 It reports what is to be recorded only when a read index of the group, asked for with that wish applied, has shown that
+ *     it leads still. A leader that was replaced may hold the very configuration that is wished again, while the group has
+ *     gone on to another one: its report would let members of that one go (M4). Who is elected later acts on no older wish,
+ *     by invariant 2. */
 #include "internal.h"
 
 #include "reconfigure.h"
@@ -340,6 +344,55 @@ static void configure(struct group *group, const struct reconfigure_plan *plan)
               raft_status_text(status));
 }
 
+static struct node_request *internal_request(struct node *node,
+                                             void (*done)(struct node_request *request))
+{
+    struct node_request *request = calloc(1, sizeof(*request));
+    if (!request) abort();
+    request->type = NODE_REQUEST_CHANGES;
+    request->done = done;
+    request->data = node;
+    struct request_state *state = request_state(request);
+    state->node = node;
+    state->internal = true;
+    state->owned = true;
+    state->deadline_us = io_now_us(node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
+    list_push_back(&node->requests, &state->all);
+    return request;
+}
+
+/* ---- is it still the leader? (invariant 4) -------------------------------------------------------------------------------------- */
+
+static void confirmed(struct node_request *request)
+{
+    struct node *node = request->data;
+    struct group *group = node__group(node, request_state(request)->group_id);
+    if (group && group->is_confirming) {
+        group->is_confirming = false;
+        if (request->status == NODE_OK) {
+            group->confirmed_wish = group->confirming_wish;
+            group->confirmed_term = group->confirming_term;
+            group->looked_us = 0;
+        }
+    }
+    free(request);
+}
+
+/* The leader of meta reads the record of group 0 from its own log, which only a leader adds to. */
+static bool leads_for_certain(struct group *group, const struct reconfigure_wish *wish)
+{
+    if (group->is_meta) return true;
+    if (group->confirmed_wish == wish->index && group->confirmed_term == group->term) return true;
+    if (group->is_confirming) return false;
+    group->is_confirming = true;
+    group->confirming_wish = wish->index;
+    group->confirming_term = group->term;
+    struct node_request *request = internal_request(group->node, confirmed);
+    request_state(request)->group_id = group->id;
+    barrier__start(request, group);
+    return false;
+}
+
 static void drive(struct group *group)
 {
     struct raft_view view;
@@ -352,6 +405,7 @@ static void drive(struct group *group)
         group->settled_version = group->node->members_version;
         return;
     }
+    if (plan.is_reached && !leads_for_certain(group, &wish)) return;
     changes__report(group, &view, &wish, &plan);
     if (plan.acts) configure(group, &plan);
 }
@@ -377,17 +431,7 @@ static void barrier_ended(struct node_request *request)
 
 static void start_barrier(struct node *node)
 {
-    struct node_request *request = calloc(1, sizeof(*request));
-    if (!request) abort();
-    request->type = NODE_REQUEST_CHANGES;
-    request->done = barrier_ended;
-    request->data = node;
-    struct request_state *state = request_state(request);
-    state->node = node;
-    state->internal = true;
-    state->owned = true;
-    state->deadline_us = io_now_us(node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
-    list_push_back(&node->requests, &state->all);
+    struct node_request *request = internal_request(node, barrier_ended);
     node->wish_barrier_started++;
     node->wish_barrier_running = true;
     barrier__start(request, node->meta_group);

@@ -226,6 +226,78 @@ Test(simulated_membership_faults, a_replacement_ends_though_no_leader_lasts)
 
 /* ---- it comes back ------------------------------------------------------------------------------------------------------------ */
 
+struct moved {
+    struct cluster *cluster;
+    uint64_t group;
+    uint32_t voters;
+};
+
+static bool has_moved(void *data)
+{
+    const struct moved *moved = data;
+    const int leader = cluster_leader(moved->cluster, moved->group);
+    return leader >= 0 &&
+           members_voters(moved->cluster, (uint32_t)leader, moved->group) == moved->voters;
+}
+
+/* A leader that lost its followers, but not the leader of meta, still has the configuration that is wished again. The group
+ * has gone on to another one, whose members must not be let go by what the old leader says. */
+Test(simulated_membership_faults, a_leader_that_was_replaced_lets_no_replica_go)
+{
+    for (uint64_t seed = 151; seed <= 156; seed++) {
+        struct cluster_options options;
+        cluster_options_init(&options, seed, 5);
+        options.election_timeout_ms_max = 3000; /* so long it believes to lead */
+        if (getenv("MEMBERS_LOG")) options.log = stderr;
+        struct cluster *cluster = cluster_create(&options);
+        cluster_start_all(cluster);
+        const uint32_t meta = leader_of(cluster, 0);
+        uint32_t nodes[4]; /* the others */
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < 5; i++) {
+            if (i != meta) nodes[count++] = i;
+        }
+        cr_assert_eq(cluster_create_topic(cluster, meta, TOPIC, 3), NODE_OK);
+        const uint64_t group = peek_partition_group(cluster->nodes[meta].node, TOPIC, 0);
+        struct load *load = calloc(1, sizeof(*load));
+        load_start(load, cluster, TOPIC, 1u << meta);
+        load_run(load, 3 * SECOND_US); /* the nodes register */
+        cr_assert_eq(members_place(cluster, meta, TOPIC, nodes, 3), NODE_OK);
+        cr_assert(load_run_until_settled(load, SETTLE_US, meta), "seed %" PRIu64, seed);
+        struct cluster_call *call = calloc(1, sizeof(*call));
+        cluster_fill_transfer(call, TOPIC, (int)nodes[0]);
+        cluster_submit(cluster, meta, call);
+        cr_assert(cluster_wait(call, 15 * SECOND_US));
+        cr_assert_eq(leader_of(cluster, group), nodes[0], "seed %" PRIu64, seed);
+        load_run(load, SECOND_US);
+
+        for (uint32_t i = 1; i <= 2; i++) {
+            sim_set_link(cluster->sim, nodes[0], nodes[i], SIM_LINK_CUT);
+            sim_set_link(cluster->sim, nodes[i], nodes[0], SIM_LINK_CUT);
+        }
+        struct moved moved = {.cluster = cluster,
+                              .group = group,
+                              .voters = 1u << nodes[1] | 1u << nodes[2] | 1u << nodes[3]};
+        cr_assert_eq(members_place(cluster, meta, TOPIC, nodes + 1, 3), NODE_OK);
+        cr_assert(load_run_until(load, 10 * SECOND_US, has_moved, &moved), "seed %" PRIu64, seed);
+        cr_assert_eq(members_place(cluster, meta, TOPIC, nodes, 3), NODE_OK);
+        for (uint32_t i = 0; i < 40; i++) {
+            load_run(load, SECOND_US / 10u);
+            const int leader = cluster_leader(cluster, group);
+            cr_assert_geq(leader, 0);
+            const uint32_t voters = members_voters(cluster, (uint32_t)leader, group);
+            cr_assert(!(voters & 1u << nodes[3]) || members_has_replica(cluster, nodes[3], group),
+                      "seed %" PRIu64 ": a voter was let go", seed);
+        }
+        sim_heal(cluster->sim);
+        cr_assert(load_run_until_settled(load, SETTLE_US, meta), "seed %" PRIu64, seed);
+        load_check(load, (1u << 5) - 1u);
+        free(call);
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
 /* It was dead while it was taken out, so it holds replicas of groups that do not know it any more. */
 Test(simulated_membership_faults, a_removed_node_that_comes_back_votes_nowhere)
 {
