@@ -71,11 +71,16 @@ bool change_concerns(const json_t *change, const struct change_filter *filter)
     size_t i;
     json_t *member;
     if (filter->name) return strcmp(change_name(change, name, sizeof(name)), filter->name) == 0;
+    if (!reply_text(change, "topic", NULL) &&
+        strcmp(reply_text(change, "state", ""), "recording") == 0) {
+        return true;
+    }
     json_array_foreach(json_object_get(change, "members"), i, member)
     {
-        for (uint32_t n = 0; n < filter->nodes_count; n++) {
-            if (reply_number(member, "node", 0) == filter->nodes[n]) return true;
-        }
+        const uint64_t node = reply_number(member, "node", 0);
+        const bool stays = strcmp(reply_text(member, "role", ""), "voter") == 0 &&
+                           json_is_true(json_object_get(member, "wished"));
+        if (node == filter->node || (node == filter->newcomer && !stays)) return true;
     }
     return false;
 }
@@ -176,7 +181,7 @@ static enum exit_code watch_on(struct change_watch *watch)
 
 enum exit_code change_watch(struct change_watch *watch)
 {
-    assert(watch->filter.name || watch->filter.nodes_count > 0);
+    assert(watch->filter.name || watch->filter.node > 0);
     struct sigaction before, during = {.sa_handler = on_interrupt};
     interrupted = 0;
     sigaction(SIGINT, &during, &before);

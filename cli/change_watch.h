@@ -12,10 +12,11 @@ const char *change_name(const json_t *change, char *buffer, size_t buffer_bytes)
 const char *change_progress(const json_t *change, char *buffer, size_t buffer_bytes);
 /* Which changes somebody waits for. */
 struct change_filter {
-    const char *name; /* of one group; NULL: all in which one of these nodes is a member: */
-    const uint64_t *nodes;
-    uint32_t nodes_count;
+    const char *name;  /* of one group; NULL: */
+    uint64_t node;     /* all in which this node is a member, */
+    uint64_t newcomer; /* or this one is to become one; 0: none */
 };
+/* That meta records its members belongs to every change of nodes: before that the cluster still lists who has gone. */
 bool change_concerns(const json_t *change, const struct change_filter *filter);
 /* One line over all that concern it; returns how many groups are left. "" when none is. */
 uint32_t change_summary(const json_t *changes, const struct change_filter *filter, char *buffer,

@@ -30,6 +30,10 @@ static int leading_flags(int argc, char **argv)
 static int refuse_verb(int argc, char **argv, bool noun_known)
 {
     if (noun_known) {
+        if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+            help_print_noun(argv[0], stdout);
+            return EXIT_CODE_OK;
+        }
         if (argc > 1 && argv[1][0] != '-')
             message_error("%s has no verb '%.60s'", argv[0], argv[1]);
         help_print_noun(argv[0], stderr);

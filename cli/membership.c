@@ -32,10 +32,15 @@ struct membership {
 
 /* ---- what was asked for ------------------------------------------------------------------------------------------- */
 
+static const char *noun(const char *verb)
+{
+    return strcmp(verb, "place") == 0 ? "topic" : "cluster";
+}
+
 static bool read_node(const char *verb, const char *text, uint64_t *ret_id)
 {
     if (peers_parse_node_id(text, ret_id)) return true;
-    message_error("%s: '%.60s' is not a node such as n2", verb, text);
+    message_error("%s %s: '%.60s' is not a node such as n2", noun(verb), verb, text);
     message_hint("raftmq cluster status   shows the nodes");
     return false;
 }
@@ -46,10 +51,12 @@ static bool read_newcomer(struct membership *membership, const char *text, uint6
     if (!strchr(text, '=')) return read_node(membership->verb, text, ret_id);
     struct peer_config peers[PEER_NODES_MAX];
     uint32_t count;
-    char error[PEERS_ERROR_BYTES];
+    char error[PEERS_ERROR_BYTES] = "";
     const char *problem = strchr(text, ',') ? "one node at a time" : NULL;
     if (problem || !peers_parse(text, peers, &count, error)) {
-        message_error("cluster %s: %s", membership->verb, problem ? problem : error);
+        /* The parser names the setting; here it is an argument. */
+        const size_t prefix = strncmp(error, "peers: ", 7) == 0 && !problem ? 7 : 0;
+        message_error("cluster %s: %s", membership->verb, problem ? problem : error + prefix);
         message_hint("for example  raftmq cluster %s %sn4=10.0.0.4:7071", membership->verb,
                      strcmp(membership->verb, "replace") == 0 ? "n2 " : "");
         return false;
@@ -63,7 +70,7 @@ static bool begin(struct membership *membership, const struct options *options, 
 {
     *membership = (struct membership){.options = options, .verb = verb};
     if (!options_on(options, "no-wait") || !options_has(options, "wait")) return true;
-    message_error("%s: --wait and --no-wait exclude each other", verb);
+    message_error("%s %s: --wait and --no-wait exclude each other", noun(verb), verb);
     return false;
 }
 
@@ -93,6 +100,30 @@ static enum exit_code add_node(struct membership *membership, uint64_t node)
     json_t *body = json_pack("{s:I, s:s}", "node", (json_int_t)node, "peer", membership->peer);
     assert(body);
     return ask(membership, "POST", "/v1/cluster/members", body, node_name(node, name));
+}
+
+/* Does the cluster know who is to be replaced? */
+static enum exit_code check_member(struct membership *membership)
+{
+    struct reply reply;
+    bool is_known = false;
+    enum exit_code code = client_get(&membership->client, "/v1/cluster", &reply);
+    if (code != EXIT_CODE_OK) {
+        client_explain(&membership->client, &reply, NULL);
+    } else {
+        size_t i;
+        json_t *member;
+        json_array_foreach(json_object_get(reply.json, "nodes"), i, member)
+        {
+            if (reply_number(member, "id", 0) == membership->node) is_known = true;
+        }
+    }
+    reply_close(&reply);
+    if (code != EXIT_CODE_OK || is_known) return code;
+    message_error("n%" PRIu64 ": the cluster knows no such node; nothing was changed",
+                  membership->node);
+    message_hint("raftmq cluster status   shows the nodes");
+    return EXIT_CODE_NOT_FOUND;
 }
 
 static enum exit_code remove_node(struct membership *membership)
@@ -157,12 +188,13 @@ static void print_row(const struct membership *membership, bool is_done, uint64_
     table_close(&table);
 }
 
-/* "n1=10.0.0.1:7071,n2=..." of the nodes that answer for themselves, for the command that starts the new one. */
+/* The command that starts the new node, with "n1=10.0.0.1:7071,n2=..." of those that vote and can tell it of the rest. */
 static void hint_start(struct membership *membership, uint64_t node)
 {
     struct reply reply;
     char list[1024] = "";
     size_t used = 0;
+    bool is_member = false;
     if (client_get(&membership->client, "/v1/cluster", &reply) == EXIT_CODE_OK) {
         size_t i;
         json_t *member;
@@ -170,7 +202,11 @@ static void hint_start(struct membership *membership, uint64_t node)
         {
             char name[REPLY_NODE_BYTES];
             const char *peer = reply_text(member, "peer", "");
-            if (!*peer || reply_number(member, "id", 0) == node) continue;
+            if (!*peer || !*reply_text(member, "vote", "")) continue;
+            if (reply_number(member, "id", 0) == node) {
+                is_member = true;
+                continue;
+            }
             int bytes = snprintf(list + used, sizeof(list) - used, "%s%s=%s", used > 0 ? "," : "",
                                  reply_node(member, "id", name), peer);
             if (bytes < 0 || (size_t)bytes >= sizeof(list) - used) break;
@@ -178,6 +214,10 @@ static void hint_start(struct membership *membership, uint64_t node)
         }
     }
     reply_close(&reply);
+    if (is_member) {
+        message_note("n%" PRIu64 " is a member already", node);
+        return;
+    }
     message_note(
         "n%" PRIu64 " is expected; start it on an empty directory, if it does not run yet:", node);
     message_note("  raftmq serve --join --node-id n%" PRIu64 " --listen-peer %s --peers %s", node,
@@ -186,11 +226,10 @@ static void hint_start(struct membership *membership, uint64_t node)
 
 static enum exit_code wait_until_done(struct membership *membership)
 {
-    const uint64_t nodes[2] = {membership->node, membership->with};
     struct change_watch watch = {.client = &membership->client,
                                  .filter = {.name = membership->group[0] ? membership->group : NULL,
-                                            .nodes = nodes,
-                                            .nodes_count = membership->with ? 2 : 1},
+                                            .node = membership->node,
+                                            .newcomer = membership->with},
                                  .limit_us = options_number(membership->options, "wait")};
     enum exit_code code = change_watch(&watch);
     if (code == EXIT_CODE_OK) {
@@ -198,7 +237,9 @@ static enum exit_code wait_until_done(struct membership *membership)
         return code;
     }
     if (code == EXIT_CODE_INTERRUPTED) message_interrupted();
-    if (code == EXIT_CODE_FAILED) message_error("%s: not done yet", membership->verb);
+    if (code == EXIT_CODE_FAILED) {
+        message_error("%s %s: not done yet", noun(membership->verb), membership->verb);
+    }
     message_hint("the cluster goes on by itself;  raftmq cluster changes   shows how far it is");
     return code;
 }
@@ -262,8 +303,9 @@ int cluster_replace_command(const struct options *options)
         return EXIT_CODE_USAGE;
     }
     if (!client_init(&membership.client, options)) return EXIT_CODE_USAGE;
-    enum exit_code code = EXIT_CODE_OK;
-    if (membership.peer[0]) {
+    /* A node is not admitted to take the place of a typo. */
+    enum exit_code code = membership.peer[0] ? check_member(&membership) : EXIT_CODE_OK;
+    if (code == EXIT_CODE_OK && membership.peer[0]) {
         code = add_node(&membership, membership.with);
         if (code == EXIT_CODE_OK) hint_start(&membership, membership.with);
     }

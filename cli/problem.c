@@ -44,7 +44,7 @@ const char *problem_hint(const char *slug, int http_status)
         {"invalid-topic", "allowed are 1 to 128 of letters, digits, '.', '_' and '-'"},
         {"invalid-name", "allowed are 1 to 128 of letters, digits, '.', '_' and '-'"},
         {"group-not-found", "raftmq group list   shows all groups"},
-        {"partition-not-found", "raftmq topic describe %s   shows the partitions"},
+        {"partition-not-found", "raftmq topic describe TOPIC   shows the partitions"},
         {"offset-out-of-range", "--from earliest   starts at the oldest message that is kept"},
         {"disk-full", "free some disk space on the node; it takes writes again by itself"},
     };

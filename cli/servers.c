@@ -10,6 +10,7 @@ const char *server_address_problem(const char *address)
     size_t bytes = strlen(address);
     if (bytes == 0) return "is empty";
     if (bytes >= SERVER_ADDRESS_BYTES) return "is too long";
+    if (strstr(address, "://")) return "is a URL and not host:port";
     const char *colon = strrchr(address, ':');
     if (!colon || colon == address) return "is not host:port";
     const char *bracket = strchr(address, ']');

@@ -28,8 +28,8 @@ static const struct flag serve_flags[] = {
     {"peers", 0, FLAG_TEXT, "nK=HOST:PORT,...", NULL, NULL,
      "all nodes, this one included; nK alone means nK=nK:7071 (default: a cluster of one)"},
     {"join", 0, FLAG_SWITCH, "on|off", "off", "on",
-     "join the cluster that peers names some nodes of, and never found one; an operator says "
-     "`raftmq cluster add` there"},
+     "become a member of the cluster that peers names some nodes of, never of a new one; "
+     "`raftmq cluster add` there admits it first"},
     {"auto-create", 0, FLAG_SWITCH, "on|off", "off", NULL,
      "a produce to an unknown topic creates it"},
     {"heartbeat-ms", 0, FLAG_COUNT, "N", "50", NULL, "a leader shows itself this often"},

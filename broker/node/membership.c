@@ -168,7 +168,9 @@ static void refuse(struct node_request *request, enum meta_result_status status)
         return;
     case META_NODE_EXISTS:
         request__finish(request, NODE_NODE_EXISTS,
-                        "n%" PRIu64 " has joined by another address; it tells its own", id);
+                        "n%" PRIu64 " has joined by another address; it tells a new one when it "
+                        "starts",
+                        id);
         return;
     case META_NODE_LEAVING:
         request__finish(request, NODE_CHANGE_RUNNING, "the node is leaving the cluster");
@@ -249,6 +251,19 @@ static bool has_room_for_a_node(struct node *node)
     return count < META_NODES_MAX;
 }
 
+/* Who is up at that address; 0: nobody. The place of a dead node may be taken on its own machine. */
+static uint64_t occupant(struct node *node, const char *peer_address, uint64_t newcomer)
+{
+    struct meta_node nodes[META_NODES_MAX];
+    const uint32_t count = meta_nodes(&node->meta, nodes, META_NODES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t id = nodes[i].node_id;
+        const bool is_same = strcmp(nodes[i].peer_address, peer_address) == 0;
+        if (is_same && id != newcomer && placement__is_reached(node, id)) return id;
+    }
+    return 0;
+}
+
 static bool fill_change(struct node_request *request, struct meta_command *command)
 {
     struct node *node = request_state(request)->node;
@@ -258,6 +273,12 @@ static bool fill_change(struct node_request *request, struct meta_command *comma
         struct meta_node known;
         command->type = META_NODE_ADD;
         snprintf(command->change.peer_address, sizeof(command->change.peer_address), "%s", address);
+        const uint64_t other = occupant(node, address, request->node.id);
+        if (other) {
+            request__finish(request, NODE_NODE_EXISTS, "%s is the address of n%" PRIu64, address,
+                            other);
+            return false;
+        }
         if (meta_node_get(&node->meta, request->node.id, &known) || has_room_for_a_node(node)) {
             return true;
         }

@@ -199,6 +199,18 @@ static bool is_led(const struct group *group)
     return group->role == RAFT_LEADER && !group->dropping;
 }
 
+/* Founders are members before meta has written them down. */
+static bool is_known(const struct node *node, uint64_t node_id)
+{
+    struct meta_node known;
+    if (meta_node_get(&node->meta, node_id, &known)) return true;
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node == node_id) return true;
+    }
+    return false;
+}
+
 void transfer__start_from(struct node_request *request)
 {
     struct request_state *state = request_state(request);
@@ -217,6 +229,8 @@ void transfer__start_from(struct node_request *request)
     } else if (!proxy__send(request, from)) {
         if (may_wait(state)) {
             request__park(request, NULL);
+        } else if (!is_known(node, from)) {
+            request__finish(request, NODE_UNKNOWN_NODE, NULL);
         } else {
             request__finish(request, NODE_NOT_TRANSFERRED,
                             "n%" PRIu64 " is not connected to n%" PRIu64

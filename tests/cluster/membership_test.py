@@ -222,7 +222,11 @@ def what_is_not_a_change_is_refused_with_the_reason(folder):
             (["add", "four"], 2, "not a node"),
             (["add", "n4=host"], 2, "host:port"),
             (["add", "n4=h:1,n5=h:2"], 2, "one node"),
+            (["add", "n4=http://h:1"], 2, "URL"),
             (["add", "n1=127.0.0.1:1"], 5, "n1"),
+            (["add", f"n4={cluster.node(2).peer}"], 5, "is the address of n2"),
+            (["add", f"n2={cluster.node(2).peer}", "--no-wait"], 0, "a member already"),
+            (["replace", "n9", f"{new}={new.peer}"], 3, "no such node"),
             (["remove", "x"], 2, "not a node"),
             (["remove", "n9"], 3, "n9"),
             (["replace", "n2", "n2"], 2, "own place"),
@@ -232,6 +236,7 @@ def what_is_not_a_change_is_refused_with_the_reason(folder):
             done = cluster_verb(cluster, *arguments)
             check_equal(done.returncode, status, f"exit status of cluster {arguments}: {done.stderr!r}")
             check(text in done.stderr.decode(), f"cluster {arguments} says {done.stderr!r}, not {text!r}")
+        check_equal(len(cluster.node(1).status()["nodes"]), 3, "nodes after all that was refused")
         began = time.monotonic()
         done = cluster_verb(cluster, "add", f"{new}={new.peer}", "--wait=1s")
         check_equal(done.returncode, 1, f"exit status of a wait that was too short: {done.stderr!r}")

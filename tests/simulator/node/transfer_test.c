@@ -228,6 +228,10 @@ Test(simulated_transfer, who_cannot_lead_is_refused_with_the_reason)
     char why[256];
     cr_assert_eq(ended(call, why), NODE_NOT_TRANSFERRED);
     cr_assert_not_null(strstr(why, "leads nothing"), "%s", why);
+    call = malloc(sizeof(*call));
+    cluster_fill_transfer_from(call, 6, -1);
+    cluster_submit(cluster, through, call);
+    cr_assert_eq(ended(call, why), NODE_UNKNOWN_NODE);
     cluster_destroy(cluster);
 }
 

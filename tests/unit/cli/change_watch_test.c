@@ -20,7 +20,7 @@ static void check_summary(const char *text, uint64_t node, uint32_t left, const 
 {
     char line[CHANGE_TEXT_BYTES];
     json_t *json = read_json(text);
-    const struct change_filter filter = {.nodes = &node, .nodes_count = 1};
+    const struct change_filter filter = {.node = node};
     cr_assert_eq(change_summary(json, &filter, line, sizeof(line)), left);
     cr_assert_str_eq(line, wanted);
     json_decref(json);
@@ -41,6 +41,33 @@ Test(cli_change_watch, a_change_of_other_nodes_is_none_of_this_one)
 {
     check_summary(copying, 5, 0, "");
     check_summary("[]", 4, 0, "");
+}
+
+Test(cli_change_watch, a_newcomer_that_votes_already_waits_for_no_other_node)
+{
+    json_t *json = read_json("{\"topic\":null,\"state\":\"waiting\",\"members\":[" MEMBER(
+        1, "voter", true, 9) "," MEMBER(3, "voter", true, 9) "," MEMBER(4, "absent", true,
+                                                                        null) "]}");
+    const struct change_filter votes = {.node = 2, .newcomer = 3},
+                               comes = {.node = 2, .newcomer = 4},
+                               goes = {.node = 3, .newcomer = 5};
+    cr_assert_not(change_concerns(json, &votes));
+    cr_assert(change_concerns(json, &comes));
+    cr_assert(change_concerns(json, &goes));
+    json_decref(json);
+}
+
+Test(cli_change_watch, a_node_has_gone_when_meta_has_recorded_it)
+{
+    json_t *json =
+        read_json("[{\"topic\":null,\"state\":\"recording\",\"blocked\":null,\"members\":[" MEMBER(
+            4, "voter", true, 9) "]},"
+                                 "{\"topic\":\"a\",\"state\":\"recording\",\"members\":[" MEMBER(
+                                     4, "voter", true, 9) "]}]");
+    const struct change_filter gone = {.node = 1};
+    cr_assert(change_concerns(json_array_get(json, 0), &gone));
+    cr_assert_not(change_concerns(json_array_get(json, 1), &gone));
+    json_decref(json);
 }
 
 Test(cli_change_watch, one_group_may_be_watched_by_its_name)

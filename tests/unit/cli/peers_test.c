@@ -48,6 +48,7 @@ Test(cli_peers, each_mistake_is_refused_by_name)
     expect_refused("n1=a:0", "port");
     expect_refused("n1=a:65536", "port");
     expect_refused("n1=::1:7071", "brackets");
+    expect_refused("n1=http://a:7071", "URL");
     expect_refused("n1,n2,n3,n4,n5,n6,n7,n8,n9,n10,n11,n12,n13,n14,n15,n16,n17", "at most");
 }
 

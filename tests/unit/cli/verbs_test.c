@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "command.h"
 #include "help.h"
 #include "verbs.h"
 
@@ -24,6 +25,18 @@ Test(cli_verbs, are_found_by_noun_and_verb_and_by_alias)
     cr_assert_not(noun);
     cr_assert_null(verbs_find(1, only, &words, &noun));
     cr_assert(noun);
+}
+
+Test(cli_verbs, a_noun_explains_itself_when_asked_and_is_an_error_alone)
+{
+    char name[] = "raftmq", cluster[] = "cluster", help[] = "--help", letter[] = "-h",
+         wrong[] = "x";
+    char *asked[] = {name, cluster, help, NULL}, *shortly[] = {name, cluster, letter, NULL},
+         *alone[] = {name, cluster, NULL}, *unknown[] = {name, cluster, wrong, NULL};
+    cr_assert_eq(command_main(3, asked), 0);
+    cr_assert_eq(command_main(3, shortly), 0);
+    cr_assert_eq(command_main(2, alone), 2);
+    cr_assert_eq(command_main(3, unknown), 2);
 }
 
 Test(cli_verbs, no_verb_has_two_flags_of_one_name_or_letter)

@@ -44,7 +44,7 @@ struct node;
     X(NODE_SHUTTING_DOWN, "this node is shutting down; nothing was stored")                        \
     X(NODE_TIMEOUT, "it could not be confirmed in time; try again")                                \
     X(NODE_UNKNOWN_NODE, "the cluster knows no such node")                                         \
-    X(NODE_NODE_EXISTS, "the cluster knows that node by another address, or is removing it")       \
+    X(NODE_NODE_EXISTS, "that node, or its address, is taken")                                     \
     X(NODE_TOO_MANY_NODES, "the cluster's limit of nodes is reached")                              \
     X(NODE_QUORUM_AT_RISK, "the change would lose a quorum; nothing was changed")                  \
     X(NODE_CHANGE_RUNNING, "another change of that node is running; nothing was changed")          \
