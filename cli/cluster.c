@@ -92,6 +92,27 @@ static void read_view(const json_t *json, struct cluster_view *view)
     }
 }
 
+/* A node that was removed, or is cut off, knows no leader and an old state: another one on the list may know better. */
+static void ask_who_knows_a_leader(struct client *client, struct reply *reply)
+{
+    char leader[REPLY_NODE_BYTES];
+    for (uint32_t i = 1; i < client->servers.count; i++) {
+        if (*reply_node(reply->json, "leader", leader)) return;
+        struct client asking;
+        struct reply answer;
+        servers_next(&client->servers);
+        client_init_for(&asking, servers_current(&client->servers), MEMBER_ANSWER_US);
+        if (client_get_once(&asking, "/v1/cluster", &answer) == EXIT_CODE_OK &&
+            *reply_node(answer.json, "leader", leader)) {
+            reply_close(reply);
+            *reply = answer;
+        } else {
+            reply_close(&answer);
+        }
+        client_close(&asking);
+    }
+}
+
 /* Only the leader knows how far the others are: take its word where another node was asked. */
 static void ask_leader(struct client *client, struct cluster_view *view, struct reply *reply)
 {
@@ -258,6 +279,7 @@ static enum exit_code show_status(struct client *client, enum table_format forma
         reply_close(&reply);
         return code;
     }
+    ask_who_knows_a_leader(client, &reply);
     read_view(reply.json, &view);
     ask_leader(client, &view, &reply);
     ask_changes(client, &view);

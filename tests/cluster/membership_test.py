@@ -175,9 +175,12 @@ def a_node_is_removed_under_load_and_others_take_its_place(folder):
         recorder = Recorder(cluster, attempt_s=2.0).start()
         rows, _ = succeed(cluster, "remove", str(old))
         check_equal((rows[0]["node"], rows[0]["state"]), (old.number, "done"), "the row told")
+        rest = [node for node in cluster if node is not old]
+        # The removed node is asked first, and has only old news.
+        wait_for(lambda: cli("-s", f"{old.url},{rest[0].url}", "cluster", "status").returncode == 0, patience(20),
+                 "a status that is well")
         throw_away(old)
         recorder.wait_progress(20, acks=10)
-        rest = [node for node in cluster if node is not old]
         held = replicas(rest[0], TOPIC)[0]
         check(len(held) == 3 and old.number not in held, f"replicas without {old}: {held}")
         check_equal(voters(rest[0]), [node.number for node in rest], "voters of meta")
