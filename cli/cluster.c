@@ -15,7 +15,7 @@
 #include "table.h"
 #include "verbs.h"
 
-#define MEMBERS_MAX      16u
+#define MEMBERS_MAX      32u
 #define MEMBER_ANSWER_US 700000u
 #define CHANGES_SHOWN    5u
 

@@ -341,7 +341,7 @@ struct node {
     uint32_t setup_jobs_count;
 
     struct peer_hub *hub;
-    struct peer_state peers[PEER_NODES_MAX];
+    struct peer_state peers[PEER_KNOWN_MAX];
     uint32_t peers_count;
     uint64_t process; /* random number of this process */
 

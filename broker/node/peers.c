@@ -134,7 +134,7 @@ static const char *on_refuse(void *data, const struct peer_hello *hello, char *t
 
 static void on_lost_timer(struct io_timer *timer);
 
-/* The hub knows no more than PEER_NODES_MAX nodes, and tells when it forgets one: so there is a slot. */
+/* The hub knows no more than PEER_KNOWN_MAX nodes, and tells when it forgets one: so there is a slot. */
 static struct peer_state *add_peer(struct node *node, uint64_t node_id)
 {
     struct peer_state *peer = node__peer(node, node_id);
@@ -143,7 +143,7 @@ static struct peer_state *add_peer(struct node *node, uint64_t node_id)
     while (at < node->peers_count && node->peers[at].node_id != 0) {
         at++;
     }
-    assert(at < PEER_NODES_MAX);
+    assert(at < PEER_KNOWN_MAX);
     if (at == node->peers_count) node->peers_count++;
     peer = &node->peers[at];
     *peer = (struct peer_state){.node = node, .node_id = node_id};
@@ -193,7 +193,7 @@ static void learn_addresses(struct node *node)
         } else {
             node__log(node, "error",
                       "event=\"no room for one more peer\" peer=%" PRIu64 " known=%u",
-                      nodes[i].node_id, PEER_NODES_MAX);
+                      nodes[i].node_id, PEER_KNOWN_MAX);
         }
     }
 }

@@ -280,6 +280,8 @@ static void fill_member(struct node *node, struct peer_state *peer,
     member_vote(node->meta_group, member);
 }
 
+static_assert(NODE_MEMBERS_MAX >= PEER_KNOWN_MAX, "every peer can be told of");
+
 /* In the list of peers that this node was started with, and no member: removed, or not admitted. What it lacks is no problem of
  * the cluster. */
 static bool is_outsider(struct node *node, const struct peer_state *peer)

@@ -26,7 +26,7 @@
 #define QUIET_US_MAX     1000000u /* then a sign of life is asked for, and again as long as it lasts */
 #define SILENCE_US_MAX   3000000u /* then the connection is closed */
 #define SUSPECT_BYTES    65536u /* that move end a suspicion: more than any path takes in one packet */
-/* Links alive at once, the closing ones too, above which nobody is accepted: 2 to each node twice over, and strangers. */
+/* Links alive at once, the closing ones too, above which nobody is accepted: 2 to each node of a cluster twice over, and strangers. */
 #define LINKS_MAX        (4u * PEER_NODES_MAX + 64u)
 #define TROUBLES_KEPT    4u
 #define TROUBLE_US_MIN   10000000u
@@ -105,7 +105,7 @@ struct peer_hub {
     const struct peer_callbacks *callbacks;
     void *data;
     struct io_listener *listener;
-    struct peer_node nodes[PEER_NODES_MAX]; /* this one included */
+    struct peer_node nodes[PEER_KNOWN_MAX]; /* this one included */
     struct peer_link *links;
     uint32_t links_count;
     uint64_t links_number;

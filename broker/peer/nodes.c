@@ -24,7 +24,7 @@ void hub__init_node(struct peer_hub *hub, struct peer_node *node, uint64_t node_
 
 bool hub__has_room(const struct peer_hub *hub)
 {
-    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
+    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
         if (hub->nodes[i].config.node_id == 0) return true;
     }
     return false;
@@ -33,7 +33,7 @@ bool hub__has_room(const struct peer_hub *hub)
 struct peer_node *hub__add_node(struct peer_hub *hub, uint64_t node_id)
 {
     assert(node_id != 0);
-    for (uint32_t i = 0; i < PEER_NODES_MAX; i++) {
+    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
         struct peer_node *node = &hub->nodes[i];
         if (node->config.node_id != 0) continue;
         hub__init_node(hub, node, node_id);

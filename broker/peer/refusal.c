@@ -48,7 +48,7 @@ static const char *refused_by_owner(struct peer_hub *hub, const struct peer_hell
     if (hub__has_room(hub)) return NULL;
     snprintf(text, text_bytes,
              "n%" PRIu64 " knows %u nodes already, there is no room for n%" PRIu64,
-             hub->hello.node_id, PEER_NODES_MAX, theirs->node_id);
+             hub->hello.node_id, PEER_KNOWN_MAX, theirs->node_id);
     return text;
 }
 

@@ -167,15 +167,26 @@ Test(peer_nodes, a_guest_is_heard_and_forgotten_with_its_last_connection)
     close_all();
 }
 
-/* Bounded: 16 nodes, this one included. */
+/* Founders that are gone stay in the list. */
+Test(peer_nodes, a_cluster_of_other_nodes_has_room_beside_the_list)
+{
+    fake_io_init(&io);
+    open_party(&n1, 1, PEER_NODES_MAX, refuse_nobody);
+    for (uint64_t id = 101; id < 101 + PEER_NODES_MAX - 1u; id++) {
+        cr_assert(peer_hub_set_node(n1.hub, id, "nowhere:7071"), "n%lu", (unsigned long)id);
+    }
+    close_all();
+}
+
+/* Bounded: 32 nodes, this one included. */
 Test(peer_nodes, no_more_nodes_than_the_limit_are_known)
 {
     fake_io_init(&io);
     open_party(&n1, 1, 2, refuse_nobody);
-    for (uint64_t id = 3; id <= PEER_NODES_MAX; id++) {
+    for (uint64_t id = 3; id <= PEER_KNOWN_MAX; id++) {
         cr_assert(peer_hub_set_node(n1.hub, id, "nowhere:7071"), "n%lu", (unsigned long)id);
     }
-    cr_assert_not(peer_hub_set_node(n1.hub, 17, "nowhere:7071"));
+    cr_assert_not(peer_hub_set_node(n1.hub, 33, "nowhere:7071"));
     cr_assert_not(peer_hub_set_node(n1.hub, 1, "nowhere:7071"), "itself");
     struct stranger stranger;
     struct hello_message hello = stranger_hello();
@@ -183,10 +194,10 @@ Test(peer_nodes, no_more_nodes_than_the_limit_are_known)
     stranger_dial(&stranger, &io, "n1:7071");
     stranger_send_hello(&stranger, &hello);
     fake_io_run(&io, SECOND_US / 10);
-    cr_assert_not_null(strstr(stranger_goodbye(&stranger), "n1 knows 16 nodes already"));
+    cr_assert_not_null(strstr(stranger_goodbye(&stranger), "n1 knows 32 nodes already"));
     stranger_close(&stranger);
-    peer_hub_remove_node(n1.hub, 16, "removed");
+    peer_hub_remove_node(n1.hub, 32, "removed");
     fake_io_run(&io, SECOND_US / 10);
-    cr_assert(peer_hub_set_node(n1.hub, 17, "nowhere:7071"));
+    cr_assert(peer_hub_set_node(n1.hub, 33, "nowhere:7071"));
     close_all();
 }

@@ -241,6 +241,8 @@ struct node_change_member {
     uint64_t match; /* entries durable there, of node_change.last_index */
 };
 
+/* As many as a hub knows: those of the list that are no members any more are told of, too, while they are connected. */
+#define NODE_MEMBERS_MAX        32u
 #define NODE_CHANGE_MEMBERS_MAX 24u
 
 /* A group whose members are not those that are wished. */
@@ -303,7 +305,7 @@ struct node_cluster_status {
     char state[24];
     /* why it cannot serve, and what to do; empty = healthy */
     char problem[NODE_STATUS_TEXT_BYTES];
-    struct node_member_status members[16];
+    struct node_member_status members[NODE_MEMBERS_MAX];
     uint32_t members_count;
 };
 void node_cluster_status(struct node *node, struct node_cluster_status *ret_status);

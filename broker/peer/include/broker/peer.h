@@ -18,7 +18,7 @@
  * anew (C4); its node is then *suspect*: what little moves on the new one is not told as movement, for a path that drops
  * large packets lets small ones through.
  *
- * Nodes come and go at run time (peer_hub_set_node, peer_hub_remove_node), at most PEER_NODES_MAX at once. One that the owner
+ * Nodes come and go at run time (peer_hub_set_node, peer_hub_remove_node), at most PEER_KNOWN_MAX at once. One that the owner
  * does not refuse although the hub does not know it is a *guest*: it is forgotten with its last connection.
  *
  * Messages sent in one turn of the loop leave in one write per connection. */
@@ -28,8 +28,11 @@
 #include <broker/io.h>
 #include <segment_log/checksum.h>
 
-#define PEER_PROTOCOL_VERSION  1u
-#define PEER_NODES_MAX         16u
+#define PEER_PROTOCOL_VERSION 1u
+#define PEER_NODES_MAX        16u
+/* Nodes that a hub knows at once, this one included: those of its list stay, though the cluster may consist of others by
+ * now, and there may be guests. */
+#define PEER_KNOWN_MAX         (2u * PEER_NODES_MAX)
 #define PEER_ADDRESS_BYTES_MAX 256u
 #define PEER_HELLO_BYTES_MAX   8192u /* PEER_NODES_MAX addresses of the greatest length fit in */
 #define PEER_FRAME_BYTES_MAX   (20u * 1024u * 1024u)
@@ -157,7 +160,7 @@ void peer_hub_set_membership(struct peer_hub *hub, const struct cluster_id *clus
                              uint64_t incarnation_index, bool is_joining);
 
 /* Know this node, by this address from now on, besides the one of the configured list: both are tried in turn. "": only by
- * that. A node that was known as a guest is one no more. False: PEER_NODES_MAX nodes are known, or the node is this one. */
+ * that. A node that was known as a guest is one no more. False: PEER_KNOWN_MAX nodes are known, or the node is this one. */
 bool peer_hub_set_node(struct peer_hub *hub, uint64_t node_id, const char *address);
 /* Close its connections, after a GOODBYE with the reason, and dial it no more. What was up is told as down, then the node
  * as forgotten, later in this turn. */
