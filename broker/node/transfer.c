@@ -230,7 +230,12 @@ void transfer__start_from(struct node_request *request)
         if (may_wait(state)) {
             request__park(request, NULL);
         } else if (!is_known(node, from)) {
-            request__finish(request, NODE_UNKNOWN_NODE, NULL);
+            /* Believed only after a ReadIndex on meta: the node may have been admitted just now (as M8 for topics). */
+            if (state->meta_checked) {
+                request__finish(request, NODE_UNKNOWN_NODE, NULL);
+            } else {
+                barrier__start(request, node->meta_group);
+            }
         } else {
             request__finish(request, NODE_NOT_TRANSFERRED,
                             "n%" PRIu64 " is not connected to n%" PRIu64

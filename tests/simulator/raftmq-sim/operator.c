@@ -44,7 +44,9 @@ static void check_refusal(const struct op *op)
     case NODE_SHUTTING_DOWN:
     case NODE_TIMEOUT:
         return;
-    case NODE_UNKNOWN_NODE:
+    case NODE_UNKNOWN_NODE: /* it was removed, or is not admitted yet */
+        if (op->request.type != NODE_REQUEST_TRANSFER || op->request.transfer.from != 0) return;
+        break;
     case NODE_NODE_EXISTS:
     case NODE_NOT_ENOUGH_NODES:
     case NODE_QUORUM_AT_RISK:
