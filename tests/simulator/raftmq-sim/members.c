@@ -174,6 +174,35 @@ bool members_can_lose(const struct run *run, uint32_t node)
     return check.can_lose;
 }
 
+struct leave_check {
+    uint64_t node, with;
+    bool shrinks; /* a partition that both hold has a replica less */
+};
+
+static bool check_leave(void *data, const char *name, const struct meta_partition *partition)
+{
+    struct leave_check *check = data;
+    bool has_node = false;
+    bool has_with = false;
+    (void)name;
+    for (uint32_t i = 0; i < partition->replicas_count; i++) {
+        if (partition->replicas[i].node_id == check->node) has_node = true;
+        if (partition->replicas[i].node_id == check->with) has_with = true;
+    }
+    if (has_node && has_with) check->shrinks = true;
+    return !check->shrinks;
+}
+
+bool members_can_leave(const struct run *run, uint32_t node, uint32_t with)
+{
+    if (!run->lost) return true;
+    const struct meta_state *meta = members_meta(run);
+    if (!meta || members_count(members_wished(run) & run->joined) < 4u) return false;
+    struct leave_check check = {.node = node + 1u, .with = with + 1u};
+    meta_partitions_visit(meta, check_leave, &check);
+    return !check.shrinks;
+}
+
 struct count_check {
     const struct run *run;
     uint32_t node;

@@ -393,7 +393,7 @@ static bool strike_loss(struct strike *strike, uint32_t node)
     if ((run->lost & ~(1u << node)) || !sim_is_running(run->sim, node)) return false;
     if (!is_founded(run, node)) return false;
     victim_of(run, node)->is_armed = false; /* it dies of this */
-    if (!members_can_lose(run, node)) return false;
+    if (!members_can_lose(run, node) || operator_shrinks(run)) return false;
     if (!damage_strike(run, strike->fault, node, &strike->draw)) return false;
     run->lost |= 1u << node;
     return true;

@@ -150,6 +150,12 @@ static void ask_change(struct run *run, struct op *op, enum fault fault, struct 
     clients_send(op, draw);
 }
 
+bool operator_shrinks(const struct run *run)
+{
+    const struct op *op = run->operator_state ? run->operator_state->op : NULL;
+    return op && op->request.type != NODE_REQUEST_NODE_ADD;
+}
+
 static uint32_t draw_node(uint32_t nodes, struct draw *draw)
 {
     assert(nodes != 0);
@@ -222,6 +228,7 @@ static bool ask_leave(struct run *run, enum fault fault, struct draw *draw)
     const uint32_t node = draw_node(members, draw);
     const uint32_t with = draw_node(members & ~(1u << node), draw);
     const bool replaces = fault == FAULT_REPLACE;
+    if (!members_can_leave(run, node, replaces ? with : UINT32_MAX)) return false;
     struct op *op =
         op_create(run, replaces ? NODE_REQUEST_NODE_REPLACE : NODE_REQUEST_NODE_REMOVE, "", 0);
     op->request.node.id = node + 1u;

@@ -10,6 +10,8 @@ void operator_free(struct run *run);
 
 /* Asks some node for what the fault says. It is counted when it is answered OK. False: there is nothing to ask for now. */
 bool operator_strikes(struct run *run, enum fault fault, struct draw *draw);
+/* Asked and not answered: something that may leave a group with fewer voters. */
+bool operator_shrinks(const struct run *run);
 /* How a node whose disk is empty is started again. */
 void operator_configures(struct run *run, uint32_t node, struct draw *draw);
 /* Every disk that may be damaged is replaced now, and what does not belong to the cluster is switched off. */
