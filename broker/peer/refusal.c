@@ -85,6 +85,9 @@ const char *hub__refusal(struct peer_hub *hub, const struct peer_link *link,
                  cluster_text(&ours->cluster, our_cluster));
         return text;
     }
+    /* The owner first: of a directory that is of no use any more it is no help to stop the other one. */
+    const char *reason = refused_by_owner(hub, theirs, text, text_bytes);
+    if (reason) return reason;
     if (hub__has_other_incarnation(hub, theirs)) {
         snprintf(text, text_bytes,
                  "n%" PRIu64 " is connected to n%" PRIu64
@@ -92,5 +95,5 @@ const char *hub__refusal(struct peer_hub *hub, const struct peer_link *link,
                  theirs->node_id, ours->node_id);
         return text;
     }
-    return refused_by_owner(hub, theirs, text, text_bytes);
+    return NULL;
 }

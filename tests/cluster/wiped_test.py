@@ -2,7 +2,7 @@
 
 import shutil
 
-from cluster import Cluster, check, patience, wait_for
+from cluster import Cluster, Node, check, check_equal, free_ports, patience, wait_for
 from founding_test import votes
 from history import TOPIC, Recorder
 from promises import promise
@@ -36,3 +36,39 @@ def a_wiped_follower_and_a_wiped_leader_are_back_as_voters_under_load(folder):
         wipe_and_return(cluster, recorder, follower)
         wipe_and_return(cluster, recorder, cluster.leader(TOPIC))
         return recorder.finish().judge()
+
+
+@promise(seconds=90)
+def a_second_directory_of_a_node_waits_until_the_first_is_gone(folder):
+    """A node id on a second, empty directory and at another address: refused while the first one is connected, and its
+    status says so (PROTOCOL M2). When the first is gone it takes its place, the others find it at the new address, and the
+    first directory is refused from then on."""
+    with Cluster(folder).start() as cluster:
+        cluster.create("orders")
+        first, witness = cluster.node(3), cluster.node(1)
+        http_port, peer_port = free_ports(2)
+        second = Node(cluster, 3, http_port, peer_port)
+        second.data, second.log_path = f"{folder}/second", f"{folder}/second.log"
+        second.start("--advertise-peer", second.peer)
+
+        def says(node, words):
+            problem = node.status()["problem"] or ""
+            return problem if words in problem else None
+
+        refusal = wait_for(lambda: says(second, "another data directory"), patience(20), "the second to be refused")
+        check(first.is_ready(), "the first goes on")
+        check_equal(witness.produce("orders", b"with the first").status, 201, "produce")
+        check_equal(second.groups(), {}, "replicas of the second")
+        first.kill()
+        wait_for(lambda: second.is_ready() and votes(witness, second), patience(30), "the second to take its place")
+        addresses = {member["id"]: member["peer"] for member in witness.status()["nodes"]}
+        check_equal(addresses[3], second.peer, "the address that the others have")
+        first.start()
+        wait_for(lambda: says(first, "took the place of"), patience(20), "the first to be refused for good")
+        check(second.is_ready(), "the second goes on")
+        cluster.node(2).kill()
+        check_equal(witness.produce("orders", b"with the second").status, 201, "produce")
+        values = [value for _, value in second.read_all("orders")]
+        check_equal(values, ["with the first", "with the second"], "messages from the second")
+        second.kill()
+        return refusal
