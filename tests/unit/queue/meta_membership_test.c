@@ -51,7 +51,7 @@ static struct meta_result remove_with(uint64_t id, const uint64_t *spares, uint3
     struct meta_command *command = calloc(1, sizeof *command);
     command->type = META_NODE_REMOVE;
     command->change.node_id = id;
-    memcpy(command->change.spares, spares, count * sizeof *spares);
+    if (count > 0) memcpy(command->change.spares, spares, count * sizeof *spares);
     command->change.spares_count = count;
     const struct meta_result result = apply(command);
     free(command);
