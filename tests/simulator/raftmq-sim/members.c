@@ -329,6 +329,19 @@ static const struct raft_member *find_member(const struct raft_configuration *co
     return NULL;
 }
 
+/* A replica has a newer one in its log. What only logs that were lost have held counts no more. */
+static bool is_changing(const struct run *run, uint64_t group,
+                        const struct raft_indexed_configuration *committed)
+{
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        struct peek_group peek;
+        const struct node *node = node_at(run, i);
+        if (!node || !peek_group(node, group, &peek)) continue;
+        if (peek_newest_configuration(&peek)->index > committed->index) return true;
+    }
+    return committed->configuration.joint;
+}
+
 /* The configuration of a group in which nothing is under way any more. */
 static bool get_final(struct settlement *settlement, uint64_t group,
                       struct raft_configuration *ret_configuration)
@@ -339,9 +352,10 @@ static bool get_final(struct settlement *settlement, uint64_t group,
                                    &newest)) {
         return is_not_settled(settlement, "group %" PRIu64 " was never made", group);
     }
-    if (newest.index != committed.index || committed.configuration.joint) {
-        return is_not_settled(settlement, "the change %" PRIu64 " of group %" PRIu64 " is not over",
-                              newest.index, group);
+    if (is_changing(settlement->run, group, &committed)) {
+        return is_not_settled(settlement,
+                              "the change behind %" PRIu64 " of group %" PRIu64 " is not over",
+                              committed.index, group);
     }
     *ret_configuration = committed.configuration;
     for (uint32_t i = 0; i < ret_configuration->members_count; i++) {

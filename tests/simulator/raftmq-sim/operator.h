@@ -8,7 +8,8 @@
 void operator_starts(struct run *run);
 void operator_free(struct run *run);
 
-/* Asks some node for what the fault says. It is counted when it is answered OK. False: there is nothing to ask for now. */
+/* Asks some node for what the fault says. It is counted when it is answered OK. False: nothing was asked, since the cluster as it
+ * stands gives no occasion. */
 bool operator_strikes(struct run *run, enum fault fault, struct draw *draw);
 /* Asked and not answered: something that may leave a group with fewer voters. */
 bool operator_shrinks(const struct run *run);
