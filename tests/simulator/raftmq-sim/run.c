@@ -294,6 +294,8 @@ static void rest_phase(struct run *run)
 {
     run_tell(run, "all nodes are healed");
     operator_tidies(run);
+    /* Also the links of nodes that nobody knows yet: a request to add one may still be on its way. */
+    sim_heal(run->sim);
     nemesis_heal(run, members_known(run));
     sim_run_for(run->sim, SLACK_US);
     election_demand(run, members_whole(run, members_all_nodes(run)));
