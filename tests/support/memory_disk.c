@@ -16,7 +16,7 @@ struct disk *memory_disk_create(uint64_t seed)
     return &disk->disk;
 }
 
-static void drop_pending(struct memory_disk *disk)
+void memory_disk__drop_pending(struct memory_disk *disk)
 {
     for (size_t i = 0; i < disk->pending_count; i++) {
         memory_inode__unref(disk->pending[i].inode);
@@ -28,7 +28,7 @@ void memory_disk_destroy(struct disk *base)
 {
     if (!base) return;
     struct memory_disk *disk = disk_of(base);
-    drop_pending(disk);
+    memory_disk__drop_pending(disk);
     memory_names__clear(&disk->cache);
     memory_names__clear(&disk->medium);
     free(disk->pending);
@@ -48,10 +48,8 @@ static struct inode *clone_inode(struct clone_map *map, struct inode *inode)
     for (size_t i = 0; i < map->count; i++) {
         if (map->from[i] == inode) return map->to[i];
     }
-    if (inode->capacity > 0) memory_inode__share(inode);
-    struct inode *copy = memory_disk__must(malloc(sizeof *copy));
-    *copy = *inode;
-    copy->refs = 1; /* the map's, dropped at the end */
+    struct inode *copy =
+        memory_inode__clone(inode); /* one reference: the map's, dropped at the end */
     map->from = memory_disk__must(realloc(map->from, (map->count + 1) * sizeof *map->from));
     map->to = memory_disk__must(realloc(map->to, (map->count + 1) * sizeof *map->to));
     map->from[map->count] = inode;
@@ -120,18 +118,9 @@ struct disk *memory_disk_clone_part(const struct disk *base, const char *part, u
     return &copy->disk;
 }
 
-void memory_disk_crash(struct disk *base, enum memory_disk_crash mode)
+void memory_disk__settle_names(struct memory_disk *disk)
 {
-    struct memory_disk *disk = disk_of(base);
-    disk->generation++;
-    disk->locks_count = 0;
-    disk->stopped = false;
-    disk->stop_at = disk->fail_call_at = disk->fail_sync_at = 0;
-    if (mode == MEMORY_DISK_KILL) return;
-    for (size_t i = 0; i < disk->pending_count; i++) {
-        if (memory_disk__coin(disk)) memory_names__apply(&disk->medium, &disk->pending[i]);
-    }
-    drop_pending(disk);
+    memory_disk__drop_pending(disk);
     memory_names__copy(&disk->cache, &disk->medium);
     /* A directory whose own name was lost takes its files along. */
     for (size_t i = 0; i < disk->cache.count;) {
@@ -146,6 +135,25 @@ void memory_disk_crash(struct disk *base, enum memory_disk_crash mode)
         i = 0;
     }
     memory_names__copy(&disk->medium, &disk->cache);
+}
+
+static void end_process(struct memory_disk *disk)
+{
+    disk->generation++;
+    disk->locks_count = 0;
+    disk->stopped = false;
+    disk->stop_at = disk->fail_call_at = disk->fail_sync_at = 0;
+}
+
+void memory_disk_crash(struct disk *base, enum memory_disk_crash mode)
+{
+    struct memory_disk *disk = disk_of(base);
+    end_process(disk);
+    if (mode == MEMORY_DISK_KILL) return;
+    for (size_t i = 0; i < disk->pending_count; i++) {
+        if (memory_disk__coin(disk)) memory_names__apply(&disk->medium, &disk->pending[i]);
+    }
+    memory_disk__settle_names(disk);
     for (size_t i = 0; i < disk->cache.count; i++) {
         memory_inode__crash(disk, disk->cache.items[i].inode);
     }
@@ -204,9 +212,7 @@ int memory_disk_flip(struct disk *disk, const char *raw, uint64_t pos, uint8_t m
     struct inode *inode = memory_names__get(&memory->cache, path);
     if (!inode) return -ENOENT;
     if (pos >= inode->cache_bytes) return -EINVAL;
-    memory_inode__own(inode);
-    inode->cache[pos] ^= mask;
-    inode->medium[pos] ^= mask;
+    memory_inode__flip(inode, pos, mask);
     return 0;
 }
 

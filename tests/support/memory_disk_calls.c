@@ -126,7 +126,7 @@ static ssize_t memory_pread(struct disk_file *base, void *buffer, size_t bytes, 
     const struct inode *inode = file->inode;
     if (pos >= inode->cache_bytes) return 0;
     if (bytes > inode->cache_bytes - pos) bytes = inode->cache_bytes - (size_t)pos;
-    memcpy(buffer, inode->cache + pos, bytes);
+    memory_inode__get(inode, buffer, bytes, pos);
     return (ssize_t)bytes;
 }
 
@@ -189,15 +189,8 @@ static int memory_truncate(struct disk_file *base, uint64_t bytes)
     int error = enter(disk, false);
     if (error) return error;
     struct inode *inode = file->inode;
-    memory_inode__reserve(inode, memory_inode__align(bytes));
-    if (bytes < inode->cache_bytes) {
-        memory_inode__own(inode);
-        /* What is cut reads as zeros if the file grows again; on the medium only once it is written. */
-        for (size_t s = bytes / SECTOR_BYTES; s * SECTOR_BYTES < inode->cache_bytes; s++) {
-            memory_inode__mark(inode, s);
-        }
-        memset(inode->cache + bytes, 0, inode->cache_bytes - (size_t)bytes);
-    }
+    memory_inode__reserve(inode, bytes);
+    if (bytes < inode->cache_bytes) memory_inode__cut(inode, bytes);
     inode->cache_bytes = (size_t)bytes;
     return leave(disk);
 }
@@ -220,9 +213,8 @@ static int memory_drop_cache(struct disk_file *base)
     if (error) return error;
     struct inode *inode = file_of(base)->inode;
     const bool lies = disk_of(base->disk)->lies;
-    if (!inode->cache || lies || !inode->astray) return 0; /* they are the same bytes */
-    memory_inode__own(inode);
-    memcpy(inode->cache, inode->medium, inode->capacity);
+    if (lies || !inode->astray) return 0; /* they are the same bytes */
+    memory_inode__forget_cache(inode);
     inode->astray = false;
     return 0;
 }

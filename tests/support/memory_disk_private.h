@@ -4,24 +4,37 @@
 
 #include "memory_disk.h"
 
-#define SECTOR_BYTES 512u
+#include <assert.h>
 
-/* A file, apart from its names. Clones of a disk share the bytes until one of them changes its own.
+#define SECTOR_BYTES 512u
+#define PAGE_BYTES   4096u
+#define PAGE_SECTORS (PAGE_BYTES / SECTOR_BYTES)
+static_assert(PAGE_SECTORS == 8, "the dirty sectors of a page are the bits of a byte");
+
+/* Bytes that any number of files, images and clones of disks share until one of them changes its own. */
+struct page {
+    uint32_t refs;
+    bool is_hashed;
+    uint64_t hash;
+    uint8_t bytes[PAGE_BYTES];
+};
+
+/* A file, apart from its names.
  *
  * Invariants
  *  1. cache and medium are equal outside of dirty sectors, unless the file is astray;
  *  2. cache is zero from cache_bytes on;
- *  3. dirty sectors lie in [dirty_first, dirty_end). */
+ *  3. dirty pages lie in [dirty_first, dirty_end). */
 struct inode {
     uint32_t refs; /* names (both images), pending operations, open files */
     bool is_directory;
-    bool astray;       /* a sync failed: clean sectors may differ */
-    uint32_t *sharers; /* inodes that share the three arrays; NULL as long as there are none */
-    uint8_t *cache;    /* as reads see it */
-    uint8_t *medium;   /* as a power cut leaves it */
-    uint8_t *dirty;    /* per sector: written since the last sync */
-    size_t cache_bytes, medium_bytes, capacity;
-    size_t dirty_first, dirty_end;
+    bool astray;          /* a sync failed: clean sectors may differ */
+    struct page **cache;  /* as reads see it; NULL: a page of zeros */
+    struct page **medium; /* as a power cut leaves it */
+    uint8_t *dirty;       /* of each page the sectors written since the last sync, one bit each */
+    size_t pages_count;
+    size_t cache_bytes, medium_bytes;
+    size_t dirty_first, dirty_end; /* pages */
 };
 
 struct name {
@@ -96,16 +109,36 @@ void memory_names__copy(struct names *target, const struct names *source);
 void memory_names__apply(struct names *names, const struct pending *pending);
 void memory_disk__change_name(struct memory_disk *disk, const char *from, const char *to,
                               struct inode *inode);
-size_t memory_inode__align(uint64_t bytes);
-/* Before the first change of bytes: they are this inode's alone from now on. */
-void memory_inode__own(struct inode *inode);
-void memory_inode__share(struct inode *inode);
-void memory_inode__mark(struct inode *inode, size_t sector);
-void memory_inode__reserve(struct inode *inode, size_t bytes);
+struct inode *memory_inode__clone(const struct inode *inode);
+void memory_inode__reserve(struct inode *inode, uint64_t bytes);
+/* Mark all sectors of [from, to). */
+void memory_inode__mark(struct inode *inode, uint64_t from, uint64_t to);
 void memory_inode__put(struct memory_disk *disk, struct inode *inode, const uint8_t *bytes,
                        size_t bytes_count, uint64_t pos);
+void memory_inode__get(const struct inode *inode, uint8_t *bytes, size_t bytes_count, uint64_t pos);
+/* Zeros in the cache from here on; the file becomes that short. */
+void memory_inode__cut(struct inode *inode, uint64_t bytes);
+void memory_inode__flip(struct inode *inode, uint64_t pos, uint8_t mask);
 void memory_inode__sync(struct inode *inode);
 void memory_inode__sync_badly(struct memory_disk *disk, struct inode *inode);
+/* The cache is what the medium holds. */
+void memory_inode__forget_cache(struct inode *inode);
 void memory_inode__crash(struct memory_disk *disk, struct inode *inode);
+
+bool memory_inode__is_clean(const struct inode *inode);
+bool memory_inode__is_dirty(const struct inode *inode, size_t sector);
+/* Would a power cut show whether this sector was written back? */
+bool memory_inode__differs(const struct inode *inode, size_t sector);
+void memory_inode__keep_sector(struct inode *inode, size_t sector);
+/* A part of the new bytes, the rest old or noise. `how` 0: the front is new; 1: the back is; 2: the front, then noise. */
+void memory_inode__tear_sector(struct memory_disk *disk, struct inode *inode, size_t sector,
+                               size_t cut, uint32_t how);
+/* What was decided is all there is: the power is back. */
+void memory_inode__settle(struct inode *inode);
+uint64_t memory_inode__hash(const struct inode *inode, bool of_medium);
+
+/* The names that the medium holds become the only ones; directories that lost their own name take their files along. */
+void memory_disk__settle_names(struct memory_disk *disk);
+void memory_disk__drop_pending(struct memory_disk *disk);
 
 #endif
