@@ -13,6 +13,7 @@
 
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,9 @@ static void note_role(struct group *group)
         if (group->is_meta) group->node->producer_next = group->node->producer_end = 0;
     }
     if (view.role == RAFT_LEADER && (group->role != RAFT_LEADER || view.term != group->term)) {
+        /* So what a leader judges repeats by was appended in its own term. That they are judged only when its no-op is
+         * applied, and with it all from before, says the same once more. */
+        assert(group->is_meta || partition_overlay_is_empty(&group->partition));
         group->own_noop_applied = false;
         reconfigure__elected(group);
     }

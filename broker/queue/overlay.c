@@ -214,6 +214,12 @@ void partition_overlay_drop(struct partition *partition, uint64_t from_index)
     }
 }
 
+bool partition_overlay_is_empty(const struct partition *partition)
+{
+    const struct partition_overlay *overlay = partition->overlay;
+    return !overlay || overlay->head == overlay->tail;
+}
+
 uint32_t overlay__batches(const struct partition_overlay *overlay, int64_t producer_id,
                           struct overlay_batch ret_batches[PARTITION_BATCHES_KEPT])
 {

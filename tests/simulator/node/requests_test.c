@@ -422,6 +422,56 @@ Test(simulated_requests, a_retry_that_meets_a_leader_which_just_took_over_is_sto
     cr_assert_gt(met_count, 15, "%u: the moment was hardly ever met", met_count);
 }
 
+static bool leads_nobody(void *data)
+{
+    const struct last_entry *entry = data;
+    return cluster_leader(entry->cluster, entry->group) < 0;
+}
+
+/* P1. All nodes are cut off from each other, so the leader gives way while a batch is only in its own log. Each of the others
+ * would then need its vote and has the shorter log, so it leads again. What it had in flight belongs to an earlier term. */
+Test(simulated_requests, a_retry_at_a_leader_that_was_deposed_and_leads_again_is_stored_once)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+        settle(cluster, "orders");
+        struct last_entry entry = {.cluster = cluster};
+        entry.group = cluster_group(cluster, 0, "orders");
+        entry.leader = (uint32_t)cluster_leader(cluster, entry.group);
+        const int64_t id = cluster_producer_id(cluster, 0);
+        cr_assert(
+            cluster_produce_once(cluster, entry.leader, "orders", 1, id, 0, 10 * SECOND_US, NULL));
+        sim_run_for(cluster->sim, SECOND_US / 10u); /* all have it */
+        for (uint32_t i = 0; i < 3; i++) {
+            sim_isolate(cluster->sim, i, SIM_LINK_CUT);
+        }
+        struct cluster_call *calls = new_calls();
+        for (uint32_t i = 0; i < 2; i++) {
+            cluster_fill_produce(&calls[i], "orders", 2, id, 1);
+        }
+        cluster_submit(cluster, entry.leader, &calls[0]);
+        cr_assert(sim_run_until_true(cluster->sim, 2 * SECOND_US, leads_nobody, &entry));
+        const uint32_t others[2] = {(entry.leader + 1u) % 3u, (entry.leader + 2u) % 3u};
+        sim_heal(cluster->sim);
+        sim_set_link(cluster->sim, others[0], others[1], SIM_LINK_CUT);
+        sim_set_link(cluster->sim, others[1], others[0], SIM_LINK_CUT);
+        cr_assert_eq(cluster_wait_leader(cluster, entry.group, 5 * SECOND_US), (int)entry.leader,
+                     "seed %d: the batch was not in its log", (int)seed);
+        cluster_submit(cluster, entry.leader, &calls[1]);
+        cr_assert_eq(ended(&calls[1]), NODE_OK, "seed %d: %s", (int)seed, calls[1].request.detail);
+        cr_assert_eq(calls[1].request.ret_offset, 1, "seed %d", (int)seed);
+        const enum node_status first = ended(&calls[0]);
+        cr_assert(first == NODE_OK || first == NODE_OUTCOME_UNKNOWN, "seed %d: %s", (int)seed,
+                  calls[0].request.detail);
+        struct cluster_ack records[8];
+        cr_assert_eq(cluster_read_all(cluster, others[0], "orders", records, 8), 2, "seed %d",
+                     (int)seed);
+        close_calls(calls);
+        cluster_destroy(cluster);
+    }
+}
+
 /* P5. What a leader that was paused takes for the present offset is an old one: to call a commit of it done, because it
  * changes nothing, would be a lie. */
 Test(simulated_requests, a_commit_that_equals_an_old_state_is_made)

@@ -257,8 +257,10 @@ Test(producer_overlay, truncation_drops_from_its_index_on_and_step_down_drops_al
     expect_verdict(&partition, test_id(4, 0, 3, 1), PARTITION_ACCEPT);
     expect_verdict(&partition, test_id(5, 0, 0, 1), PARTITION_DUPLICATE_PENDING);
     expect_verdict(&partition, test_id(5, 0, 1, 1), PARTITION_ACCEPT);
+    cr_assert_not(partition_overlay_is_empty(&partition));
     partition_overlay_drop(&partition, 0);
     cr_assert_null(partition.overlay);
+    cr_assert(partition_overlay_is_empty(&partition));
     expect_verdict(&partition, test_id(4, 0, 1, 1), PARTITION_ACCEPT);
     expect_verdict(&partition, test_id(5, 0, 0, 1), PARTITION_ACCEPT);
     expect_verdict(&partition, test_id(4, 0, 0, 1), PARTITION_DUPLICATE);

@@ -95,6 +95,8 @@ void partition_overlay_add(struct partition *partition, const struct partition_b
 /* Entries from `from_index` on were cut, or the leader stepped down (from_index = 0: drop everything). apply() drops
  * what it applies by itself. */
 void partition_overlay_drop(struct partition *partition, uint64_t from_index);
+/* No batch is in flight. */
+bool partition_overlay_is_empty(const struct partition *partition);
 
 /* ---- consumer offsets ------------------------------------------------------------------------------------ */
 
