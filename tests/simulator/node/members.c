@@ -1,5 +1,7 @@
 #include "members.h"
 
+#include "sim_invariants.h"
+
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -191,6 +193,19 @@ static void next_message(struct load *load, struct load_producer *producer)
     submit(load, producer);
 }
 
+static void look_at_disks(const struct load *load, uint64_t offset)
+{
+    const struct cluster *cluster = load->cluster;
+    const struct node *nodes[CLUSTER_NODES_MAX];
+    uint64_t group = 0;
+    for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
+        nodes[i] = cluster->nodes[i].node;
+        if (nodes[i] && group == 0) group = peek_partition_group(nodes[i], load->topic, 0);
+    }
+    (void)invariants_check_ack(cluster->invariants, cluster->sim, nodes,
+                               cluster->options.nodes_count, group, offset, load->acks_count);
+}
+
 static void note_ack(struct load *load, const struct load_producer *producer)
 {
     const uint64_t now_us = sim_now_us(load->cluster->sim);
@@ -201,6 +216,8 @@ static void note_ack(struct load *load, const struct load_producer *producer)
         load->silence_us_max = now_us - load->acked_us;
     }
     load->acked_us = now_us;
+    if (load->acks_per_look == 0 || load->acks_count % load->acks_per_look != 0) return;
+    look_at_disks(load, producer->call.request.ret_offset);
 }
 
 static void poll(struct load *load, bool goes_on)

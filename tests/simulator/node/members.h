@@ -57,6 +57,9 @@ struct load {
     uint64_t next_value;
     uint64_t acked_us; /* of the last ack */
     uint64_t silence_us_max;
+    /* Every so many acks what is acked is looked up on the disks of a majority, as a power cut would leave them; 0: never. Not
+     * where a disk is lost. */
+    uint32_t acks_per_look;
 };
 
 void load_start(struct load *load, struct cluster *cluster, const char *topic, uint32_t through);

@@ -49,6 +49,7 @@ static void begin(struct course *course, uint64_t seed, bool is_leader)
         course->old = (course->old + 1u) % NODES;
     course->load = calloc(1, sizeof(*course->load));
     load_start(course->load, cluster, TOPIC, (1u << NODES) - 1u);
+    course->load->acks_per_look = 64;
     load_run(course->load, SECOND_US / 5u);
 }
 

@@ -81,6 +81,7 @@ static void replace_one(uint64_t seed, bool is_leader, bool is_dead)
     const uint32_t old = is_leader ? leader : other_than(cluster, leader, new);
     const uint32_t witness = other_than(cluster, old, new);
     load_start(load, cluster, TOPIC, all_of(cluster)); /* through the one that leaves, too */
+    load->acks_per_look = 64;
     load_run(load, SECOND_US);
     if (is_dead) cluster_crash(cluster, old, SIM_CRASH_KILL);
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REPLACE, old, new),
@@ -143,6 +144,7 @@ Test(simulated_membership, two_of_three_are_replaced_at_once)
         }
         const uint32_t gone = 1u << old[0] | 1u << old[1];
         load_start(load, cluster, TOPIC, all_of(cluster) & ~gone);
+        load->acks_per_look = 8;
         load_run(load, SECOND_US / 2u);
         for (uint32_t i = 0; i < 2; i++) {
             cr_assert_eq(

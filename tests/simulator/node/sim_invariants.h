@@ -34,9 +34,12 @@ bool invariants_is_settled(struct cluster_invariants *invariants, const struct n
 void invariants_check_image(struct cluster_invariants *invariants, struct sim *sim, uint32_t number,
                             const struct node *node, uint64_t seed);
 /* The message at `offset` is acked at this instant: it must come back from the disks of a majority of the group's
- * replicas, if all of them lost power now. `node` holds a replica. O(disks). */
-void invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim,
-                          const struct node *node, uint64_t group, uint64_t offset, uint64_t seed);
+ * replicas, if all of them lost power now. While the group changes, a majority of what it is, or of what a newer CONFIG
+ * entry on one of these disks or in a running replica makes of it. nodes: NULL where none runs. False: none of them holds a
+ * replica, so nothing can be said. O(disks). */
+bool invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim,
+                          const struct node *const *nodes, uint32_t nodes_count, uint64_t group,
+                          uint64_t offset, uint64_t seed);
 
 /* Leaders that came up, over the whole run. */
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants);

@@ -1,9 +1,11 @@
 /* Invariants of the disks: what a power cut at this very instant would leave. Copies lose power, the disks do not. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <broker/raft_codec.h>
 #include <memory_disk.h>
 #include <segment_log/node_store.h>
 #include <snapshot/transfer.h>
@@ -24,6 +26,7 @@ static struct disk *image_of(struct sim *sim, uint32_t number, const char *part,
 /* NULL: it cannot be opened, and `problem` says why. */
 static struct segment_log *open_log(struct disk *image, const char *directory,
                                     const struct cluster_id *cluster, uint64_t group,
+                                    segment_log_configuration_cb on_configuration, void *data,
                                     struct segment_log_problem *problem)
 {
     memset(problem, 0, sizeof(*problem));
@@ -42,6 +45,8 @@ static struct segment_log *open_log(struct disk *image, const char *directory,
         .segment_bytes_max = 1u << 20,
         .cache_bytes_max = 1u << 20,
         .sector_bytes = 512,
+        .on_configuration = on_configuration,
+        .on_configuration_data = data,
         .base = &base,
     };
     struct segment_log *log = NULL;
@@ -60,7 +65,8 @@ static void check_log(struct sim *sim, uint32_t number, const struct cluster_id 
 {
     struct disk *image = image_of(sim, number, group->directory, seed);
     struct segment_log_problem problem;
-    struct segment_log *log = open_log(image, group->directory, cluster, group->group, &problem);
+    struct segment_log *log =
+        open_log(image, group->directory, cluster, group->group, NULL, NULL, &problem);
     if (!log) {
         failure("image-unusable",
                 "n%u group %" PRIu64 ": after a power cut now: %s at byte %" PRIu64 ": %s",
@@ -165,50 +171,118 @@ static bool find_offset(struct segment_log *log, const struct cluster_id *cluste
     return found;
 }
 
-static bool holds(struct sim *sim, uint32_t number, const struct peek_group *group,
-                  const struct cluster_id *cluster, uint64_t offset, uint64_t seed,
-                  struct entry_header *ret_header)
+#define CHANGES_MAX \
+    64u /* two entries a log are one change of the group, which may not be committed */
+
+/* What the group may be: what it is, and what entries that are newer make of it, on whichever disk or in whoever runs. */
+struct ack_check {
+    struct cluster_invariants *invariants;
+    const struct peek_group *group;
+    uint64_t committed_index; /* of the configuration that is committed */
+    struct raft_configuration configurations[CHANGES_MAX];
+    uint32_t configurations_count;
+    uint32_t members; /* bit per node */
+    bool holds[INVARIANTS_NODES_MAX];
+};
+
+static void add_configuration(struct ack_check *check,
+                              const struct raft_configuration *configuration)
 {
+    assert(check->configurations_count < CHANGES_MAX);
+    check->configurations[check->configurations_count++] = *configuration;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        check->members |= 1u << (configuration->members[i].id.node - 1u);
+    }
+}
+
+static void on_configuration(void *data, uint64_t index, const uint8_t *payload,
+                             uint32_t payload_bytes)
+{
+    struct ack_check *check = data;
+    struct raft_configuration configuration;
+    if (index <= check->committed_index) return;
+    if (!raft_codec_decode_configuration(payload, payload_bytes, &configuration)) {
+        failure("image-unusable", "group %" PRIu64 ": CONFIG %" PRIu64 " cannot be read",
+                check->group->group, index);
+    }
+    add_configuration(check, &configuration);
+}
+
+/* After a power cut now; with the changes of the group that its log tells of. */
+static bool holds(struct ack_check *check, struct sim *sim, uint32_t number,
+                  const struct cluster_id *cluster, uint64_t offset, uint64_t seed)
+{
+    const struct peek_group *group = check->group;
     struct disk *image = image_of(sim, number, group->directory, seed);
     struct segment_log_problem problem;
-    struct segment_log *log = open_log(image, group->directory, cluster, group->group, &problem);
-    const bool found = log && find_offset(log, cluster, group->group, offset, ret_header);
+    struct segment_log *log =
+        open_log(image, group->directory, cluster, group->group, on_configuration, check, &problem);
+    struct entry_header header;
+    bool found = log && find_offset(log, cluster, group->group, offset, &header);
     segment_log_close(log);
     memory_disk_destroy(image);
+    uint64_t known;
+    if (found && ledger_get(&check->invariants->chains, group->group, header.index, &known)) {
+        found = known == header.chain; /* else it is not what was committed */
+    }
     return found;
 }
 
-void invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim,
-                          const struct node *node, uint64_t group_id, uint64_t offset,
-                          uint64_t seed)
+static bool member_holds(void *data, const struct raft_member *member)
 {
-    struct peek_group group;
-    if (!peek_group(node, group_id, &group)) return; /* dropped since */
-    const struct cluster_id cluster = peek_cluster(node);
+    const struct ack_check *check = data;
+    return check->holds[member->id.node - 1u];
+}
+
+/* What a leader counts by is in its log, durable there or not. */
+static bool look_at_running(struct ack_check *check, const struct node *const *nodes,
+                            uint32_t nodes_count, uint64_t group_id, struct peek_group *ret_group,
+                            struct cluster_id *ret_cluster)
+{
+    bool is_found = false;
+    for (uint32_t i = 0; i < nodes_count; i++) {
+        struct peek_group peek;
+        if (!nodes[i] || !peek_group(nodes[i], group_id, &peek)) continue;
+        const struct raft_indexed_configuration *newest = peek_newest_configuration(&peek);
+        if (newest && newest->index > check->committed_index) {
+            add_configuration(check, &newest->configuration);
+        }
+        if (is_found) continue;
+        is_found = true;
+        *ret_group = peek;
+        *ret_cluster = peek_cluster(nodes[i]);
+    }
+    return is_found;
+}
+
+bool invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim,
+                          const struct node *const *nodes, uint32_t nodes_count, uint64_t group_id,
+                          uint64_t offset, uint64_t seed)
+{
     struct raft_indexed_configuration committed;
     struct raft_indexed_configuration newest;
-    if (!invariants_configurations(invariants, group_id, &committed, &newest)) return;
-    if (newest.index != committed.index || committed.configuration.joint)
-        return; /* a change runs */
-    const struct raft_configuration *configuration = &committed.configuration;
-    uint32_t voters_count = 0;
-    uint32_t holders_count = 0;
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        if (!configuration->members[i].voter) continue;
-        voters_count++;
-        struct entry_header header;
-        const uint32_t number = (uint32_t)configuration->members[i].id.node - 1u;
-        if (!holds(sim, number, &group, &cluster, offset, seed + i, &header)) continue;
-        uint64_t known;
-        if (ledger_get(&invariants->chains, group_id, header.index, &known) &&
-            known != header.chain) {
-            continue; /* what is there is not what was committed */
-        }
-        holders_count++;
+    if (!invariants_configurations(invariants, group_id, &committed, &newest)) return false;
+    struct peek_group group;
+    struct ack_check check = {
+        .invariants = invariants, .group = &group, .committed_index = committed.index};
+    struct cluster_id cluster;
+    add_configuration(&check, &committed.configuration);
+    if (!look_at_running(&check, nodes, nodes_count, group_id, &group, &cluster)) return false;
+    uint32_t asked = 0;
+    for (uint32_t next; (next = check.members & ~asked) != 0;) {
+        const uint32_t number = (uint32_t)__builtin_ctz(next);
+        assert(number < INVARIANTS_NODES_MAX);
+        check.holds[number] = holds(&check, sim, number, &cluster, offset, seed + number);
+        asked |= 1u << number;
     }
-    if (holders_count * 2u > voters_count) return;
+    struct invariants_tally tally = {0};
+    for (uint32_t i = 0; i < check.configurations_count; i++) {
+        if (invariants__has_quorum(&check.configurations[i], member_holds, &check, &tally)) {
+            return true;
+        }
+    }
     failure("ack-not-durable",
             "offset %" PRIu64 " of group %" PRIu64
             " is acked, a power cut now leaves it on %u of %u voters",
-            offset, group_id, holders_count, voters_count);
+            offset, group_id, tally.for_count, tally.voters_count);
 }

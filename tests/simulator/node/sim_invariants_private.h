@@ -62,7 +62,19 @@ struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t nu
                               uint64_t group, uint64_t epoch);
 struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group);
 
-/* sim_invariants_quorum.c. The replica has just become leader; it has just committed more; so has any replica. */
+/* Of the voters of one half of a configuration. */
+struct invariants_tally {
+    uint32_t voters_count;
+    uint32_t for_count;
+};
+typedef bool (*invariants_is_for_cb)(void *data, const struct raft_member *member);
+
+/* sim_invariants_quorum.c. True: a majority is for it, of either half when joint. *ret_tally is the half that lacks one, or
+ * the new half. */
+bool invariants__has_quorum(const struct raft_configuration *configuration,
+                            invariants_is_for_cb is_for, void *data,
+                            struct invariants_tally *ret_tally);
+/* The replica has just become leader; it has just committed more; so has any replica. */
 void invariants__check_votes(struct cluster_invariants *invariants, uint32_t number,
                              const struct peek_group *group);
 void invariants__check_commit(struct cluster_invariants *invariants, uint32_t number,

@@ -7,39 +7,20 @@
 #include "failure.h"
 #include "sim_invariants_private.h"
 
-/* Also when its disk is gone since: what it told of before stays told, and its identity must never come back. */
-static const struct seen *seen_member(struct cluster_invariants *invariants, uint64_t group,
-                                      const struct raft_member *member)
-{
-    assert(member->id.node >= 1 && member->id.node <= INVARIANTS_NODES_MAX);
-    return invariants__seen(invariants, (uint32_t)member->id.node - 1u, group, member->id.epoch);
-}
-
-/* Of one half of a configuration. */
-struct tally {
-    uint32_t voters_count;
-    uint32_t for_count;
-};
-
-static bool is_majority(const struct tally *tally)
+static bool is_majority(const struct invariants_tally *tally)
 {
     return tally->for_count * 2u > tally->voters_count;
 }
 
-/* Judges what was seen of a member. */
-typedef bool (*is_for_cb)(const struct seen *seen, const struct peek_group *leader,
-                          uint32_t number);
-
-/* True: a majority is for it, of either half when joint. *ret_tally is the half that lacks one, or the new half. */
-static bool has_quorum(struct cluster_invariants *invariants, const struct peek_group *leader,
-                       uint32_t number, is_for_cb is_for, struct tally *ret_tally)
+bool invariants__has_quorum(const struct raft_configuration *configuration,
+                            invariants_is_for_cb is_for, void *data,
+                            struct invariants_tally *ret_tally)
 {
-    const struct raft_configuration *configuration = peek_configuration(leader);
-    struct tally new_half = {0};
-    struct tally old_half = {0};
+    struct invariants_tally new_half = {0};
+    struct invariants_tally old_half = {0};
     for (uint32_t i = 0; i < configuration->members_count; i++) {
         const struct raft_member *member = &configuration->members[i];
-        const bool agrees = is_for(seen_member(invariants, leader->group, member), leader, number);
+        const bool agrees = is_for(data, member);
         if (member->voter) {
             new_half.voters_count++;
             if (agrees) new_half.for_count++;
@@ -54,12 +35,28 @@ static bool has_quorum(struct cluster_invariants *invariants, const struct peek_
     return old_is_for && is_majority(&new_half);
 }
 
-static bool has_voted(const struct seen *seen, const struct peek_group *leader, uint32_t number)
+/* Who is judged for a leader: what was seen of the members of its group. */
+struct jury {
+    struct cluster_invariants *invariants;
+    const struct peek_group *leader;
+    uint32_t number; /* of the leader's node */
+};
+
+/* Also when its disk is gone since: what it told of before stays told, and its identity must never come back. */
+static const struct seen *seen_member(const struct jury *jury, const struct raft_member *member)
 {
-    const struct raft_hard_state *durable = &seen->durable_state;
-    if (durable->term > leader->term) return true; /* it has gone on since */
-    return durable->term == leader->term && durable->voted_for.node == number + 1u &&
-           durable->voted_for.epoch == leader->epoch;
+    assert(member->id.node >= 1 && member->id.node <= INVARIANTS_NODES_MAX);
+    return invariants__seen(jury->invariants, (uint32_t)member->id.node - 1u, jury->leader->group,
+                            member->id.epoch);
+}
+
+static bool has_voted(void *data, const struct raft_member *member)
+{
+    const struct jury *jury = data;
+    const struct raft_hard_state *durable = &seen_member(jury, member)->durable_state;
+    if (durable->term > jury->leader->term) return true; /* it has gone on since */
+    return durable->term == jury->leader->term && durable->voted_for.node == jury->number + 1u &&
+           durable->voted_for.epoch == jury->leader->epoch;
 }
 
 /* PROTOCOL V: a vote is durable before it is told, so at the moment of an election a majority holds it durably, or has
@@ -67,18 +64,19 @@ static bool has_voted(const struct seen *seen, const struct peek_group *leader, 
 void invariants__check_votes(struct cluster_invariants *invariants, uint32_t number,
                              const struct peek_group *group)
 {
-    struct tally tally;
-    if (has_quorum(invariants, group, number, has_voted, &tally)) return;
+    struct jury jury = {.invariants = invariants, .leader = group, .number = number};
+    struct invariants_tally tally;
+    if (invariants__has_quorum(peek_configuration(group), has_voted, &jury, &tally)) return;
     failure("votes-not-durable",
             "n%u leads group %" PRIu64 " in term %" PRIu64 " by votes of which only %u of %u are "
             "durable",
             number + 1u, group->group, group->term, tally.for_count, tally.voters_count);
 }
 
-static bool holds_commit(const struct seen *seen, const struct peek_group *leader, uint32_t number)
+static bool holds_commit(void *data, const struct raft_member *member)
 {
-    (void)number;
-    return seen->durable_index >= leader->commit_index;
+    const struct jury *jury = data;
+    return seen_member(jury, member)->durable_index >= jury->leader->commit_index;
 }
 
 /* PROTOCOL C3, and "match means durable": what a leader commits is of its own term and durable at a majority. */
@@ -93,8 +91,9 @@ void invariants__check_commit(struct cluster_invariants *invariants, uint32_t nu
                 " of term %" PRIu64,
                 number + 1u, group->group, group->term, group->commit_index, term);
     }
-    struct tally tally;
-    if (has_quorum(invariants, group, number, holds_commit, &tally)) return;
+    struct jury jury = {.invariants = invariants, .leader = group, .number = number};
+    struct invariants_tally tally;
+    if (invariants__has_quorum(peek_configuration(group), holds_commit, &jury, &tally)) return;
     failure("commit-not-durable",
             "n%u commits %" PRIu64 " of group %" PRIu64 " in term %" PRIu64
             ", durable on %u of %u voters",

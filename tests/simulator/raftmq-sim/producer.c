@@ -102,14 +102,13 @@ static void check_disks(struct op *op)
     if (run->lost) return; /* what is acked again may have stood on the lost one */
     const uint64_t group =
         peek_partition_group(run->cluster->nodes[op->node].node, op->topic, op->request.partition);
+    const struct node *nodes[CLUSTER_NODES_MAX];
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        struct peek_group peek;
-        const struct node *node = run->cluster->nodes[i].node;
-        if (!node || !peek_group(node, group, &peek)) continue;
+        nodes[i] = run->cluster->nodes[i].node;
+    }
+    if (invariants_check_ack(run->cluster->invariants, run->sim, nodes, run->plan.nodes_count,
+                             group, op->request.ret_offset, draw_next(&run->images))) {
         run->totals.ack_checks++;
-        invariants_check_ack(run->cluster->invariants, run->sim, node, group,
-                             op->request.ret_offset, draw_next(&run->images));
-        return;
     }
 }
 
