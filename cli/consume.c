@@ -159,6 +159,19 @@ static void on_failed(void *data, enum exit_code code, const char *slug, const c
     stop(consume);
 }
 
+/* Trimmed before it was read: said, and then it depends on --on-trimmed. */
+static bool on_trimmed(void *data, uint64_t position, uint64_t first_offset)
+{
+    const struct consume_partition *partition = data;
+    const struct consume *consume = partition->consume;
+    if (strcmp(options_text(consume->options, "on-trimmed"), "fail") == 0) return false;
+    message_note("%s, partition %" PRIu32 ": %" PRIu64 " message%s from offset %" PRIu64
+                 " on were trimmed before they were read; going on at %" PRIu64,
+                 consume->topic, partition->number, first_offset - position,
+                 first_offset - position == 1 ? "" : "s", position, first_offset);
+    return true;
+}
+
 /* ---- committing --------------------------------------------------------------------------------------------- */
 
 static uint32_t collect_commits(struct consume *consume)
@@ -317,6 +330,7 @@ static enum exit_code open_partition(struct consume *consume, uint32_t slot, uin
         .record = on_record,
         .fetched = on_fetched,
         .failed = on_failed,
+        .trimmed = on_trimmed,
         .data = partition,
     };
     consumer_init(&partition->consumer, &consumer_options);

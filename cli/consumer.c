@@ -193,6 +193,27 @@ static void take_records(struct consumer *consumer, const struct connection_answ
     consumer->options.fetched(consumer->options.data, consumer->position, answer->high_watermark);
 }
 
+/* True: the next fetch begins at the earliest message that is left. */
+static bool goes_on_behind_trimmed(struct consumer *consumer, const json_t *problem,
+                                   const char *slug)
+{
+    const json_t *first = json_object_get(problem, "first_offset");
+    if (strcmp(slug, "offset-out-of-range") != 0 || !json_is_integer(first)) return false;
+    const uint64_t first_offset = (uint64_t)json_integer_value(first);
+    uint64_t position = consumer->position;
+    if (!consumer
+             ->position_known) { /* --from, or where a group stopped: a number, or it would be in range */
+        char *end;
+        position = strtoull(consumer->from, &end, 10);
+        if (*consumer->from == '\0' || *end != '\0') return false;
+    }
+    if (position >= first_offset || !consumer->options.trimmed) return false;
+    if (!consumer->options.trimmed(consumer->options.data, position, first_offset)) return false;
+    consumer->position = first_offset;
+    consumer->position_known = true;
+    return true;
+}
+
 static void on_answer(void *data, const struct connection_answer *answer)
 {
     struct consumer *consumer = data;
@@ -205,8 +226,11 @@ static void on_answer(void *data, const struct connection_answer *answer)
     char slug[64], detail[512];
     json_t *json = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
     problem_read(json, answer->status, slug, sizeof(slug), detail, sizeof(detail));
+    const bool goes_on = goes_on_behind_trimmed(consumer, json, slug);
     json_decref(json);
-    if (exit_code_http_is_retryable(answer->status)) {
+    if (goes_on) {
+        send_fetch(consumer);
+    } else if (exit_code_http_is_retryable(answer->status)) {
         retry(consumer, detail);
     } else {
         give_up(consumer, exit_code_of_http(answer->status, /* writes= */ false), slug, detail);

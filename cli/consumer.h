@@ -31,6 +31,9 @@ struct consumer_options {
     /* An answer is worked off. next_offset: where the next fetch starts. The owner calls consumer_fetch to go on. */
     void (*fetched)(void *data, uint64_t next_offset, uint64_t high_watermark);
     void (*failed)(void *data, enum exit_code code, const char *slug, const char *reason);
+    /* What was to be read next was trimmed. True: go on at `first_offset`, the earliest there is; false: fail. May be
+     * NULL: fail. */
+    bool (*trimmed)(void *data, uint64_t position, uint64_t first_offset);
     void *data;
 };
 

@@ -1,4 +1,4 @@
-/* `raftmq group list|describe|seek`
+/* `raftmq group list|describe|set|seek`
  *
  * Offsets of a group live in the log of each partition, so a list of groups is put together from all partitions. */
 #include <inttypes.h>
@@ -140,18 +140,23 @@ static enum exit_code describe_partition(void *data, struct client *client, cons
                                          const json_t *partition)
 {
     struct description *description = data;
-    uint64_t first, next, committed = 0, number = reply_number(partition, "partition", 0);
+    uint64_t first, next, number = reply_number(partition, "partition", 0);
+    struct group_offset offset;
     bool found;
     enum exit_code code =
-        group_offset_get(client, description->group, topic, (uint32_t)number, &found, &committed);
+        group_offset_read(client, description->group, topic, (uint32_t)number, &found, &offset);
     if (code != EXIT_CODE_OK || !found) return code;
     code = topic_partition_offsets(client, topic, partition, &first, &next);
     if (code != EXIT_CODE_OK) return code;
-    uint64_t lag = next > committed ? next - committed : 0;
+    /* What was trimmed in front of it cannot be read any more. */
+    uint64_t from = offset.offset > first ? offset.offset : first;
+    uint64_t lag = next > from ? next - from : 0;
     json_array_append_new(description->offsets,
-                          json_pack("{s:s, s:I, s:I, s:I, s:I}", "topic", topic, "partition",
-                                    (json_int_t)number, "committed", (json_int_t)committed, "end",
-                                    (json_int_t)next, "lag", (json_int_t)lag));
+                          json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I}", "topic", topic,
+                                    "partition", (json_int_t)number, "committed",
+                                    (json_int_t)offset.offset, "end", (json_int_t)next, "lag",
+                                    (json_int_t)lag, "durable", (int)offset.durable, "expired",
+                                    (json_int_t)offset.expired));
     return EXIT_CODE_OK;
 }
 
@@ -161,9 +166,11 @@ static void print_description(const struct description *description, enum table_
                                                   {"PARTITION", "partition", true},
                                                   {"COMMITTED", "committed", true},
                                                   {"END", "end", true},
-                                                  {"LAG", "lag", true}};
+                                                  {"LAG", "lag", true},
+                                                  {"EXPIRED", "expired", true},
+                                                  {"DURABLE", "durable", false}};
     struct table table;
-    table_init(&table, columns, 5);
+    table_init(&table, columns, 7);
     size_t i;
     json_t *offset;
     json_array_foreach(description->offsets, i, offset)
@@ -173,6 +180,8 @@ static void print_description(const struct description *description, enum table_
         table_add_number(&table, reply_number(offset, "committed", 0));
         table_add_number(&table, reply_number(offset, "end", 0));
         table_add_number(&table, reply_number(offset, "lag", 0));
+        table_add_number(&table, reply_number(offset, "expired", 0));
+        table_add_text(&table, json_is_true(json_object_get(offset, "durable")) ? "yes" : "no");
     }
     table_print(&table, format, stdout);
     table_close(&table);
@@ -201,6 +210,74 @@ int group_describe_command(const struct options *options)
         print_description(&description, format);
     }
     json_decref(description.offsets);
+    client_close(&client);
+    return (int)code;
+}
+
+/* ---- set ------------------------------------------------------------------------------------------------------- */
+
+struct group_set {
+    const char *group;
+    bool one;
+    uint64_t partition;
+    bool durable;
+    uint32_t count;
+};
+
+/* A group that has committed nothing begins at the earliest message: from there on it wants them. */
+static enum exit_code set_partition(void *data, struct client *client, const char *topic,
+                                    const json_t *partition)
+{
+    struct group_set *set = data;
+    uint64_t number = reply_number(partition, "partition", 0), first = 0, next = 0;
+    struct group_offset offset = {.partition = (uint32_t)number};
+    bool found;
+    char problem[512];
+    if (set->one && number != set->partition) return EXIT_CODE_OK;
+    enum exit_code code =
+        group_offset_read(client, set->group, topic, (uint32_t)number, &found, &offset);
+    if (code == EXIT_CODE_OK && !found) {
+        code = topic_partition_offsets(client, topic, partition, &first, &next);
+        offset.offset = first;
+    }
+    if (code != EXIT_CODE_OK) return code;
+    offset.tells_durable = true;
+    offset.durable = set->durable;
+    code = group_offset_commit(client, set->group, topic, &offset, problem, sizeof(problem));
+    if (code != EXIT_CODE_OK) {
+        message_error("%s/%" PRIu64 ": %s", topic, number, problem);
+        return code;
+    }
+    set->count++;
+    return EXIT_CODE_OK;
+}
+
+int group_set_command(const struct options *options)
+{
+    struct client client;
+    struct group_set set = {.group = options->arguments[0],
+                            .durable = options_on(options, "durable"),
+                            .one = options_has(options, "partition"),
+                            .partition = options_number(options, "partition")};
+    const char *topic = options_text(options, "topic");
+    if (!topic || !options_has(options, "durable")) {
+        message_error("group set needs --topic TOPIC and --durable on|off");
+        message_hint("raftmq group set %s --topic orders --durable", set.group);
+        return EXIT_CODE_USAGE;
+    }
+    if (!topic_name_check("group", set.group) || !topic_name_check("topic", topic)) {
+        return EXIT_CODE_USAGE;
+    }
+    if (!client_init(&client, options)) return EXIT_CODE_USAGE;
+    enum exit_code code = visit_partitions(&client, topic, set_partition, &set);
+    if (code == EXIT_CODE_OK && set.count == 0) {
+        message_error("%s has no partition %" PRIu64, topic, set.partition);
+        code = EXIT_CODE_NOT_FOUND;
+    } else if (code == EXIT_CODE_OK) {
+        message_note("%s is %s for %" PRIu32 " partition%s of %s", set.group,
+                     set.durable ? "durable" : "not durable", set.count, set.count == 1 ? "" : "s",
+                     topic);
+    }
     client_close(&client);
     return (int)code;
 }

@@ -1,4 +1,4 @@
-/* `raftmq topic create|list|describe|delete` */
+/* `raftmq topic create|list|describe|set|delete` */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +39,10 @@ static json_t *create_body(const struct options *options)
     if (options_has(options, "max-message-bytes")) {
         json_object_set_new(body, "max_message_bytes",
                             json_integer((json_int_t)options_number(options, "max-message-bytes")));
+    }
+    if (options_has(options, "retain-until-consumed")) {
+        json_object_set_new(body, "retain_until_consumed",
+                            json_boolean(options_on(options, "retain-until-consumed")));
     }
     return body;
 }
@@ -270,7 +274,93 @@ static void print_settings(const json_t *topic)
     if (retention_bytes != UINT64_MAX) {
         printf("  retention %s", quantity_bytes(shown, retention_bytes));
     }
+    if (json_is_true(json_object_get(topic, "retain_until_consumed"))) {
+        printf("  until consumed");
+    }
     printf("  %s\n", reply_text(topic, "consistency", ""));
+}
+
+/* ---- set --------------------------------------------------------------------------------------------------------- */
+
+static bool add_retention(json_t *body, const char *text)
+{
+    uint64_t us;
+    if (strcmp(text, "forever") == 0) {
+        json_object_set_new(body, "retention", json_string(text));
+        return true;
+    }
+    if (!quantity_parse_duration(text, &us) || us < 1000) {
+        message_error("--retention must be a duration such as 36h or 7d, or forever");
+        return false;
+    }
+    char milliseconds[QUANTITY_TEXT_BYTES];
+    snprintf(milliseconds, sizeof(milliseconds), "%" PRIu64 "ms", us / 1000);
+    json_object_set_new(body, "retention", json_string(milliseconds));
+    return true;
+}
+
+static bool add_retention_bytes(json_t *body, const char *text)
+{
+    uint64_t bytes;
+    if (strcmp(text, "unlimited") == 0) {
+        json_object_set_new(body, "retention_bytes", json_string(text));
+        return true;
+    }
+    if (!quantity_parse_bytes(text, &bytes) || bytes == 0 || bytes > INT64_MAX) {
+        message_error("--retention-bytes must be a size such as 10GiB, or unlimited");
+        return false;
+    }
+    json_object_set_new(body, "retention_bytes", json_integer((json_int_t)bytes));
+    return true;
+}
+
+static bool set_body(const struct options *options, json_t *body)
+{
+    const char *retention = options_text(options, "retention");
+    const char *retention_bytes = options_text(options, "retention-bytes");
+    if (retention && !add_retention(body, retention)) return false;
+    if (retention_bytes && !add_retention_bytes(body, retention_bytes)) return false;
+    if (options_has(options, "retain-until-consumed")) {
+        json_object_set_new(body, "retain_until_consumed",
+                            json_boolean(options_on(options, "retain-until-consumed")));
+    }
+    if (options_has(options, "max-message-bytes")) {
+        json_object_set_new(body, "max_message_bytes",
+                            json_integer((json_int_t)options_number(options, "max-message-bytes")));
+    }
+    if (json_object_size(body) > 0) return true;
+    message_error("topic set needs a setting");
+    message_hint("raftmq topic set %s --retention 7d", options->arguments[0]);
+    return false;
+}
+
+int topic_set_command(const struct options *options)
+{
+    struct client client;
+    struct reply reply;
+    char path[256];
+    const char *topic = options->arguments[0];
+    if (!topic_name_check("topic", topic)) return EXIT_CODE_USAGE;
+    json_t *body = json_object();
+    if (!set_body(options, body) || !client_init(&client, options)) {
+        json_decref(body);
+        return EXIT_CODE_USAGE;
+    }
+    snprintf(path, sizeof(path), "/v1/topics/%s/settings", topic);
+    enum exit_code code =
+        client_request(&client, "PUT", path, body, /* repeatable= */ true, &reply);
+    enum table_format format = table_format_of(options_text(options, "output"), stdout);
+    if (code == EXIT_CODE_OK && (format == TABLE_JSON || format == TABLE_NDJSON)) {
+        reply_print(&reply, format == TABLE_NDJSON);
+    } else if (code == EXIT_CODE_OK) {
+        print_settings(reply.json);
+    } else {
+        client_explain(&client, &reply, topic);
+    }
+    json_decref(body);
+    reply_close(&reply);
+    client_close(&client);
+    return (int)code;
 }
 
 int topic_describe_command(const struct options *options)

@@ -34,6 +34,10 @@ static void write_offset(struct http_json *json, const struct partition_offset *
     http__json_i64(json, offset->generation);
     http__json_key(json, "timestamp");
     http__json_time(json, offset->timestamp_ms);
+    http__json_key(json, "durable");
+    http__json_bool(json, offset->durable);
+    http__json_key(json, "expired");
+    http__json_u64(json, offset->expired);
     http__json_member_bytes(json, "metadata", "metadata_b64", offset->metadata,
                             offset->metadata_bytes);
 }
@@ -100,6 +104,13 @@ static bool read_commit(struct http_exchange *exchange, struct http_document *do
     uint64_t generation = 0;
     http__document_u64(document, "generation", 0, INT32_MAX, &generation, &present);
     node->group.generation = present ? (int64_t)generation : -1;
+    json_t *durable = http__document_take(document, "durable");
+    if (durable && !json_is_boolean(durable)) {
+        http__document_problem(document, "\"durable\" must be true or false");
+    } else if (durable) {
+        node->group.durable =
+            json_is_true(durable) ? PARTITION_DURABLE_SET : PARTITION_DURABLE_CLEAR;
+    }
     json_t *metadata = http__document_take(document, "metadata");
     if (metadata && (!json_is_string(metadata) ||
                      json_string_length(metadata) > PARTITION_METADATA_BYTES_MAX)) {

@@ -30,6 +30,7 @@ static const struct http_route routes[] = {
     {"GET", "/v1/topics/{t}", HTTP_OP_TOPICS, .handle = http__topics_get},
     {"PUT", "/v1/topics/{t}", HTTP_OP_TOPICS, HTTP_BODY_JSON, .handle = http__topics_create},
     {"DELETE", "/v1/topics/{t}", HTTP_OP_TOPICS, .handle = http__topics_delete},
+    {"PUT", "/v1/topics/{t}/settings", HTTP_OP_TOPICS, HTTP_BODY_JSON, .handle = http__topics_set},
     {"GET", "/v1/topics/{t}/partitions/{n}", HTTP_OP_TOPICS, .handle = http__topics_partition},
     {"PUT", "/v1/topics/{t}/partitions/{n}/replicas", HTTP_OP_MEMBERSHIP, HTTP_BODY_JSON,
      .handle = http__membership_place},

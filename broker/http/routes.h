@@ -12,6 +12,7 @@ void http__topics_list(struct http_exchange *exchange);
 void http__topics_get(struct http_exchange *exchange);
 void http__topics_create(struct http_exchange *exchange);
 void http__topics_delete(struct http_exchange *exchange);
+void http__topics_set(struct http_exchange *exchange);
 void http__topics_partition(struct http_exchange *exchange);
 void http__produce(struct http_exchange *exchange);
 void http__producers_create(struct http_exchange *exchange);

@@ -1,4 +1,4 @@
-/* /v1/topics: create, list, describe, delete; offsets of one partition. */
+/* /v1/topics: create, list, describe, set, delete; offsets of one partition. */
 #include "document.h"
 #include "routes.h"
 #include "server.h"
@@ -80,6 +80,8 @@ static void write_topic(struct http_json *json, const struct node_topic_info *to
     http__json_u64(json, topic->partitions_count ? topic->partitions[0].replicas_count : 0);
     write_limit(json, "retention_ms", topic->settings.retention_ms);
     write_limit(json, "retention_bytes", topic->settings.retention_bytes);
+    http__json_key(json, "retain_until_consumed");
+    http__json_bool(json, topic->settings.until_consumed);
     http__json_key(json, "max_message_bytes");
     http__json_u64(json, topic->settings.message_bytes_max);
     http__json_key(json, "consistency");
@@ -164,6 +166,91 @@ void http__topics_delete(struct http_exchange *exchange)
     http__exchange_submit(exchange, NODE_REQUEST_TOPIC_DELETE, delete_done);
 }
 
+/* ---- settings ---------------------------------------------------------------------------------------------- */
+
+static const struct meta_settings settings_default = {
+    .message_bytes_max = MESSAGE_BYTES_DEFAULT, .retention_ms = -1, .retention_bytes = -1};
+
+/* Each notes which settings the body names; the others stay as they are. */
+static void read_limits(struct http_document *document, struct meta_settings *settings,
+                        uint32_t *fields)
+{
+    const json_t *root = document->root;
+    if (json_object_get(root, "retention")) *fields |= META_SET_RETENTION_MS;
+    if (json_object_get(root, "retention_bytes")) *fields |= META_SET_RETENTION_BYTES;
+    http__document_duration(document, "retention", &settings->retention_ms);
+    http__document_size(document, "retention_bytes", &settings->retention_bytes);
+    json_t *consumed = http__document_take(document, "retain_until_consumed");
+    if (!consumed) return;
+    *fields |= META_SET_UNTIL_CONSUMED;
+    settings->until_consumed = json_is_true(consumed);
+    if (!json_is_boolean(consumed)) {
+        http__document_problem(document, "\"retain_until_consumed\" must be true or false");
+    }
+}
+
+static void read_message_bytes(struct http_document *document, struct meta_settings *settings,
+                               uint32_t *fields)
+{
+    int64_t bytes = settings->message_bytes_max;
+    if (json_object_get(document->root, "max_message_bytes")) *fields |= META_SET_MESSAGE_BYTES_MAX;
+    http__document_size(document, "max_message_bytes", &bytes);
+    if (bytes < 1 || bytes > (int64_t)MESSAGE_BYTES_MAX) {
+        http__document_problem(document, "\"max_message_bytes\" must be from 1 to %u",
+                               MESSAGE_BYTES_MAX);
+        return;
+    }
+    settings->message_bytes_max = (uint32_t)bytes;
+}
+
+static void read_consistency(struct http_document *document, struct meta_settings *settings,
+                             uint32_t *fields)
+{
+    json_t *consistency = http__document_take(document, "consistency");
+    if (!consistency) return;
+    const char *text = json_string_value(consistency);
+    *fields |= META_SET_LOCAL_READS;
+    settings->local_reads = text && strcmp(text, "local") == 0;
+    if (!text || (strcmp(text, "local") != 0 && strcmp(text, "linearizable") != 0)) {
+        http__document_problem(document, "\"consistency\" must be \"linearizable\" or \"local\"");
+    }
+}
+
+static bool read_changes(struct http_exchange *exchange, struct http_document *document)
+{
+    struct meta_settings *settings = &exchange->node.create.settings;
+    uint32_t *fields = &exchange->node.set.fields;
+    *settings = settings_default;
+    if (!http__document_open(document, exchange->body.data, exchange->body.bytes)) return false;
+    read_limits(document, settings, fields);
+    read_message_bytes(document, settings, fields);
+    read_consistency(document, settings, fields);
+    if (*fields == 0) http__document_problem(document, "the body names no setting");
+    return http__document_finish(document);
+}
+
+static void set_done(struct http_exchange *exchange)
+{
+    if (exchange->node.status != NODE_OK) {
+        http__reply_node_problem(exchange);
+        return;
+    }
+    reply_topic(exchange, 200);
+}
+
+void http__topics_set(struct http_exchange *exchange)
+{
+    struct http_document document;
+    bool fine = read_changes(exchange, &document);
+    http__document_close(&document);
+    if (!fine) {
+        http__reply_problem(exchange, HTTP_INVALID_JSON, "%s", document.problem);
+        return;
+    }
+    exchange->node.topic = exchange->arguments[0];
+    http__exchange_submit(exchange, NODE_REQUEST_TOPIC_SET, set_done);
+}
+
 /* ---- create ----------------------------------------------------------------------------------------------- */
 
 static void create_done(struct http_exchange *exchange)
@@ -180,28 +267,14 @@ static bool read_settings(struct http_exchange *exchange, struct http_document *
     struct node_request *node = &exchange->node;
     struct meta_settings *settings = &node->create.settings;
     uint64_t partitions = 1, replicas = 0;
-    int64_t message_bytes = MESSAGE_BYTES_DEFAULT;
-    *settings = (struct meta_settings){.retention_ms = -1, .retention_bytes = -1};
+    uint32_t fields = 0;
+    *settings = settings_default;
     if (!http__document_open(document, exchange->body.data, exchange->body.bytes)) return false;
     http__document_u64(document, "partitions", 1, META_PARTITIONS_MAX, &partitions, NULL);
     http__document_u64(document, "replicas", 1, META_REPLICAS_MAX, &replicas, NULL);
-    http__document_duration(document, "retention", &settings->retention_ms);
-    http__document_size(document, "retention_bytes", &settings->retention_bytes);
-    http__document_size(document, "max_message_bytes", &message_bytes);
-    if (message_bytes < 1 || message_bytes > (int64_t)MESSAGE_BYTES_MAX) {
-        http__document_problem(document, "\"max_message_bytes\" must be from 1 to %u",
-                               MESSAGE_BYTES_MAX);
-    }
-    json_t *consistency = http__document_take(document, "consistency");
-    if (consistency) {
-        const char *text = json_string_value(consistency);
-        settings->local_reads = text && strcmp(text, "local") == 0;
-        if (!text || (strcmp(text, "local") != 0 && strcmp(text, "linearizable") != 0)) {
-            http__document_problem(document,
-                                   "\"consistency\" must be \"linearizable\" or \"local\"");
-        }
-    }
-    settings->message_bytes_max = (uint32_t)message_bytes;
+    read_limits(document, settings, &fields);
+    read_message_bytes(document, settings, &fields);
+    read_consistency(document, settings, &fields);
     node->create.partitions_count = (uint32_t)partitions;
     node->create.replicas_count = (uint32_t)replicas;
     return http__document_finish(document);

@@ -291,6 +291,7 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
     case NODE_REQUEST_PRODUCE:
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_TOPIC_SET:
     case NODE_REQUEST_PRODUCER_INIT:
     case NODE_REQUEST_GROUP_COMMIT:
     case NODE_REQUEST_NODE_ADD: /* asked whether this node still leads meta */

@@ -677,6 +677,7 @@ int64_t clock__of_group(struct group *group);
 /* ---- topics.c ------------------------------------------------------------------------------------------------------- */
 void topics__create(struct node_request *request);
 void topics__delete(struct node_request *request);
+void topics__set(struct node_request *request);
 void topics__applied(struct node *node, uint64_t index, struct meta_result *result);
 void topics__check_waiting(struct node *node); /* creates whose groups may lead now */
 void topics__ask_waiting(struct node *node);   /* for notices that were lost */

@@ -176,6 +176,7 @@ static const char *const request_names[] = {
     [NODE_REQUEST_PLACE] = "place",
     [NODE_REQUEST_CHANGES] = "changes",
     [NODE_REQUEST_TRANSFER] = "transfer",
+    [NODE_REQUEST_TOPIC_SET] = "topic_set",
 };
 
 static void print_requests(FILE *out, const struct node *node)

@@ -17,6 +17,7 @@ static struct partition_commit commit_of(const struct node_request *request)
         .generation = request->group.generation,
         .metadata = request->group.metadata,
         .metadata_bytes = request->group.metadata_bytes,
+        .durable = request->group.durable,
     };
 }
 

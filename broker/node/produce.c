@@ -243,6 +243,7 @@ static void collect_commit(struct group *group, struct collector *collector,
         .generation = request->group.generation,
         .metadata = request->group.metadata,
         .metadata_bytes = request->group.metadata_bytes,
+        .durable = request->group.durable,
     };
     if (request->group.has_if_offset && is_overtaken(group, collector, commit.group)) {
         request__park(request, group);

@@ -39,6 +39,7 @@ static bool only_reads(enum node_request_type type)
     case NODE_REQUEST_PRODUCE:
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_TOPIC_SET:
     case NODE_REQUEST_GROUP_COMMIT:
     case NODE_REQUEST_NODE_ADD:
     case NODE_REQUEST_NODE_REMOVE:

@@ -199,6 +199,7 @@ static bool stores_something(enum node_request_type type)
     case NODE_REQUEST_PRODUCE:
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_TOPIC_SET:
     case NODE_REQUEST_GROUP_COMMIT:
     case NODE_REQUEST_NODE_ADD:
     case NODE_REQUEST_NODE_REMOVE:
@@ -442,6 +443,8 @@ static void on_meta_leader(struct node_request *request)
         topics__create(request);
     } else if (request->type == NODE_REQUEST_TOPIC_DELETE) {
         topics__delete(request);
+    } else if (request->type == NODE_REQUEST_TOPIC_SET) {
+        topics__set(request);
     } else if (request->type == NODE_REQUEST_TRANSFER) {
         transfer__start(request, group);
     } else if (request->type == NODE_REQUEST_CHANGES) {
@@ -497,6 +500,7 @@ void request__dispatch(struct node_request *request)
         return;
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_TOPIC_SET:
     case NODE_REQUEST_PRODUCER_INIT:
     case NODE_REQUEST_NODE_ADD:
     case NODE_REQUEST_NODE_REMOVE:

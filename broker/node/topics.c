@@ -77,6 +77,34 @@ void topics__delete(struct node_request *request)
     free(command);
 }
 
+void topics__set(struct node_request *request)
+{
+    struct node *node = request_state(request)->node;
+    const char *problem = meta_name_problem(request->topic, strlen(request->topic));
+    if (problem) {
+        request__finish(request, NODE_INVALID_NAME, "topic name: %s", problem);
+        return;
+    }
+    struct meta_command *command = calloc(1, sizeof(*command));
+    if (!command) abort();
+    command->type = META_TOPIC_SET;
+    command->request = node__random_number(node);
+    snprintf(command->set.name, sizeof(command->set.name), "%s", request->topic);
+    command->set.fields = request->set.fields & (uint32_t)META_SET_ALL;
+    /* What is not set has to be in range all the same. */
+    command->set.settings = (struct meta_settings){
+        .message_bytes_max = 1024u * 1024u, .retention_ms = -1, .retention_bytes = -1};
+    meta_settings_merge(&command->set.settings, &request->create.settings, command->set.fields);
+    problem = meta_settings_problem(&command->set.settings);
+    if (command->set.fields == 0) problem = "no setting is named";
+    if (problem) {
+        request__finish(request, NODE_INVALID_ARGUMENT, "%s", problem);
+    } else {
+        produce__meta_command(request, command);
+    }
+    free(command);
+}
+
 /* ---- applied ------------------------------------------------------------------------------------------------------------------- */
 
 static struct request_state *waiting_for(struct node *node, uint64_t command_request)
@@ -166,6 +194,19 @@ static void deleted(struct node *node, uint64_t index, struct node_request *requ
     list_push_back(&node->drops, &watch->link);
 }
 
+/* Its partitions hear of it from their leaders (retention.c). */
+static void set(struct node_request *request, const struct meta_result *result)
+{
+    struct node *node = request_state(request)->node;
+    if (result->status != META_OK) {
+        request__finish(request, NODE_TOPIC_NOT_FOUND, "no topic \"%s\"", request->topic);
+        return;
+    }
+    request->ret_topics = topic_info__make(node, result->topic);
+    request->ret_topics_count = 1;
+    request__finish(request, NODE_OK, NULL);
+}
+
 void topics__applied(struct node *node, uint64_t index, struct meta_result *result)
 {
     struct request_state *state = waiting_for(node, result->request);
@@ -183,6 +224,9 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
         if (result->status == META_OK && result->topic)
             replicas__drop_topic(node, index, result->topic);
         if (request) deleted(node, index, request, result);
+        break;
+    case META_TOPIC_SET:
+        if (request) set(request, result);
         break;
     case META_PRODUCER_BLOCK_TAKE:
         if (!request) break;

@@ -103,6 +103,25 @@ static void apply_delete(struct meta_state *meta, const struct meta_command *com
     meta__store_counters(&meta->state, &counters);
 }
 
+static void apply_set(struct meta_state *meta, const struct entry_header *header,
+                      const struct meta_command *command, struct meta_result *result)
+{
+    struct meta_topic_record record;
+    if (!meta__load_topic(meta->state, command->set.name, &record)) {
+        result->status = META_TOPIC_NOT_FOUND;
+        return;
+    }
+    result->topic = meta__allocate(sizeof *result->topic);
+    meta__fill_topic(meta->state, command->set.name, &record, result->topic);
+    struct meta_settings settings = record.settings;
+    meta_settings_merge(&settings, &command->set.settings, command->set.fields);
+    if (settings__is_equal(&settings, &record.settings)) return;
+    settings.changed_index = header->index;
+    result->changed = true;
+    result->topic->settings = settings;
+    meta__store_topic(&meta->state, result->topic);
+}
+
 static bool apply_block_take(struct meta_state *meta, struct meta_result *result)
 {
     struct meta_counters counters;
@@ -145,6 +164,9 @@ static bool apply_command(struct meta_state *meta, const struct entry_header *he
         return true;
     case META_TOPIC_DELETE:
         apply_delete(meta, &command, result);
+        return true;
+    case META_TOPIC_SET:
+        apply_set(meta, header, &command, result);
         return true;
     case META_PRODUCER_BLOCK_TAKE:
         return apply_block_take(meta, result);

@@ -17,6 +17,7 @@ static bool is_create_valid(const struct meta_command *command)
 {
     if (!meta__is_name_valid(command->create.name, sizeof command->create.name)) return false;
     if (meta_settings_problem(&command->create.settings)) return false;
+    if (command->create.settings.changed_index != 0) return false;
     if (command->create.partitions_count < 1) return false;
     if (command->create.partitions_count > META_PARTITIONS_MAX) return false;
     for (uint32_t i = 0; i < command->create.partitions_count; i++) {
@@ -82,19 +83,28 @@ static bool is_valid(const struct meta_command *command)
         return is_create_valid(command);
     case META_TOPIC_DELETE:
         return meta__is_name_valid(command->delete_name, sizeof command->delete_name);
+    case META_TOPIC_SET:
+        return meta__is_name_valid(command->set.name, sizeof command->set.name) &&
+               command->set.fields != 0 && (command->set.fields & ~(uint32_t)META_SET_ALL) == 0 &&
+               !meta_settings_problem(&command->set.settings);
     case META_PRODUCER_BLOCK_TAKE:
         return true;
     }
     return false;
 }
 
+static void write_settings(struct writer *writer, const struct meta_settings *settings)
+{
+    uint8_t buffer[PARTITION_SETTINGS_BYTES_MAX];
+    const size_t bytes = settings__encode(settings, buffer, sizeof buffer);
+    assert(bytes > 0);
+    writer_bytes(writer, buffer, bytes);
+}
+
 static void write_create(struct writer *writer, const struct meta_command *command)
 {
-    uint8_t settings[PARTITION_SETTINGS_BYTES];
-    size_t settings_bytes = settings__encode(&command->create.settings, settings, sizeof settings);
-    assert(settings_bytes == sizeof settings);
     writer_string(writer, command->create.name);
-    writer_bytes(writer, settings, settings_bytes);
+    write_settings(writer, &command->create.settings);
     writer_u32(writer, command->create.partitions_count);
     writer_u32(writer, command->create.replicas_count);
     for (uint32_t i = 0; i < command->create.partitions_count; i++) {
@@ -177,6 +187,11 @@ size_t meta_command_encode(const struct meta_command *command, uint8_t *buffer, 
     case META_TOPIC_DELETE:
         writer_string(&writer, command->delete_name);
         break;
+    case META_TOPIC_SET:
+        writer_string(&writer, command->set.name);
+        writer_u32(&writer, command->set.fields);
+        write_settings(&writer, &command->set.settings);
+        break;
     case META_PRODUCER_BLOCK_TAKE:
         break;
     }
@@ -239,12 +254,10 @@ static bool read_record(struct reader *reader, struct meta_command *command)
 static bool read_create(struct reader *reader, struct meta_command *command)
 {
     reader_string(reader, command->create.name, META_TOPIC_NAME_BYTES_MAX);
-    const uint8_t *settings = reader_take(reader, PARTITION_SETTINGS_BYTES);
+    if (!settings__read(reader, &command->create.settings)) return false;
     command->create.partitions_count = reader_u32(reader);
     command->create.replicas_count = reader_u32(reader);
     if (reader->bad) return false;
-    if (!settings__decode(settings, PARTITION_SETTINGS_BYTES, &command->create.settings))
-        return false;
     if (command->create.partitions_count > META_PARTITIONS_MAX) return false;
     if (command->create.replicas_count > META_REPLICAS_MAX) return false;
     for (uint32_t i = 0; i < command->create.partitions_count; i++) {
@@ -288,6 +301,11 @@ bool meta_command_decode(const uint8_t *payload, size_t bytes, struct meta_comma
         break;
     case META_TOPIC_DELETE:
         reader_string(&reader, ret_command->delete_name, META_TOPIC_NAME_BYTES_MAX);
+        break;
+    case META_TOPIC_SET:
+        reader_string(&reader, ret_command->set.name, META_TOPIC_NAME_BYTES_MAX);
+        ret_command->set.fields = reader_u32(&reader);
+        if (!settings__read(&reader, &ret_command->set.settings)) return false;
         break;
     case META_PRODUCER_BLOCK_TAKE:
         break;

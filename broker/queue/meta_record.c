@@ -12,8 +12,7 @@
 
 #define RECORD_VERSION         1u
 #define COUNTERS_BYTES         24u
-#define TOPIC_FIXED_BYTES      (24u + PARTITION_SETTINGS_BYTES)
-#define TOPIC_RECORD_BYTES_MAX (TOPIC_FIXED_BYTES + META_PARTITIONS_MAX * 8u)
+#define TOPIC_RECORD_BYTES_MAX (24u + PARTITION_SETTINGS_BYTES_MAX + META_PARTITIONS_MAX * 8u)
 #define GROUP_FIXED_BYTES      40u
 #define GROUP_RECORD_BYTES_MAX                                                  \
     (GROUP_FIXED_BYTES + (2u * META_REPLICAS_MAX + META_NODES_MAX) * 16u + 2u + \
@@ -354,9 +353,8 @@ static bool decode_topic(struct tree_slice value, struct meta_topic_record *ret_
     record.partitions_count = reader_u32(&reader);
     record.created_index = reader_u64(&reader);
     record.created_ms = reader_i64(&reader);
-    const uint8_t *settings = reader_take(&reader, PARTITION_SETTINGS_BYTES);
-    if (reader.bad || version != RECORD_VERSION || zero != 0) return false;
-    if (!settings__decode(settings, PARTITION_SETTINGS_BYTES, &record.settings)) return false;
+    if (!settings__read(&reader, &record.settings)) return false;
+    if (version != RECORD_VERSION || zero != 0) return false;
     if (record.partitions_count < 1 || record.partitions_count > META_PARTITIONS_MAX) return false;
     record.groups = reader_take(&reader, record.partitions_count * (size_t)8);
     if (!reader_is_done(&reader)) return false;
@@ -405,9 +403,9 @@ void meta__fill_topic(const struct tree *state, const char *name,
 void meta__store_topic(struct tree **state, const struct meta_topic *topic)
 {
     uint8_t key[META_KEY_BYTES_MAX], buffer[TOPIC_RECORD_BYTES_MAX];
-    uint8_t settings[PARTITION_SETTINGS_BYTES];
+    uint8_t settings[PARTITION_SETTINGS_BYTES_MAX];
     size_t settings_bytes = settings__encode(&topic->settings, settings, sizeof settings);
-    assert(settings_bytes == sizeof settings);
+    assert(settings_bytes > 0);
 
     struct writer writer = writer_of(buffer, sizeof buffer);
     writer_u16(&writer, RECORD_VERSION);
@@ -416,7 +414,6 @@ void meta__store_topic(struct tree **state, const struct meta_topic *topic)
     writer_u64(&writer, topic->created_index);
     writer_i64(&writer, topic->created_ms);
     writer_bytes(&writer, settings, settings_bytes);
-    assert(writer.bytes == TOPIC_FIXED_BYTES);
     for (uint32_t i = 0; i < topic->partitions_count; i++) {
         writer_u64(&writer, topic->partitions[i].group);
         meta__store_group(state, topic->name, &topic->partitions[i]);

@@ -2,6 +2,8 @@
  * settings.c; here stand the frame around them, the counters, trimming, and the check of a loaded state. */
 #include "partition_state.h"
 
+#include <planted/planted.h>
+
 #include "codec.h"
 
 #include <assert.h>
@@ -9,8 +11,6 @@
 #define COUNTERS_VERSION 1u
 #define COUNTERS_BYTES   28u
 #define TRIM_VERSION     1u
-#define TRIM_BY_RETENTION \
-    1u /* by time or size; another rule needs another way to apply it (PROTOCOL S4) */
 
 struct tree_slice state__number_key(uint8_t *buffer, uint8_t tag, uint64_t number)
 {
@@ -73,17 +73,29 @@ void counters__store(struct partition *partition, const struct partition_counter
 
 /* ---- trimming --------------------------------------------------------------------------------------------------- */
 
-size_t partition_encode_trim(uint64_t up_to_index, uint64_t log_start_offset, uint8_t *buffer,
-                             size_t buffer_bytes)
+size_t partition_encode_trim(enum partition_trim_rule rule, uint64_t up_to_index,
+                             uint64_t log_start_offset, uint8_t *buffer, size_t buffer_bytes)
 {
     struct writer writer = writer_of(buffer, buffer_bytes);
     writer_u16(&writer, TRIM_VERSION);
-    writer_u16(&writer, TRIM_BY_RETENTION);
+    writer_u16(&writer, (uint16_t)rule);
     writer_u32(&writer, 0);
     writer_u64(&writer, up_to_index);
     writer_u64(&writer, log_start_offset);
     assert(writer.bytes == PARTITION_TRIM_BYTES);
     return writer.bytes;
+}
+
+/* S4: a durable group may have gone back, or come, since the leader looked. */
+static void clamp_to_durable(const struct partition *partition, uint64_t *up_to_index,
+                             uint64_t *log_start_offset)
+{
+    uint64_t lowest = 0;
+    (void)partition_durable_lowest(partition, &lowest);
+    if (*log_start_offset <= lowest || PLANTED(S4_CONSUMED_TRIM_IS_NOT_CLAMPED)) return;
+    *log_start_offset = lowest;
+    *up_to_index =
+        0; /* the entry in front of that offset is not known here: the next TRIM names it */
 }
 
 static bool trim_apply(struct partition *partition, const struct entry_header *header,
@@ -96,9 +108,12 @@ static bool trim_apply(struct partition *partition, const struct entry_header *h
     uint64_t up_to_index = reader_u64(&reader);
     uint64_t log_start_offset = reader_u64(&reader);
     if (!reader_is_done(&reader)) return false;
-    if (version != TRIM_VERSION || rule != TRIM_BY_RETENTION || zero != 0) return false;
+    if (version != TRIM_VERSION || zero != 0) return false;
+    if (rule != PARTITION_TRIM_RETENTION && rule != PARTITION_TRIM_CONSUMED) return false;
     /* It trims what stands before it, never itself or what follows. */
     if (up_to_index >= header->index || log_start_offset > header->base_offset) return false;
+    if (rule == PARTITION_TRIM_CONSUMED)
+        clamp_to_durable(partition, &up_to_index, &log_start_offset);
 
     struct partition_counters counters;
     counters__load(partition, &counters);
@@ -137,6 +152,7 @@ struct restore {
     const struct tree *state;
     uint64_t index;
     uint64_t producers_count, last_uses_count, groups_count;
+    uint64_t durables_count, durable_keys_count;
     bool bad;
 };
 
@@ -158,6 +174,7 @@ static bool is_pair_sound(struct restore *restore, struct tree_slice key, struct
 {
     const uint8_t *bytes = key.data;
     uint64_t last_use_index;
+    bool is_durable;
     switch (key.bytes > 0 ? bytes[0] : 0) {
     case STATE_COUNTERS:
         return key.bytes == 1 && counters__is_sound(value);
@@ -165,7 +182,12 @@ static bool is_pair_sound(struct restore *restore, struct tree_slice key, struct
         return key.bytes == 1 && settings__is_sound(value);
     case STATE_OFFSET:
         restore->groups_count++;
-        return offsets__is_sound(key, value);
+        if (!offsets__is_sound(key, value, &is_durable)) return false;
+        if (is_durable) restore->durables_count++;
+        return true;
+    case STATE_DURABLE:
+        restore->durable_keys_count++;
+        return offsets__is_durable_key_sound(restore->state, key, value);
     case STATE_PRODUCER:
         restore->producers_count++;
         return key.bytes == STATE_NUMBER_KEY_BYTES && bytes[1] < 0x80 &&
@@ -208,7 +230,8 @@ bool partition_restore(struct partition *partition, struct tree *state, uint64_t
     counters__load(partition, &counters);
     if (counters.producers_count != restore.producers_count ||
         restore.last_uses_count != restore.producers_count ||
-        counters.groups_count != restore.groups_count) {
+        counters.groups_count != restore.groups_count ||
+        restore.durable_keys_count != restore.durables_count) {
         partition_close(partition);
         return false;
     }

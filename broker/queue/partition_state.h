@@ -2,6 +2,7 @@
  *
  *   key                      value (little endian; docs/FORMATS.md)
  *   "c"                      counters: fence, number of producers and groups, trimmed index
+ *   "d" offset, u64 BE, name nothing; a durable group, so the first of these keys tells the lowest offset of them all
  *   "o" group name           the newest commit of a consumer group
  *   "p" producer id, u64 BE  epoch, last use and newest batches of a producer
  *   "s"                      settings, the payload of the last SETTINGS entry
@@ -11,13 +12,15 @@
  * Invariants:
  *   1. There is one "u" per "p", at its last_use_index; their number is counters.producers_count, at most
  *      PARTITION_PRODUCERS_MAX between entries.
- *   2. Values were written by apply() or checked by partition_restore(): reading one asserts its form. */
+ *   2. There is one "d" per "o" of a durable group, at its offset.
+ *   3. Values were written by apply() or checked by partition_restore(): reading one asserts its form. */
 #ifndef BROKER_QUEUE_PARTITION_STATE_H
 #define BROKER_QUEUE_PARTITION_STATE_H
 
 #include <broker/partition.h>
 
 #define STATE_COUNTERS 'c'
+#define STATE_DURABLE  'd'
 #define STATE_OFFSET   'o'
 #define STATE_PRODUCER 'p'
 #define STATE_SETTINGS 's'
@@ -85,7 +88,10 @@ bool settings__apply(struct partition *partition, const struct entry_header *hea
 
 bool counters__is_sound(struct tree_slice value);
 bool producer__is_sound(struct tree_slice value, uint64_t *ret_last_use_index);
-bool offsets__is_sound(struct tree_slice key, struct tree_slice value);
+bool offsets__is_sound(struct tree_slice key, struct tree_slice value, bool *ret_durable);
+/* It names a durable group at the offset that the group has. */
+bool offsets__is_durable_key_sound(const struct tree *state, struct tree_slice key,
+                                   struct tree_slice value);
 bool settings__is_sound(struct tree_slice value);
 
 /* ---- overlay ------------------------------------------------------------------------------------------------------ */

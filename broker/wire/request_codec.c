@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-#define REQUEST_VERSION 1u
+#define REQUEST_VERSION 2u
 
 #define FLAG_AUTO_CREATE   0x01u
 #define FLAG_HAS_IF_OFFSET 0x02u
@@ -83,6 +83,9 @@ size_t request_codec_encode(uint64_t number, const struct node_request *request,
     wire_put_u64(&writer, request->group.if_offset);
     wire_put_u32(&writer, request->group.metadata_bytes);
     wire_put_u32(&writer, (uint32_t)batch_bytes);
+    wire_put_u32(&writer, request->set.fields);
+    wire_put_u8(&writer, (uint8_t)request->group.durable);
+    wire_put_zeros(&writer, 3);
     put_membership(&writer, request);
     wire_put_string(&writer, request->topic ? request->topic : "");
     wire_put_string(&writer, request->group.group ? request->group.group : "");
@@ -97,7 +100,7 @@ size_t request_codec_encode(uint64_t number, const struct node_request *request,
 
 static bool is_request_type(uint8_t type)
 {
-    return type >= NODE_REQUEST_PRODUCE && type <= NODE_REQUEST_TRANSFER;
+    return type >= NODE_REQUEST_PRODUCE && type <= NODE_REQUEST_TOPIC_SET;
 }
 
 static void get_membership(struct wire_reader *reader, struct node_request *request)
@@ -144,6 +147,11 @@ static void get_fixed_fields(struct wire_reader *reader, struct request_codec_de
     request->group.if_offset = wire_get_u64(reader);
     request->group.metadata_bytes = wire_get_u32(reader);
     decoded->batch_bytes = wire_get_u32(reader);
+    request->set.fields = wire_get_u32(reader);
+    const uint8_t durable = wire_get_u8(reader);
+    wire_get_zeros(reader, 3);
+    if (durable > PARTITION_DURABLE_CLEAR) reader->failed = true;
+    request->group.durable = (enum partition_durable)durable;
     get_membership(reader, request);
     *ret_flags = flags;
 }

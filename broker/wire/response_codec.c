@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define RESPONSE_VERSION 1u
+#define RESPONSE_VERSION 2u
 
 #define FLAG_DUPLICATE 0x01u
 #define FLAG_CREATED   0x02u
@@ -19,9 +19,9 @@
 #define PARTITION_FLAGS_ALL      0x03u
 
 /* The smallest encoding of each, to judge a count before it is believed. */
-#define TOPIC_BYTES_MIN     46u
+#define TOPIC_BYTES_MIN     54u
 #define PARTITION_BYTES_MIN 56u
-#define OFFSET_BYTES_MIN    30u
+#define OFFSET_BYTES_MIN    42u
 
 #define STATUSES_COUNT_X(name, text) +1
 #define STATUSES_COUNT               (0 NODE_STATUSES(STATUSES_COUNT_X))
@@ -69,6 +69,9 @@ static void put_offset(struct wire_writer *writer, const struct partition_offset
     wire_put_u64(writer, offset->offset);
     wire_put_u64(writer, (uint64_t)offset->generation);
     wire_put_u64(writer, (uint64_t)offset->timestamp_ms);
+    wire_put_u64(writer, offset->expired);
+    wire_put_u8(writer, offset->durable);
+    wire_put_zeros(writer, 3);
     wire_put_u32(writer, offset->metadata_bytes);
     wire_put(writer, offset->metadata, offset->metadata_bytes);
 }
@@ -214,6 +217,9 @@ static void get_offset(struct wire_reader *reader, struct partition_offset *offs
     offset->offset = wire_get_u64(reader);
     offset->generation = (int64_t)wire_get_u64(reader);
     offset->timestamp_ms = (int64_t)wire_get_u64(reader);
+    offset->expired = wire_get_u64(reader);
+    offset->durable = wire_get_bool(reader);
+    wire_get_zeros(reader, 3);
     uint32_t bytes = wire_get_u32(reader);
     if (bytes > sizeof(offset->metadata)) reader->failed = true;
     const uint8_t *metadata = wire_get(reader, bytes);

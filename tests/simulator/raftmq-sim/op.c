@@ -151,6 +151,8 @@ static const char *type_name(enum node_request_type type)
         return "changes";
     case NODE_REQUEST_TRANSFER:
         return "transfer";
+    case NODE_REQUEST_TOPIC_SET:
+        return "set-topic";
     }
     return "?";
 }

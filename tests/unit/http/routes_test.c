@@ -50,7 +50,7 @@ static struct node_topic_info *make_topic(bool detailed)
 
 #define TOPIC                                                                                      \
     "{\"name\":\"orders\",\"partitions\":1,\"replicas\":2,\"retention_ms\":604800000,\"retention_" \
-    "bytes\":null,"                                                                                \
+    "bytes\":null,\"retain_until_consumed\":false,"                                                \
     "\"max_message_bytes\":1048576,\"consistency\":\"linearizable\",\"created\":\"2026-01-01T00:"  \
     "00:00.000Z\""
 
@@ -121,6 +121,58 @@ Test(http_routes, topics_are_created_described_listed_and_deleted)
     fixture_expect(stream, 204, &reply);
     cr_assert_null(reply_header(&reply, "content-length"));
     reply_close(&reply);
+    fixture_close(&fixture);
+}
+
+Test(http_routes, settings_that_are_named_are_set_and_no_others)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, NULL);
+    struct fake_stream *stream = fixture_connect(&fixture);
+    struct node_request *request =
+        send_request(&fixture, stream, "PUT", "/v1/topics/orders/settings",
+                     "{\"retention\":\"forever\",\"retain_until_consumed\":true}");
+    cr_assert_eq(request->type, NODE_REQUEST_TOPIC_SET);
+    cr_assert_str_eq(request->topic, "orders");
+    cr_assert_eq(request->set.fields, META_SET_RETENTION_MS | META_SET_UNTIL_CONSUMED);
+    cr_assert_eq(request->create.settings.retention_ms, -1);
+    cr_assert(request->create.settings.until_consumed);
+    request->ret_topics = make_topic(false);
+    request->ret_topics_count = 1;
+    answer(&fixture, NODE_OK);
+    fixture_expect(stream, 200, NULL);
+
+    request = send_request(&fixture, stream, "PUT", "/v1/topics/orders/settings",
+                           "{\"retention_bytes\":\"10G\"}");
+    cr_assert_eq(request->set.fields, META_SET_RETENTION_BYTES);
+    cr_assert_eq(request->create.settings.retention_bytes, 10737418240);
+    answer(&fixture, NODE_TOPIC_NOT_FOUND);
+    fixture_expect(stream, 404, NULL);
+    fixture_send(&fixture, stream,
+                 "PUT /v1/topics/orders/settings HTTP/1.1\r\nHost: n\r\n"
+                 "Content-Length: 2\r\n\r\n{}");
+    fixture_expect(stream, 400, NULL);
+    fixture_close(&fixture);
+}
+
+Test(http_routes, a_commit_says_whether_its_group_is_durable)
+{
+    static const struct {
+        const char *body;
+        enum partition_durable durable;
+    } bodies[] = {{"{\"offset\":7}", PARTITION_DURABLE_KEEP},
+                  {"{\"offset\":7,\"durable\":true}", PARTITION_DURABLE_SET},
+                  {"{\"offset\":7,\"durable\":false}", PARTITION_DURABLE_CLEAR}};
+    struct fixture fixture;
+    fixture_open(&fixture, NULL);
+    struct fake_stream *stream = fixture_connect(&fixture);
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct node_request *request = send_request(
+            &fixture, stream, "PUT", "/v1/groups/billing/offsets/orders/0", bodies[i].body);
+        cr_assert_eq(request->group.durable, bodies[i].durable, "%s", bodies[i].body);
+        answer(&fixture, NODE_OK);
+        fixture_expect(stream, 204, NULL);
+    }
     fixture_close(&fixture);
 }
 
@@ -304,9 +356,9 @@ static struct partition_offset *make_offset(uint64_t offset)
     return made;
 }
 
-#define OFFSET(n)   \
-    "\"offset\":" n \
-    ",\"generation\":-1,\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"metadata\":\"m\""
+#define OFFSET(n)                                                                                \
+    "\"offset\":" n ",\"generation\":-1,\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"durable\":" \
+    "false,\"expired\":0,\"metadata\":\"m\""
 
 Test(http_routes, offsets_are_committed_with_their_conditions)
 {

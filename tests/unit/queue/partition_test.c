@@ -19,7 +19,8 @@ static void apply_offset(struct partition *partition, const char *group, uint64_
 static void apply_trim(struct partition *partition, uint64_t up_to_index, uint64_t log_start_offset)
 {
     uint8_t payload[PARTITION_TRIM_BYTES];
-    size_t bytes = partition_encode_trim(up_to_index, log_start_offset, payload, sizeof payload);
+    size_t bytes = partition_encode_trim(PARTITION_TRIM_RETENTION, up_to_index, log_start_offset,
+                                         payload, sizeof payload);
     cr_assert_eq(bytes, sizeof payload);
     cr_assert(test_apply(partition, ENTRY_TRIM, payload, (uint32_t)bytes));
 }
@@ -92,11 +93,12 @@ Test(partition_apply, unknown_and_malformed_entries_are_refused_and_change_nothi
     header = test_entry(&partition, ENTRY_DATA, sizeof batch, 2);
     cr_assert_not(partition_apply(&partition, &header, batch), "a producer without an epoch");
 
-    partition_encode_trim(index + 1, 5, trim, sizeof trim);
+    partition_encode_trim(PARTITION_TRIM_RETENTION, index + 1, 5, trim, sizeof trim);
     cr_assert_not(test_apply(&partition, ENTRY_TRIM, trim, sizeof trim), "trims itself");
-    partition_encode_trim(1, partition.next_offset + 1, trim, sizeof trim);
+    partition_encode_trim(PARTITION_TRIM_RETENTION, 1, partition.next_offset + 1, trim,
+                          sizeof trim);
     cr_assert_not(test_apply(&partition, ENTRY_TRIM, trim, sizeof trim), "trims what is to come");
-    partition_encode_trim(1, 1, trim, sizeof trim);
+    partition_encode_trim(PARTITION_TRIM_RETENTION, 1, 1, trim, sizeof trim);
     trim[2] = 3;
     cr_assert_not(test_apply(&partition, ENTRY_TRIM, trim, sizeof trim), "an unknown rule");
 

@@ -78,6 +78,7 @@ enum node_request_type {
     NODE_REQUEST_PLACE,        /* the replicas of one partition: place.nodes */
     NODE_REQUEST_CHANGES,      /* what is not finished, and what blocks it */
     NODE_REQUEST_TRANSFER,     /* hand over the leadership of a group, or of all groups of a node */
+    NODE_REQUEST_TOPIC_SET,    /* some settings: set.fields of create.settings */
 };
 #define NODE_REQUEST_TYPES_MAX 32u
 
@@ -114,6 +115,9 @@ struct node_request {
         size_t bytes_max; /* at least one batch is returned even if it is larger */
         uint32_t wait_ms; /* long poll: how long to wait for the first message */
     } fetch;
+    struct {             /* TOPIC_SET */
+        uint32_t fields; /* enum meta_settings_field */
+    } set;
     struct { /* TOPIC_CREATE */
         struct meta_settings settings;
         uint32_t partitions_count; /* 1 .. META_PARTITIONS_MAX */
@@ -128,6 +132,7 @@ struct node_request {
         /* compare and set: fails with NODE_STALE_GENERATION when the committed one differs */
         bool has_if_offset;
         uint64_t if_offset;
+        enum partition_durable durable; /* COMMIT */
     } group;
     struct { /* NODE_ADD, NODE_REMOVE, NODE_REPLACE */
         uint64_t id;
@@ -169,7 +174,7 @@ struct node_request {
     uint64_t ret_fetch_offset;
     int64_t ret_producer_id; /* PRODUCER_INIT */
     int16_t ret_producer_epoch;
-    /* TOPIC_LIST, TOPIC_GET, TOPIC_CREATE: malloc'ed, the caller frees it with node_topics_free */
+    /* TOPIC_LIST, TOPIC_GET, TOPIC_CREATE, TOPIC_SET: malloc'ed, the caller frees it with node_topics_free */
     struct node_topic_info *ret_topics;
     uint32_t ret_topics_count;
     struct partition_offset *ret_offsets; /* GROUP_FETCH, GROUP_LIST: malloc'ed, free() */

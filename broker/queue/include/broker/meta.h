@@ -54,6 +54,10 @@ struct meta_settings {
     int64_t retention_ms;       /* -1 = for ever (default) */
     int64_t retention_bytes;    /* -1 = no limit (default) */
     bool local_reads;           /* consistency = local (PROTOCOL R3); default false */
+    /* Also what every durable group has consumed may go (PROTOCOL S4); default false */
+    bool until_consumed;
+    /* Index of the meta entry that changed them last; 0 = as created. A partition that got newer ones keeps them. */
+    uint64_t changed_index;
 };
 
 /* The placement is a wish; the group follows it by changes of its configuration, which meta does not see. What meta does
@@ -99,6 +103,17 @@ enum meta_command_type {
     META_NODE_REPLACE, /* `with` takes the place of node_id; spares where it is a replica already */
     META_PLACE,        /* the wish of one partition */
     META_CONFIG_RECORD, /* the committed configuration of a group, as told by its leader */
+    META_TOPIC_SET,     /* some settings of a topic */
+};
+
+/* Which settings a TOPIC_SET changes. */
+enum meta_settings_field {
+    META_SET_RETENTION_MS = 0x01,
+    META_SET_RETENTION_BYTES = 0x02,
+    META_SET_UNTIL_CONSUMED = 0x04,
+    META_SET_MESSAGE_BYTES_MAX = 0x08,
+    META_SET_LOCAL_READS = 0x10,
+    META_SET_ALL = 0x1f,
 };
 
 struct meta_member {
@@ -144,6 +159,12 @@ struct meta_command {
                          [META_REPLICAS_MAX]; /* node ids; [p][0] is the first leader */
     } create;
     char delete_name[META_TOPIC_NAME_BYTES_MAX + 1];
+    struct
+    { /* TOPIC_SET: what is not named in `fields` counts for nothing, but has to be in range */
+        char name[META_TOPIC_NAME_BYTES_MAX + 1];
+        uint32_t fields; /* of enum meta_settings_field, at least one */
+        struct meta_settings settings;
+    } set;
 };
 
 /* Returns the encoded size; writes it when it fits. 0: the command breaks a rule that decode would refuse it for (a bad
@@ -173,8 +194,9 @@ struct meta_result {
     uint64_t request;
     enum meta_result_status status;
     bool topic_same;
-    bool changed;             /* membership: false = it was so already */
-    struct meta_topic *topic; /* created or deleted; owned by the caller, free(); NULL otherwise */
+    bool changed; /* membership, TOPIC_SET: false = it was so already */
+    /* created, deleted or set; owned by the caller, free(); NULL otherwise */
+    struct meta_topic *topic;
     uint64_t producer_first; /* PRODUCER_BLOCK_TAKE: first id of the block of META_PRODUCER_BLOCK */
 };
 
@@ -189,6 +211,9 @@ bool meta_apply(struct meta_state *meta, const struct entry_header *header, cons
 const char *meta_name_problem(const char *name, size_t bytes);
 /* NULL when every setting is in range, else a short reason. */
 const char *meta_settings_problem(const struct meta_settings *settings);
+/* Those of `wanted` that `fields` (enum meta_settings_field) names. */
+void meta_settings_merge(struct meta_settings *settings, const struct meta_settings *wanted,
+                         uint32_t fields);
 
 /* The first producer id that was not handed out yet; ids start at 1. */
 uint64_t meta_producer_next(const struct meta_state *meta);

@@ -42,16 +42,22 @@ bool partition_apply(struct partition *partition, const struct entry_header *hea
 /* ---- trimming and settings --------------------------------------------------------------------------------- */
 
 /* Payload of a TRIM entry: everything up to the entry `up_to_index`, and so every offset below log_start_offset, may go
- * (PROTOCOL S4). apply() only ever raises both. Returns the size; writes it when it fits. */
+ * (PROTOCOL S4). apply() only ever raises both; by the rule "consumed" never above what every durable group has
+ * consumed in the state at that entry, and not at all when no group is durable. Returns the size; writes it when it fits. */
+enum partition_trim_rule {
+    PARTITION_TRIM_RETENTION = 1, /* time or size */
+    PARTITION_TRIM_CONSUMED,
+};
 #define PARTITION_TRIM_BYTES 24u
-size_t partition_encode_trim(uint64_t up_to_index, uint64_t log_start_offset, uint8_t *buffer,
-                             size_t buffer_bytes);
+size_t partition_encode_trim(enum partition_trim_rule rule, uint64_t up_to_index,
+                             uint64_t log_start_offset, uint8_t *buffer, size_t buffer_bytes);
 uint64_t partition_trimmed_index(const struct partition *partition); /* 0: nothing was trimmed */
 
 /* Payload of a SETTINGS entry: what the partition needs from meta (PROTOCOL M7). The applied one wins over what meta
  * says; false: none was applied yet. */
 struct meta_settings;
-#define PARTITION_SETTINGS_BYTES 24u
+#define PARTITION_SETTINGS_BYTES     24u
+#define PARTITION_SETTINGS_BYTES_MAX 32u /* with what came later */
 size_t partition_encode_settings(const struct meta_settings *settings, uint8_t *buffer,
                                  size_t buffer_bytes);
 bool partition_settings_get(const struct partition *partition, struct meta_settings *ret_settings);
@@ -105,6 +111,9 @@ struct partition_offset {
     uint64_t offset;    /* next to read */
     int64_t generation; /* of the group when it was committed; -1 = a simple consumer */
     int64_t timestamp_ms;
+    bool
+        durable; /* it keeps what it has not consumed from being trimmed as consumed (PROTOCOL S4) */
+    uint64_t expired; /* messages that were trimmed before it had committed them */
     uint32_t metadata_bytes;
     uint8_t metadata[PARTITION_METADATA_BYTES_MAX];
 };
@@ -119,6 +128,15 @@ bool partition_offset_get(const struct partition *partition, const char *group,
 uint32_t partition_offset_list(const struct partition *partition, const char *after,
                                struct partition_offset *ret_offsets, uint32_t max);
 
+enum partition_durable {
+    PARTITION_DURABLE_KEEP, /* as the group is; a new one is not durable */
+    PARTITION_DURABLE_SET,
+    PARTITION_DURABLE_CLEAR,
+};
+
+/* The lowest offset that a durable group has committed; false: no group is durable. O(log n). */
+bool partition_durable_lowest(const struct partition *partition, uint64_t *ret_offset);
+
 /* Payload of an OFFSETS entry: commits of several groups in one entry. A tombstone (remove = true) deletes. */
 struct partition_commit {
     const char *group;
@@ -127,6 +145,7 @@ struct partition_commit {
     const uint8_t *metadata; /* may be NULL when metadata_bytes = 0 */
     uint32_t metadata_bytes;
     bool remove;
+    enum partition_durable durable;
 };
 /* Returns the encoded size; writes it when it fits in buffer_bytes. 0: a name is empty or too long, the metadata is
  * too long, the offset or generation is out of range, or commits_count is not 1..PARTITION_COMMITS_MAX. */

@@ -149,6 +149,8 @@
       "a write that was not confirmed in time is called failed")                                   \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
+    X(S4_CONSUMED_TRIM_IS_NOT_CLAMPED, queue,                                                      \
+      "what was thought to be consumed is trimmed in front of a durable group")                    \
     X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
       "a repeat of a batch in flight is not recognised and is stored twice")                       \
     X(P1_OVERLAY_SURVIVES_STEP_DOWN, node, "a deposed leader keeps its list of batches in flight") \
