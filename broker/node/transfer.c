@@ -85,6 +85,19 @@ static enum judgement judge_best(struct node *node, const struct raft_view *view
     return TRANSFER_GOES;
 }
 
+/* Whom those that wait longer than this one want to lead; 0: nobody in particular. */
+static uint64_t wished_before(const struct group *group)
+{
+    for (const struct list_link *link = group->parked.next; link != &group->parked;
+         link = link->next) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        const struct node_request *request = request_of_state(state);
+        const bool waits = request->type == NODE_REQUEST_TRANSFER && state->asked_us != 0;
+        if (waits && request->transfer.to != 0) return request->transfer.to;
+    }
+    return 0;
+}
+
 /* Two operators who pull in different directions are told so; who wants what happens anyway waits for it. */
 static enum judgement judge(struct group *group, uint64_t to, uint64_t *ret_target, char *why)
 {
@@ -96,6 +109,12 @@ static enum judgement judge(struct group *group, uint64_t to, uint64_t *ret_targ
         snprintf(why, WHY_BYTES, "a transfer to n%" PRIu64 " is running", view.transfer_target);
         return TRANSFER_NEVER;
     }
+    const uint64_t before = wished_before(group);
+    if (before != 0 && to != 0 && to != before) {
+        snprintf(why, WHY_BYTES, "a transfer to n%" PRIu64 " was asked for before", before);
+        return TRANSFER_NEVER;
+    }
+    if (to == 0) to = before;
     *ret_target = to;
     if (to == 0) return judge_best(group->node, &view, ret_target, why);
     return judge_one(group->node, &view, to, why);
