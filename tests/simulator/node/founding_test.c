@@ -163,8 +163,7 @@ static bool found_with_crash(const struct crash_point *point)
     free(create);
     strike_no_more(cluster, point);
 
-    /* A connection that the power cut left half open is noticed by TCP alone, after some 10 s. */
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 15 * SECOND_US), 0, "%s: no leader", where);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "%s: no leader", where);
     expect_one_cluster(cluster, where);
     expect_working_topic(cluster, where);
     expect_fatals(cluster, point, where);
