@@ -26,6 +26,7 @@ struct member {
     char role[32];
     char vote[12];
     char problem[256];
+    char warning[256];
     bool reached;
     bool match_known;
     uint64_t match, applied, disk_bytes, uptime_us;
@@ -56,6 +57,8 @@ static void ask_member(struct member *member)
             member->uptime_us = reply_number(reply.json, "uptime_ms", 0) * 1000u;
             const char *problem = reply_text(reply.json, "problem", "");
             if (*problem) snprintf(member->problem, sizeof(member->problem), "%s", problem);
+            snprintf(member->warning, sizeof(member->warning), "%s",
+                     reply_text(reply.json, "warning", ""));
         }
     }
     reply_close(&reply);
@@ -264,6 +267,7 @@ static void print_view(const struct cluster_view *view, enum table_format format
         if (member->problem[0] && strcmp(member->problem, view->problem) != 0) {
             fprintf(out, "%s: %s\n", member->name, member->problem);
         }
+        if (member->warning[0]) fprintf(out, "warning of %s: %s\n", member->name, member->warning);
     }
     print_changes(view->changes, out);
 }

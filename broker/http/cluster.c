@@ -121,6 +121,7 @@ static void write_cluster(struct http_json *json, const struct node_cluster_stat
     }
     text_member(json, "state", status->state);
     text_member(json, "problem", status->problem);
+    text_member(json, "warning", status->warning);
     member(json, "node", status->node_id);
     identity_member(json, "incarnation", status->incarnation);
     http__json_key(json, "leader");

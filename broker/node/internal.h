@@ -17,6 +17,7 @@
 #ifndef BROKER_NODE_INTERNAL_H
 #define BROKER_NODE_INTERNAL_H
 
+#include "broadcast.h"
 #include "clock.h"
 #include "heartbeat.h"
 #include "list.h"
@@ -271,6 +272,7 @@ struct group {
     uint64_t confirmed_wish, confirmed_term;
     uint64_t confirming_wish, confirming_term;
     bool is_confirming;
+    struct broadcast_sample broadcast; /* C9 */
     struct group_counters counters;
     char problem[NODE_STATUS_TEXT_BYTES];
 };
@@ -409,6 +411,11 @@ struct node {
     uint64_t space_checked_us;
     uint64_t space_found_bytes; /* the job's */
     uint64_t free_bytes;
+
+    struct broadcast_times broadcasts; /* C9 */
+    uint64_t broadcast_p99_us;         /* at the last check; 0: not known */
+    uint64_t broadcast_checked_us, broadcast_told_us;
+    bool broadcast_is_slow;
 
     uint64_t started_us;
     void (*stopped)(void *data);
@@ -582,6 +589,13 @@ bool checkpoint__header(const struct group *group, enum snapshot_kind kind,
 
 /* ---- stall.c ------------------------------------------------------------------------------------------------------- */
 void stall__check(struct node *node);
+
+/* ---- broadcast.c --------------------------------------------------------------------------------------------------- */
+void broadcast__appended(struct group *group, uint64_t index, uint64_t term); /* by its leader */
+void broadcast__committed(struct group *group);
+void broadcast__check(struct node *node); /* from time to time: tells when they are slow (C9) */
+/* An election timeout that such broadcasts fit into. */
+uint64_t broadcast__wanted_ms(uint64_t p99_us);
 
 /* ---- base.c -------------------------------------------------------------------------------------------------------- */
 void base__note(struct group *group, const struct segment_log_point *point); /* it is durable */

@@ -188,6 +188,16 @@ static void print_requests(FILE *out, const struct node *node)
     }
 }
 
+static void print_broadcasts(FILE *out, const struct node *node)
+{
+    metric(out, "broadcast_seconds_p99", "gauge",
+           "From a leader's append to the commit, of the newest 1000 that were timed; 0: too few.");
+    fprintf(out, "raftmq_broadcast_seconds_p99 %.6f\n", (double)node->broadcast_p99_us / 1e6);
+    gauge(out, "broadcast_is_slow",
+          "1 while the shortest election timeout is below ten times that.",
+          node->broadcast_is_slow);
+}
+
 static void print_syncs(FILE *out, const struct node *node)
 {
     metric(out, "log_fsync_seconds", "summary", "fdatasync calls of the logs.");
@@ -232,6 +242,7 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
             peers.bulk_stalls);
     print_requests(out, node);
     print_syncs(out, node);
+    print_broadcasts(out, node);
     print_groups(out, node);
     fclose(out);
     *ret_bytes = bytes;

@@ -78,6 +78,9 @@ static void perform_log(struct group *group, const struct raft_update *update)
         return;
     }
     assert(last_index == update->append.last);
+    if (update->append.source != RAFT_APPEND_RECEIVED) {
+        broadcast__appended(group, last_index, update->append.term);
+    }
     node__dirty(group);
 }
 
@@ -213,6 +216,7 @@ static void perform(struct group *group, const struct raft_update *update, struc
     assert(update->commit_index >= group->commit_index);
     if (update->commit_index > group->commit_index) {
         group->commit_index = update->commit_index;
+        broadcast__committed(group);
         node__dirty(group);
     }
     for (uint32_t i = 0; i < update->reads_count; i++) {

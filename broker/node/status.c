@@ -186,6 +186,18 @@ static void fill_state(struct node *node, struct node_cluster_status *status)
     }
 }
 
+static void fill_warning(const struct node *node, struct node_cluster_status *status)
+{
+    if (!node->broadcast_is_slow) return;
+    snprintf(
+        status->warning, sizeof(status->warning),
+        "1 of 100 broadcasts of this node took %.1f ms or longer, too long for election timeouts "
+        "from %" PRIu64 " ms on: leaders may be replaced that are well; start the nodes with "
+        "--election-timeout-ms-min %" PRIu64 " or more",
+        (double)node->broadcast_p99_us / 1000.0, node->options.election_timeout_ms_min,
+        broadcast__wanted_ms(node->broadcast_p99_us));
+}
+
 /* A role that is known only on the member itself, or what stands between it and one. */
 static const char *role_of(struct node *node, const struct node_member_status *member,
                            const struct meta_node *known)
@@ -328,6 +340,7 @@ void node_cluster_status(struct node *node, struct node_cluster_status *ret_stat
         if (group->role == RAFT_LEADER) ret_status->groups_led++;
     }
     fill_state(node, ret_status);
+    fill_warning(node, ret_status);
     for (uint32_t i = 0; i < node->peers_count; i++) {
         if (node->peers[i].node_id == 0 || is_outsider(node, &node->peers[i])) continue;
         const uint32_t at = ret_status->members_count++;

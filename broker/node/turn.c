@@ -236,6 +236,7 @@ static void on_maintenance(struct io_timer *timer)
     disk__check_space(node);
     stall__check(node);
     if (node->state == NODE_FAILED) return;
+    broadcast__check(node);
     group__retry_births(node);
     struct list_link *link;
     struct list_link *after;

@@ -125,6 +125,20 @@ def a_busy_port_is_named(folder):
 
 
 @promise()
+def an_election_timeout_of_less_than_five_heartbeats_is_refused(folder):
+    """Exit 2 before anything is made, with both figures; five heartbeats are enough."""
+    data = f"{folder}/n1"
+    flags = ["--data-dir", data, "--node-id", "1", "--election-timeout-ms-min", "300"]
+    done = cli("serve", *flags, "--heartbeat-ms", "61", seconds=30)
+    text = done.stderr.decode(errors="replace")
+    check_equal(done.returncode, 2, f"exit status: {text[-300:]}")
+    check("300" in text and "61" in text, f"it names both: {text[-300:]}")
+    check(not os.path.exists(data), "nothing was made")
+    with Cluster(f"{folder}/five", 1, ["--heartbeat-ms", "60", "--election-timeout-ms-min", "300"]).start() as cluster:
+        cluster.create("orders")
+
+
+@promise()
 def a_foreign_data_directory_is_left_alone(folder):
     """The directory of another node id, and one that raftmq did not make, are refused with 65 or 78; not a byte of them
     is changed."""

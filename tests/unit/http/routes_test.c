@@ -552,6 +552,7 @@ Test(http_routes, the_cluster_is_described)
     cr_assert_str_eq(
         reply.body,
         "{\"cluster_id\":\"00112233445566778899aabbccddeeff\",\"state\":\"ready\",\"problem\":null,"
+        "\"warning\":null,"
         "\"node\":3,"
         "\"incarnation\":\"ffffffffffffffff\",\"leader\":2,\"term\":7,\"commit_index\":0,\"applied_"
         "index\":0,"

@@ -310,6 +310,8 @@ struct node_cluster_status {
     char state[24];
     /* why it cannot serve, and what to do; empty = healthy */
     char problem[NODE_STATUS_TEXT_BYTES];
+    /* what is wrong with its settings while it serves, and what to do; empty = nothing */
+    char warning[NODE_STATUS_TEXT_BYTES];
     struct node_member_status members[NODE_MEMBERS_MAX];
     uint32_t members_count;
 };

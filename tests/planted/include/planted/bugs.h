@@ -147,6 +147,8 @@
       "the time stamp of an entry is the clock, also when it lies before the last one")            \
     X(C9_TIMEOUT_IS_CALLED_FAILED, node,                                                           \
       "a write that was not confirmed in time is called failed")                                   \
+    X(C9_SLOW_BROADCASTS_ARE_NOT_TOLD, node,                                                       \
+      "broadcasts that take too long for the election timeout are not told")                       \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
     X(S4_CONSUMED_TRIM_IS_NOT_CLAMPED, queue,                                                      \
