@@ -3,6 +3,7 @@
 #include "bytes.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -31,6 +32,40 @@ uint64_t checksum64_parts(const struct iovec *parts, int parts_count, uint64_t s
     }
     (void)error;
     return XXH3_64bits_digest(&state);
+}
+
+struct checksum_stream {
+    XXH3_state_t state;
+};
+
+struct checksum_stream *checksum_stream_create(uint64_t seed)
+{
+    /* The state wants the alignment of the widest vectors. */
+    struct checksum_stream *stream = aligned_alloc(_Alignof(XXH3_state_t), sizeof *stream);
+    if (!stream) return NULL;
+    XXH3_INITSTATE(&stream->state);
+    XXH_errorcode error = XXH3_64bits_reset_withSeed(&stream->state, seed);
+    assert(error == XXH_OK);
+    (void)error;
+    return stream;
+}
+
+void checksum_stream_add(struct checksum_stream *stream, const void *data, size_t bytes)
+{
+    if (bytes == 0) return;
+    XXH_errorcode error = XXH3_64bits_update(&stream->state, data, bytes);
+    assert(error == XXH_OK);
+    (void)error;
+}
+
+uint64_t checksum_stream_value(const struct checksum_stream *stream)
+{
+    return XXH3_64bits_digest(&stream->state);
+}
+
+void checksum_stream_destroy(struct checksum_stream *stream)
+{
+    free(stream);
 }
 
 uint64_t checksum64_group(const struct cluster_id *cluster, uint64_t group)

@@ -236,6 +236,8 @@ void flush__finish(struct segment_log *log, struct segment_log_job *job)
     if (job->rolled) {
         take_over_roll(log, job);
         if (log->roll_index <= job->rolled_header.base.index) log->roll_wanted = false;
+        log->seal_refused = false;
+        seal__plan(log);
     }
     if (job->status != SEGMENT_LOG_OK) return;
     struct segment *segment = &log->segments[log->segments_count - 1];

@@ -66,6 +66,7 @@ static bool freeze(struct segment_log *log, bool idle)
     }
     bool overtakes = PLANTED(B28_WRITE_OVERTAKES_CUT) && log->durable_index < log->last.index;
     if (log->cut_pending && !overtakes) {
+        if (truncate__has_to_wait(log)) return false;
         reset(log, JOB_TRUNCATE);
         truncate__freeze(log, job);
         return true;
@@ -141,6 +142,7 @@ static void note_space(struct segment_log *log, const struct segment_log_job *jo
     if (!job->free_known) return;
     uint64_t least = log->options.reserve_bytes;
     if (log->full && least < SPACE_BYTES_MIN) least = SPACE_BYTES_MIN;
+    if (log->full && job->free_bytes >= least) log->seal_refused = false;
     log->full = job->free_bytes < least;
 }
 

@@ -83,6 +83,8 @@ int roll__birth(const struct segment_log_options *options, const struct segment_
 bool roll__run(struct segment_log_job *job);
 
 /* truncate.c */
+/* A piece of sealing is under way where it cuts: ask again when that is finished. */
+bool truncate__has_to_wait(const struct segment_log *log);
 void truncate__freeze(struct segment_log *log, struct segment_log_job *job);
 void truncate__run(struct segment_log_job *job);
 void truncate__finish(struct segment_log *log, struct segment_log_job *job);

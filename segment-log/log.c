@@ -49,6 +49,7 @@ struct segment_log *log__new(const struct segment_log_options *options,
     log->durable_index = base->index;
     log->attempted_index = base->index;
     log->cut_lowest_index = UINT64_MAX;
+    log->seal_due_index = UINT64_MAX;
     size_t cache_bytes =
         options->cache_bytes_max > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)options->cache_bytes_max;
     if (!cache__init(&log->cache, cache_bytes, base)) goto fail;
@@ -63,6 +64,7 @@ void segment_log_close(struct segment_log *log)
     if (!log) return;
     assert(!log->job_outstanding);
     assert(log->reads_outstanding == 0);
+    seal__close(log);
     cache__close(&log->cache);
     for (uint32_t i = 0; i < log->segments_count; i++) {
         segment__close(&log->segments[i]);
@@ -117,6 +119,15 @@ uint64_t segment_log_bytes(const struct segment_log *log)
         bytes += log->segments[i].file_bytes;
     }
     return bytes;
+}
+
+uint32_t segment_log_sealed_count(const struct segment_log *log)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        if (log->segments[i].sealed) count++;
+    }
+    return count;
 }
 
 /* ---- term runs -------------------------------------------------------------------------------------- */

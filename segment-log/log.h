@@ -14,6 +14,7 @@
 #include "job.h"
 #include "mark.h"
 #include "problem.h"
+#include "seal.h"
 #include "segment.h"
 
 struct term_run {
@@ -62,6 +63,13 @@ struct segment_log {
 
     struct segment_log_job job;
     bool job_outstanding;
+
+    uint64_t committed_index; /* as the driver last said */
+    uint64_t
+        seal_due_index; /* the first segment without a footer ends here; UINT64_MAX: there is none */
+    bool seal_refused;  /* the disk had no room for a footer */
+    struct segment_log_seal_job *seal;
+
     uint64_t syncs_total;
     uint64_t sync_us_last;
     uint32_t reads_outstanding;

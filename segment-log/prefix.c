@@ -56,6 +56,7 @@ static void drop_segments(struct segment_log *log, uint32_t count)
 {
     log->doomed_from = log->segments[0].sequence;
     log->doomed_to = log->segments[count].sequence;
+    seal__give_up(log, log->doomed_from, log->doomed_to);
     for (uint32_t i = 0; i < count; i++) {
         segment__close(&log->segments[i]);
     }
@@ -63,6 +64,7 @@ static void drop_segments(struct segment_log *log, uint32_t count)
     memmove(log->segments, log->segments + count, log->segments_count * sizeof *log->segments);
     log->base = log->segments[0].base;
     drop_runs(log, log->base.index + 1);
+    seal__plan(log);
 }
 
 bool prefix__freeze(struct segment_log *log)
@@ -136,6 +138,7 @@ static void start_anew(struct segment_log *log)
     const struct segment_log_point *base = &log->install_base;
     log->doomed_from = log->segments[0].sequence;
     log->doomed_to = log->install_header.sequence;
+    seal__give_up(log, log->doomed_from, log->doomed_to);
     for (uint32_t i = 0; i < log->segments_count; i++) {
         segment__close(&log->segments[i]);
     }
@@ -143,6 +146,7 @@ static void start_anew(struct segment_log *log)
     if (!segment__init(&log->segments[0], &log->install_header)) abort();
     log->segments[0].file_bytes = log->install_writer.filled_pos;
     log->segments_count = 1;
+    seal__plan(log);
     disk_close(log->writer.file);
     log->writer = log->install_writer;
     log->base = log->last = *base;

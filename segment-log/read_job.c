@@ -3,6 +3,7 @@
  *
  * A job starts at a sparse point and follows the chain from there: every byte handed out is checked against its header, its
  * place and its predecessor (PROTOCOL L2, R3). */
+#include "footer.h"
 #include "log.h"
 #include "scan.h"
 
@@ -18,6 +19,8 @@ struct read_part {
     struct segment_point start;
     uint64_t last_index; /* durable ones only */
     uint64_t end_pos;
+    bool sealed; /* a better start is in its footer */
+    struct segment_footer footer;
 };
 
 struct segment_log_read_job {
@@ -39,6 +42,7 @@ struct segment_log_read_job {
     uint64_t first_index;
     uint64_t found_last_index;
     uint64_t searched_index; /* nothing was found through here */
+    uint64_t bad_footer;     /* sequence of a segment whose footer does not check out; 0: none */
 };
 
 static void add_part(const struct segment_log *log, struct segment_log_read_job *job,
@@ -51,6 +55,8 @@ static void add_part(const struct segment_log *log, struct segment_log_read_job 
         .start = *segment__find(segment, job->key, job->value),
         .last_index = segment->last_index,
         .end_pos = segment->end_pos,
+        .sealed = segment->sealed,
+        .footer = segment->footer,
     };
     if (part->last_index > log->durable_index) part->last_index = log->durable_index;
 }
@@ -191,8 +197,30 @@ static void note_bad_record(struct segment_log_read_job *job, const struct segme
                  scan->error, "%s", scan->error ? "reading failed" : scan->reason);
 }
 
+/* A place near to what is looked for, from the segment's own index; without one the search begins at its start. */
+static void find_start(struct segment_log_read_job *job, struct read_part *part,
+                       struct disk_file *file)
+{
+    struct footer_point *points;
+    int error;
+    switch (footer__read_points(file, job->seed, &part->footer, &points, &error)) {
+    case FOOTER_OK:
+        part->start = *footer__find(points, part->footer.points_count, job->key, job->value);
+        free(points);
+        break;
+    case FOOTER_NONE:
+    case FOOTER_BAD:
+    case FOOTER_VERSION:
+        job->bad_footer = part->sequence;
+        break;
+    case FOOTER_IO:
+        if (error == -EIO) job->bad_footer = part->sequence;
+        break;
+    }
+}
+
 /* False: the job is done, with or without a result. */
-static bool read_part(struct segment_log_read_job *job, const struct read_part *part)
+static bool read_part(struct segment_log_read_job *job, struct read_part *part)
 {
     if (part->start.before.index >= part->last_index) return true;
     char path[DISK_PATH_MAX];
@@ -207,6 +235,7 @@ static bool read_part(struct segment_log_read_job *job, const struct read_part *
                      "opening the segment failed");
         return false;
     }
+    if (part->sealed) find_start(job, part, file);
     struct segment_scan scan;
     scan__init(&scan, file, job->seed, part->sector_bytes, &part->start.before, part->start.pos,
                part->end_pos);
@@ -260,6 +289,9 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
         at = &(*at)->next;
     }
     *at = job->next;
+    if (job->bad_footer != 0 && job->cuts_total == log->cuts_total) {
+        seal__anew(log, job->bad_footer);
+    }
     enum segment_log_status status = job->status;
     if (log->broken) {
         status = SEGMENT_LOG_IO;

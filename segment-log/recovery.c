@@ -14,6 +14,7 @@
 
 #include <planted/planted.h>
 
+#include "footer.h"
 #include "scan.h"
 
 #include "bytes.h"
@@ -168,16 +169,16 @@ static void note_base(struct recovery *recovery, const struct segment_log_point 
     }
 }
 
-static bool add_configuration(struct recovery *recovery, const struct segment_scan_record *record)
+static bool add_configuration(struct recovery *recovery, uint64_t index, const uint8_t *payload,
+                              uint32_t bytes)
 {
     if (!recovery->options->on_configuration) return true;
-    const uint32_t bytes = record->header.payload_bytes;
     struct found_configuration *found = malloc(sizeof *found + bytes);
     if (!found) return false;
     found->next = NULL;
-    found->index = record->header.index;
+    found->index = index;
     found->payload_bytes = bytes;
-    if (bytes > 0) memcpy(found->payload, record->payload, bytes);
+    if (bytes > 0) memcpy(found->payload, payload, bytes);
     *recovery->configurations_tail = found;
     recovery->configurations_tail = &found->next;
     return true;
@@ -206,7 +207,9 @@ static enum segment_log_status take_record(struct recovery *recovery, struct seg
     log__add_term(log, record->header.index, record->header.term);
     const struct segment_log_point behind = scan__point_behind(&record->header);
     note_base(recovery, &behind);
-    if (record->header.type == ENTRY_CONFIG && !add_configuration(recovery, record)) {
+    if (record->header.type == ENTRY_CONFIG &&
+        !add_configuration(recovery, record->header.index, record->payload,
+                           record->header.payload_bytes)) {
         return fail(recovery, SEGMENT_LOG_IO, record->pos, 0, -ENOMEM, "out of memory");
     }
     /* Everything is durable by the time open returns; the newest entries stay in memory. */
@@ -264,6 +267,87 @@ static enum segment_log_status read_records(struct recovery *recovery, struct se
     return status;
 }
 
+/* ---- sealed segments: footers instead of records ------------------------------------------------------ */
+
+/* The chain from the point in front of it leads to the base that the log must hold. */
+static bool find_base(struct recovery *recovery, const struct segment_footer *footer)
+{
+    const struct segment_log_point *base = recovery->options->base;
+    struct footer_point *points;
+    int error;
+    if (footer__read_points(recovery->file, recovery->seed, footer, &points, &error) != FOOTER_OK) {
+        return false;
+    }
+    const struct segment_point *start =
+        footer__find(points, footer->points_count, SEGMENT_LOG_BY_INDEX, base->index);
+    struct segment_scan scan;
+    scan__init(&scan, recovery->file, recovery->seed, footer->sector_bytes, &start->before,
+               start->pos, footer->end_pos);
+    struct segment_scan_record record;
+    while (scan.at.index < base->index && scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) {
+    }
+    bool found = scan.at.index == base->index;
+    if (found) note_base(recovery, &scan.at);
+    scan__close(&scan);
+    free(points);
+    return found;
+}
+
+static bool take_facts(struct recovery *recovery, const struct segment_footer *footer,
+                       const uint8_t *facts)
+{
+    struct segment_log *log = recovery->log;
+    for (uint32_t i = 0; i < footer->terms_count; i++) {
+        if (!log__reserve_run(log)) return false;
+        const struct footer_term term = footer__term(facts, i);
+        log__add_term(log, term.first_index, term.term);
+    }
+    size_t at = footer__configurations_pos(footer);
+    for (uint32_t i = 0; i < footer->configurations_count; i++) {
+        const struct footer_configuration found = footer__next_configuration(facts, &at);
+        if (!add_configuration(recovery, found.index, found.payload, found.payload_bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* L9: a valid footer stands for the records. *ret_adopted is false when there is none: that is no damage, the segment is
+ * walked and gets a new one. */
+static enum segment_log_status adopt_footer(struct recovery *recovery, struct segment *segment,
+                                            const struct segment_header *header,
+                                            const struct segment_mark *mark, bool *ret_adopted)
+{
+    *ret_adopted = false;
+    struct segment_footer footer;
+    uint8_t *facts;
+    int error;
+    if (footer__read(recovery->file, recovery->seed, recovery->file_bytes, &footer, &error) !=
+            FOOTER_OK ||
+        !footer__matches(&footer, header, mark)) {
+        return SEGMENT_LOG_OK;
+    }
+    const struct segment_log_point *base = recovery->options->base;
+    bool has_base_inside =
+        base && base->index > footer.base.index && base->index < footer.last.index;
+    if (has_base_inside && !find_base(recovery, &footer)) return SEGMENT_LOG_OK;
+    if (footer__read_facts(recovery->file, recovery->seed, &footer, &facts, &error) != FOOTER_OK) {
+        return SEGMENT_LOG_OK;
+    }
+    bool taken = take_facts(recovery, &footer, facts);
+    free(facts);
+    if (!taken) return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
+    segment->last_index = footer.last.index;
+    segment->end_pos = footer.end_pos;
+    segment->file_bytes = recovery->file_bytes;
+    segment__seal(segment, &footer);
+    recovery->log->last = footer.last;
+    note_base(recovery, &footer.last);
+    cache__reset(&recovery->log->cache, &footer.last);
+    *ret_adopted = true;
+    return SEGMENT_LOG_OK;
+}
+
 static enum segment_log_status look_at_segment(struct recovery *recovery, uint32_t position,
                                                bool *ret_continued)
 {
@@ -303,6 +387,9 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
     *ret_continued = mark->continued;
     found->mend_marks = mark->continued && !(recovery->marks.valid[1 - recovery->marks.newest] &&
                                              other->continued && other->end_pos == mark->end_pos);
+    bool adopted;
+    status = adopt_footer(recovery, segment, &found->header, mark, &adopted);
+    if (status != SEGMENT_LOG_OK || adopted) return status;
     return read_records(recovery, segment, mark);
 }
 
@@ -502,6 +589,7 @@ enum segment_log_status segment_log_open(const struct segment_log_options *optio
     if (status == SEGMENT_LOG_OK) status = mend(recovery);
     close_segment(recovery);
     if (status == SEGMENT_LOG_OK) {
+        seal__plan(recovery->log);
         log__check(recovery->log);
         tell_configurations(recovery);
         *ret_log = recovery->log;

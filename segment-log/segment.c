@@ -51,6 +51,24 @@ void segment__cut_points(struct segment *segment, uint64_t from_index)
     }
 }
 
+void segment__seal(struct segment *segment, const struct segment_footer *footer)
+{
+    assert(footer->end_pos == segment->end_pos);
+    assert(footer->last.index == segment->last_index);
+    segment->sealed = true;
+    segment->footer = *footer;
+    segment->points_count = 1;
+    struct segment_point *points = realloc(segment->points, sizeof *points);
+    if (!points) return;
+    segment->points = points;
+    segment->points_capacity = 1;
+}
+
+void segment__unseal(struct segment *segment)
+{
+    segment->sealed = segment->unsealable = false;
+}
+
 bool segment__point_precedes(const struct segment_log_point *before, enum segment_log_key key,
                              uint64_t value)
 {

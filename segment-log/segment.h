@@ -4,12 +4,31 @@
 
 #include "segment_format.h"
 
-#define SEGMENT_SPARSE_BYTES 65536u /* one point per this many bytes of records */
+#define SEGMENT_SPARSE_BYTES 65536u    /* one point per this many bytes of records */
+#define FOOTER_NO_TIME       INT64_MIN /* of no messages */
 
 /* A place from which records can be read and their chain checked: the state in front of the record found from `pos`. */
 struct segment_point {
     uint64_t pos;
     struct segment_log_point before;
+};
+
+/* What the trailer of a sealed segment says (footer.h). */
+struct segment_footer {
+    uint64_t sequence; /* of the segment */
+    uint32_t sector_bytes;
+    uint64_t first_pos; /* of the footer */
+    uint64_t end_pos;   /* of the records */
+    uint64_t
+        file_hash; /* header block and records; not the marks, which a repair may write again */
+    struct segment_log_point base, last;
+    int64_t
+        max_message_time_ms; /* as the producers stamped them; FOOTER_NO_TIME: there are no messages */
+    uint32_t points_count;
+    uint64_t points_checksum;
+    uint32_t facts_bytes; /* without the zeros behind them */
+    uint32_t terms_count, configurations_count;
+    uint64_t facts_checksum;
 };
 
 struct segment {
@@ -21,6 +40,10 @@ struct segment {
     uint64_t file_bytes;
     struct segment_point *points; /* points[0] is always the start of the records */
     uint32_t points_count, points_capacity;
+    /* Has a footer: there is no other point in memory, the others are in the file. */
+    bool sealed;
+    bool unsealable; /* does not check out as it is, or is of no common shape: a start walks it */
+    struct segment_footer footer;
 };
 
 /* False: no memory. */
@@ -33,6 +56,11 @@ void segment__add_point(struct segment *segment, uint64_t pos,
                         const struct segment_log_point *before);
 /* Forget points at or behind entry from_index. */
 void segment__cut_points(struct segment *segment, uint64_t from_index);
+
+/* It has this footer, durable. */
+void segment__seal(struct segment *segment, const struct segment_footer *footer);
+/* It has none that counts any more. */
+void segment__unseal(struct segment *segment);
 
 /* The last point from which `value` can be reached going forward. */
 const struct segment_point *segment__find(const struct segment *segment, enum segment_log_key key,

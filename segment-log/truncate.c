@@ -106,6 +106,12 @@ void segment_log_truncate(struct segment_log *log, uint64_t from_index)
     log->cut_pending = true;
 }
 
+bool truncate__has_to_wait(const struct segment_log *log)
+{
+    uint64_t index = log->cut.index < log->durable_index ? log->cut.index : log->durable_index;
+    return seal__is_busy_from(log, log->segments[log__find_segment(log, index)].sequence);
+}
+
 void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
 {
     log->cut_pending = false;
@@ -114,6 +120,7 @@ void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
                                                    : log->cut;
     job->start = job->end;
     job->keep_segment = log__find_segment(log, job->end.index);
+    seal__give_up(log, log->segments[job->keep_segment].sequence, UINT64_MAX);
 }
 
 void truncate__put_back(struct segment_log *log, const struct segment_log_job *job)
@@ -257,4 +264,7 @@ void truncate__finish(struct segment_log *log, struct segment_log_job *job)
     segment->last_index = job->end.index;
     segment->end_pos = job->writer.end_pos;
     segment__cut_points(segment, job->end.index + 1);
+    /* Its mark says so since step 1, and the footer was overwritten in step 3. */
+    segment__unseal(segment);
+    seal__plan(log);
 }

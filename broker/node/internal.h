@@ -192,7 +192,9 @@ struct group {
     struct io_job_queue *read_queue; /* reads and checkpoints */
     struct group_job write_job;
     struct segment_log_job *write; /* outstanding, or NULL */
-    struct list_link jobs;         /* struct group_job, outstanding */
+    struct group_job seal_job;
+    struct segment_log_seal_job *seal; /* outstanding, or NULL */
+    struct list_link jobs;             /* struct group_job, outstanding */
     uint64_t last_write_us;
     uint64_t write_started_us; /* of the outstanding one */
     uint64_t stall_told_us;    /* stall.c */
@@ -579,6 +581,8 @@ void group__store_durable(struct group *group);
 /* ---- disk.c ------------------------------------------------------------------------------------------------------ */
 void disk__pump_log(struct group *group, bool idle);
 void disk__pump_store(struct node *node);
+/* seal.c: footers of closed segments */
+void seal__pump(struct group *group);
 void disk__check_space(struct node *node);
 void disk__checkpoint(struct group *group, bool force);
 

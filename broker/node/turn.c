@@ -31,6 +31,7 @@ static void work_group(struct group *group)
     barrier__ask(group);
     if (group->node->state == NODE_FAILED) return;
     disk__pump_log(group, false);
+    seal__pump(group);
 }
 
 static void answer_done(struct node *node)

@@ -32,6 +32,13 @@ uint64_t checksum64_seeded(const void *data, size_t bytes, uint64_t seed);
 /* The hash of the concatenation of the parts, without copying them together. */
 uint64_t checksum64_parts(const struct iovec *parts, int parts_count, uint64_t seed);
 
+/* The same for bytes that come piece by piece. NULL: no memory. */
+struct checksum_stream;
+struct checksum_stream *checksum_stream_create(uint64_t seed);
+void checksum_stream_add(struct checksum_stream *stream, const void *data, size_t bytes);
+uint64_t checksum_stream_value(const struct checksum_stream *stream);
+void checksum_stream_destroy(struct checksum_stream *stream); /* accepts NULL */
+
 /* XXH3-64(cluster id, group id): seed of the entry checksums and chain(0) of the group (PROTOCOL L1, L2). */
 uint64_t checksum64_group(const struct cluster_id *cluster, uint64_t group);
 

@@ -230,6 +230,31 @@ struct segment_log_job_result {
 void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job,
                             struct segment_log_job_result *ret_result);
 
+/* ---- disk face: sealing ------------------------------------------------------------------------------ */
+
+/* Everything through `index` is committed: a truncation will not touch it. Indices that went back are ignored. Segments
+ * that are closed and all committed get a footer by seal jobs (PROTOCOL L8), after which opening the log does not read
+ * their records. */
+void segment_log_committed(struct segment_log *log, uint64_t index);
+
+/* The next piece of that, or NULL when there is none or one is outstanding. Runs beside write and read jobs, on any thread;
+ * a piece reads some MiB, the last one of a segment also writes and syncs its footer. Ask after segment_log_committed() and
+ * after each finish; and ask for a write job after each finish, since a truncation may have waited for it. O(1) when there
+ * is nothing to do. */
+struct segment_log_seal_job;
+struct segment_log_seal_job *segment_log_next_seal_job(struct segment_log *log);
+void segment_log_seal_job_run(struct segment_log_seal_job *job);
+
+/* Owner's thread; also for a job that never ran. OK; FULL: no room or no memory, tried again later; IO: the log is broken
+ * (L11); anything else: this segment gets no footer before the next start, ret_problem (may be NULL) says why. DAMAGED: a
+ * record, the header or the mark does not check out. */
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_seal_job_finish(
+    struct segment_log *log, struct segment_log_seal_job *job,
+    struct segment_log_problem *ret_problem);
+
+/* Segments with a footer. O(segments). */
+uint32_t segment_log_sealed_count(const struct segment_log *log);
+
 /* There may be space again: the next job looks, when the log is full. For drivers that see info.full and append nothing;
  * a refused append asks for the same. */
 void segment_log_look_for_space(struct segment_log *log);

@@ -130,6 +130,21 @@ enum segment_log_status fixture_flush(struct segment_log *log)
     return SEGMENT_LOG_OK;
 }
 
+enum segment_log_status fixture_seal(struct segment_log *log, uint64_t index)
+{
+    segment_log_committed(log, index);
+    for (int i = 0; i < 100000; i++) {
+        struct segment_log_seal_job *job = segment_log_next_seal_job(log);
+        if (!job) return SEGMENT_LOG_OK;
+        cr_assert_null(segment_log_next_seal_job(log), "two seal jobs at once");
+        segment_log_seal_job_run(job);
+        enum segment_log_status status = segment_log_seal_job_finish(log, job, NULL);
+        if (status != SEGMENT_LOG_OK) return status;
+    }
+    cr_assert_fail("sealing never ends");
+    return SEGMENT_LOG_OK;
+}
+
 struct segment_log_info fixture_info(const struct segment_log *log)
 {
     struct segment_log_info info;

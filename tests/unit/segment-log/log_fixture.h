@@ -36,6 +36,9 @@ enum segment_log_status fixture_flush(struct segment_log *log);
 /* One job. False: there was none. */
 bool fixture_run_job(struct segment_log *log, bool idle, struct segment_log_job_result *ret_result);
 
+/* Say that everything through `index` is committed and seal what can be. The first status that is not OK, else OK. */
+enum segment_log_status fixture_seal(struct segment_log *log, uint64_t index);
+
 struct segment_log_info fixture_info(const struct segment_log *log);
 
 /* Read from memory or, when not cached, by a read job. */

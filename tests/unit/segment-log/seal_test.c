@@ -1,0 +1,439 @@
+/* Goal: a segment gets a footer when all of it is committed, and from then on a start reads the footer instead of the records
+ * (PROTOCOL L8, L9). A footer that is damaged or void is no damage: the records are walked and it is written again. */
+#include "log_fixture.h"
+
+#include "counting_disk.h"
+#include "memory_disk.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static struct disk *memory;
+static struct disk *disk; /* counts what is read of it */
+static struct segment_log_options options;
+static struct segment_log *log_;
+
+static void set_up(void)
+{
+    memory = memory_disk_create(1);
+    disk = counting_disk_create(memory);
+    options = fixture_options(disk, "/group");
+    log_ = fixture_create(&options);
+}
+
+static void tear_down(void)
+{
+    segment_log_close(log_);
+    counting_disk_destroy(disk);
+    memory_disk_destroy(memory);
+}
+
+TestSuite(segment_log_seal, .init = set_up, .fini = tear_down);
+
+static void append_flush(uint64_t term, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        fixture_append(log_, term, 1, 1024);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+}
+
+static void fill_segments(uint32_t segments)
+{
+    while (fixture_info(log_).segments_count < segments) {
+        append_flush(1, 1);
+    }
+}
+
+static void reopen(void)
+{
+    segment_log_close(log_);
+    log_ = NULL;
+    counting_disk_reset(disk);
+    log_ = fixture_open(&options);
+}
+
+static uint64_t file_bytes(uint64_t sequence)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    uint64_t bytes = 0;
+    fixture_segment_path("/group", sequence, path);
+    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
+    cr_assert_eq(disk_size(file, &bytes), 0);
+    disk_close(file);
+    return bytes;
+}
+
+static void expect_same(const struct segment_log_info *before)
+{
+    struct segment_log_info after = fixture_info(log_);
+    cr_assert_eq(after.base.index, before->base.index);
+    cr_assert_eq(after.last_index, before->last_index);
+    cr_assert_eq(after.last_chain, before->last_chain);
+    cr_assert_eq(after.last_term, before->last_term);
+    cr_assert_eq(after.next_offset, before->next_offset);
+    cr_assert_eq(after.last_timestamp_ms, before->last_timestamp_ms);
+    cr_assert_eq(after.segments_count, before->segments_count);
+}
+
+Test(segment_log_seal, a_segment_is_sealed_when_the_last_of_its_entries_is_committed_and_not_before)
+{
+    fill_segments(3);
+    /* Where the first segment ends, told by nothing but the first index that lets it be sealed. */
+    uint64_t index = 0;
+    while (segment_log_sealed_count(log_) == 0) {
+        cr_assert_lt(index, fixture_info(log_).last_index);
+        cr_assert_eq(fixture_seal(log_, ++index), SEGMENT_LOG_OK);
+    }
+    segment_log_drop_prefix(log_, index - 1);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log_).base.index, 0, "it holds the entry");
+    segment_log_drop_prefix(log_, index);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log_).base.index, index, "and none behind it");
+}
+
+Test(segment_log_seal, the_segment_that_is_written_is_never_sealed)
+{
+    fill_segments(2);
+    append_flush(1, 3);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+}
+
+Test(segment_log_seal, a_start_reads_footers_and_the_last_segment_and_finds_the_same_log)
+{
+    fill_segments(20);
+    struct segment_log_info before = fixture_info(log_);
+    uint64_t bytes_before = segment_log_bytes(log_);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 19);
+    cr_assert_leq(segment_log_bytes(log_), bytes_before + 19 * 3 * 4096);
+    uint64_t bytes_sealed = segment_log_bytes(log_);
+    reopen();
+    expect_same(&before);
+    cr_assert_eq(segment_log_sealed_count(log_), 19);
+    cr_assert_eq(segment_log_bytes(log_), bytes_sealed);
+    /* Header, two marks, trailer and less than a block of facts each; the last segment as a whole. */
+    uint64_t allowed = 19 * (4 * 4096 + 512) + 4 * file_bytes(20);
+    cr_assert_leq(counting_disk_read_bytes(disk), allowed, "%" PRIu64 " bytes read, %" PRIu64,
+                  counting_disk_read_bytes(disk), allowed);
+    fixture_check_all(log_);
+    append_flush(1, 40);
+    fixture_check_all(log_);
+}
+
+struct gathered {
+    uint64_t words[64];
+    uint32_t count;
+};
+
+static void gather_run(void *data, uint64_t first, uint64_t count, uint64_t term)
+{
+    struct gathered *gathered = data;
+    cr_assert_lt(gathered->count + 3u, 64);
+    gathered->words[gathered->count++] = first;
+    gathered->words[gathered->count++] = count;
+    gathered->words[gathered->count++] = term;
+}
+
+static void gather_configuration(void *data, uint64_t index, const uint8_t *payload,
+                                 uint32_t payload_bytes)
+{
+    struct gathered *gathered = data;
+    cr_assert_lt(gathered->count + 3u, 64);
+    gathered->words[gathered->count++] = index;
+    gathered->words[gathered->count++] = payload_bytes;
+    gathered->words[gathered->count++] = checksum64(payload, payload_bytes);
+}
+
+Test(segment_log_seal, terms_and_configurations_come_from_the_footers)
+{
+    for (uint64_t term = 1; term <= 8; term++) {
+        cr_assert_eq(fixture_try_append(log_, term, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_try_append(log_, term, ENTRY_CONFIG, (uint32_t)(10 * term)),
+                     SEGMENT_LOG_OK);
+        append_flush(term, 20);
+    }
+    struct gathered runs = {.count = 0}, runs_after = {.count = 0};
+    segment_log_term_runs(log_, gather_run, &runs);
+    struct gathered walked = {.count = 0}, sealed = {.count = 0};
+    options.on_configuration = gather_configuration;
+    options.on_configuration_data = &walked;
+    reopen();
+    cr_assert_eq(walked.count, 24);
+    uint64_t last_index = fixture_info(log_).last_index;
+    cr_assert_eq(fixture_seal(log_, last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), fixture_info(log_).segments_count - 1);
+    options.on_configuration_data = &sealed;
+    reopen();
+    cr_assert_eq(sealed.count, walked.count);
+    cr_assert_eq(memcmp(sealed.words, walked.words, sizeof sealed.words), 0);
+    segment_log_term_runs(log_, gather_run, &runs_after);
+    cr_assert_eq(runs_after.count, runs.count);
+    cr_assert_eq(memcmp(runs_after.words, runs.words, sizeof runs.words), 0);
+}
+
+Test(segment_log_seal, a_lookup_in_a_sealed_segment_reads_little_of_it)
+{
+    segment_log_close(log_);
+    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+    options.segment_bytes_max = 4u * 1024u * 1024u;
+    log_ = fixture_create(&options);
+    for (int i = 0; i < 40; i++) {
+        fixture_append(log_, 1, 100, 1024);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+    cr_assert_eq(fixture_info(log_).segments_count, 2);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    static const struct {
+        enum segment_log_key key;
+        uint64_t value;
+    } wanted[] = {
+        {SEGMENT_LOG_BY_INDEX, 3333}, {SEGMENT_LOG_BY_OFFSET, 3 * 3332 + 1},
+        {SEGMENT_LOG_BY_TIME, 33321}, /* stamps are 10 ms apart */
+        {SEGMENT_LOG_BY_INDEX, 1},    {SEGMENT_LOG_BY_OFFSET, 0},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        struct segment_log_view view;
+        struct segment_log_problem problem;
+        counting_disk_reset(disk);
+        cr_assert_eq(fixture_read_files(log_, wanted[i].key, wanted[i].value,
+                                        fixture_info(log_).last_index, 100, &view, &problem),
+                     SEGMENT_LOG_OK);
+        cr_assert_eq(view.first_index, i < 3 ? 3333 : 1);
+        segment_log_view_release(&view);
+        /* A window or two of the scan, and the index. */
+        cr_assert_leq(counting_disk_read_bytes(disk), 2u * 262144u + 65u * 56u);
+    }
+}
+
+/* Every block of the footer in turn, and some bytes in each. */
+Test(segment_log_seal, a_damaged_footer_is_no_damage_and_is_written_again)
+{
+    fill_segments(3);
+    cr_assert_eq(fixture_try_append(log_, 1, ENTRY_CONFIG, 300), SEGMENT_LOG_OK);
+    fill_segments(4);
+    struct segment_log_info before = fixture_info(log_);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 2, path);
+    uint64_t size = file_bytes(2);
+    /* Sparse index, facts, trailer: the three last blocks. */
+    for (uint64_t pos = size - 3 * 4096; pos < size; pos += pos % 4096 < 240 ? 1 : 512) {
+        cr_assert_eq(memory_disk_flip(memory, path, pos, 0x10), 0);
+        reopen();
+        expect_same(&before);
+        fixture_check_all(log_);
+        cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+        cr_assert_eq(segment_log_sealed_count(log_), 3, "flipped at %" PRIu64, pos);
+        fixture_check_all(log_);
+        struct segment_log_walk_summary summary;
+        struct segment_log_problem problem;
+        cr_assert_eq(segment_log_walk(disk, "/group", NULL, NULL, &summary, &problem),
+                     SEGMENT_LOG_OK);
+        cr_assert_eq(summary.problems_count, 0);
+    }
+}
+
+Test(segment_log_seal, a_sparse_index_that_rots_while_the_log_is_open_only_makes_reads_slower)
+{
+    fill_segments(3);
+    struct segment_log_info before = fixture_info(log_);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(memory_disk_flip(memory, path, file_bytes(1) - 3 * 4096 + 5, 1), 0);
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(
+        fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, 9, before.last_index, 10, &view, &problem),
+        SEGMENT_LOG_OK);
+    cr_assert_eq(view.first_index, 9);
+    segment_log_view_release(&view);
+    cr_assert_eq(segment_log_sealed_count(log_), 1, "seen, and to be written again");
+    cr_assert_eq(fixture_seal(log_, 0), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 2);
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), 2);
+}
+
+Test(segment_log_seal, a_truncation_into_a_sealed_segment_makes_its_footer_void)
+{
+    fill_segments(4);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    /* Not for committed entries; but a footer must never outlive what it is about. */
+    segment_log_truncate(log_, 60);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log_).segments_count, 2);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    struct segment_log_info cut = fixture_info(log_);
+    reopen();
+    expect_same(&cut);
+    fixture_check_all(log_);
+    append_flush(2, 60);
+    struct segment_log_info grown = fixture_info(log_);
+    cr_assert_geq(grown.segments_count, 3);
+    reopen();
+    expect_same(&grown);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    cr_assert_eq(fixture_seal(log_, grown.last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), grown.segments_count - 1);
+    reopen();
+    expect_same(&grown);
+    fixture_check_all(log_);
+}
+
+/* The marks of a truncation speak, the rest of it did not happen: the old footer still ends the file. */
+Test(segment_log_seal, a_footer_above_a_lowered_mark_is_not_believed)
+{
+    fill_segments(3);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 10);
+    struct segment_log_job *job = segment_log_next_job(log_, false);
+    cr_assert_not_null(job);
+    memory_disk_stop_at(memory, 5); /* two marks, each synced */
+    segment_log_job_run(job);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log_, job, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_IO);
+    segment_log_close(log_);
+    memory_disk_crash(memory, MEMORY_DISK_KILL);
+    log_ = fixture_open(&options);
+    cr_assert_eq(segment_log_sealed_count(log_), 0);
+    cr_assert_eq(fixture_info(log_).segments_count, 1);
+    fixture_check_all(log_);
+}
+
+Test(segment_log_seal, a_truncation_waits_for_the_piece_under_way_and_what_was_begun_is_given_up)
+{
+    fill_segments(3);
+    segment_log_committed(log_, fixture_info(log_).last_index);
+    struct segment_log_seal_job *seal = segment_log_next_seal_job(log_);
+    cr_assert_not_null(seal);
+    segment_log_truncate(log_, 20);
+    cr_assert_null(segment_log_next_job(log_, true), "it would write into the same file");
+    segment_log_seal_job_run(seal);
+    cr_assert_eq(segment_log_seal_job_finish(log_, seal, NULL), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log_).segments_count, 1);
+    cr_assert_eq(segment_log_sealed_count(log_), 0);
+    cr_assert_null(segment_log_next_seal_job(log_));
+    append_flush(2, 5);
+    reopen();
+    fixture_check_all(log_);
+}
+
+Test(segment_log_seal, a_write_goes_on_beside_it)
+{
+    fill_segments(3);
+    segment_log_committed(log_, fixture_info(log_).last_index);
+    struct segment_log_seal_job *seal = segment_log_next_seal_job(log_);
+    append_flush(1, 100); /* rolls as well */
+    segment_log_drop_prefix(log_, fixture_info(log_).durable_index - 60);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_seal_job_run(seal);
+    cr_assert_eq(segment_log_seal_job_finish(log_, seal, NULL), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), fixture_info(log_).segments_count - 1);
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), fixture_info(log_).segments_count - 1);
+    fixture_check_all(log_);
+}
+
+Test(segment_log_seal, a_damaged_record_is_found_and_named_and_gets_no_footer)
+{
+    fill_segments(3);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(memory_disk_flip(memory, path, 12288 + 5 * 1536 + 100, 1), 0);
+    segment_log_committed(log_, fixture_info(log_).last_index);
+    struct segment_log_seal_job *seal = segment_log_next_seal_job(log_);
+    segment_log_seal_job_run(seal);
+    struct segment_log_problem problem = {0};
+    cr_assert_eq(segment_log_seal_job_finish(log_, seal, &problem), SEGMENT_LOG_DAMAGED);
+    cr_assert_str_eq(problem.path, path);
+    cr_assert_eq(problem.index, 6);
+    cr_assert_eq(problem.pos, 12288 + 5 * 1536);
+    /* The others are sealed; this one is not tried in a circle. */
+    cr_assert_eq(fixture_seal(log_, 0), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+}
+
+Test(segment_log_seal, a_disk_without_room_leaves_the_segment_as_it_is_until_there_is_room)
+{
+    options.extend_bytes = 0; /* nothing written ahead that the footer could take the place of */
+    fill_segments(3);
+    struct segment_log_info before = fixture_info(log_);
+    memory_disk_set_capacity(memory, memory_disk_used(memory));
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_FULL);
+    cr_assert_null(segment_log_next_seal_job(log_), "not in a circle");
+    memory_disk_set_capacity(memory, UINT64_MAX);
+    reopen();
+    expect_same(&before);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 2);
+    fixture_check_all(log_);
+}
+
+Test(segment_log_seal, a_failed_sync_of_a_footer_breaks_the_log)
+{
+    fill_segments(3);
+    memory_disk_fail_sync(memory, 1);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_IO);
+    cr_assert_null(segment_log_next_seal_job(log_));
+    uint64_t index;
+    struct segment_log_entry entry = {.type = ENTRY_NOOP, .timestamp_ms = INT64_MAX};
+    cr_assert_eq(segment_log_append(log_, 9, &entry, 1, &index), SEGMENT_LOG_IO);
+}
+
+Test(segment_log_seal, a_log_that_breaks_during_a_piece_seals_nothing)
+{
+    fill_segments(3);
+    segment_log_committed(log_, fixture_info(log_).last_index);
+    struct segment_log_seal_job *seal = segment_log_next_seal_job(log_);
+    fixture_append(log_, 1, 1, 1024);
+    memory_disk_fail_sync(memory, 1);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_IO);
+    cr_assert_eq(segment_log_seal_job_finish(log_, seal, NULL), SEGMENT_LOG_IO);
+    cr_assert_eq(segment_log_sealed_count(log_), 0);
+}
+
+Test(segment_log_seal, the_base_that_a_log_must_hold_is_found_inside_a_sealed_segment)
+{
+    fill_segments(3);
+    struct segment_log_point inside;
+    struct segment_log_info info = fixture_info(log_);
+    uint64_t index = info.cached_from_index;
+    cr_assert_eq(segment_log_point_at(log_, index, &inside), SEGMENT_LOG_OK);
+    append_flush(1, 60);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    options.base = &inside;
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), fixture_info(log_).segments_count - 1);
+    segment_log_close(log_);
+    log_ = NULL;
+    inside.chain ^= 1;
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+}
+
+Test(segment_log_seal, a_lost_successor_is_a_lost_position_also_behind_a_footer)
+{
+    fill_segments(3);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    segment_log_close(log_);
+    log_ = NULL;
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 3, path);
+    cr_assert_eq(disk_unlink(disk, path), 0);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_LOST_POSITION);
+}
