@@ -35,7 +35,7 @@ bool members_has_files(struct cluster *cluster, uint32_t node, uint64_t group);
 /* ---- producers ------------------------------------------------------------------------------------------------------------ */
 
 #define LOAD_PRODUCERS_MAX 4u
-#define LOAD_ACKS_MAX      8192u
+#define LOAD_ACKS_MAX      16384u
 
 struct load_producer {
     struct cluster_call call;
