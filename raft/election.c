@@ -23,6 +23,8 @@
 
 #define SPLIT_RETRY_MS_MIN 50u
 #define SPLIT_RETRY_MS_MAX 100u
+/* PROTOCOL D5: so long whole voters have time to win. */
+#define DAMAGED_TIMEOUTS 3u
 
 static const struct raft_replica_id nobody = {0, 0};
 
@@ -68,6 +70,8 @@ bool raft__can_stand(const struct raft_node *node)
 {
     if (!node->has_vote) return false;
     if (raft__disk_is_stalled(node)) return false;
+    bool waits = node->damaged && node->damaged_timeouts < DAMAGED_TIMEOUTS;
+    if (waits && !PLANTED(D5_DAMAGED_STANDS_AT_ONCE)) return false;
     bool is_outside = !raft__is_own_voter(node) && !raft__was_own_voter(node);
     if (is_outside && !PLANTED(B9_STANDS_OUTSIDE_OF_ITS_GROUP)) return false;
     return raft__trail_has_room(&node->trail, node->commit_index);
@@ -111,6 +115,7 @@ static void follow(struct raft_node *node, struct raft_update *update, raft_term
     node->role = RAFT_FOLLOWER;
     node->leader = leader;
     if (leader.node != 0) {
+        node->damaged_timeouts = 0;
         raft__trace(update,
                     (struct raft_trace){.type = RAFT_TRACE_FOLLOW, .node = leader.node, .a = term});
     } else if (leader_changed && !was_leader && !term_changed) {
@@ -217,7 +222,16 @@ void raft__start_election(struct raft_node *node, struct raft_update *update, bo
 void raft__election_tick(struct raft_node *node, struct raft_update *update)
 {
     if (node->now_ms < node->election_at_ms) return;
+    if (node->damaged && node->damaged_timeouts < DAMAGED_TIMEOUTS) node->damaged_timeouts++;
     raft__start_prevote(node, update);
+}
+
+void raft__on_damaged(struct raft_node *node, bool damaged)
+{
+    bool alone = raft__is_own_voter(node) && raft__voters_count(&node->configuration) == 1;
+    if (damaged && alone) return;
+    if (damaged != node->damaged) node->damaged_timeouts = 0;
+    node->damaged = damaged;
 }
 
 /* PROTOCOL C5: a closed control connection is the fastest news of a dead leader. The lease ends here and now, so

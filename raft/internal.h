@@ -67,6 +67,9 @@ struct raft_node {
     struct raft_replica_id leader; /* node = 0: unknown */
     uint64_t leader_heard_ms;
     uint64_t election_at_ms; /* unless leading: when to stand, or to stand again */
+    bool damaged;            /* PROTOCOL D5 */
+    uint32_t
+        damaged_timeouts; /* ... and how often its timer has run out since it heard of a leader */
     uint64_t early_until_ms; /* end of the quick retries of an early PreVote (PROTOCOL C5) */
 
     struct raft_trail trail;
@@ -150,6 +153,7 @@ void raft__on_vote_durable(struct raft_node *node, struct raft_update *update,
                            struct raft_hard_state hard);
 void raft__on_leader_lost(struct raft_node *node, struct raft_update *update, raft_node_id leader);
 void raft__on_campaign(struct raft_node *node, struct raft_update *update);
+void raft__on_damaged(struct raft_node *node, bool damaged);
 
 /* ---- follower.c ---- */
 
@@ -179,6 +183,8 @@ void raft__on_heartbeat_reply(struct raft_node *node, struct raft_update *update
                               const struct raft_message *message, uint32_t member);
 void raft__on_append_cut(struct raft_node *node, raft_node_id to, raft_index last);
 void raft__on_bulk_moved(struct raft_node *node, raft_node_id to);
+void raft__on_regressed(struct raft_node *node, struct raft_replica_id of, raft_index hint_index,
+                        raft_term hint_term);
 void raft__leader_tick(struct raft_node *node, struct raft_update *update);
 void raft__leader_outbox(struct raft_node *node, struct raft_update *update);
 void raft__leader_time_gap(struct raft_node *node);

@@ -136,9 +136,15 @@ static void check_leader(const struct raft_node *node)
     }
     assert(raft__trail_last_term(&node->trail) == node->hard.term);
     uint64_t match[RAFT_MEMBERS_MAX] = {0};
+    bool is_whole = true; /* no disk is known to have lost what it said to have (PROTOCOL D8) */
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {
         const struct raft_progress *progress = &node->progress[i];
         match[i] = progress->match;
+        if (progress->counts_from != 0) {
+            assert(progress->match < progress->counts_from);
+            assert(progress->counts_from <= last);
+            is_whole = false;
+        }
         assert(progress->match <= progress->received);
         assert(progress->received < progress->next);
         assert(progress->next <= last + 1);
@@ -156,7 +162,7 @@ static void check_leader(const struct raft_node *node)
     raft_index counted = raft__quorum_value(&node->configuration, match);
     if (counted >= node->noop_index) assert(node->commit_index >= counted);
     /* A configuration that is not committed yet may ask more of what was committed before it. */
-    if (raft__own_term_committed(node) && raft__configuration_is_committed(node)) {
+    if (is_whole && raft__own_term_committed(node) && raft__configuration_is_committed(node)) {
         assert(counted >= node->commit_index);
     }
     if (!raft__configuration_is_committed(node) && node->configuration_index >= node->noop_index) {
@@ -188,6 +194,7 @@ static void check_same_term(const struct raft_node *node, const struct raft_node
         uint32_t before =
             raft__member_find(&previous->configuration, node->configuration.members[i].id);
         if (before == RAFT_MEMBERS_MAX) continue;
+        if (node->progress[i].counts_from != 0) continue; /* PROTOCOL D8 */
         assert(node->progress[i].match >= previous->progress[before].match);
     }
 }

@@ -180,6 +180,7 @@ void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *
             .inflight = progress->window_count,
             .heard_at_ms = i == node->self ? node->now_ms : progress->heard_at_ms,
             .last_refusal = progress->last_refusal,
+            .regressed = progress->counts_from != 0,
             .caught_up = raft_is_caught_up(node, node->configuration.members[i].id),
         };
     }

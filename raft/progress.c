@@ -11,6 +11,7 @@ void raft__progress_reset(struct raft_progress *progress, raft_index last_index,
 {
     progress->state = RAFT_PROGRESS_PROBE;
     progress->match = 0;
+    progress->counts_from = 0;
     progress->received = 0;
     progress->next = last_index + 1;
     progress->commit_told = 0;
@@ -60,6 +61,7 @@ bool raft__progress_accepted(struct raft_progress *progress, raft_index match, r
     assert(match <= received);
     bool moved = match > progress->match || received > progress->received;
     progress->match = max_index(progress->match, match);
+    if (progress->match >= progress->counts_from) progress->counts_from = 0;
     progress->received = max_index(progress->received, received);
     switch (progress->state) {
     case RAFT_PROGRESS_PROBE:
@@ -92,6 +94,17 @@ void raft__progress_probe(struct raft_progress *progress, raft_index next)
     progress->probe_sent = false;
     progress->check_wanted = false;
     window_clear(progress);
+}
+
+void raft__progress_regressed(struct raft_progress *progress, raft_index agree,
+                              raft_index commit_index)
+{
+    assert(agree < progress->match);
+    progress->counts_from = max_index(progress->counts_from, max_index(commit_index, 1));
+    progress->match = 0; /* nothing of it is believed before it is verified again */
+    progress->catch_up_runs = true;
+    progress->catch_up_index = max_index(progress->catch_up_index, 1);
+    raft__progress_probe(progress, agree + 1);
 }
 
 void raft__progress_catch_up(struct raft_progress *progress, raft_index last_index, uint64_t now_ms)

@@ -18,7 +18,9 @@
 
 struct raft_progress {
     enum raft_progress_state state;
-    raft_index match;       /* durable there, and verified in this term */
+    raft_index match; /* durable there, and verified in this term */
+    /* its match went back (PROTOCOL D8) and has not reached this, what was committed then; 0: it did not */
+    raft_index counts_from;
     raft_index received;    /* verified there in this term, perhaps not durable yet */
     raft_index next;        /* next entry to send */
     raft_index commit_told; /* highest commit index it was told of, as far as we know */
@@ -53,6 +55,10 @@ bool raft__progress_accepted(struct raft_progress *progress, raft_index match, r
 
 /* Go back to probing; next - 1 is where the logs may agree. */
 void raft__progress_probe(struct raft_progress *progress, raft_index next);
+
+/* What it said to have durably it has no longer (PROTOCOL D8). The logs may agree through `agree`, below match. */
+void raft__progress_regressed(struct raft_progress *progress, raft_index agree,
+                              raft_index commit_index);
 
 /* Entries next..last were put into an APPEND (none when last == next - 1). */
 void raft__progress_sent(struct raft_progress *progress, raft_index last);

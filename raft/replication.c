@@ -215,6 +215,22 @@ void raft__on_append_cut(struct raft_node *node, raft_node_id to, raft_index las
     raft__progress_cut(&node->progress[member], last);
 }
 
+void raft__on_regressed(struct raft_node *node, struct raft_replica_id of, raft_index hint_index,
+                        raft_term hint_term)
+{
+    if (node->role != RAFT_LEADER) return;
+    uint32_t member = raft__member_find(&node->configuration, of);
+    if (member == RAFT_MEMBERS_MAX) return;
+    if (member == node->self) return;
+    struct raft_progress *progress = &node->progress[member];
+    if (progress->match == 0) return;
+    raft_index agree = raft__min(hint_index, progress->match - 1);
+    if (hint_term != 0) {
+        agree = raft__trail_highest_at_term(&node->trail, agree, hint_term);
+    }
+    raft__progress_regressed(progress, raft__min(agree, progress->match - 1), node->commit_index);
+}
+
 void raft__on_bulk_moved(struct raft_node *node, raft_node_id to)
 {
     if (node->role != RAFT_LEADER) return;

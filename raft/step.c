@@ -307,6 +307,13 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
     case RAFT_EVENT_DISK_STALLED:
         on_disk_stalled(node);
         break;
+    case RAFT_EVENT_DAMAGED:
+        raft__on_damaged(node, event->damaged);
+        break;
+    case RAFT_EVENT_REGRESSED:
+        raft__on_regressed(node, event->regressed.of, event->regressed.hint_index,
+                           event->regressed.hint_term);
+        break;
     }
     return RAFT_OK;
 }

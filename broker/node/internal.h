@@ -171,6 +171,7 @@ struct group_counters {
         raft_steps; /* no step, no change of the core: the simulator looks only at what changed */
     uint64_t bases_installed;
     uint64_t base_bytes_sent;
+    uint64_t regressions; /* D8 */
 };
 
 /* A replica of one Raft group on this node. */
@@ -218,6 +219,8 @@ struct group {
     struct held_message *held, **held_tail;
     uint32_t held_count;
 
+    uint64_t
+        regressing[RAFT_MEMBERS_MAX]; /* nodes that refused what they acked, once (regress.c) */
     uint64_t append_reading[RAFT_MEMBERS_MAX]; /* nodes whose APPEND is read from the files */
 
     struct list_link parked;
@@ -646,6 +649,10 @@ bool replicate__send(struct group *group, const struct raft_message *message,
 enum segment_log_status replicate__append(struct group *group, uint64_t first, uint64_t last);
 void replicate__flush_heartbeats(struct node *node);
 void replicate__frame(struct node *node, const struct peer_frame *frame);
+
+/* ---- regress.c ---------------------------------------------------------------------------------------------------- */
+/* An APPEND_REPLY came, and was stepped. */
+void regress__replied(struct group *group, const struct raft_message *reply);
 
 /* ---- apply.c ------------------------------------------------------------------------------------------------------ */
 void apply__run(struct group *group);

@@ -81,6 +81,10 @@ static uint64_t value_rejected(const struct group *group)
 {
     return group->counters.appends_rejected;
 }
+static uint64_t value_regressions(const struct group *group)
+{
+    return group->counters.regressions;
+}
 static uint64_t value_next_offset(const struct group *group)
 {
     return group->is_meta ? 0 : group->partition.next_offset;
@@ -108,6 +112,9 @@ static const struct group_metric group_metrics[] = {
      value_base_bytes_sent},
     {"raft_leader_changes_total", "counter", "Leaders seen.", value_leader_changes},
     {"raft_append_rejected_total", "counter", "APPENDs that a follower refused.", value_rejected},
+    {"raft_match_regressions_total", "counter",
+     "Times that a follower lacked what it had acknowledged: its disk lies about syncs.",
+     value_regressions},
     {"partition_next_offset", "gauge", "Offset of the next message.", value_next_offset},
     {"messages_applied_total", "counter", "Messages applied here.", value_records},
     {"produce_duplicates_total", "counter", "Retries answered with the original.",

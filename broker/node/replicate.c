@@ -342,6 +342,7 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->disk_full) return;
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
     (void)group__step(group, &event);
+    if (message.type == RAFT_MESSAGE_APPEND_REPLY) regress__replied(group, &message);
 }
 
 struct heartbeat_source {

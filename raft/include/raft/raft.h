@@ -132,6 +132,12 @@ enum raft_event_type {
      * DURABLE or VOTE_DURABLE; forgotten after two election timeouts, so it is told again as long
      * as it lasts */
     RAFT_EVENT_DISK_STALLED,
+    /* entries of this log are damaged on the disk, or it is whole again (PROTOCOL D5): while they are, this
+     * replica stands only when nobody else has won for three election timeouts. The only voter stands as ever */
+    RAFT_EVENT_DAMAGED,
+    /* leader: `regressed.of` lacks what it said to be durable: its disk lies about syncs (PROTOCOL D8). Hints as in
+     * its refusal. It counts for nothing until it has again what is committed now */
+    RAFT_EVENT_REGRESSED,
 };
 
 struct raft_event {
@@ -164,6 +170,12 @@ struct raft_event {
             const struct raft_configuration *target;
             bool always_joint; /* a joint phase even when one voter or none differs */
         } configure;
+        bool damaged; /* DAMAGED: false: it is whole again */
+        struct {
+            struct raft_replica_id of;
+            raft_index hint_index;
+            raft_term hint_term;
+        } regressed;
         struct {
             raft_index index;
             raft_term term;
@@ -320,6 +332,8 @@ struct raft_progress_view {
     uint64_t heard_at_ms; /* last reply of this term; 0 = never */
     enum raft_refusal last_refusal;
     bool caught_up; /* raft_is_caught_up() */
+    bool
+        regressed; /* counts for nothing until it has what it said to have (RAFT_EVENT_REGRESSED) */
 };
 
 struct raft_view {

@@ -73,7 +73,8 @@ enum raft_role {
     X(RAFT_REFUSED_LOG_CONFLICT, "my log has another term at the previous index")       \
     X(RAFT_REFUSED_NOT_LEADER, "I am not the leader")                                   \
     X(RAFT_REFUSED_NO_OWN_ENTRY, "no entry of my own term is committed yet")            \
-    X(RAFT_REFUSED_DIVERGED, "same index and term with another chain")
+    X(RAFT_REFUSED_DIVERGED, "same index and term with another chain")                  \
+    X(RAFT_REFUSED_DAMAGED, "what it touches is damaged on my disk and being repaired")
 
 enum raft_refusal {
 #define X(name, text) name,

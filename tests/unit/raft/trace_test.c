@@ -65,7 +65,7 @@ Test(raft_trace, a_short_buffer_is_cut_and_terminated)
 
 Test(raft_trace, every_refusal_status_and_role_has_a_text)
 {
-    for (int i = RAFT_REFUSED_NOT; i <= RAFT_REFUSED_DIVERGED; i++) {
+    for (int i = RAFT_REFUSED_NOT; i <= RAFT_REFUSED_DAMAGED; i++) {
         cr_expect_null(strstr(raft_refusal_text((enum raft_refusal)i), "unknown"));
     }
     for (int i = RAFT_OK; i <= RAFT_BAD_OPTIONS; i++) {

@@ -166,7 +166,7 @@ Test(raft_codec, unknown_versions_types_refusals_and_reserved_bits_are_refused)
         for (unsigned value = 0; value < 256; value++) {
             uint8_t before = buffer[at];
             buffer[at] = (uint8_t)value;
-            bool is_sound = value == before || (at == 2 && value <= RAFT_REFUSED_DIVERGED);
+            bool is_sound = value == before || (at == 2 && value <= RAFT_REFUSED_DAMAGED);
             size_t consumed = raft_codec_decode_message(buffer, bytes, &message);
             if (at == 1 && value >= RAFT_MESSAGE_PREVOTE && value <= RAFT_MESSAGE_TIMEOUT_NOW) {
                 cr_assert_leq(consumed, bytes); /* another type, read by its own rules */

@@ -151,6 +151,9 @@
       "a write that was not confirmed in time is called failed")                                   \
     X(C9_SLOW_BROADCASTS_ARE_NOT_TOLD, node,                                                       \
       "broadcasts that take too long for the election timeout are not told")                       \
+    X(D5_DAMAGED_STANDS_AT_ONCE, core, "a replica with damaged entries stands like a whole one")   \
+    X(D8_REGRESSION_IS_IGNORED, node,                                                              \
+      "a member that lacks what it acknowledged is believed to have it")                           \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
     X(S4_CONSUMED_TRIM_IS_NOT_CLAMPED, queue,                                                      \

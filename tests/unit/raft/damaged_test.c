@@ -1,0 +1,134 @@
+/* Replicas whose disk lost entries (PROTOCOL D5), and members whose disk lied about syncs (D8). */
+#include "rig.h"
+
+#include <criterion/criterion.h>
+
+static void damage(struct rig *rig, bool damaged)
+{
+    struct raft_event event = {.type = RAFT_EVENT_DAMAGED};
+    event.damaged = damaged;
+    rig_step(rig, event);
+}
+
+Test(raft_damaged, it_stands_only_when_nobody_has_won_for_three_timeouts)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    damage(&rig, true);
+    for (uint32_t i = 0; i < 2; i++) {
+        rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+        cr_assert_eq(rig_view(&rig).role, RAFT_FOLLOWER);
+        cr_assert_eq(rig_sent_count(&rig, RAFT_MESSAGE_PREVOTE), 0);
+    }
+    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+    cr_assert_eq(rig_view(&rig).role, RAFT_PRE_CANDIDATE);
+    rig_close(&rig);
+}
+
+Test(raft_damaged, a_leader_that_is_heard_gives_whole_voters_three_timeouts_again)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    damage(&rig, true);
+    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+    struct raft_message heartbeat = rig_heartbeat(&rig, 2, 1, 0, 0);
+    rig_receive(&rig, &heartbeat);
+    for (uint32_t i = 0; i < 2; i++) {
+        rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+        cr_assert_eq(rig_view(&rig).role, RAFT_FOLLOWER);
+    }
+    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+    cr_assert_eq(rig_view(&rig).role, RAFT_PRE_CANDIDATE);
+    rig_close(&rig);
+}
+
+Test(raft_damaged, it_votes_and_stands_at_once_when_it_is_whole_again)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    damage(&rig, true);
+    struct raft_message ask = rig_vote(&rig, RAFT_MESSAGE_PREVOTE, 2, 1, 0, 0);
+    rig_receive(&rig, &ask);
+    cr_assert_eq(rig_sent(&rig, RAFT_MESSAGE_PREVOTE_REPLY, 2)->refusal, RAFT_REFUSED_NOT);
+    damage(&rig, false);
+    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+    cr_assert_eq(rig_view(&rig).role, RAFT_PRE_CANDIDATE);
+    rig_close(&rig);
+}
+
+Test(raft_damaged, the_only_voter_stands_as_ever)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 1});
+    damage(&rig, true);
+    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+    cr_assert_neq(rig_view(&rig).role, RAFT_FOLLOWER);
+    rig_close(&rig);
+}
+
+/* ---- D8 ------------------------------------------------------------------------------------------------- */
+
+static void ack(struct rig *rig, raft_node_id from, raft_index match)
+{
+    struct raft_message m = rig_ack(rig, from, 1, match);
+    rig_receive(rig, &m);
+}
+
+static void regress(struct rig *rig, raft_node_id node, raft_index has)
+{
+    struct raft_event event = {.type = RAFT_EVENT_REGRESSED};
+    event.regressed.of = rig_message(rig, RAFT_MESSAGE_APPEND_REPLY, node, 1).from;
+    event.regressed.hint_index = has;
+    event.regressed.hint_term = 1;
+    rig_step(rig, event);
+}
+
+static const struct raft_progress_view *member(const struct raft_view *view, raft_node_id node)
+{
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        if (view->members[i].id.node == node) return &view->members[i];
+    }
+    return NULL;
+}
+
+Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caught_up)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    rig_lead_and_commit(&rig);
+    rig_propose(&rig, 4);
+    rig_durable(&rig, 5);
+    ack(&rig, 2, 5);
+    cr_assert_eq(rig_view(&rig).commit_index, 5);
+    rig_propose(&rig, 1);
+    rig_durable(&rig, 6);
+    regress(&rig, 2, 2);
+    struct raft_view view = rig_view(&rig);
+    cr_assert(member(&view, 2)->regressed);
+    cr_assert_eq(member(&view, 2)->match, 0, "nothing is believed");
+    cr_assert_eq(view.commit_index, 5, "what is committed stays so");
+    ack(&rig, 2, 4);
+    cr_assert_eq(rig_view(&rig).commit_index, 5);
+    ack(&rig, 2, 6);
+    view = rig_view(&rig);
+    cr_assert_not(member(&view, 2)->regressed);
+    cr_assert_eq(view.commit_index, 6);
+    rig_close(&rig);
+}
+
+Test(raft_regressed, what_it_lost_is_sent_again)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    rig_lead_and_commit(&rig);
+    rig_propose(&rig, 4);
+    rig_durable(&rig, 5);
+    ack(&rig, 2, 5);
+    regress(&rig, 2, 2);
+    const struct raft_message *probe = rig_sent(&rig, RAFT_MESSAGE_APPEND, 2);
+    cr_assert_not_null(probe);
+    cr_assert_eq(probe->append.previous_index, 2);
+    cr_assert_eq(probe->append.last, 5);
+    rig_close(&rig);
+}
