@@ -65,6 +65,7 @@ void segment_log_close(struct segment_log *log)
     assert(!log->job_outstanding);
     assert(log->reads_outstanding == 0);
     seal__close(log);
+    index_cache__forget(&log->indexes, 0, UINT64_MAX);
     cache__close(&log->cache);
     for (uint32_t i = 0; i < log->segments_count; i++) {
         segment__close(&log->segments[i]);
@@ -201,6 +202,13 @@ bool log__reserve_segment(struct segment_log *log)
     log->segments = segments;
     log->segments_capacity = capacity;
     return true;
+}
+
+struct segment *log__find_sequence(struct segment_log *log, uint64_t sequence)
+{
+    uint64_t first = log->segments[0].sequence;
+    if (sequence < first || sequence - first >= log->segments_count) return NULL;
+    return &log->segments[sequence - first];
 }
 
 uint32_t log__find_segment(const struct segment_log *log, uint64_t index)

@@ -11,6 +11,7 @@
 #define SEGMENT_LOG_LOG_H
 
 #include "cache.h"
+#include "index_cache.h"
 #include "job.h"
 #include "mark.h"
 #include "problem.h"
@@ -69,6 +70,7 @@ struct segment_log {
         seal_due_index; /* the first segment without a footer ends here; UINT64_MAX: there is none */
     bool seal_refused;  /* the disk had no room for a footer */
     struct segment_log_seal_job *seal;
+    struct index_cache indexes;
 
     uint64_t syncs_total;
     uint64_t sync_us_last;
@@ -90,6 +92,8 @@ uint64_t log__term_at(const struct segment_log *log, uint64_t index);
 /* The name was checked to fit when the log was made. */
 void log__segment_path(const struct segment_log *log, uint64_t sequence, char path[DISK_PATH_MAX]);
 bool log__reserve_segment(struct segment_log *log);
+/* NULL: there is none. */
+struct segment *log__find_sequence(struct segment_log *log, uint64_t sequence);
 /* The segment that holds entry `index`, or whose base it is. */
 uint32_t log__find_segment(const struct segment_log *log, uint64_t index);
 

@@ -19,7 +19,7 @@ struct read_part {
     struct segment_point start;
     uint64_t last_index; /* durable ones only */
     uint64_t end_pos;
-    bool sealed; /* a better start is in its footer */
+    bool has_index; /* a better start is in its footer */
     struct segment_footer footer;
 };
 
@@ -41,11 +41,13 @@ struct segment_log_read_job {
     struct segment_log_chunk *chunk; /* the result, entries back to back */
     uint64_t first_index;
     uint64_t found_last_index;
-    uint64_t searched_index; /* nothing was found through here */
-    uint64_t bad_footer;     /* sequence of a segment whose footer does not check out; 0: none */
+    uint64_t searched_index;            /* nothing was found through here */
+    struct footer_point *loaded_points; /* the index of this segment, for the next job */
+    struct segment_footer loaded_footer;
+    uint64_t bad_footer; /* sequence of a segment whose footer does not check out; 0: none */
 };
 
-static void add_part(const struct segment_log *log, struct segment_log_read_job *job,
+static void add_part(struct segment_log *log, struct segment_log_read_job *job,
                      const struct segment *segment)
 {
     struct read_part *part = &job->parts[job->parts_count++];
@@ -55,9 +57,16 @@ static void add_part(const struct segment_log *log, struct segment_log_read_job 
         .start = *segment__find(segment, job->key, job->value),
         .last_index = segment->last_index,
         .end_pos = segment->end_pos,
-        .sealed = segment->sealed,
+        .has_index = segment->sealed,
         .footer = segment->footer,
     };
+    const struct segment_point *start =
+        segment->sealed ? index_cache__find(&log->indexes, segment->sequence, job->key, job->value)
+                        : NULL;
+    if (start) {
+        part->start = *start;
+        part->has_index = false; /* it was here */
+    }
     if (part->last_index > log->durable_index) part->last_index = log->durable_index;
 }
 
@@ -206,7 +215,9 @@ static void find_start(struct segment_log_read_job *job, struct read_part *part,
     switch (footer__read_points(file, job->seed, &part->footer, &points, &error)) {
     case FOOTER_OK:
         part->start = *footer__find(points, part->footer.points_count, job->key, job->value);
-        free(points);
+        free(job->loaded_points);
+        job->loaded_points = points;
+        job->loaded_footer = part->footer;
         break;
     case FOOTER_NONE:
     case FOOTER_BAD:
@@ -235,7 +246,7 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
                      "opening the segment failed");
         return false;
     }
-    if (part->sealed) find_start(job, part, file);
+    if (part->has_index) find_start(job, part, file);
     struct segment_scan scan;
     scan__init(&scan, file, job->seed, part->sector_bytes, &part->start.before, part->start.pos,
                part->end_pos);
@@ -277,6 +288,20 @@ static enum segment_log_status find_behind(struct segment_log *log,
     return SEGMENT_LOG_OK;
 }
 
+/* Unless the segment was dropped, cut or sealed anew meanwhile. */
+static void keep_index(struct segment_log *log, struct segment_log_read_job *job)
+{
+    if (!job->loaded_points) return;
+    const struct segment *segment = log__find_sequence(log, job->loaded_footer.sequence);
+    if (segment && segment->sealed &&
+        segment->footer.points_checksum == job->loaded_footer.points_checksum) {
+        index_cache__put(&log->indexes, segment->sequence, job->loaded_points,
+                         job->loaded_footer.points_count);
+    } else {
+        free(job->loaded_points);
+    }
+}
+
 enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
                                                     struct segment_log_read_job *job,
                                                     struct segment_log_view *ret_view,
@@ -289,6 +314,7 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
         at = &(*at)->next;
     }
     *at = job->next;
+    keep_index(log, job);
     if (job->bad_footer != 0 && job->cuts_total == log->cuts_total) {
         seal__anew(log, job->bad_footer);
     }

@@ -78,17 +78,11 @@ void segment_log_committed(struct segment_log *log, uint64_t index)
     if (index > log->committed_index) log->committed_index = index;
 }
 
-static struct segment *find_sequence(struct segment_log *log, uint64_t sequence)
-{
-    uint64_t first = log->segments[0].sequence;
-    if (sequence < first || sequence - first >= log->segments_count) return NULL;
-    return &log->segments[sequence - first];
-}
-
 void seal__anew(struct segment_log *log, uint64_t sequence)
 {
-    struct segment *segment = find_sequence(log, sequence);
+    struct segment *segment = log__find_sequence(log, sequence);
     if (!segment || !segment->sealed) return;
+    index_cache__forget(&log->indexes, sequence, sequence + 1);
     segment__unseal(segment);
     seal__plan(log);
 }
@@ -143,6 +137,7 @@ bool seal__is_busy_from(const struct segment_log *log, uint64_t sequence)
 
 void seal__give_up(struct segment_log *log, uint64_t first, uint64_t end)
 {
+    index_cache__forget(&log->indexes, first, end);
     struct segment_log_seal_job *job = log->seal;
     if (!job || job->header.sequence < first || job->header.sequence >= end) return;
     job->given_up = true;
@@ -161,7 +156,7 @@ void seal__close(struct segment_log *log)
 static void take_over(struct segment_log *log, const struct segment_log_seal_job *job,
                       enum segment_log_status status)
 {
-    struct segment *segment = find_sequence(log, job->header.sequence);
+    struct segment *segment = log__find_sequence(log, job->header.sequence);
     assert(segment);
     switch (status) {
     case SEGMENT_LOG_OK:

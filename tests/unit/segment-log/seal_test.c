@@ -215,6 +215,33 @@ Test(segment_log_seal, a_lookup_in_a_sealed_segment_reads_little_of_it)
     }
 }
 
+/* Six sealed segments: more than have their index in memory. */
+Test(segment_log_seal, indexes_in_memory_are_of_the_segments_that_were_looked_into_last)
+{
+    fill_segments(7);
+    uint64_t last_index = fixture_info(log_).last_index;
+    cr_assert_eq(fixture_seal(log_, last_index), SEGMENT_LOG_OK);
+    uint64_t reads[14];
+    static const uint32_t order[14] = {0, 1, 2, 3, 0, 1, 2, 3, 4, 1, 2, 3, 0, 5};
+    for (uint32_t i = 0; i < 14; i++) {
+        uint64_t index = 1 + order[i] * ((last_index - 1) / 6);
+        struct segment_log_view view;
+        struct segment_log_problem problem;
+        counting_disk_reset(disk);
+        cr_assert_eq(
+            fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, index, last_index, 10, &view, &problem),
+            SEGMENT_LOG_OK);
+        cr_assert_eq(view.first_index, index);
+        segment_log_view_release(&view);
+        reads[i] = counting_disk_reads(disk);
+    }
+    /* One read more when the index comes first. 4 takes the place of 0, and 0 that of 4. */
+    static const uint64_t loads[14] = {1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1};
+    for (uint32_t i = 0; i < 14; i++) {
+        cr_assert_eq(reads[i], 1 + loads[i], "look %u: %" PRIu64 " reads", i, reads[i]);
+    }
+}
+
 /* Every block of the footer in turn, and some bytes in each. */
 Test(segment_log_seal, a_damaged_footer_is_no_damage_and_is_written_again)
 {
