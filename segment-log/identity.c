@@ -7,6 +7,7 @@
  *      16     8 node id        24  8 incarnation
  *      32    16 cluster id     48  4 founding bytes
  *      52     4 marks           56  8 incarnation index
+ *      64     8 meta epoch      72  8 votes lost below
  *    4096       founding, then zeros up to 8192
  *
  * Written anew as a whole: temp file, sync, rename, directory sync. So there is the old one or the new one, never none. */
@@ -24,6 +25,7 @@
 #define IDENTITY_FOUNDING  4096u
 #define MARK_JOIN_ONLY     1u
 #define MARK_REPLICAS_MADE 2u
+#define MARK_VOTES_LOST    4u
 static_assert(IDENTITY_FOUNDING + NODE_FOUNDING_BYTES_MAX == IDENTITY_BYTES, "founding fits");
 
 #define NAME_IDENTITY "identity"
@@ -61,8 +63,11 @@ static void encode(const struct node_identity *identity, uint8_t *bytes)
     memcpy(bytes + 32, identity->cluster.bytes, sizeof identity->cluster.bytes);
     put_u32(bytes + 48, identity->founding_bytes);
     put_u32(bytes + 52, (identity->join_only ? MARK_JOIN_ONLY : 0u) |
-                            (identity->replicas_made ? MARK_REPLICAS_MADE : 0u));
+                            (identity->replicas_made ? MARK_REPLICAS_MADE : 0u) |
+                            (identity->votes_lost ? MARK_VOTES_LOST : 0u));
     put_u64(bytes + 56, identity->incarnation_index);
+    put_u64(bytes + 64, identity->meta_epoch);
+    put_u64(bytes + 72, identity->votes_lost_below);
     memcpy(bytes + IDENTITY_FOUNDING, identity->founding, identity->founding_bytes);
     put_u64(bytes + 8, identity_checksum(bytes));
 }
@@ -76,11 +81,15 @@ static const char *decode(const uint8_t *bytes, struct node_identity *ret_identi
     uint32_t founding_bytes = get_u32(bytes + 48);
     if (founding_bytes > NODE_FOUNDING_BYTES_MAX) return "the founding is too long";
     uint32_t marks = get_u32(bytes + 52);
-    if (marks & ~(MARK_JOIN_ONLY | MARK_REPLICAS_MADE)) return "a mark of a newer version";
+    if (marks & ~(MARK_JOIN_ONLY | MARK_REPLICAS_MADE | MARK_VOTES_LOST))
+        return "a mark of a newer version";
     *ret_identity = (struct node_identity){
         .node_id = get_u64(bytes + 16),
         .incarnation = get_u64(bytes + 24),
         .incarnation_index = get_u64(bytes + 56),
+        .meta_epoch = get_u64(bytes + 64),
+        .votes_lost_below = get_u64(bytes + 72),
+        .votes_lost = (marks & MARK_VOTES_LOST) != 0,
         .join_only = (marks & MARK_JOIN_ONLY) != 0,
         .replicas_made = (marks & MARK_REPLICAS_MADE) != 0,
         .founding_bytes = founding_bytes,

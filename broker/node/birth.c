@@ -166,6 +166,17 @@ bool group__is_being_made(const struct node *node, uint64_t id)
     return find_birth(node, id) != NULL;
 }
 
+/* V3: it may have lived and voted before the vote store was lost, and nothing here would tell. */
+static bool is_vote_lost(const struct node *node, uint64_t group_id, uint64_t epoch)
+{
+    struct node_record record;
+    if (epoch > node->identity.votes_lost_below || node->identity.votes_lost_below == 0) {
+        return false;
+    }
+    if (PLANTED(V3_VOTELESS_REPLICA_IS_MADE_AS_IT_WAS)) return false;
+    return !node_store_get(node->store, group_id, &record);
+}
+
 void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t meta_index,
                  const struct raft_configuration *configuration, bool campaign, const char *topic,
                  uint32_t partition_number)
@@ -180,7 +191,11 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
     /* One that is dropped keeps its files until its record is durable; then this is tried again. A removal of files that is
      * under way ends before the files are made, in the same queue. */
     if (node__group(node, group_id) || group__is_being_made(node, group_id)) return;
-    if (group__is_dropping(node, group_id)) return;
+    if (group__is_dropping(node, group_id) || lost__has(node, group_id)) return;
+    if (is_vote_lost(node, group_id, epoch)) {
+        lost__note(node, group_id, epoch, "its vote went with the vote store");
+        return;
+    }
     struct group_birth *birth = calloc(1, sizeof(*birth));
     if (!birth) abort();
     birth->node = node;

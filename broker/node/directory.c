@@ -17,7 +17,8 @@ enum notice {
     NOTICE_MADE = 3,
     NOTICE_WHO_LEADS = 4, /* answered with LEADS by its leader */
     NOTICE_IS_DROPPED =
-        5, /* number: index of the meta entry that deleted it; answered with DROPPED */
+        5,           /* number: index of the meta entry that deleted it; answered with DROPPED */
+    NOTICE_LOST = 6, /* to the leader of meta; number: the epoch of the replica that is lost */
 };
 #define NOTICE_BYTES 9u
 
@@ -180,6 +181,11 @@ void directory__ask_is_dropped(struct node *node, uint64_t group_id, uint64_t in
     send_notice(node, to, NOTICE_IS_DROPPED, group_id, index);
 }
 
+void directory__tell_lost(struct node *node, uint64_t to, uint64_t group_id, uint64_t epoch)
+{
+    send_notice(node, to, NOTICE_LOST, group_id, epoch);
+}
+
 static void answer_who_leads(struct node *node, uint64_t group_id, uint64_t from)
 {
     const struct group *group = node__group(node, group_id);
@@ -218,6 +224,9 @@ void directory__notice(struct node *node, const struct peer_frame *frame)
         return;
     case NOTICE_IS_DROPPED:
         answer_is_dropped(node, frame->group, number, frame->node_id);
+        return;
+    case NOTICE_LOST:
+        lost__told(node, frame->node_id, frame->group, number);
         return;
     default: /* of a newer version: it does without */
         return;

@@ -106,18 +106,9 @@ static void leave_list(struct list_link *list, bool is_deleted)
     }
 }
 
-void group__drop(struct group *group, uint64_t meta_index, bool is_deleted)
+static void leave(struct group *group, bool is_deleted)
 {
     struct node *node = group->node;
-    const struct node_record record = {
-        .group = group->id,
-        .epoch = group->epoch,
-        .state = NODE_REPLICA_DROPPED,
-        .meta_index = meta_index,
-    };
-    group->drop_sequence = node_store_put(node->store, &record);
-    assert(group->drop_sequence != 0); /* its record of being made is there */
-    disk__pump_store(node);
     leave_list(&group->parked, is_deleted);
     leave_list(&group->queued, is_deleted);
     leave_list(&group->waiting, is_deleted);
@@ -132,11 +123,49 @@ void group__drop(struct group *group, uint64_t meta_index, bool is_deleted)
     group__continue_drop(group);
 }
 
+void group__drop(struct group *group, uint64_t meta_index, bool is_deleted)
+{
+    struct node *node = group->node;
+    const struct node_record record = {
+        .group = group->id,
+        .epoch = group->epoch,
+        .state = NODE_REPLICA_DROPPED,
+        .meta_index = meta_index,
+    };
+    group->drop_sequence = node_store_put(node->store, &record);
+    assert(group->drop_sequence != 0); /* its record of being made is there */
+    disk__pump_store(node);
+    leave(group, is_deleted);
+}
+
+void group__quarantine(struct group *group, const char *why)
+{
+    if (group->dropping) return;
+    snprintf(group->problem, sizeof(group->problem), "%s", why);
+    group->quarantined = true;
+    leave(group, /* is_deleted= */ false);
+}
+
+static void end_quarantine(struct group *group)
+{
+    struct node *node = group->node;
+    const uint64_t group_id = group->id;
+    const uint64_t epoch = group->epoch;
+    char why[NODE_STATUS_TEXT_BYTES];
+    memcpy(why, group->problem, sizeof(why));
+    group__free(group);
+    lost__quarantine_ended(node, group_id, epoch, why);
+}
+
 void group__continue_drop(struct group *group)
 {
     struct node *node = group->node;
     assert(group->dropping);
     if (!list_is_empty(&group->jobs)) return;
+    if (group->quarantined) {
+        end_quarantine(group);
+        return;
+    }
     if (node_store_durable_sequence(node->store) < group->drop_sequence) return;
     const uint64_t group_id = group->id;
     group__free(group);
@@ -165,7 +194,7 @@ bool group__is_dropping(const struct node *node, uint64_t group_id)
 bool group__is_gone(const struct node *node, uint64_t group_id)
 {
     if (node__group(node, group_id) || group__is_being_made(node, group_id)) return false;
-    if (group__is_dropping(node, group_id)) return false;
+    if (group__is_dropping(node, group_id) || lost__has(node, group_id)) return false;
     const struct list_link *link;
     for (link = node->removals.next; link != &node->removals; link = link->next) {
         if (list_entry(link, struct group_removal, link)->group_id == group_id) return false;
@@ -200,6 +229,7 @@ static void sweep_name(void *data, const char *name)
     if (strcmp(path, expected) != 0) return; /* not one of ours */
     struct node_record record;
     if (node_store_get(node->store, group_id, &record) && record.state == NODE_REPLICA_MADE) return;
+    if (lost__has(node, group_id)) return;
     group__remove(node, group_id);
 }
 

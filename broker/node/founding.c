@@ -81,10 +81,18 @@ bool founding__lists_me(const struct node *node)
 static bool open_store(struct node *node, bool create)
 {
     struct segment_log_problem problem = {0};
+    if (node->identity.votes_lost) return votes__recover(node); /* a crash came between */
     const enum segment_log_status status =
         node_store_open(node->disk, node->data_directory, &node->identity.cluster,
                         node->identity.node_id, create, &node->store, &problem);
     if (status == SEGMENT_LOG_OK) return true;
+    const bool is_lost = status == SEGMENT_LOG_DAMAGED || status == SEGMENT_LOG_MISSING;
+    if (is_lost && node->identity.replicas_made) {
+        node__log(node, "error",
+                  "event=\"the votes of this node are lost\" path=\"%s\" reason=\"%s\"",
+                  problem.path, problem.reason);
+        return votes__recover(node);
+    }
     const enum node_fatal code = status == SEGMENT_LOG_IO || status == SEGMENT_LOG_FULL
                                      ? NODE_FATAL_DISK
                                      : NODE_FATAL_DAMAGE;
@@ -93,8 +101,8 @@ static bool open_store(struct node *node, bool create)
                 problem.reason[0] ? problem.reason : "cannot be opened",
                 segment_log_status_text(status),
                 code == NODE_FATAL_DAMAGE
-                    ? "; this node no longer knows its votes: move its directory aside, keep it, "
-                      "and start on an empty one, which joins the others"
+                    ? "; move the directory aside, keep it, and start on an empty one, which joins "
+                      "the others"
                     : "");
     return false;
 }
@@ -123,6 +131,16 @@ static void make_group_zero(struct node *node, uint64_t epoch)
 static void start_asking(struct node *node)
 {
     node->state = NODE_ASKING;
+    node->join.number = node__random_number(node);
+    node->join.knows_registered = false;
+    node->join.registered = 0;
+    node->join.asked_us = 0;
+    if (node->join.is_lost) {
+        node__log(node, "warn",
+                  "event=\"the replica of group 0 is lost, asking for another one\" epoch=%" PRIu64,
+                  node->join.lost_epoch);
+        return;
+    }
     node__log(node, "warn",
               "event=\"this data directory is new to the cluster, asking to join\" "
               "incarnation=%016" PRIx64,
@@ -139,17 +157,37 @@ static bool open_groups(struct node *node)
         if (!node_store_at(node->store, i, &record)) break;
         if (record.state != NODE_REPLICA_MADE) continue;
         if (!group__open(node, &record)) return false;
-        if (record.group == 0) has_meta = true;
+        if (record.group == 0) has_meta = node->meta_group != NULL;
     }
     group__sweep(node);
+    const bool went_with_votes = node->identity.votes_lost_below == UINT64_MAX;
+    struct node_record meta;
+    const bool is_dropped =
+        node_store_get(node->store, 0, &meta) && meta.state == NODE_REPLICA_DROPPED;
     if (has_meta) {
         node__start_running(node);
-    } else if (lists_me(node, &node->founding)) {
+    } else if (node->state == NODE_ASKING) { /* its replica of group 0 was lost */
+        return true;
+    } else if (went_with_votes) {
+        founding__ask_again(node, node->identity.meta_epoch);
+    } else if (is_dropped) {
+        founding__ask_again(node, meta.epoch);
+    } else if (lists_me(node, &node->founding) && node->identity.meta_epoch == 0) {
         make_group_zero(node, 0);
     } else {
         start_asking(node);
     }
     return true;
+}
+
+void founding__ask_again(struct node *node, uint64_t lost_epoch)
+{
+    node->join.is_lost = true;
+    node->join.lost_epoch = lost_epoch;
+    meta_close(&node->meta);
+    meta_init(&node->meta);
+    node->cluster_changed = true;
+    start_asking(node);
 }
 
 bool founding__start(struct node *node)
@@ -188,7 +226,11 @@ void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_in
 {
     assert(node->state == NODE_ASKING);
     assert(epoch > incarnation_index);
+    if (!lost__end_meta(node)) return; /* it asks again */
     node->identity.incarnation_index = incarnation_index;
+    node->identity.meta_epoch = epoch;
+    /* V3: from here on it is known which epochs this node may have voted by. */
+    if (node->identity.votes_lost_below == UINT64_MAX) node->identity.votes_lost_below = epoch - 1u;
     if (node_identity_save(node->disk, node->data_directory, &node->identity) < 0) {
         node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
         return;
@@ -198,6 +240,7 @@ void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_in
     if (!node->store && !open_store(node, !node->identity.replicas_made)) return;
     if (!mark_replicas_made(node)) return;
     node__log(node, "info", "event=\"joined the cluster\" epoch=%" PRIu64, epoch);
+    node->join.is_lost = false;
     make_group_zero(node, epoch);
 }
 

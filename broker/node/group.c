@@ -276,15 +276,47 @@ static void on_skipped(void *data, const struct segment_log_problem *problem)
               problem->path, problem->reason);
 }
 
-static bool open_failed(struct group *group, const char *what,
-                        const struct segment_log_problem *problem, bool io)
+/* What becomes of a replica that cannot be opened: LOST, it is made again from the others (lost.c); else the node stops. */
+enum open_failure {
+    OPEN_DAMAGED,
+    OPEN_IO,
+    OPEN_LOST,
+};
+
+static bool is_only_voter(const struct node *node, const struct raft_configuration *configuration);
+
+/* Group 0 as it was founded, where nothing newer can be read. */
+static bool is_only_founder(const struct node *node)
 {
-    node__fatal(group->node, io ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
+    return node->founding.nodes_count == 1 && founding__lists_me(node);
+}
+
+static bool open_failed(struct group *group, const char *what,
+                        const struct segment_log_problem *problem, enum open_failure failure)
+{
+    /* Nobody could make group 0 again: then the files had better stay as they are. */
+    const bool is_alone =
+        group->is_meta && (group->opened_as_only_voter ||
+                           (!group->opened_configuration && is_only_founder(group->node)));
+    if (failure == OPEN_LOST && !is_alone && !PLANTED(D2_LOST_POSITION_STOPS_THE_NODE)) {
+        snprintf(group->problem, sizeof(group->problem), "%.60s: %.120s", what,
+                 problem->reason[0] ? problem->reason : "cannot be opened");
+        return false;
+    }
+    node__fatal(group->node, failure == OPEN_IO ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
                 "group %" PRIu64 " (%s): %s at byte %" PRIu64 ", entry %" PRIu64
                 ": %s; nothing was changed",
                 group->id, what, problem->path[0] ? problem->path : group->directory, problem->pos,
                 problem->index, problem->reason[0] ? problem->reason : what);
     return false;
+}
+
+static enum open_failure snapshot_failure(enum snapshot_status status)
+{
+    if (status == SNAPSHOT_IO) return OPEN_IO;
+    const bool is_gone =
+        status == SNAPSHOT_MISSING || status == SNAPSHOT_DAMAGED || status == SNAPSHOT_OK;
+    return is_gone ? OPEN_LOST : OPEN_DAMAGED;
 }
 
 static bool open_state(struct group *group, struct snapshot_header *header, struct tree **ret_state)
@@ -299,7 +331,7 @@ static bool open_state(struct group *group, struct snapshot_header *header, stru
         snprintf(problem.reason, sizeof(problem.reason),
                  "recorded as made, but its base snapshot is missing");
     }
-    return open_failed(group, snapshot_status_text(loaded), &problem, loaded == SNAPSHOT_IO);
+    return open_failed(group, snapshot_status_text(loaded), &problem, snapshot_failure(loaded));
 }
 
 /* The configuration of the state, then those of the CONFIG entries behind it: the newest, with as many before it as the
@@ -338,7 +370,7 @@ static void on_configuration(void *data, uint64_t index, const uint8_t *payload,
 static bool unreadable_configuration(struct group *group, uint64_t index)
 {
     const struct segment_log_problem problem = {.index = index};
-    return open_failed(group, "configuration cannot be read", &problem, false);
+    return open_failed(group, "configuration cannot be read", &problem, OPEN_DAMAGED);
 }
 
 /* S2, S3: the log must hold the newest base, or is replaced by it. */
@@ -353,7 +385,15 @@ static bool find_bases(struct group *group)
     if (status == SNAPSHOT_OK) {
         snprintf(problem.reason, sizeof(problem.reason), "recorded as made, but it has no base");
     }
-    return open_failed(group, snapshot_status_text(status), &problem, status == SNAPSHOT_IO);
+    return open_failed(group, snapshot_status_text(status), &problem, snapshot_failure(status));
+}
+
+/* D2: a position that is not known is never taken for a shorter log. M4: nor is a log that is gone. */
+static enum open_failure log_failure(enum segment_log_status status)
+{
+    if (status == SEGMENT_LOG_IO) return OPEN_IO;
+    const bool is_lost = status == SEGMENT_LOG_LOST_POSITION || status == SEGMENT_LOG_MISSING;
+    return is_lost ? OPEN_LOST : OPEN_DAMAGED;
 }
 
 static bool open_log(struct group *group, const struct snapshot_header *header,
@@ -366,6 +406,8 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
         return unreadable_configuration(group, header->point.index);
     }
     add_configuration(found, header->configuration_index, &configuration);
+    group->opened_configuration = true;
+    group->opened_as_only_voter = is_only_voter(group->node, &configuration);
     struct segment_log_options options =
         group__log_options(group->node, group->id, group->directory);
     options.on_configuration = on_configuration;
@@ -374,8 +416,7 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
     struct segment_log_problem problem = {0};
     const enum segment_log_status status = segment_log_open(&options, &group->log, &problem);
     if (status != SEGMENT_LOG_OK) {
-        return open_failed(group, segment_log_status_text(status), &problem,
-                           status == SEGMENT_LOG_IO);
+        return open_failed(group, segment_log_status_text(status), &problem, log_failure(status));
     }
     if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
     struct segment_log_info info;
@@ -384,13 +425,80 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
         snprintf(problem.reason, sizeof(problem.reason),
                  "the log begins behind %" PRIu64 ", its newest snapshot is of %" PRIu64,
                  info.base.index, header->point.index);
-        return open_failed(group, "a gap between snapshot and log", &problem, false);
+        return open_failed(group, "a gap between snapshot and log", &problem, OPEN_LOST);
     }
     if (header->point.index <= info.last_index) return true;
     snprintf(problem.reason, sizeof(problem.reason),
              "the log ends at %" PRIu64 ", before its checkpoint at %" PRIu64, info.last_index,
              header->point.index);
-    return open_failed(group, "log shorter than its state", &problem, false);
+    return open_failed(group, "log shorter than its state", &problem, OPEN_LOST);
+}
+
+/* Does the group commit by this node alone? */
+static bool is_only_voter(const struct node *node, const struct raft_configuration *configuration)
+{
+    uint32_t voters = 0;
+    bool is_self = false;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (!member->voter && !member->voter_old) continue;
+        voters++;
+        is_self = member->id.node == node->identity.node_id;
+    }
+    return voters == 1 && is_self && !configuration->joint;
+}
+
+static uint64_t own_epoch(const struct node *node, const struct raft_configuration *configuration)
+{
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_replica_id *id = &configuration->members[i].id;
+        if (id->node == node->identity.node_id) return id->epoch;
+    }
+    return 0;
+}
+
+bool group__survives_lost_vote(struct node *node, uint64_t group_id, uint64_t *ret_last_index,
+                               struct node_record *ret_record)
+{
+    struct group *group = group__new(node, group_id, 0);
+    struct snapshot_header *header = calloc(1, sizeof(*header));
+    if (!header) abort();
+    struct tree *state = NULL;
+    struct found_configurations found = {.count = 0};
+    bool survives = open_state(group, header, &state) && open_log(group, header, &found);
+    const struct raft_configuration *newest =
+        survives ? &found.items[found.count - 1u].configuration : NULL;
+    survives = survives && is_only_voter(node, newest);
+    if (survives) {
+        struct segment_log_info info;
+        segment_log_info(group->log, &info);
+        const uint64_t epoch = own_epoch(node, newest);
+        *ret_last_index = info.last_index;
+        *ret_record = (struct node_record){.group = group_id,
+                                           .epoch = epoch,
+                                           .state = NODE_REPLICA_MADE,
+                                           .meta_index = epoch,
+                                           .term = info.last_term + 1u};
+    }
+    tree_unref(state);
+    free(header);
+    group__free(group);
+    return survives;
+}
+
+/* False: fatal was called. */
+static bool note_lost(struct group *group)
+{
+    struct node *node = group->node;
+    const uint64_t group_id = group->id;
+    const uint64_t epoch = group->epoch;
+    char why[NODE_STATUS_TEXT_BYTES];
+    memcpy(why, group->problem, sizeof(why));
+    group__free(group);
+    if (node->state == NODE_FAILED) return false;
+    if (group_id == 0) return lost__note_meta_at_start(node, epoch, why);
+    lost__note(node, group_id, epoch, why);
+    return true;
 }
 
 bool group__open(struct node *node, const struct node_record *record)
@@ -412,8 +520,8 @@ bool group__open(struct node *node, const struct node_record *record)
                                     header->point.timestamp_ms);
         struct segment_log_problem problem = {.index = header->point.index};
         if (!restored) {
-            opened =
-                open_failed(group, "the state was written by a newer version", &problem, false);
+            opened = open_failed(group, "the state was written by a newer version", &problem,
+                                 OPEN_DAMAGED);
         }
     }
     if (opened) {
@@ -426,10 +534,7 @@ bool group__open(struct node *node, const struct node_record *record)
     }
     tree_unref(state);
     free(header);
-    if (!opened) {
-        group__free(group);
-        return false;
-    }
+    if (!opened) return note_lost(group);
     group__attach(group);
     struct segment_log_info info;
     segment_log_info(group->log, &info);

@@ -265,6 +265,8 @@ struct group {
         campaign_wanted; /* first leader (M6, M7): stands when a majority of the replicas is made */
     uint32_t made_mask;  /* bit per member position: that replica told that it is made */
     bool dropping;       /* deleted: freed when the last job has ended and the record is durable */
+    bool opened_configuration, opened_as_only_voter; /* at start, by its newest snapshot */
+    bool quarantined; /* dropping: it is not dropped, but set aside and made again (lost.c) */
     uint64_t drop_sequence;
     uint64_t due_ms; /* of the core's timer */
     /* Leader: changes of members (reconfigure.c, changes.c) */
@@ -357,6 +359,7 @@ struct node {
     struct list_link births;   /* struct group_birth under way */
     struct list_link removals; /* struct group_removal under way (drop.c) */
     struct list_link dropping; /* groups that wait for their jobs to end */
+    struct list_link lost;     /* struct lost_replica (lost.c) */
     uint32_t groups_count;
     struct group *meta_group;
     struct meta_state meta;
@@ -390,6 +393,7 @@ struct node {
     uint64_t members_version;    /* rises with every change of wishes or members that is applied */
     uint64_t members_changed_us; /* when an entry that changed members was applied last */
     bool registering;            /* a META_NODE_SET of this leader is under way: one at a time */
+    bool renewing;               /* and a META_REPLICA_RENEW that another node told of */
     uint64_t registered_us;
 
     struct { /* ASKING */
@@ -397,6 +401,11 @@ struct node {
         uint64_t told_us; /* by a leader of group 0 */
         bool is_under_way;
         bool refused;
+        uint64_t number; /* of this asking: answers to an earlier one do not count */
+        bool knows_registered;
+        uint64_t registered; /* in whose place this incarnation comes, as a leader told it */
+        bool is_lost;        /* the replica of group 0, of this epoch */
+        uint64_t lost_epoch;
         char text[NODE_STATUS_TEXT_BYTES];
     } join;
     uint64_t followed_index; /* of meta, by peers__follow_meta() */
@@ -444,6 +453,7 @@ struct node {
         uint64_t bad_frames;
         uint64_t unknown_groups;
         uint64_t time_gaps;
+        uint64_t replicas_lost;
         uint64_t sync_count;
         uint64_t sync_us_total;
         uint64_t sync_us_max;
@@ -489,6 +499,8 @@ void founding__send(struct node *node, uint64_t to);
 bool founding__cannot_found(struct node *node, uint64_t node_id);
 /* The cluster took this directory in: its replica of group 0 is made, as a learner at first. */
 void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_index);
+/* The replica of group 0 was lost and its files are aside: the cluster is asked for another one. */
+void founding__ask_again(struct node *node, uint64_t lost_epoch);
 bool founding__lists_me(const struct node *node); /* by this very directory */
 bool founding__start(struct node *node); /* after the identity is loaded: make or open group 0 */
 
@@ -524,8 +536,11 @@ struct group_birth {
 void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t meta_index,
                  const struct raft_configuration *configuration, bool campaign, const char *topic,
                  uint32_t partition_number);
-bool group__open(struct node *node,
-                 const struct node_record *record); /* at start; false: fatal was called */
+/* At start. False: fatal was called. One that lost its position is noted (lost.c) and not there. */
+bool group__open(struct node *node, const struct node_record *record);
+/* V3: the votes are lost. True: by its log this node is the group's only voter, and *ret_record is how it goes on. Blocks. */
+bool group__survives_lost_vote(struct node *node, uint64_t group_id, uint64_t *ret_last_index,
+                               struct node_record *ret_record);
 struct group *group__new(struct node *node, uint64_t id, uint64_t epoch);
 /* configurations: array[count], index rising: the one of the state at commit_index, then those of the log behind it. */
 bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
@@ -557,6 +572,8 @@ void group__made_on(struct node *node, uint64_t group_id, uint64_t node_id);
 /* ---- drop.c ---------------------------------------------------------------------------------------------------- */
 /* is_deleted: with its topic; else the group goes on without this replica. */
 void group__drop(struct group *group, uint64_t meta_index, bool is_deleted);
+/* D6: from now on it sends and answers nothing; it is set aside when its jobs have ended. */
+void group__quarantine(struct group *group, const char *why);
 void group__continue_drop(struct group *group); /* may free it */
 void group__drops_durable(struct node *node);
 void group__remove(struct node *node, uint64_t group_id); /* its files; then tell (M8) */
@@ -567,6 +584,30 @@ bool group__is_gone(const struct node *node,
 void group__sweep(struct node *node);
 void group__forget_dropped(struct node *node, uint64_t meta_index);
 void group__free_removals(struct node *node);
+
+/* ---- lost.c ---------------------------------------------------------------------------------------------------- */
+bool lost__has(const struct node *node, uint64_t group_id);
+void lost__note(struct node *node, uint64_t group_id, uint64_t epoch, const char *why);
+/* That of group 0, before the loop runs. False: fatal was called. Blocks. */
+bool lost__note_meta_at_start(struct node *node, uint64_t epoch, const char *why);
+/* The struct of a quarantined replica is gone: its files follow. */
+void lost__quarantine_ended(struct node *node, uint64_t group_id, uint64_t epoch, const char *why);
+/* Durable when it returns 0; "" is where nothing was. Blocks. */
+int lost__set_aside(struct node *node, uint64_t group_id, char ret_path[DISK_PATH_MAX]);
+/* That of group 0, when the cluster gave another one. False: not yet, its record is on its way to the disk. */
+bool lost__end_meta(struct node *node);
+void lost__run(struct node *node);
+/* On the leader of meta: end that replica, unless another one is being ended; false: it is, or this node does not lead. */
+bool lost__renew(struct node *node, uint64_t group_id, uint64_t node_id, uint64_t epoch);
+void lost__told(struct node *node, uint64_t from, uint64_t group_id, uint64_t epoch);
+uint32_t lost__count(const struct node *node);
+bool lost__at(const struct node *node, uint32_t at, struct node_group_status *ret_status);
+void lost__free_all(struct node *node);
+
+/* ---- votes.c --------------------------------------------------------------------------------------------------- */
+/* V3: both slots are bad, or the store is missing. What can go on goes on, with a new store; all else is set aside. False:
+ * fatal was called. Blocks, at start. */
+bool votes__recover(struct node *node);
 
 /* ---- read.c ---------------------------------------------------------------------------------------------------- */
 /* Takes over `read` (malloc'ed), with `done` set. Not OK: nothing was started, and it is freed. */
@@ -736,6 +777,8 @@ uint32_t placement__spares(struct node *node, uint64_t except, uint64_t ret_ids[
 /* ---- replicas.c ------------------------------------------------------------------------------------------------------ */
 void replicas__make_topic(struct node *node, const struct meta_topic *topic);
 void replicas__drop_topic(struct node *node, uint64_t index, const struct meta_topic *topic);
+/* What a dropped replica is recorded with: entries at or below it make no other one (M4). */
+uint64_t replicas__drop_index(const struct node *node, uint64_t group_id, uint64_t epoch);
 /* Make and drop what the applied state says. */
 void replicas__reconcile(struct node *node);
 
@@ -769,6 +812,7 @@ void directory__tell_made(struct group *group);
 void directory__tell_made_to(struct group *group, uint64_t node_id);
 void directory__tell_dropped(struct node *node, uint64_t group_id);
 void directory__tell_all(struct node *node, uint64_t to); /* a node connected */
+void directory__tell_lost(struct node *node, uint64_t to, uint64_t group_id, uint64_t epoch);
 void directory__ask_who_leads(struct node *node, uint64_t group_id);
 void directory__ask_is_dropped(struct node *node, uint64_t group_id, uint64_t index, uint64_t to);
 void directory__notice(struct node *node, const struct peer_frame *frame);
@@ -779,8 +823,12 @@ void auto_create__wait(struct node_request *request);
 
 /* ---- registry.c ----------------------------------------------------------------------------------------------------- */
 void registry__register_nodes(struct node *node);
-/* Leader of meta: propose this META_NODE_SET, unless another one is under way; false: it is. */
-bool registry__set_node(struct node *node, const struct meta_node *wanted, bool founder);
+/* Leader of meta: propose this META_NODE_SET, unless another one is under way; false: it is. replaces: the incarnation that
+ * was registered when a new one was taken in; else 0. */
+bool registry__set_node(struct node *node, const struct meta_node *wanted, uint64_t replaces,
+                        bool founder);
+/* Can what that node tells of itself be written down? */
+bool registry__can_be_set(const struct meta_node *wanted);
 /* On the leader of meta: a command of its own. done() frees the request, whose data is the node and whose group_id is given. */
 void registry__propose(struct node *node, const struct meta_command *command, uint64_t group_id,
                        void (*done)(struct node_request *request));

@@ -6,12 +6,17 @@
  *       └──────────── refused: why │ wait: for what │ accepted: epoch of its meta replica ◄────────┘
  *
  * The leader writes a new incarnation down (META_NODE_SET: all replicas of the node get new epochs, the old ones are dead).
- * Then whoever leads makes it a member of group 0, by an epoch above that entry, and so the answer is known to any leader:
+ * It does so only in the place of the incarnation that the question names, and tells which one that is: so a question that
+ * somebody passes on late, of an incarnation that was replaced meanwhile, does nothing. Then whoever leads makes it a member of group 0, by an epoch above that entry, and so the answer is known to any leader:
  * it is in the committed configuration. Questions and answers may be lost, doubled and late: each answer is made anew from
- * applied state, and is for one incarnation. */
+ * applied state, and is for one asking of one incarnation.
+ *
+ * A node whose replica of group 0 alone was lost (lost.c) asks in the same way for another one: the leader writes down that
+ * the old epoch is over (META_REPLICA_RENEW), and the rest is the same. */
 #include "internal.h"
 
 #include <broker/join_codec.h>
+#include <planted/planted.h>
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -43,7 +48,12 @@ void join__ask(struct node *node)
     node->join.is_under_way = false;
     node->join.asked_us = now_us;
     struct join_question question = {.node_id = node->identity.node_id,
-                                     .incarnation = node->identity.incarnation};
+                                     .incarnation = node->identity.incarnation,
+                                     .number = node->join.number,
+                                     .knows_registered = node->join.knows_registered,
+                                     .registered = node->join.registered,
+                                     .is_lost = node->join.is_lost,
+                                     .lost_epoch = node->join.lost_epoch};
     snprintf(question.peer_address, sizeof(question.peer_address), "%s",
              node->options.advertise_peer);
     snprintf(question.http_address, sizeof(question.http_address), "%s",
@@ -62,6 +72,12 @@ static void take_word(struct node *node, const struct join_answer *answer)
         node->join.told_us = now_us;
     } else if (node->join.told_us && now_us - node->join.told_us < LEADERS_WORD_US) {
         return;
+    }
+    if (answer->knows_registered &&
+        (!node->join.knows_registered || node->join.registered != answer->registered)) {
+        node->join.knows_registered = true;
+        node->join.registered = answer->registered;
+        node->join.asked_us = 0; /* at once, with that */
     }
     const bool refused = answer->verdict == JOIN_REFUSED;
     node->join.is_under_way = answer->is_leaders && !refused;
@@ -105,7 +121,7 @@ static void judge_unknown(struct node *node, const struct join_question *questio
         if (!peers__may_be_in_meta(node, question->node_id)) break; /* it was removed */
         struct meta_node wanted = wanted_node(question, founding->nodes[i].incarnation);
         wanted.voter = i < META_VOTERS_MAX;
-        (void)registry__set_node(node, &wanted, /* founder= */ true);
+        (void)registry__set_node(node, &wanted, 0, /* founder= */ true);
         decide(answer, JOIN_WAIT, "n%" PRIu64 " is being registered", question->node_id);
         return;
     }
@@ -134,6 +150,35 @@ static const struct raft_member *committed_member(const struct group *meta, uint
     return NULL;
 }
 
+/* An incarnation that is not the registered one. */
+static void judge_new(struct node *node, const struct join_question *question,
+                      const struct meta_node *known, struct join_answer *answer)
+{
+    const struct meta_node wanted = wanted_node(question, question->incarnation);
+    answer->knows_registered = true;
+    answer->registered = known->incarnation;
+    if (!registry__can_be_set(&wanted)) {
+        decide(answer, JOIN_REFUSED,
+               "n%" PRIu64
+               " tells an address that holds spaces or other characters that no address "
+               "has; start it with others in --advertise-*",
+               question->node_id);
+        return;
+    }
+    const bool is_aimed =
+        (question->knows_registered && question->registered == known->incarnation) ||
+        PLANTED(M2_LATE_JOIN_IS_TAKEN);
+    if (!is_aimed) {
+        decide(answer, JOIN_WAIT, "n%" PRIu64 " was told in whose place it comes",
+               question->node_id);
+        return;
+    }
+    const bool begun =
+        !node->disk_full && registry__set_node(node, &wanted, known->incarnation, false);
+    decide(answer, JOIN_WAIT, "n%" PRIu64 " is being registered%s", question->node_id,
+           begun ? "" : ", behind others");
+}
+
 static void judge(struct node *node, const struct join_question *question,
                   struct join_answer *answer)
 {
@@ -155,14 +200,18 @@ static void judge(struct node *node, const struct join_question *question,
         return;
     }
     if (known.incarnation != question->incarnation) {
-        const struct meta_node wanted = wanted_node(question, question->incarnation);
-        const bool begun = !node->disk_full && registry__set_node(node, &wanted, false);
-        decide(answer, JOIN_WAIT, "n%" PRIu64 " is being registered%s", question->node_id,
-               begun ? "" : ", behind others");
+        judge_new(node, question, &known, answer);
         return;
     }
     const struct raft_member *member = committed_member(node->meta_group, question->node_id);
-    if (!member || member->id.epoch <= known.incarnation_index) {
+    if (question->is_lost && question->lost_epoch >= meta_node_epoch_min(&known) &&
+        (!member || member->id.epoch <= question->lost_epoch)) {
+        (void)lost__renew(node, 0, question->node_id, question->lost_epoch);
+        decide(answer, JOIN_WAIT, "the lost replica of n%" PRIu64 " is being written off",
+               question->node_id);
+        return;
+    }
+    if (!member || member->id.epoch <= meta_node_epoch_min(&known)) {
         decide(answer, JOIN_WAIT,
                "n%" PRIu64 " is registered and waits until group 0 takes it in as a learner",
                question->node_id);
@@ -213,7 +262,9 @@ void join__asked(struct node *node, const struct peer_frame *frame)
         node->counters.bad_frames++;
         return;
     }
-    struct join_answer answer = {.node_id = question.node_id, .incarnation = question.incarnation};
+    struct join_answer answer = {.node_id = question.node_id,
+                                 .incarnation = question.incarnation,
+                                 .number = question.number};
     if (decides(node)) {
         answer.is_leaders = true;
         judge(node, &question, &answer);
@@ -241,6 +292,8 @@ void join__answered(struct node *node, const struct peer_frame *frame)
         return;
     }
     if (node->state != NODE_ASKING || answer.incarnation != node->identity.incarnation) return;
+    if (answer.number != node->join.number)
+        return; /* of an earlier life or asking: its epoch may be over */
     if (answer.verdict == JOIN_ACCEPTED) {
         founding__joined(node, answer.epoch, answer.incarnation_index);
     } else {

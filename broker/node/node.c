@@ -198,6 +198,7 @@ static void init_lists(struct node *node)
     list_init(&node->births);
     list_init(&node->removals);
     list_init(&node->dropping);
+    list_init(&node->lost);
     list_init(&node->requests);
     list_init(&node->done);
     list_init(&node->parked);
@@ -326,6 +327,7 @@ void node_destroy(struct node *node)
     free_groups(&node->dropping);
     group__free_births(node);
     group__free_removals(node);
+    lost__free_all(node);
     directory__free(node);
     changes__free(node);
     meta_close(&node->meta);

@@ -25,6 +25,8 @@
 
 #include "reconfigure.h"
 
+#include <planted/planted.h>
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,7 +129,10 @@ static bool wish_of_meta(struct group *group, const struct raft_view *view,
         const struct raft_member *member = find_node(now, nodes[i].node_id);
         bool voter = nodes[i].voter;
         if (nodes[i].incarnation == 0) continue;
-        if (member && member->id.epoch < nodes[i].incarnation_index) member = NULL;
+        if (member && member->id.epoch < meta_node_epoch_min(&nodes[i]) &&
+            !PLANTED(M5_DEAD_META_REPLICA_STAYS)) {
+            member = NULL;
+        }
         if (nodes[i].leaving) {
             wish->is_recorded = false;
             if (!stays(group, &nodes[i], member, &voter)) continue;

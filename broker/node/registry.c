@@ -53,7 +53,19 @@ static bool is_known(const struct node *node, const struct meta_node *wanted)
            is_same_address(known.peer_address, wanted->peer_address);
 }
 
-bool registry__set_node(struct node *node, const struct meta_node *wanted, bool founder)
+bool registry__can_be_set(const struct meta_node *wanted)
+{
+    struct meta_command *command = calloc(1, sizeof(*command));
+    if (!command) abort();
+    command->type = META_NODE_SET;
+    command->node = *wanted;
+    const bool can = meta_command_encode(command, NULL, 0) > 0;
+    free(command);
+    return can;
+}
+
+bool registry__set_node(struct node *node, const struct meta_node *wanted, uint64_t replaces,
+                        bool founder)
 {
     if (node->registering) return false;
     struct meta_command *command = calloc(1, sizeof(*command));
@@ -61,6 +73,7 @@ bool registry__set_node(struct node *node, const struct meta_node *wanted, bool 
     command->type = META_NODE_SET;
     command->request = node__random_number(node);
     command->node = *wanted;
+    command->replaces = replaces;
     command->founder = founder;
     node->registering = true;
     registry__propose(node, command, 0, registered);
@@ -125,7 +138,7 @@ static void register_founders(struct node *node)
         /* One that was removed is in the founding still. */
         if (!is_founding_member(node, wanted.node_id)) continue;
         if (!told_addresses(node, &wanted) && !is_overdue(node, &wanted)) continue;
-        (void)registry__set_node(node, &wanted, /* founder= */ true);
+        (void)registry__set_node(node, &wanted, 0, /* founder= */ true);
     }
 }
 
@@ -138,7 +151,8 @@ static void register_addresses(struct node *node)
         struct meta_node wanted = {.node_id = nodes[i].node_id,
                                    .incarnation = nodes[i].incarnation};
         if (wanted.incarnation == 0 || !told_addresses(node, &wanted)) continue;
-        if (!is_known(node, &wanted)) (void)registry__set_node(node, &wanted, /* founder= */ false);
+        if (!is_known(node, &wanted))
+            (void)registry__set_node(node, &wanted, 0, /* founder= */ false);
     }
 }
 

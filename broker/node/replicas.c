@@ -101,7 +101,7 @@ void replicas__drop_topic(struct node *node, uint64_t index, const struct meta_t
 
 /* M4: at or below the recorded index nothing is made. A later replica of this node in the same group is, if it is wished
  * already. */
-static uint64_t drop_index_of(const struct node *node, uint64_t group_id, uint64_t epoch)
+uint64_t replicas__drop_index(const struct node *node, uint64_t group_id, uint64_t epoch)
 {
     struct meta_partition partition;
     uint64_t index = node->meta.applied_index;
@@ -131,14 +131,15 @@ static void drop_let_go(struct node *node)
         node__log(node, "info",
                   "event=\"replica let go\" group=%" PRIu64 " topic=\"%s\" partition=%u", group->id,
                   group->topic, group->partition_number);
-        group__drop(group, drop_index_of(node, group->id, group->epoch), /* is_deleted= */ false);
+        group__drop(group, replicas__drop_index(node, group->id, group->epoch),
+                    /* is_deleted= */ false);
     }
     list_for_each_safe(link, after, &node->births) {
         const struct group_birth *birth = list_entry(link, struct group_birth, link);
         if (birth->group_id == 0 || birth->drop_index) continue;
         if (!is_let_go(node, birth->group_id, birth->epoch)) continue;
         (void)group__cancel_birth(node, birth->group_id,
-                                  drop_index_of(node, birth->group_id, birth->epoch));
+                                  replicas__drop_index(node, birth->group_id, birth->epoch));
     }
 }
 

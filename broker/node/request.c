@@ -481,8 +481,11 @@ void request__dispatch(struct node_request *request)
     if (node->state == NODE_ASKING) {
         request->retry_after_ms = 1000;
         request__finish(request, NODE_NOT_READY,
-                        "this node's data directory is new to the cluster, it asks to join; use "
-                        "another node meanwhile");
+                        node->join.is_lost
+                            ? "this node's replica of the meta group is being made again; use "
+                              "another node meanwhile"
+                            : "this node's data directory is new to the cluster, it asks to join; "
+                              "use another node meanwhile");
         return;
     }
     if (!node->meta_group) {

@@ -144,6 +144,12 @@ static void asking_state(struct node *node, struct node_cluster_status *status)
 {
     snprintf(status->state, sizeof(status->state), "%s",
              node->join.refused ? "refused" : "joining");
+    if (node->join.is_lost) {
+        snprintf(status->problem, sizeof(status->problem),
+                 "this node's replica of the meta group is lost and asked for anew: %.150s",
+                 node->join.text[0] ? node->join.text : "no member answers yet");
+        return;
+    }
     snprintf(status->problem, sizeof(status->problem),
              "this data directory is new (incarnation %016" PRIx64
              "), it has no vote until the cluster took it in: ",
@@ -434,6 +440,9 @@ uint32_t node_groups_status(struct node *node, struct node_group_status *ret_gro
     for (struct list_link *link = node->groups.next; link != &node->groups && count < max;
          link = link->next) {
         fill_group(list_entry(link, struct group, link), &ret_groups[count++]);
+    }
+    for (uint32_t at = 0; count < max && lost__at(node, at, &ret_groups[count]); at++) {
+        count++;
     }
     return count;
 }

@@ -239,6 +239,7 @@ void topics__applied(struct node *node, uint64_t index, struct meta_result *resu
     case META_NODE_REPLACE:
     case META_PLACE:
     case META_CONFIG_RECORD:
+    case META_REPLICA_RENEW:
         if (result->changed) {
             node->replicas_stale = true; /* compared when all that is committed is applied */
             node->members_version++;

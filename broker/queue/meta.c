@@ -159,6 +159,9 @@ static bool apply_command(struct meta_state *meta, const struct entry_header *he
     case META_CONFIG_RECORD:
         meta__apply_config_record(meta, &command, result);
         return true;
+    case META_REPLICA_RENEW:
+        meta__apply_replica_renew(meta, header->index, &command, result);
+        return true;
     case META_TOPIC_CREATE:
         apply_create(meta, header, &command, result);
         return true;

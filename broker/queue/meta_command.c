@@ -8,7 +8,7 @@
 
 #include <assert.h>
 
-#define COMMAND_VERSION 2u
+#define COMMAND_VERSION 3u
 
 #define NODE_FOUNDER 0x01u
 #define NODE_VOTER   0x02u
@@ -67,7 +67,8 @@ static bool is_valid(const struct meta_command *command)
 {
     switch (command->type) {
     case META_NODE_SET:
-        return meta__is_node_valid(&command->node) && command->node.incarnation != 0;
+        return meta__is_node_valid(&command->node) && command->node.incarnation != 0 &&
+               command->replaces != command->node.incarnation;
     case META_NODE_ADD:
         return command->change.node_id != 0 && command->change.peer_address[0] != '\0' &&
                meta__is_address_valid(command->change.peer_address);
@@ -79,6 +80,8 @@ static bool is_valid(const struct meta_command *command)
                meta__are_replicas_valid(command->place.nodes, command->place.nodes_count);
     case META_CONFIG_RECORD:
         return is_record_valid(command);
+    case META_REPLICA_RENEW:
+        return command->renew.node_id != 0;
     case META_TOPIC_CREATE:
         return is_create_valid(command);
     case META_TOPIC_DELETE:
@@ -118,6 +121,7 @@ static void write_node(struct writer *writer, const struct meta_command *command
 {
     writer_u64(writer, command->node.node_id);
     writer_u64(writer, command->node.incarnation);
+    writer_u64(writer, command->replaces);
     writer_u32(writer,
                (command->founder ? NODE_FOUNDER : 0u) | (command->node.voter ? NODE_VOTER : 0u));
     writer_string(writer, command->node.http_address);
@@ -181,6 +185,11 @@ size_t meta_command_encode(const struct meta_command *command, uint8_t *buffer, 
     case META_CONFIG_RECORD:
         write_record(&writer, command);
         break;
+    case META_REPLICA_RENEW:
+        writer_u64(&writer, command->renew.group);
+        writer_u64(&writer, command->renew.node_id);
+        writer_u64(&writer, command->renew.epoch);
+        break;
     case META_TOPIC_CREATE:
         write_create(&writer, command);
         break;
@@ -203,6 +212,7 @@ static bool read_node(struct reader *reader, struct meta_command *command)
     struct meta_node *node = &command->node;
     node->node_id = reader_u64(reader);
     node->incarnation = reader_u64(reader);
+    command->replaces = reader_u64(reader);
     const uint32_t flags = reader_u32(reader);
     command->founder = (flags & NODE_FOUNDER) != 0;
     node->voter = (flags & NODE_VOTER) != 0;
@@ -295,6 +305,11 @@ bool meta_command_decode(const uint8_t *payload, size_t bytes, struct meta_comma
         break;
     case META_CONFIG_RECORD:
         if (!read_record(&reader, ret_command)) return false;
+        break;
+    case META_REPLICA_RENEW:
+        ret_command->renew.group = reader_u64(&reader);
+        ret_command->renew.node_id = reader_u64(&reader);
+        ret_command->renew.epoch = reader_u64(&reader);
         break;
     case META_TOPIC_CREATE:
         if (!read_create(&reader, ret_command)) return false;

@@ -128,6 +128,7 @@ static void set_unknown(struct meta_state *meta, const struct meta_command *comm
     }
     struct meta_node node = command->node;
     node.incarnation_index = 0;
+    node.renewed_index = 0;
     node.leaving = false;
     node.replaced_by = 0;
     result->changed = true;
@@ -149,6 +150,10 @@ void meta__apply_node_set(struct meta_state *meta, uint64_t index,
     }
     if (is_new && command->founder && node.incarnation != 0) {
         result->status = META_STALE; /* it was listed before the directory was replaced */
+        return;
+    }
+    if (is_new && command->replaces != node.incarnation) {
+        result->status = META_STALE; /* told before the one that is here now joined */
         return;
     }
     copy_addresses(&node, &command->node);
@@ -433,6 +438,55 @@ void meta__apply_place(struct meta_state *meta, uint64_t index, const struct met
     }
     store_wish(meta, name, &partition, index);
     result->changed = true;
+}
+
+/* ---- one replica that is over ----------------------------------------------------------------------------------------------- */
+
+static void renew_meta_replica(struct meta_state *meta, uint64_t index,
+                               const struct meta_command *command, struct meta_result *result)
+{
+    struct meta_node node;
+    if (!meta__load_node(meta->state, command->renew.node_id, &node)) {
+        result->status = META_UNKNOWN_NODE;
+    } else if (command->renew.epoch < meta_node_epoch_min(&node)) {
+        result->status = META_STALE;
+    } else {
+        node.renewed_index = index;
+        meta__store_node(&meta->state, &node);
+        result->changed = true;
+    }
+}
+
+void meta__apply_replica_renew(struct meta_state *meta, uint64_t index,
+                               const struct meta_command *command, struct meta_result *result)
+{
+    if (command->renew.group == 0) {
+        renew_meta_replica(meta, index, command, result);
+        return;
+    }
+    char name[META_TOPIC_NAME_BYTES_MAX + 1];
+    struct meta_partition partition;
+    if (!meta__load_group(meta->state, command->renew.group, name, &partition)) {
+        result->status = META_PARTITION_NOT_FOUND;
+        return;
+    }
+    const uint64_t node_id = command->renew.node_id;
+    const uint64_t epoch = command->renew.epoch;
+    uint32_t at = find_replica(partition.replicas, partition.replicas_count, node_id);
+    if (at < partition.replicas_count && partition.replicas[at].epoch == epoch) {
+        partition.replicas[at].epoch = index;
+        result->changed = true;
+        store_wish(meta, name, &partition, index);
+        return;
+    }
+    at = find_replica(partition.lingering, partition.lingering_count, node_id);
+    if (at < partition.lingering_count && partition.lingering[at].epoch == epoch) {
+        (void)forget_lingering(&partition, node_id, NULL); /* dead: the group goes on without it */
+        result->changed = true;
+        meta__store_group(&meta->state, name, &partition);
+        return;
+    }
+    result->status = META_STALE;
 }
 
 /* ---- what a group's leader tells ------------------------------------------------------------------------------------------- */

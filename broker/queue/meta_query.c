@@ -80,6 +80,12 @@ bool meta_node_get(const struct meta_state *meta, uint64_t node_id, struct meta_
     return meta__load_node(meta->state, node_id, ret_node);
 }
 
+uint64_t meta_node_epoch_min(const struct meta_node *node)
+{
+    return node->renewed_index > node->incarnation_index ? node->renewed_index
+                                                         : node->incarnation_index;
+}
+
 struct nodes_list {
     const struct meta_state *meta;
     struct meta_node *nodes;

@@ -17,10 +17,12 @@
 #define GROUP_RECORD_BYTES_MAX                                                  \
     (GROUP_FIXED_BYTES + (2u * META_REPLICAS_MAX + META_NODES_MAX) * 16u + 2u + \
      META_TOPIC_NAME_BYTES_MAX)
-#define NODE_RECORD_BYTES_MAX (32u + 3u * (2u + META_ADDRESS_BYTES_MAX))
+#define NODE_RECORD_BYTES_MAX (40u + 3u * (2u + META_ADDRESS_BYTES_MAX))
 
 /* The records of nodes and groups changed when members could; the others did not. */
 #define MEMBERSHIP_VERSION 2u
+/* That of nodes once more, when single replicas could be renewed. */
+#define NODE_VERSION 3u
 
 #define NODE_VOTER     0x01u
 #define NODE_LEAVING   0x02u
@@ -163,10 +165,12 @@ static bool decode_node(uint64_t node_id, struct tree_slice value, struct meta_n
     ret_node->voter = (flags & NODE_VOTER) != 0;
     ret_node->leaving = (flags & NODE_LEAVING) != 0;
     ret_node->replaced_by = reader_u64(&reader);
+    ret_node->renewed_index = version >= NODE_VERSION ? reader_u64(&reader) : 0;
     reader_string(&reader, ret_node->http_address, META_ADDRESS_BYTES_MAX - 1u);
     reader_string(&reader, ret_node->peer_address, META_ADDRESS_BYTES_MAX - 1u);
     reader_string(&reader, ret_node->kafka_address, META_ADDRESS_BYTES_MAX - 1u);
-    if (!reader_is_done(&reader) || version != MEMBERSHIP_VERSION) return false;
+    if (!reader_is_done(&reader)) return false;
+    if (version != MEMBERSHIP_VERSION && version != NODE_VERSION) return false;
     if (zero != 0 || (flags & ~NODE_FLAGS_ALL) != 0) return false;
     return (ret_node->leaving || ret_node->replaced_by == 0) && meta__is_node_valid(ret_node);
 }
@@ -185,13 +189,14 @@ void meta__store_node(struct tree **state, const struct meta_node *node)
 {
     uint8_t key[META_KEY_BYTES_MAX], buffer[NODE_RECORD_BYTES_MAX];
     struct writer writer = writer_of(buffer, sizeof buffer);
-    writer_u16(&writer, MEMBERSHIP_VERSION);
+    writer_u16(&writer, NODE_VERSION);
     writer_u16(&writer,
                (uint16_t)((node->voter ? NODE_VOTER : 0u) | (node->leaving ? NODE_LEAVING : 0u)));
     writer_u32(&writer, 0);
     writer_u64(&writer, node->incarnation);
     writer_u64(&writer, node->incarnation_index);
     writer_u64(&writer, node->replaced_by);
+    writer_u64(&writer, node->renewed_index);
     writer_string(&writer, node->http_address);
     writer_string(&writer, node->peer_address);
     writer_string(&writer, node->kafka_address);

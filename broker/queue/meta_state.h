@@ -92,6 +92,8 @@ void meta__apply_node_replace(struct meta_state *meta, uint64_t index,
                               const struct meta_command *command, struct meta_result *result);
 void meta__apply_place(struct meta_state *meta, uint64_t index, const struct meta_command *command,
                        struct meta_result *result);
+void meta__apply_replica_renew(struct meta_state *meta, uint64_t index,
+                               const struct meta_command *command, struct meta_result *result);
 void meta__apply_config_record(struct meta_state *meta, const struct meta_command *command,
                                struct meta_result *result);
 

@@ -1,21 +1,28 @@
 /* JOIN and JOIN_ANSWER, little endian; a text is its length (u16) and its bytes:
  *
- *   question   u8 version, u8 passed on, 6 zero; u64 node id, u64 incarnation; peer, HTTP and Kafka address
- *   answer     u8 version, u8 verdict, u8 leader's, 5 zero; u64 node id, incarnation, epoch, incarnation index; text */
+ *   question   u8 version, u8 passed on, u8 knows registered, u8 lost, 4 zero; u64 node id, incarnation, number, registered,
+ *              lost epoch; peer, HTTP and Kafka address
+ *   answer     u8 version, u8 verdict, u8 leader's, u8 knows registered, 4 zero; u64 node id, incarnation, number, registered,
+ *              epoch, incarnation index; text */
 #include <broker/join_codec.h>
 
 #include <broker/wire_cursor.h>
 
-#define JOIN_VERSION 1u
+#define JOIN_VERSION 2u
 
 size_t join_question_encode(const struct join_question *question, uint8_t *buffer, size_t bytes)
 {
     struct wire_writer writer = {.buffer = buffer, .capacity = bytes};
     wire_put_u8(&writer, JOIN_VERSION);
     wire_put_u8(&writer, question->is_passed_on);
-    wire_put_zeros(&writer, 6);
+    wire_put_u8(&writer, question->knows_registered);
+    wire_put_u8(&writer, question->is_lost);
+    wire_put_zeros(&writer, 4);
     wire_put_u64(&writer, question->node_id);
     wire_put_u64(&writer, question->incarnation);
+    wire_put_u64(&writer, question->number);
+    wire_put_u64(&writer, question->registered);
+    wire_put_u64(&writer, question->lost_epoch);
     wire_put_string(&writer, question->peer_address);
     wire_put_string(&writer, question->http_address);
     wire_put_string(&writer, question->kafka_address);
@@ -29,14 +36,21 @@ bool join_question_decode(const uint8_t *body, size_t bytes, struct join_questio
     memset(&question, 0, sizeof(question));
     if (wire_get_u8(&reader) != JOIN_VERSION) return false;
     question.is_passed_on = wire_get_bool(&reader);
-    wire_get_zeros(&reader, 6);
+    question.knows_registered = wire_get_bool(&reader);
+    question.is_lost = wire_get_bool(&reader);
+    wire_get_zeros(&reader, 4);
     question.node_id = wire_get_u64(&reader);
     question.incarnation = wire_get_u64(&reader);
+    question.number = wire_get_u64(&reader);
+    question.registered = wire_get_u64(&reader);
+    question.lost_epoch = wire_get_u64(&reader);
     wire_get_string(&reader, question.peer_address, sizeof(question.peer_address));
     wire_get_string(&reader, question.http_address, sizeof(question.http_address));
     wire_get_string(&reader, question.kafka_address, sizeof(question.kafka_address));
     if (!wire_is_complete(&reader)) return false;
     if (question.node_id == 0 || question.incarnation == 0) return false;
+    if (!question.knows_registered && question.registered != 0) return false;
+    if (!question.is_lost && question.lost_epoch != 0) return false;
     *ret_question = question;
     return true;
 }
@@ -47,9 +61,12 @@ size_t join_answer_encode(const struct join_answer *answer, uint8_t *buffer, siz
     wire_put_u8(&writer, JOIN_VERSION);
     wire_put_u8(&writer, (uint8_t)answer->verdict);
     wire_put_u8(&writer, answer->is_leaders);
-    wire_put_zeros(&writer, 5);
+    wire_put_u8(&writer, answer->knows_registered);
+    wire_put_zeros(&writer, 4);
     wire_put_u64(&writer, answer->node_id);
     wire_put_u64(&writer, answer->incarnation);
+    wire_put_u64(&writer, answer->number);
+    wire_put_u64(&writer, answer->registered);
     wire_put_u64(&writer, answer->epoch);
     wire_put_u64(&writer, answer->incarnation_index);
     wire_put_string(&writer, answer->text);
@@ -59,8 +76,9 @@ size_t join_answer_encode(const struct join_answer *answer, uint8_t *buffer, siz
 static bool is_sane_answer(const struct join_answer *answer)
 {
     if (answer->node_id == 0 || answer->incarnation == 0) return false;
+    if (!answer->knows_registered && answer->registered != 0) return false;
     if (answer->verdict != JOIN_ACCEPTED) return answer->epoch == 0;
-    return answer->epoch > answer->incarnation_index && answer->incarnation_index > 0;
+    return answer->epoch > answer->incarnation_index; /* of a founder that one is 0 */
 }
 
 bool join_answer_decode(const uint8_t *body, size_t bytes, struct join_answer *ret_answer)
@@ -73,9 +91,12 @@ bool join_answer_decode(const uint8_t *body, size_t bytes, struct join_answer *r
     if (verdict < JOIN_WAIT || verdict > JOIN_ACCEPTED) return false;
     answer.verdict = (enum join_verdict)verdict;
     answer.is_leaders = wire_get_bool(&reader);
-    wire_get_zeros(&reader, 5);
+    answer.knows_registered = wire_get_bool(&reader);
+    wire_get_zeros(&reader, 4);
     answer.node_id = wire_get_u64(&reader);
     answer.incarnation = wire_get_u64(&reader);
+    answer.number = wire_get_u64(&reader);
+    answer.registered = wire_get_u64(&reader);
     answer.epoch = wire_get_u64(&reader);
     answer.incarnation_index = wire_get_u64(&reader);
     wire_get_string(&reader, answer.text, sizeof(answer.text));

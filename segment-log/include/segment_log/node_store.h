@@ -28,6 +28,11 @@ struct node_identity {
     /* The vote store was made: it is never missing again by a crash. Durable before the first vote of any replica, so a
      * directory that lost its votes together with its replicas is damage and never one that has not voted yet (M4) */
     bool replicas_made;
+    uint64_t meta_epoch; /* of its replica of group 0; 0: a founder's, or none yet */
+    /* The vote store was found lost and is being made anew (V3): begun again after a crash */
+    bool votes_lost;
+    /* V3: the votes of all replicas with an epoch up to this one went with a lost store, unless they have a record again */
+    uint64_t votes_lost_below;
     uint32_t founding_bytes; /* the founding as encoded by broker/wire (M6); 0 = none */
     uint8_t founding[NODE_FOUNDING_BYTES_MAX];
 };

@@ -18,6 +18,33 @@ void poke_hold_changes(struct node *node)
     node->wish_barrier_running = true; /* and never ends */
 }
 
+static void take_frame(struct node *node, uint64_t from, enum peer_frame_type type,
+                       const uint8_t *body, size_t bytes)
+{
+    const struct peer_frame frame = {
+        .node_id = from, .connection = PEER_CONTROL, .type = type, .body = body, .bytes = bytes};
+    if (type == PEER_FRAME_JOIN) {
+        join__asked(node, &frame);
+    } else {
+        join__answered(node, &frame);
+    }
+    node__post(node);
+}
+
+void poke_join(struct node *node, uint64_t from, const struct join_question *question)
+{
+    uint8_t body[JOIN_BYTES_MAX];
+    take_frame(node, from, PEER_FRAME_JOIN, body,
+               join_question_encode(question, body, sizeof(body)));
+}
+
+void poke_join_answer(struct node *node, uint64_t from, const struct join_answer *answer)
+{
+    uint8_t body[JOIN_BYTES_MAX];
+    take_frame(node, from, PEER_FRAME_JOIN_ANSWER, body,
+               join_answer_encode(answer, body, sizeof(body)));
+}
+
 void poke_make_base(struct node *node, uint64_t group_id)
 {
     struct group *group = node__group(node, group_id);

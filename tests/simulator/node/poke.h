@@ -2,6 +2,7 @@
 #ifndef SIMULATOR_NODE_POKE_H
 #define SIMULATOR_NODE_POKE_H
 
+#include <broker/join_codec.h>
 #include <broker/node.h>
 #include <raft/raft.h>
 
@@ -12,6 +13,10 @@ enum raft_status poke_configure(struct node *node, uint64_t group,
 /* From now on the node leaves the partitions that it comes to lead as they are, though another configuration is wished. */
 void poke_hold_changes(struct node *node);
 enum raft_status poke_transfer(struct node *node, uint64_t group, uint64_t to);
+/* A question that node `from` passes on comes now. */
+void poke_join(struct node *node, uint64_t from, const struct join_question *question);
+/* An answer that node `from` gave comes now. */
+void poke_join_answer(struct node *node, uint64_t from, const struct join_answer *answer);
 /* Make a base of what the log holds now, and drop the log behind the one before it from now on. */
 void poke_make_base(struct node *node, uint64_t group);
 

@@ -74,6 +74,8 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
     }
     cluster_peer_address(number, self->peer_address, sizeof(self->peer_address));
     snprintf(self->http_address, sizeof(self->http_address), "n%u:%u", number + 1u, HTTP_PORT);
+    const char *told = cluster->starts[number].http_address;
+    if (told) snprintf(self->http_address, sizeof(self->http_address), "%s", told);
     const struct node_options options = {
         .io = io,
         .disk = disk,

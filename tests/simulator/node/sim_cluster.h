@@ -68,6 +68,7 @@ struct cluster_node {
 struct cluster_start {
     uint32_t peers; /* bit per node that its list names; itself is named always. 0: all */
     bool join_only;
+    const char *http_address; /* that it tells; NULL: its own */
 };
 
 /* One request of the test. Zero it, fill in call->request, give it to cluster_submit. */

@@ -2,6 +2,7 @@
  * nothing acked is lost on the way; the old directory is of no use any more (PROTOCOL M2, M3, M5). Method: real nodes in the
  * simulated world, disks that are wiped or moved aside under load, crashes at every disk call of the return. */
 #include "members.h"
+#include "poke.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -313,6 +314,102 @@ Test(simulated_wipe, a_directory_whose_place_another_one_took_is_refused_for_goo
         free(load);
         cluster_destroy(cluster);
     }
+}
+
+/* ---- late requests ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t registered(struct cluster *cluster, uint32_t node)
+{
+    const int leader = cluster_leader(cluster, 0);
+    cr_assert_geq(leader, 0);
+    struct meta_node known;
+    cr_assert(meta_node_get(peek_meta(cluster->nodes[leader].node), node + 1u, &known));
+    return known.incarnation;
+}
+
+/* A peer slept with the request of a directory that was emptied once more before the peer woke up. */
+Test(simulated_wipe, a_late_request_of_a_directory_that_was_replaced_takes_no_place)
+{
+    for (uint64_t seed = 91; seed <= 94; seed++) {
+        uint64_t group;
+        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        load_start(load, cluster, TOPIC, all_of(cluster));
+        const uint32_t leader = leader_of(cluster, 0);
+        const uint32_t victim = (leader + 1u) % 3u, sleeper = (leader + 2u) % 3u;
+        struct join_question late = {.node_id = victim + 1u,
+                                     .incarnation = 4711,
+                                     .is_passed_on = true,
+                                     .number = 1,
+                                     .knows_registered = true,
+                                     .registered = registered(cluster, victim)};
+        wipe(cluster, victim);
+        cluster_start(cluster, victim);
+        expect_all_back(load, group);
+        const uint64_t newest = registered(cluster, victim);
+        cr_assert_eq(newest, incarnation_of(cluster, victim));
+        cluster_crash(cluster, victim, SIM_CRASH_KILL);
+        load_run(load, SECOND_US);
+        for (uint32_t i = 0; i < 2u; i++) {
+            const int decides = cluster_leader(cluster, 0);
+            cr_assert_geq(decides, 0);
+            poke_join(cluster->nodes[decides].node, sleeper + 1u, &late);
+            load_run(load, 2u * SECOND_US);
+            cr_assert_eq(registered(cluster, victim), newest);
+            late.knows_registered = false; /* nor does one that knows of none */
+            late.registered = 0;
+        }
+        cluster_start(cluster, victim);
+        expect_all_back(load, group);
+        load_check(load, all_of(cluster));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
+/* The epoch that it names may be over: by it the replica would vote for ever in vain. */
+Test(simulated_wipe, an_answer_to_an_earlier_asking_is_not_taken)
+{
+    uint64_t group;
+    struct cluster *cluster = make(95, 3, 3, &group);
+    const uint32_t leader = leader_of(cluster, 0);
+    const uint32_t victim = (leader + 1u) % 3u;
+    wipe(cluster, victim);
+    cluster_crash(cluster, leader, SIM_CRASH_KILL); /* nobody takes it in */
+    cluster_start(cluster, victim);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    const struct join_answer old = {.verdict = JOIN_ACCEPTED,
+                                    .is_leaders = true,
+                                    .node_id = victim + 1u,
+                                    .incarnation = incarnation_of(cluster, victim),
+                                    .number = 4711,
+                                    .epoch = 20,
+                                    .incarnation_index = 19};
+    poke_join_answer(cluster->nodes[victim].node, leader + 1u, &old);
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_not(members_has_replica(cluster, victim, 0));
+    cluster_start(cluster, leader);
+    struct return_wait wait = {.cluster = cluster, .group = group};
+    cr_assert(sim_run_until_true(cluster->sim, BACK_US, are_all_back, &wait));
+    cluster_destroy(cluster);
+}
+
+Test(simulated_wipe, a_node_whose_address_cannot_be_written_down_is_told_so)
+{
+    uint64_t group;
+    struct cluster *cluster = make(96, 3, 3, &group);
+    const uint32_t victim = (leader_of(cluster, 0) + 1u) % 3u;
+    cluster->starts[victim].http_address = "here and there:80";
+    wipe(cluster, victim);
+    cluster_start(cluster, victim);
+    sim_run_for(cluster->sim, 3 * SECOND_US);
+    expect_status(cluster, victim, "refused", "tells an address");
+    cluster_crash(cluster, victim, SIM_CRASH_KILL);
+    cluster->starts[victim].http_address = NULL;
+    cluster_start(cluster, victim);
+    struct return_wait wait = {.cluster = cluster, .group = group};
+    cr_assert(sim_run_until_true(cluster->sim, BACK_US, are_all_back, &wait));
+    cluster_destroy(cluster);
 }
 
 /* ---- a node that is new ------------------------------------------------------------------------------------------------------ */

@@ -28,6 +28,10 @@ static struct meta_result set_node(uint64_t id, uint64_t incarnation, bool found
     command->node.incarnation = incarnation;
     command->node.voter = voter;
     command->founder = founder;
+    struct meta_node known;
+    if (meta_node_get(&meta, id, &known) && known.incarnation != incarnation) {
+        command->replaces = known.incarnation;
+    }
     snprintf(command->node.http_address, META_ADDRESS_BYTES_MAX, "http-%u", (unsigned)incarnation);
     const struct meta_result result = apply(command);
     free(command);
@@ -269,6 +273,100 @@ Test(meta_membership, what_the_founding_says_of_an_emptied_node_is_stale)
     const uint64_t digest = tree_digest(meta.state);
     cr_assert_eq(set_node(2, 20, true, true).status, META_STALE);
     cr_assert_eq(tree_digest(meta.state), digest);
+    meta_close(&meta);
+}
+
+/* The request of an incarnation that was replaced before it came: passed on by somebody who slept meanwhile (M2). */
+Test(meta_membership, an_incarnation_joins_only_in_the_place_of_the_one_that_it_was_told_of)
+{
+    found();
+    struct meta_command *late = calloc(1, sizeof *late);
+    late->type = META_NODE_SET;
+    late->node.node_id = 2;
+    late->node.incarnation = 21;
+    late->replaces = 20;
+    cr_assert(set_node(2, 22, false, false).changed, "it was emptied once more");
+    const uint64_t digest = tree_digest(meta.state);
+    cr_assert_eq(apply(late).status, META_STALE);
+    cr_assert_eq(tree_digest(meta.state), digest);
+    late->replaces = 22;
+    cr_assert(apply(late).changed);
+    free(late);
+    meta_close(&meta);
+}
+
+/* ---- single replicas (D2, D6, V3, M5) -------------------------------------------------------------------------------------- */
+
+static struct meta_result renew(uint64_t group, uint64_t node_id, uint64_t epoch)
+{
+    struct meta_command *command = calloc(1, sizeof *command);
+    command->type = META_REPLICA_RENEW;
+    command->renew.group = group;
+    command->renew.node_id = node_id;
+    command->renew.epoch = epoch;
+    const struct meta_result result = apply(command);
+    free(command);
+    return result;
+}
+
+Test(meta_membership, one_lost_replica_gets_a_new_epoch_and_no_other_does)
+{
+    found();
+    cr_assert(renew(1, 2, 4).changed);
+    const uint64_t index = meta.applied_index;
+    expect_wish(1, 1, 4, 2, index, 3, 4);
+    expect_wish(2, 1, 4, 2, 4, 3, 4);
+    cr_assert_not(partition_of(1).settled);
+    cr_assert_eq(partition_of(1).lingering_count, 0, "the lost one is dead");
+    cr_assert_not(meta_replica_is_held(&meta, 1, 2, 4));
+    cr_assert_eq(node_of(2).incarnation_index, 0);
+    cr_assert_eq(meta_node_epoch_min(&(struct meta_node){.incarnation_index = 3}), 3);
+    meta_close(&meta);
+}
+
+Test(meta_membership, a_replica_is_renewed_once_however_often_it_is_told)
+{
+    found();
+    cr_assert(renew(1, 2, 4).changed);
+    const uint64_t index = meta.applied_index;
+    const uint64_t digest = tree_digest(meta.state);
+    cr_assert_eq(renew(1, 2, 4).status, META_STALE);
+    cr_assert_eq(renew(1, 4, 4).status, META_STALE, "it has none there");
+    cr_assert_eq(renew(9, 2, 4).status, META_PARTITION_NOT_FOUND);
+    cr_assert_eq(tree_digest(meta.state), digest);
+    cr_assert(renew(1, 2, index).changed, "that one may be lost, too");
+    meta_close(&meta);
+}
+
+Test(meta_membership, a_lost_replica_that_leaves_lingers_no_more)
+{
+    found();
+    cr_assert(place(1, (const uint64_t[]){1, 3}, 2).changed);
+    expect_lingering(1, 2, 4);
+    cr_assert(renew(1, 2, 4).changed);
+    cr_assert_eq(partition_of(1).lingering_count, 0);
+    expect_wish(1, 1, 4, 3, 4);
+    meta_close(&meta);
+}
+
+Test(meta_membership, a_lost_replica_of_group_0_is_over_for_its_node_alone)
+{
+    found();
+    cr_assert(renew(0, 2, 0).changed);
+    const uint64_t index = meta.applied_index;
+    const struct meta_node renewed = node_of(2), other = node_of(1);
+    cr_assert_eq(meta_node_epoch_min(&renewed), index);
+    cr_assert_eq(meta_node_epoch_min(&other), 0);
+    cr_assert(renewed.voter, "as before");
+    expect_wish(1, 1, 4, 2, 4, 3, 4);
+    const uint64_t digest = tree_digest(meta.state);
+    cr_assert_eq(renew(0, 2, 0).status, META_STALE, "a second time");
+    cr_assert_eq(renew(0, 9, 0).status, META_UNKNOWN_NODE);
+    cr_assert_eq(tree_digest(meta.state), digest);
+    cr_assert(renew(0, 2, index + 1u).changed, "the next one was lost, too");
+    cr_assert(set_node(2, 21, false, false).changed);
+    const struct meta_node emptied = node_of(2);
+    cr_assert_eq(meta_node_epoch_min(&emptied), emptied.incarnation_index);
     meta_close(&meta);
 }
 

@@ -343,6 +343,9 @@ static struct meta_command *change_command(enum meta_command_type type)
     command->place.nodes[0] = 3;
     command->place.nodes[1] = 1;
     command->place.nodes_count = 2;
+    command->renew.group = 8;
+    command->renew.node_id = 3;
+    command->renew.epoch = 70;
     command->record.group = 8;
     command->record.configuration_index = 900;
     command->record.wish_index = 70;
@@ -352,7 +355,7 @@ static struct meta_command *change_command(enum meta_command_type type)
     return command;
 }
 
-#define META_REFUSED_CHANGES 18u
+#define META_REFUSED_CHANGES 19u
 
 static struct meta_command *refused_change(uint32_t number)
 {
@@ -361,7 +364,7 @@ static struct meta_command *refused_change(uint32_t number)
         META_NODE_REMOVE,   META_NODE_REMOVE,   META_NODE_REMOVE,   META_NODE_REPLACE,
         META_NODE_REPLACE,  META_NODE_REPLACE,  META_PLACE,         META_PLACE,
         META_PLACE,         META_PLACE,         META_CONFIG_RECORD, META_CONFIG_RECORD,
-        META_CONFIG_RECORD, META_CONFIG_RECORD,
+        META_CONFIG_RECORD, META_CONFIG_RECORD, META_REPLICA_RENEW,
     };
     struct meta_command *command = change_command(types[number]);
     switch (number) {
@@ -415,6 +418,9 @@ static struct meta_command *refused_change(uint32_t number)
     case 17:
         command->record.members[0].voter = false; /* nobody votes */
         break;
+    case 18:
+        command->renew.node_id = 0;
+        break;
     default:
         cr_assert_fail();
     }
@@ -456,11 +462,11 @@ Test(meta_command, what_would_stop_the_nodes_is_never_encoded)
         expect_refused(refused_change(i));
     }
     command = calloc(1, sizeof *command);
-    command->type = (enum meta_command_type)10;
+    command->type = (enum meta_command_type)12;
     expect_refused(command);
 }
 
-#define META_COMMANDS 9u
+#define META_COMMANDS 10u
 
 static struct meta_command *command_number(uint32_t number)
 {
@@ -471,6 +477,7 @@ static struct meta_command *command_number(uint32_t number)
     if (number == 6) return change_command(META_NODE_REPLACE);
     if (number == 7) return change_command(META_PLACE);
     if (number == 8) return change_command(META_CONFIG_RECORD);
+    if (number == 9) return change_command(META_REPLICA_RENEW);
     struct meta_command *command = calloc(1, sizeof *command);
     command->request = UINT64_MAX;
     command->type = number == 2 ? META_TOPIC_DELETE : META_PRODUCER_BLOCK_TAKE;
@@ -598,7 +605,7 @@ Test(meta_restore, a_state_that_this_version_cannot_read_is_refused)
         cr_assert(tree_get(meta.state, key, &value));
         uint8_t newer[2048];
         memcpy(newer, value.data, value.bytes);
-        newer[0] = 3;
+        newer[0] = 9;
         cr_assert_not(restores(with(meta.state, keys[i], key_bytes[i], newer, value.bytes)));
         cr_assert_not(
             restores(with(meta.state, keys[i], key_bytes[i], value.data, value.bytes - 1)));

@@ -7,14 +7,24 @@
 static const struct join_question question = {.node_id = 3,
                                               .incarnation = 77,
                                               .is_passed_on = true,
+                                              .number = 5,
+                                              .knows_registered = true,
+                                              .registered = 66,
+                                              .is_lost = true,
+                                              .lost_epoch = 4,
                                               .peer_address = "n3:7071",
                                               .http_address = "n3:7070",
                                               .kafka_address = ""};
 
 static struct join_answer example_answer(enum join_verdict verdict)
 {
-    struct join_answer answer = {
-        .verdict = verdict, .is_leaders = true, .node_id = 3, .incarnation = 77};
+    struct join_answer answer = {.verdict = verdict,
+                                 .is_leaders = true,
+                                 .node_id = 3,
+                                 .incarnation = 77,
+                                 .number = 5,
+                                 .knows_registered = true,
+                                 .registered = 66};
     if (verdict == JOIN_ACCEPTED) {
         answer.epoch = 9;
         answer.incarnation_index = 8;
@@ -32,6 +42,11 @@ Test(join_codec, a_question_comes_back_and_no_cut_of_it_does)
     cr_assert_eq(back.node_id, 3);
     cr_assert_eq(back.incarnation, 77);
     cr_assert(back.is_passed_on);
+    cr_assert_eq(back.number, 5);
+    cr_assert(back.knows_registered);
+    cr_assert_eq(back.registered, 66);
+    cr_assert(back.is_lost);
+    cr_assert_eq(back.lost_epoch, 4);
     cr_assert_str_eq(back.peer_address, "n3:7071");
     cr_assert_str_eq(back.http_address, "n3:7070");
     cr_assert_str_eq(back.kafka_address, "");
@@ -66,6 +81,9 @@ Test(join_codec, an_answer_comes_back_and_no_cut_of_it_does)
         cr_assert_eq(back.node_id, 3);
         cr_assert_eq(back.incarnation, 77);
         cr_assert_eq(back.epoch, answer.epoch);
+        cr_assert_eq(back.number, 5);
+        cr_assert(back.knows_registered);
+        cr_assert_eq(back.registered, 66);
         cr_assert_eq(back.incarnation_index, answer.incarnation_index);
         cr_assert_str_eq(back.text, answer.text);
         for (size_t cut = 0; cut < bytes; cut++) {
@@ -88,9 +106,8 @@ Test(join_codec, an_epoch_that_is_not_of_this_incarnation_is_refused)
     cr_assert(is_answer_taken(&answer));
     answer.epoch = answer.incarnation_index;
     cr_assert_not(is_answer_taken(&answer));
-    answer = example_answer(JOIN_ACCEPTED);
-    answer.incarnation_index = 0;
-    cr_assert_not(is_answer_taken(&answer));
+    answer.epoch = answer.incarnation_index = 0;
+    cr_assert_not(is_answer_taken(&answer), "a founder's first one was never asked for");
     answer = example_answer(JOIN_WAIT);
     answer.epoch = 9;
     cr_assert_not(is_answer_taken(&answer));

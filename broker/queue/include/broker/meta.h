@@ -36,6 +36,8 @@ struct meta_node {
     /* Index of the NODE_SET that brought this incarnation, 0 for a founder. A replica of an older epoch on this node
      * went with an earlier incarnation (M5). */
     uint64_t incarnation_index;
+    /* Index of the REPLICA_RENEW that ended its replica of group 0, 0 = none: one of an older epoch is over (M5). */
+    uint64_t renewed_index;
     bool voter;           /* wished voter of group 0; else a learner */
     bool leaving;         /* removed or replaced: no new replica goes there */
     uint64_t replaced_by; /* leaving: the node that takes its place, 0 = none in particular */
@@ -104,6 +106,9 @@ enum meta_command_type {
     META_PLACE,        /* the wish of one partition */
     META_CONFIG_RECORD, /* the committed configuration of a group, as told by its leader */
     META_TOPIC_SET,     /* some settings of a topic */
+    /* One replica lost its position or its vote, or was quarantined (D2, D6, V3): that epoch of it is over, and where it
+     * is wished it gets a new one. A repeated one does nothing. */
+    META_REPLICA_RENEW,
 };
 
 /* Which settings a TOPIC_SET changes. */
@@ -127,7 +132,15 @@ struct meta_command {
     uint64_t request;      /* random, chosen by the proposer; comes back in the result */
     struct meta_node node; /* NODE_SET: but for incarnation_index, leaving and replaced_by */
     bool founder; /* NODE_SET: listed by the founding; node.voter is as the founding says */
-    struct {      /* NODE_ADD: node_id and address; REMOVE, REPLACE */
+    /* NODE_SET of a new incarnation: the one in whose place it comes, 0 = none joined yet. When another one is there by then,
+     * the request was made before that one joined, and does nothing (M2). */
+    uint64_t replaces;
+    struct { /* REPLICA_RENEW */
+        uint64_t group;
+        uint64_t node_id;
+        uint64_t epoch;
+    } renew;
+    struct { /* NODE_ADD: node_id and address; REMOVE, REPLACE */
         uint64_t node_id;
         uint64_t with; /* REPLACE */
         char peer_address[META_ADDRESS_BYTES_MAX];
@@ -184,7 +197,8 @@ enum meta_result_status {
     META_TOO_MANY_NODES,
     META_NOT_ENOUGH_NODES, /* a partition would be left without any replica */
     META_CHANGE_RUNNING,   /* the node is being replaced by another one, or removed */
-    META_STALE, /* SET: of an incarnation that was replaced; CONFIG_RECORD: the wish has changed */
+    /* SET: of an incarnation that was replaced; CONFIG_RECORD: the wish has changed; RENEW: the replica is another one */
+    META_STALE,
     META_PARTITION_NOT_FOUND,
 };
 
@@ -240,6 +254,8 @@ bool meta_replica_is_held(const struct meta_state *meta, uint64_t group, uint64_
 typedef bool (*meta_partition_cb)(void *data, const char *name,
                                   const struct meta_partition *partition);
 void meta_partitions_visit(const struct meta_state *meta, meta_partition_cb cb, void *data);
+/* A replica of group 0 on that node with an epoch below this one is over (M3, M5). */
+uint64_t meta_node_epoch_min(const struct meta_node *node);
 /* Topic and partition number of a Raft group; false when it never existed or is deleted. */
 bool meta_group_find(const struct meta_state *meta, uint64_t group, char *ret_name,
                      struct meta_partition *ret_partition, struct meta_settings *ret_settings);

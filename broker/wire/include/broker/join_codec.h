@@ -15,6 +15,13 @@ struct join_question {
     uint64_t node_id; /* who asks; a peer that does not lead group 0 passes it on */
     uint64_t incarnation;
     bool is_passed_on; /* it is passed on once */
+    uint64_t number;   /* random, of this asking; comes back in the answers that count */
+    /* In whose place it comes, as a leader told it: the incarnation that is registered, 0 = none (M2) */
+    bool knows_registered;
+    uint64_t registered;
+    /* Its replica of group 0, of this epoch, is lost and was moved aside: it wants a new one (M5) */
+    bool is_lost;
+    uint64_t lost_epoch;
     char peer_address[JOIN_ADDRESS_BYTES_MAX];
     char http_address[JOIN_ADDRESS_BYTES_MAX];
     char kafka_address[JOIN_ADDRESS_BYTES_MAX];
@@ -31,6 +38,9 @@ struct join_answer {
     bool is_leaders; /* of group 0; else of a peer that found none */
     uint64_t node_id;
     uint64_t incarnation;
+    uint64_t number;       /* of the question */
+    bool knows_registered; /* leader's: as in the question; it is to ask again with it */
+    uint64_t registered;
     /* ACCEPTED: epoch of its replica of group 0, above the index of the meta entry that brought its incarnation */
     uint64_t epoch;
     uint64_t incarnation_index;

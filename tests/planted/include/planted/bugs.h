@@ -76,6 +76,8 @@
     X(M1_FRAME_OF_ANOTHER_CLUSTER_IS_TAKEN, node, "a frame that names another cluster is taken")   \
     X(M2_SECOND_INCARNATION_IS_ADMITTED, node,                                                     \
       "a second copy of a node is admitted while the first is connected")                          \
+    X(M2_LATE_JOIN_IS_TAKEN, node,                                                                 \
+      "a request to join of a directory that was replaced since takes the place of the new one")   \
     X(M3_ACK_OF_OTHER_EPOCH_COUNTS, core, "the ack of a replica under another epoch counts")       \
     X(M4_LIVES_BEFORE_ITS_RECORD, node,                                                            \
       "a replica votes before the record of its making is durable")                                \
@@ -83,6 +85,10 @@
       "a topic entry that was acted on makes its replica once more when it is replayed")           \
     X(M5_ANY_INCARNATION_IS_LISTED, node,                                                          \
       "a node whose directory was emptied takes its old place in the cluster")                     \
+    X(M5_DEAD_META_REPLICA_STAYS, node,                                                            \
+      "a lost replica of group 0 stays a member of it under its old epoch")                        \
+    X(M5_MADE_OVER_THE_OLD_RECORD, node,                                                           \
+      "a lost replica is made again while the record of the old one still stands")                 \
     X(M6_ANY_NODE_FOUNDS, node,                                                                    \
       "every empty node founds a cluster, not only the one with the lowest id")                    \
     X(M6_FOUNDING_IS_NOT_DURABLE, node, "a founding is told to others before it is durable")       \
@@ -119,6 +125,10 @@
     X(V2_TERM_OF_THE_LOG_IS_IGNORED, core,                                                         \
       "after a restart the term is that of the vote store, though the log knows a later one")      \
     X(V3_LOST_VOTE_VOTES, core, "a replica that lost its vote votes")                              \
+    X(V3_VOTELESS_REPLICA_IS_MADE_AS_IT_WAS, node,                                                 \
+      "a replica whose vote was lost is made again under its old epoch")                           \
+    X(D2_LOST_POSITION_STOPS_THE_NODE, node,                                                       \
+      "a replica that lost its position stops its node instead of being made again")               \
     X(C1_LEARNERS_COUNT, core, "learners count for majorities")                                    \
     X(C1_NEW_HALF_DECIDES_ALONE, core, "a joint group decides by the majority of its new half")    \
     X(C1_NO_CHECK_QUORUM, core, "a leader that nobody answers leads on")                           \
