@@ -1,6 +1,6 @@
 /* Makes the run of a failing seed smaller while it goes on to fail in the same way: a shorter time first, since that makes
- * every later attempt cheap, then kinds of faults, then clients, topics and nodes, and the time again. Each attempt runs
- * in a process of its own. */
+ * every later attempt cheap, then kinds of faults, then clients, topics and nodes, and the time again; nodes once more in a run
+ * that may take longer. Each attempt runs in a process of its own. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -181,6 +181,23 @@ static void lower_counts(struct shrink *shrink)
     lower(shrink, "nodes", plan.founders_count, offsetof(struct plan_wishes, nodes_count));
 }
 
+/* Fewer nodes have another history, in which the same thing may take longer than the time that is left. With the faults that
+ * are left a long run is cheap. */
+static bool lower_nodes_in_longer_run(struct shrink *shrink, const struct crew_options *original)
+{
+    struct plan plan;
+    (void)until_ms_of(&shrink->options, &plan);
+    for (uint32_t fewer = 1; fewer < plan.founders_count; fewer++) {
+        struct crew_options smaller = shrink->options;
+        smaller.wishes.nodes_count = fewer;
+        smaller.wishes.until_ms = original->wishes.until_ms;
+        char text[64];
+        snprintf(text, sizeof(text), "longer, nodes: %u of %u", fewer, plan.founders_count);
+        if (try_smaller(shrink, &smaller, text)) return true;
+    }
+    return false;
+}
+
 int crew_shrink(const struct crew_options *original)
 {
     struct shrink shrink = {.options = *original};
@@ -199,6 +216,10 @@ int crew_shrink(const struct crew_options *original)
     lower_counts(&shrink);
     shorten(&shrink);
     if (drop_faults(&shrink)) shorten(&shrink); /* what was needed may not be in the smaller run */
+    if (lower_nodes_in_longer_run(&shrink, original)) {
+        shorten(&shrink);
+        (void)drop_faults(&shrink);
+    }
     char replay[CREW_REPLAY_BYTES];
     crew__write_replay(&shrink.options, seed, replay);
     printf("%s still, after %" PRIu64 " ms, found in %u attempts: %s\n", shrink.ending.invariant,
