@@ -301,14 +301,17 @@ class Recorder:
             gaps.append(max(b - a for a, b in zip(marks, marks[1:])))
         return gaps
 
-    def finish(self):
-        """Stop the clients, then read everything from every node."""
+    def stop(self):
         for client in self.clients:
             client.stopping.set()
         for client in self.clients:
             client.join(patience(30))
             check(not client.is_alive(), f"client {client.name} does not end")
         self.check_alive()
+
+    def finish(self):
+        """Stop the clients, then read everything from every node."""
+        self.stop()
         drains = []
         for node in self.cluster.running():
             drain = HistoryReader(self, f"drain-{node}", [node], attempt_s=patience(20))
