@@ -155,6 +155,17 @@ struct held_message {
     struct raft_message message;
 };
 
+/* Whether this replica or another one has diverged (chains.c). */
+struct chain_dispute {
+    uint64_t index;       /* 0: none */
+    uint64_t term, chain; /* what this replica has there */
+    uint64_t asked_us;
+    bool told
+        [RAFT_MEMBERS_MAX]; /* by position in the configuration, which stays while nothing is taken */
+    uint64_t chains[RAFT_MEMBERS_MAX];
+    uint64_t found_with; /* through this index it was found to be with the majority */
+};
+
 struct group_counters {
     uint64_t reads_confirmed;
     uint64_t reads_skipped;
@@ -254,6 +265,8 @@ struct group {
     struct base_receive *receive; /* base_receive.c; NULL: none */
     /* S3: what was committed when a base replaced the log. Until it is applied, nothing is read locally */
     uint64_t reads_from_index;
+
+    struct chain_dispute dispute;
 
     bool apply_reading; /* an apply waits for a read job */
     uint64_t checkpoint_index;
@@ -454,6 +467,8 @@ struct node {
         uint64_t unknown_groups;
         uint64_t time_gaps;
         uint64_t replicas_lost;
+        uint64_t chain_disputes;
+        uint64_t replicas_quarantined;
         uint64_t sync_count;
         uint64_t sync_us_total;
         uint64_t sync_us_max;
@@ -603,6 +618,16 @@ void lost__told(struct node *node, uint64_t from, uint64_t group_id, uint64_t ep
 uint32_t lost__count(const struct node *node);
 bool lost__at(const struct node *node, uint32_t at, struct node_group_status *ret_status);
 void lost__free_all(struct node *node);
+
+/* ---- chains.c -------------------------------------------------------------------------------------------------- */
+#define CHAINS_BYTES 40u
+/* Of a HEARTBEAT or an APPEND. False: its sender has another chain, and it is not to be stepped. */
+bool chains__agree(struct group *group, const struct raft_message *message);
+/* No message of the core is taken or sent. */
+bool chains__is_in_dispute(const struct group *group);
+void chains__received(struct node *node, const struct peer_frame *frame);
+void chains__truncated(struct group *group, uint64_t from_index);
+void chains__run(struct node *node);
 
 /* ---- votes.c --------------------------------------------------------------------------------------------------- */
 /* V3: both slots are bad, or the store is missing. What can go on goes on, with a new store; all else is set aside. False:

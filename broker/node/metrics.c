@@ -235,6 +235,13 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
     counter(out, "proxied_in_total", "Requests served for another node.",
             node->counters.proxied_in);
     counter(out, "peer_bad_frames_total", "Malformed frames of peers.", node->counters.bad_frames);
+    counter(out, "replicas_lost_total",
+            "Replicas that were set aside: position or vote lost, or quarantined.",
+            node->counters.replicas_lost);
+    counter(out, "chain_disputes_total", "Times that a replica here differed from another one.",
+            node->counters.chain_disputes);
+    counter(out, "replicas_quarantined_total", "Replicas that differed from the majority.",
+            node->counters.replicas_quarantined);
     counter(out, "time_gaps_total", "Pauses longer than an election timeout.",
             node->counters.time_gaps);
     struct peer_counters peers;

@@ -404,6 +404,9 @@ static void on_frame(void *data, const struct peer_frame *frame)
     case PEER_FRAME_CHANGE:
         if (node__peer_is_usable(node, frame->node_id)) changes__received(node, frame);
         break;
+    case PEER_FRAME_CHAIN:
+        if (node__peer_is_usable(node, frame->node_id)) chains__received(node, frame);
+        break;
     case PEER_FRAME_BASE:
         base_receive__frame(node, frame);
         break;

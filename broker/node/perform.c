@@ -43,6 +43,7 @@ static void perform_log(struct group *group, const struct raft_update *update)
         base__truncated(group, update->truncate_from);
         segment_log_truncate(group->log, update->truncate_from);
         apply__truncated(group, update->truncate_from);
+        chains__truncated(group, update->truncate_from);
     }
     enum segment_log_status status = SEGMENT_LOG_OK;
     uint64_t last_index = update->append.last;

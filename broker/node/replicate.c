@@ -185,7 +185,7 @@ bool replicate__send(struct group *group, const struct raft_message *message,
                      struct append_cut *ret_cut)
 {
     struct node *node = group->node;
-    if (!node__peer_is_usable(node, message->to.node)) {
+    if (!node__peer_is_usable(node, message->to.node) || chains__is_in_dispute(group)) {
         if (message->type != RAFT_MESSAGE_APPEND) return false;
         return cut_to(ret_cut, message, message->append.previous_index);
     }
@@ -221,32 +221,6 @@ bool replicate__send(struct group *group, const struct raft_message *message,
 }
 
 /* ---- receiving -------------------------------------------------------------------------------------------------------------- */
-
-/* C3: equal index and term with another chain is divergence: a lost write or worse, on one of the two. */
-static bool previous_diverges(struct group *group, const struct raft_message *message)
-{
-    if (message->append.previous_chain == 0) return false;
-    if (PLANTED(C3_CHAIN_BEHIND_IS_NOT_COMPARED)) return false;
-    struct segment_log_point point;
-    if (segment_log_point_at(group->log, message->append.previous_index, &point) !=
-        SEGMENT_LOG_OK) {
-        return false;
-    }
-    return point.term == message->append.previous_term &&
-           point.chain != message->append.previous_chain;
-}
-
-static void stop_diverged(struct group *group, const struct raft_message *message)
-{
-    node__fatal(
-        group->node, NODE_FATAL_DAMAGE,
-        "group %" PRIu64 " %s: entry %" PRIu64 " of term %" PRIu64
-        " differs from the leader n%" PRIu64
-        " (same index and term, other chain); compare both with `raftmq log verify --at %" PRIu64
-        "`",
-        group->id, group->directory, message->append.previous_index, message->append.previous_term,
-        message->from.node, message->append.previous_index);
-}
 
 enum segment_log_status replicate__append(struct group *group, uint64_t first, uint64_t last)
 {
@@ -286,11 +260,7 @@ static void receive_append(struct group *group, struct raft_message *message,
         node->counters.bad_frames++;
         return;
     }
-    if (message->term >= group->term && message->to.epoch == group->epoch &&
-        previous_diverges(group, message)) {
-        stop_diverged(group, message);
-        return;
-    }
+    if (!chains__agree(group, message)) return;
     node->received_entries = entries;
     node->received_bytes = bytes;
     node->received_first = message->append.first;
@@ -325,6 +295,7 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
         if (node->meta_group) tell_unknown_group(node, from, group_id);
         return;
     }
+    if (chains__is_in_dispute(group)) return;
     if (message.type == RAFT_MESSAGE_APPEND) {
         receive_append(group, &message, body + used, bytes - used);
         return;
@@ -340,6 +311,7 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->state == NODE_STOPPING) return;
     /* Nor does one without space: those that have none would do the same (C7). */
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->disk_full) return;
+    if (!chains__agree(group, &message)) return;
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
     (void)group__step(group, &event);
     if (message.type == RAFT_MESSAGE_APPEND_REPLY) regress__replied(group, &message);

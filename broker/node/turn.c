@@ -229,6 +229,7 @@ static void on_maintenance(struct io_timer *timer)
     join__ask(node);
     peers__follow_meta(node);
     registry__register_nodes(node);
+    chains__run(node);
     lost__run(node);
     if (node->replicas_stale) replicas__reconcile(node);
     reconfigure__run(node);

@@ -1,11 +1,14 @@
-/* Goal: two nodes that hold different entries at the same index and term notice it, and the one whose log is told to go on
- * stops instead of acknowledging (PROTOCOL C3). Method: between two lives of a follower, another history is written into its
+/* Goal: two nodes that hold different entries at the same index and term notice it; the one outside the majority is quarantined
+ * and made again, whoever leads, and without a majority either way the group stands still (PROTOCOL C3, D6). Method: between two lives of a follower, another history is written into its
  * log: whole records under a right mark, so nothing but the leader's chain can tell. */
-#include "sim_cluster.h"
+#include "members.h"
+#include "poke.h"
+#include "sim_invariants.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <segment_log/segment_log.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND_US 1000000u
@@ -53,40 +56,232 @@ static void replace_last(struct cluster *cluster, uint32_t node, uint64_t group,
     segment_log_info(log, &after);
     cr_assert_eq(after.last_term, before.last_term);
     cr_assert_neq(after.last_chain, before.last_chain);
+    invariants_expect_forged(cluster->invariants, node);
     segment_log_close(log);
 }
 
-static bool has_fallen(void *data)
+struct world {
+    struct cluster *cluster;
+    uint64_t group;
+    struct cluster_id id;
+    uint64_t epochs[5];
+    uint32_t renewed; /* bit per node that is to be under another one */
+};
+
+static uint64_t epoch_of(const struct world *world, uint32_t node)
 {
-    return ((struct cluster *)data)->fatals_count > 0;
+    struct peek_group found;
+    const bool is_there = peek_group(world->cluster->nodes[node].node, world->group, &found);
+    return is_there ? found.epoch : UINT64_MAX;
 }
 
-Test(simulated_divergence, a_follower_with_another_history_stops_and_names_the_entry)
+static struct world make(uint64_t seed, uint32_t nodes)
 {
     struct cluster_options options;
-    cluster_options_init(&options, 3, 3);
-    struct cluster *cluster = cluster_create(&options);
+    cluster_options_init(&options, seed, nodes);
+    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
+    struct world world = {.cluster = cluster_create(&options)};
+    struct cluster *cluster = world.cluster;
     cluster_start_all(cluster);
     cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
-    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
-    const uint64_t group = cluster_group(cluster, 0, "orders");
-    const int found = cluster_wait_leader(cluster, group, 5 * SECOND_US);
-    cr_assert_geq(found, 0);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", nodes), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US);
+    world.group = cluster_group(cluster, 0, "orders");
+    cr_assert_neq(world.group, 0);
+    cr_assert_geq(cluster_wait_leader(cluster, world.group, 5 * SECOND_US), 0);
     for (uint64_t value = 0; value < VALUES; value++) {
         cr_assert_eq(cluster_produce(cluster, 0, "orders", value, -1, 0, NULL), NODE_OK);
     }
     sim_run_for(cluster->sim, SECOND_US);
     struct node_cluster_status status;
     node_cluster_status(cluster->nodes[0].node, &status);
-    const uint32_t follower = ((uint32_t)found + 1u) % 3u;
-    cluster_crash(cluster, follower, SIM_CRASH_KILL);
-    replace_last(cluster, follower, group, &status.cluster);
-    cluster_start(cluster, follower);
+    world.id = status.cluster;
+    for (uint32_t node = 0; node < nodes; node++) {
+        world.epochs[node] = epoch_of(&world, node);
+    }
+    return world;
+}
 
-    cr_assert(sim_run_until_true(cluster->sim, 5 * SECOND_US, has_fallen, cluster));
-    cr_assert_eq(cluster->last_fatal_code, NODE_FATAL_DAMAGE);
-    cr_assert_not_null(strstr(cluster->last_fatal_reason, "differs from the leader"), "%s",
-                       cluster->last_fatal_reason);
-    cr_assert_eq(cluster->fatals_count, 1);
+static uint32_t all_of(const struct world *world)
+{
+    return (1u << world->cluster->options.nodes_count) - 1u;
+}
+
+static uint64_t counter_of(struct cluster *cluster, uint32_t node, const char *name)
+{
+    size_t bytes = 0;
+    char *text = node_metrics_text(cluster->nodes[node].node, &bytes);
+    char line[128];
+    snprintf(line, sizeof(line), "\nraftmq_%s ", name);
+    const char *at = strstr(text, line);
+    cr_assert_not_null(at, "%s", name);
+    const uint64_t value = strtoull(at + strlen(line), NULL, 10);
+    free(text);
+    return value;
+}
+
+/* All vote again, and those of the mask under new epochs. */
+static bool is_mended(void *data)
+{
+    const struct world *world = data;
+    for (uint32_t node = 0; node < world->cluster->options.nodes_count; node++) {
+        struct node_group_status status;
+        if (!cluster_group_status(world->cluster, node, world->group, &status)) return false;
+        const uint64_t epoch = epoch_of(world, node);
+        if (status.leader == 0 || epoch == UINT64_MAX) return false;
+        if ((world->renewed & 1u << node) && epoch == world->epochs[node]) return false;
+        if (members_voters(world->cluster, node, world->group) != all_of(world)) return false;
+    }
+    return true;
+}
+
+static void expect_mended(struct world *world, uint32_t renewed)
+{
+    struct cluster *cluster = world->cluster;
+    world->renewed = renewed;
+    cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_mended, world));
+    for (uint32_t node = 0; node < cluster->options.nodes_count; node++) {
+        if (renewed & 1u << node) {
+            cr_assert_gt(epoch_of(world, node), world->epochs[node], "n%u", node + 1u);
+        } else {
+            cr_assert_eq(epoch_of(world, node), world->epochs[node], "n%u", node + 1u);
+        }
+        struct cluster_ack records[VALUES + 2u];
+        cr_assert_eq(cluster_read_all(cluster, node, "orders", records, VALUES + 2u), VALUES, "n%u",
+                     node + 1u);
+    }
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+}
+
+/* ---- one differs ------------------------------------------------------------------------------------------------------------ */
+
+Test(simulated_divergence, a_follower_with_another_history_is_quarantined_and_made_again)
+{
+    for (uint64_t seed = 3; seed <= 8; seed++) {
+        struct world world = make(seed, 3);
+        struct cluster *cluster = world.cluster;
+        const uint32_t follower = ((uint32_t)cluster_leader(cluster, world.group) + 1u) % 3u;
+        cluster_crash(cluster, follower, SIM_CRASH_KILL);
+        replace_last(cluster, follower, world.group, &world.id);
+        cluster_start(cluster, follower);
+        expect_mended(&world, 1u << follower);
+        cr_assert_eq(counter_of(cluster, follower, "replicas_quarantined_total"), 1);
+        cr_assert_eq(counter_of(cluster, follower, "replicas_lost_total"), 1);
+        cluster_destroy(cluster);
+    }
+}
+
+/* It leads by a log that is as long as that of the others, and nobody follows it: neither side is a majority until the third
+ * node is there. */
+Test(simulated_divergence, a_leader_outside_the_majority_is_quarantined_when_a_third_voter_answers)
+{
+    for (uint64_t seed = 11; seed <= 16; seed++) {
+        struct world world = make(seed, 3);
+        struct cluster *cluster = world.cluster;
+        const uint32_t odd = (uint32_t)seed % 3u, second = (odd + 1u) % 3u, third = (odd + 2u) % 3u;
+        for (uint32_t node = 0; node < 3u; node++) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+        replace_last(cluster, odd, world.group, &world.id);
+        cluster_start(cluster, odd);
+        cluster_start(cluster, second);
+        sim_run_for(cluster->sim, 10 * SECOND_US);
+        cr_assert_neq(cluster_produce(cluster, odd, "orders", 99, -1, 0, NULL), NODE_OK, "a halt");
+        cr_assert_eq(epoch_of(&world, odd), world.epochs[odd], "not judged");
+        cr_assert_eq(epoch_of(&world, second), world.epochs[second]);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(cluster, odd, world.group, &status));
+        cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+        cluster_start(cluster, third);
+        world.renewed = 1u << odd;
+        cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_mended, &world));
+        cr_assert_gt(epoch_of(&world, odd), world.epochs[odd]);
+        cr_assert_eq(epoch_of(&world, second), world.epochs[second]);
+        cr_assert_eq(epoch_of(&world, third), world.epochs[third]);
+        struct cluster_ack records[VALUES + 2u];
+        const int count = cluster_read_all(cluster, odd, "orders", records, VALUES + 2u);
+        cr_assert_geq(count, (int)VALUES);
+        for (uint32_t i = 0; i < VALUES; i++) {
+            cr_assert_eq(records[i].value, i);
+        }
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+Test(simulated_divergence, two_of_five_are_quarantined_whoever_leads)
+{
+    for (uint64_t seed = 21; seed <= 24; seed++) {
+        struct world world = make(seed, 5);
+        struct cluster *cluster = world.cluster;
+        const uint32_t first = (uint32_t)seed % 5u, second = (first + 2u) % 5u;
+        for (uint32_t node = 0; node < 5u; node++) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+        replace_last(cluster, first, world.group, &world.id);
+        replace_last(cluster, second, world.group, &world.id);
+        for (uint32_t node = 0; node < 5u; node++) {
+            cluster_start(cluster, node);
+        }
+        expect_mended(&world, 1u << first | 1u << second);
+        cluster_destroy(cluster);
+    }
+}
+
+/* ---- heartbeats ------------------------------------------------------------------------------------------------------------- */
+
+/* A leader that says of an acknowledged entry that it is another one: the follower asks around before it believes it, and
+ * does nothing for it meanwhile. */
+Test(simulated_divergence, a_heartbeat_with_another_chain_is_not_believed_against_the_majority)
+{
+    struct world world = make(31, 3);
+    struct cluster *cluster = world.cluster;
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, world.group);
+    const uint32_t follower = (leader + 1u) % 3u;
+    struct peek_group found;
+    cr_assert(peek_group(cluster->nodes[follower].node, world.group, &found));
+    struct raft_message heartbeat = {
+        .type = RAFT_MESSAGE_HEARTBEAT,
+        .group = world.group,
+        .from = {.node = leader + 1u, .epoch = world.epochs[leader]},
+        .to = {.node = follower + 1u, .epoch = world.epochs[follower]},
+        .term = found.term,
+        .heartbeat = {.commit_index = found.commit_index, .commit_chain = 4711},
+    };
+    poke_message(cluster->nodes[follower].node, &heartbeat);
+    struct node_group_status status;
+    cr_assert(cluster_group_status(cluster, follower, world.group, &status));
+    cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert(cluster_group_status(cluster, follower, world.group, &status));
+    cr_assert_str_eq(status.problem, "", "it is with the majority");
+    cr_assert_eq(counter_of(cluster, follower, "chain_disputes_total"), 1);
+    expect_mended(&world, 0);
+    cluster_destroy(cluster);
+}
+
+/* A replica in dispute is as if it were cut off: it neither acknowledges nor votes. */
+Test(simulated_divergence, a_replica_in_dispute_acknowledges_nothing)
+{
+    struct world world = make(41, 3);
+    struct cluster *cluster = world.cluster;
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, world.group);
+    const uint32_t odd = (leader + 1u) % 3u, third = (leader + 2u) % 3u;
+    cluster_crash(cluster, third, SIM_CRASH_KILL);
+    cluster_crash(cluster, odd, SIM_CRASH_KILL);
+    replace_last(cluster, odd, world.group, &world.id);
+    cluster_start(cluster, odd);
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    cr_assert_neq(cluster_produce(cluster, leader, "orders", 99, -1, 0, NULL), NODE_OK);
+    struct peek_group first, second;
+    cr_assert(peek_group(cluster->nodes[odd].node, world.group, &first));
+    cr_assert(peek_group(cluster->nodes[leader].node, world.group, &second));
+    cr_assert_neq(first.role, RAFT_LEADER);
+    cr_assert_eq(first.last_index, first.durable_index);
+    cr_assert_leq(second.commit_index, first.last_index, "what it lacks is not committed");
+    cluster_start(cluster, third);
+    world.renewed = 1u << odd;
+    cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_mended, &world));
+    cr_assert_gt(epoch_of(&world, odd), world.epochs[odd]);
     cluster_destroy(cluster);
 }

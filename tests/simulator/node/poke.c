@@ -45,6 +45,21 @@ void poke_join_answer(struct node *node, uint64_t from, const struct join_answer
                join_answer_encode(answer, body, sizeof(body)));
 }
 
+void poke_message(struct node *node, const struct raft_message *message)
+{
+    uint8_t body[RAFT_CODEC_MESSAGE_BYTES_MAX];
+    const struct peer_frame frame = {
+        .node_id = message->from.node,
+        .connection = PEER_CONTROL,
+        .type = PEER_FRAME_RAFT,
+        .group = message->group,
+        .body = body,
+        .bytes = raft_codec_encode_message(message, body, sizeof(body)),
+    };
+    replicate__frame(node, &frame);
+    node__post(node);
+}
+
 void poke_make_base(struct node *node, uint64_t group_id)
 {
     struct group *group = node__group(node, group_id);

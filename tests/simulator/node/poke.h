@@ -17,6 +17,8 @@ enum raft_status poke_transfer(struct node *node, uint64_t group, uint64_t to);
 void poke_join(struct node *node, uint64_t from, const struct join_question *question);
 /* An answer that node `from` gave comes now. */
 void poke_join_answer(struct node *node, uint64_t from, const struct join_answer *answer);
+/* A Raft message without entries comes now. */
+void poke_message(struct node *node, const struct raft_message *message);
 /* Make a base of what the log holds now, and drop the log behind the one before it from now on. */
 void poke_make_base(struct node *node, uint64_t group);
 

@@ -29,6 +29,9 @@ void invariants_forget_process(struct cluster_invariants *invariants, uint32_t n
 bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,
                            uint32_t nodes_count, char *why, size_t why_bytes);
 
+/* A test has written another history into a log of that node: it may come to lead by it, and must still commit nothing. */
+void invariants_expect_forged(struct cluster_invariants *invariants, uint32_t number);
+
 /* The node's disk as a power cut would leave it now is opened as after a restart: every log must be whole through what
  * the node calls durable, and the store must hold the terms and votes that it calls durable. O(disk). */
 void invariants_check_image(struct cluster_invariants *invariants, struct sim *sim, uint32_t number,

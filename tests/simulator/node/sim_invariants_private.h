@@ -45,6 +45,7 @@ struct group_facts_list {
 };
 
 struct cluster_invariants {
+    uint32_t forged;       /* bit per node: the test wrote another history into a log of it */
     struct ledger leaders; /* of each group and term */
     struct ledger chains;  /* of each group and committed index */
     struct ledger digests; /* of each group and applied index */

@@ -64,8 +64,9 @@ enum peer_frame_type {
     PEER_FRAME_CHANGE,        /* how a change of members stands, to the leader of meta */
     PEER_FRAME_JOIN,          /* a node asks to join (join_codec.h, M5) */
     PEER_FRAME_JOIN_ANSWER,
+    PEER_FRAME_CHAIN, /* replicas compare their chains (PROTOCOL D6) */
 };
-#define PEER_FRAME_LAST PEER_FRAME_JOIN_ANSWER
+#define PEER_FRAME_LAST PEER_FRAME_CHAIN
 
 struct peer_config {
     uint64_t node_id;

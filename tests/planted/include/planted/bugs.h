@@ -127,6 +127,9 @@
     X(V3_LOST_VOTE_VOTES, core, "a replica that lost its vote votes")                              \
     X(V3_VOTELESS_REPLICA_IS_MADE_AS_IT_WAS, node,                                                 \
       "a replica whose vote was lost is made again under its old epoch")                           \
+    X(D6_DISPUTED_REPLICA_GOES_ON, node,                                                           \
+      "a replica that may have diverged acknowledges and votes until it is judged")                \
+    X(D6_HEARTBEATS_COMPARE_NOTHING, node, "chains are not compared in heartbeats")                \
     X(D2_LOST_POSITION_STOPS_THE_NODE, node,                                                       \
       "a replica that lost its position stops its node instead of being made again")               \
     X(C1_LEARNERS_COUNT, core, "learners count for majorities")                                    \
