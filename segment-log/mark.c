@@ -105,6 +105,19 @@ int writer__write_both_marks(struct segment_writer *writer, uint64_t group_seed,
     return 0;
 }
 
+int writer__restore_tail(struct segment_writer *writer, const struct segment_mark *mark,
+                         uint64_t file_bytes)
+{
+    assert(mark->tail_bytes > 0 && mark->tail_bytes < writer->sector_bytes);
+    const uint64_t pos = mark->end_pos - mark->tail_bytes;
+    uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
+    memcpy(sector, mark->tail, mark->tail_bytes);
+    uint64_t bytes = writer->sector_bytes;
+    if (bytes > file_bytes - pos) bytes = file_bytes - pos;
+    if (bytes < mark->tail_bytes) bytes = mark->tail_bytes;
+    return disk_pwrite(writer->file, sector, (size_t)bytes, pos);
+}
+
 int writer__zero(struct segment_writer *writer, uint64_t from, uint64_t to)
 {
     while (from < to) {

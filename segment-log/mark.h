@@ -55,6 +55,10 @@ int writer__write_mark(struct segment_writer *writer, uint64_t group_seed,
 int writer__write_both_marks(struct segment_writer *writer, uint64_t group_seed,
                              struct segment_mark *mark, struct sync_count *count);
 
+/* The sector of a cut: what the mark keeps of it, and zeros up to its end or to that of the file, whichever comes first. */
+int writer__restore_tail(struct segment_writer *writer, const struct segment_mark *mark,
+                         uint64_t file_bytes);
+
 /* Zeros in [from, to). */
 int writer__zero(struct segment_writer *writer, uint64_t from, uint64_t to);
 

@@ -519,12 +519,7 @@ static int mend_last(struct recovery *recovery)
     recovery->file = NULL;
     log__segment_path(log, segment->sequence, recovery->path);
     int error = 0;
-    if (old->tail_bytes > 0) {
-        uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
-        memcpy(sector, old->tail, old->tail_bytes);
-        error =
-            disk_pwrite(writer->file, sector, writer->sector_bytes, old->end_pos - old->tail_bytes);
-    }
+    if (old->tail_bytes > 0) error = writer__restore_tail(writer, old, recovery->file_bytes);
     /* From the next sector on: the sector of the last record is not written again, and the bytes behind that record in it
      * are no record, or the chain would not end here. */
     uint64_t behind = align_up(segment->end_pos, writer->sector_bytes);

@@ -195,22 +195,21 @@ static bool drop_later_segments(struct segment_log_job *job)
     return error ? fail(job, "syncing the directory failed", error) : true;
 }
 
+/* Never beyond the end of the file: what is cut takes no room, so that a full disk does not stop it. */
 static int overwrite(struct segment_writer *writer, uint64_t end_pos,
                      const struct segment_mark *mark)
 {
     uint64_t boundary = align_up(end_pos, writer->sector_bytes);
-    int error = 0;
-    if (mark->tail_bytes > 0) {
-        uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
-        memcpy(sector, mark->tail, mark->tail_bytes);
-        error = disk_pwrite(writer->file, sector, writer->sector_bytes, end_pos - mark->tail_bytes);
-    }
+    uint64_t size;
+    int error = disk_size(writer->file, &size);
+    if (!error && mark->tail_bytes > 0) error = writer__restore_tail(writer, mark, size);
     if (!error) error = writer__zero_behind(writer, boundary);
-    if (!error && end_pos % writer->sector_bytes > SEGMENT_TAIL_BYTES_MAX) {
+    if (!error && end_pos % writer->sector_bytes > SEGMENT_TAIL_BYTES_MAX && boundary < size) {
         /* A header that begins in the last 72 bytes of the sector reaches here; its checksum, or its field that is
          * always zero, fails now, whatever its payload holds. */
         static const uint8_t spoiled[ENTRY_ALIGNMENT] = {255, 255, 255, 255, 255, 255, 255, 255};
-        error = disk_pwrite(writer->file, spoiled, sizeof spoiled, boundary);
+        uint64_t bytes = size - boundary < sizeof spoiled ? size - boundary : sizeof spoiled;
+        error = disk_pwrite(writer->file, spoiled, (size_t)bytes, boundary);
     }
     return error;
 }

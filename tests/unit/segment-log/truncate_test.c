@@ -299,3 +299,32 @@ Test(segment_log_truncate, works_on_sectors_of_4096_where_the_kept_part_may_not_
         expect_end(&kept);
     }
 }
+
+/* A file that nothing was filled ahead in may end in the middle of the sector of the cut. */
+Test(segment_log_truncate, takes_no_room_so_a_full_disk_does_not_stop_it)
+{
+    segment_log_close(log_);
+    memory_disk_destroy(disk);
+    disk = memory_disk_create(1);
+    options = fixture_options(disk, "/group");
+    options.extend_bytes = 0;
+    options.sector_bytes = 4096;
+    log_ = fixture_create(&options);
+    fixture_append(log_, 1, 9, 100);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    memory_disk_set_capacity(disk, memory_disk_used(disk));
+    segment_log_truncate(log_, 5);
+    struct segment_log_info kept = fixture_info(log_);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    reopen();
+    expect_end(&kept);
+    /* Neither does the start that finds it half done. */
+    segment_log_truncate(log_, 3);
+    kept = fixture_info(log_);
+    memory_disk_stop_at(disk, 5); /* both marks are lowered */
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_IO);
+    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    reopen();
+    expect_end(&kept);
+    fixture_check_all(log_);
+}
