@@ -57,8 +57,7 @@ static struct inode *clone_inode(struct clone_map *map, struct inode *inode)
     return copy;
 }
 
-/* `path` is `part`, in it, or a directory above it. NULL and "": everything is. */
-static bool is_part(const char *part, const char *path)
+bool memory_path__is_part(const char *part, const char *path)
 {
     if (!part || !part[0]) return true;
     size_t part_bytes = strlen(part);
@@ -74,7 +73,7 @@ static void clone_names(struct clone_map *map, const char *part, const struct na
 {
     for (size_t i = 0; i < source->count; i++) {
         const struct name *name = &source->items[i];
-        if (!is_part(part, name->path)) continue;
+        if (!memory_path__is_part(part, name->path)) continue;
         memory_names__append(target, name->path, clone_inode(map, name->inode));
     }
 }
@@ -88,7 +87,7 @@ static void clone_pending(struct clone_map *map, const char *part, const struct 
     for (size_t i = 0; i < source->pending_count; i++) {
         const struct pending *pending = &source->pending[i];
         const char *path = pending->to[0] ? pending->to : pending->from;
-        if (!is_part(part, path)) continue;
+        if (!memory_path__is_part(part, path)) continue;
         copy->pending[copy->pending_count] = *pending;
         copy->pending[copy->pending_count++].inode =
             memory_inode__ref(clone_inode(map, pending->inode));

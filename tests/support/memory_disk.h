@@ -31,6 +31,43 @@ struct disk *memory_disk_clone_part(const struct disk *disk, const char *path, u
 enum memory_disk_crash { MEMORY_DISK_KILL, MEMORY_DISK_POWER };
 void memory_disk_crash(struct disk *disk, enum memory_disk_crash mode);
 
+/* ---- power cuts by choice ----------------------------------------------------------------------------- */
+
+enum memory_disk_loose_kind {
+    MEMORY_DISK_LOOSE_NAME,   /* a name that was made, moved or removed */
+    MEMORY_DISK_LOOSE_SIZE,   /* of a file */
+    MEMORY_DISK_LOOSE_SECTOR, /* written, and not what it was */
+};
+
+/* One thing that a power cut at this instant may decide on, apart from all others. */
+struct memory_disk_loose {
+    enum memory_disk_loose_kind kind;
+    uint32_t number; /* of the operation or the file, in the disk's own order */
+    uint64_t pos;    /* of the sector */
+};
+
+/* The first `items_max` of them: names in the order of their operations, then file by file the size and the sectors by
+ * position. Returns how many there are. */
+uint32_t memory_disk_loose(const struct disk *disk, struct memory_disk_loose *ret_items,
+                           uint32_t items_max);
+
+enum memory_disk_fate {
+    MEMORY_DISK_DROPPED,
+    MEMORY_DISK_KEPT,
+    /* of sectors; names and sizes are kept then */
+    MEMORY_DISK_TORN_FRONT, /* the front half is new */
+    MEMORY_DISK_TORN_BACK,  /* the back half is new */
+    MEMORY_DISK_TORN_NOISE, /* the front half is new, the back half is noise */
+};
+
+/* A copy of the disk as it is after the power failed and `items` had these fates; what is not among them is dropped. */
+struct disk *memory_disk_power_cut(const struct disk *disk, const struct memory_disk_loose *items,
+                                   const enum memory_disk_fate *fates, uint32_t count);
+
+/* Equal for disks on which the files under `path`, and the directories above it, are the same, what a power cut may leave
+ * of them included. Cheap when little has changed since it was asked last, of this disk or of one that it was cloned from. */
+uint64_t memory_disk_hash(const struct disk *disk, const char *path);
+
 /* Counted are calls that change something or sync: create, pwritev, datasync, truncate, allocate, drop_cache,
  * make_directory, sync_directory, rename, unlink, remove_directory. */
 uint64_t memory_disk_calls(const struct disk *disk);

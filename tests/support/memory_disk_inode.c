@@ -57,10 +57,13 @@ static void page_put(struct page **page, size_t from, const uint8_t *bytes, size
     memcpy(page_own(page) + from, bytes, bytes_count);
 }
 
+/* 0: nothing but zeros. */
 static uint64_t page_hash(struct page *page)
 {
+    if (!page) return 0;
     if (!page->is_hashed) {
-        page->hash = checksum64(page->bytes, PAGE_BYTES);
+        const bool is_zero = memcmp(page->bytes, zeros, PAGE_BYTES) == 0;
+        page->hash = is_zero ? 0 : checksum64(page->bytes, PAGE_BYTES);
         page->is_hashed = true;
     }
     return page->hash;
@@ -332,9 +335,8 @@ uint64_t memory_inode__hash(const struct inode *inode, bool of_medium)
     struct page *const *pages = of_medium ? inode->medium : inode->cache;
     uint64_t hash = of_medium ? inode->medium_bytes : inode->cache_bytes;
     for (size_t i = 0; i < inode->pages_count; i++) {
-        if (!pages[i]) continue;
         const uint64_t parts[3] = {hash, i, page_hash(pages[i])};
-        hash = checksum64(parts, sizeof parts);
+        if (parts[2] != 0) hash = checksum64(parts, sizeof parts);
     }
     return hash;
 }

@@ -96,6 +96,8 @@ bool memory_disk__coin(struct memory_disk *disk);
 void memory_path__copy(char target[DISK_PATH_MAX], const char *path);
 /* Does the name lie in the directory, not deeper? */
 bool memory_path__is_in(const char *path, const char *directory);
+/* `path` is `part`, in it, or a directory above it. NULL and "": everything is. */
+bool memory_path__is_part(const char *part, const char *path);
 void memory_path__parent(char target[DISK_PATH_MAX], const char *path);
 void memory_inode__unref(struct inode *inode);
 struct inode *memory_inode__ref(struct inode *inode);

@@ -230,3 +230,56 @@ Test(memory_disk, a_part_is_one_directory_and_those_above_it)
     cr_assert_eq(slurp(disk, "/d/in/new", &byte, 1), -ENOENT, "the copy is not the disk");
     memory_disk_destroy(part);
 }
+
+Test(memory_disk, a_chosen_power_cut_keeps_drops_and_tears_what_it_is_told)
+{
+    uint8_t old[1024], new[1024], found[1024];
+    memset(old, 'o', sizeof old);
+    memset(new, 'n', sizeof new);
+    struct disk_file *file = make("/a", old, sizeof old);
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+    cr_assert_eq(disk_pwrite(file, new, sizeof new, 0), 0);
+    disk_close(make("/b", "hello", 5));
+    struct memory_disk_loose items[8];
+    cr_assert_eq(memory_disk_loose(disk, items, 8), 5,
+                 "a name, two sectors of /a, size and sector of /b");
+    cr_assert_eq(items[0].kind, MEMORY_DISK_LOOSE_NAME);
+    cr_assert_eq(items[1].kind, MEMORY_DISK_LOOSE_SECTOR);
+    enum memory_disk_fate fates[5] = {MEMORY_DISK_DROPPED, MEMORY_DISK_KEPT, MEMORY_DISK_TORN_BACK};
+    struct disk *cut = memory_disk_power_cut(disk, items, fates, 5);
+    cr_assert_eq(slurp(cut, "/b", found, 8), -ENOENT);
+    cr_assert_eq(slurp(cut, "/a", found, sizeof found), sizeof found);
+    for (size_t i = 0; i < sizeof found; i++) {
+        cr_assert_eq(found[i], i < 512 || i >= 768 ? 'n' : 'o', "byte %zu", i);
+    }
+    memory_disk_destroy(cut);
+    fates[0] = MEMORY_DISK_KEPT;
+    cut = memory_disk_power_cut(disk, items, fates, 5);
+    cr_assert_eq(slurp(cut, "/b", found, 8), 0, "the name without the bytes");
+    memory_disk_destroy(cut);
+    cr_assert_eq(slurp(disk, "/b", found, 8), 5, "the disk itself goes on");
+    disk_close(file);
+}
+
+Test(memory_disk, equal_disks_have_equal_hashes_and_others_do_not)
+{
+    struct disk_file *file = make("/a", "hello", 5);
+    const uint64_t unsynced = memory_disk_hash(disk, "/a");
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+    const uint64_t synced = memory_disk_hash(disk, "/a");
+    cr_assert_neq(unsynced, synced, "a power cut leaves another disk");
+    struct disk *clone = memory_disk_clone(disk, 9);
+    cr_assert_eq(memory_disk_hash(clone, "/a"), synced);
+    cr_assert_eq(disk_pwrite(file, "j", 1, 0), 0);
+    cr_assert_eq(memory_disk_hash(clone, "/a"), synced, "a clone has bytes of its own");
+    cr_assert_neq(memory_disk_hash(disk, "/a"), synced);
+    cr_assert_eq(disk_pwrite(file, "h", 1, 0), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(memory_disk_hash(disk, "/a"), synced);
+    disk_close(make("/b", "other", 5));
+    cr_assert_eq(memory_disk_hash(disk, "/a"), synced, "of one part");
+    memory_disk_destroy(clone);
+    disk_close(file);
+}

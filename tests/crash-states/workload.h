@@ -1,0 +1,43 @@
+/* What a node does to its disk, drawn from a seed: entries, group commits, rolls, cuts, votes, the identity, checkpoints,
+ * bases, drops of a prefix, installs of a base, replicas made, dropped and made again, a full disk, restarts. */
+#ifndef WORKLOAD_H
+#define WORKLOAD_H
+
+#include "states.h"
+
+#define WORKLOAD_KINDS(X)                      \
+    X(FLUSHES, "group commits")                \
+    X(ROLLS, "rolls")                          \
+    X(CUTS, "truncations")                     \
+    X(CUTS_EARLIER, "into an earlier segment") \
+    X(VOTES, "votes")                          \
+    X(IDENTITIES, "identities")                \
+    X(CHECKPOINTS, "checkpoints")              \
+    X(BASES, "bases")                          \
+    X(SEALS, "footers")                        \
+    X(DROPS, "prefixes dropped")               \
+    X(INSTALLS, "bases installed")             \
+    X(INSTALLS_ENDED, "installs given up")     \
+    X(REPLICAS, "replicas made")               \
+    X(FULL_DISKS, "writes that found no room") \
+    X(RESTARTS, "restarts")
+
+enum workload_kind {
+#define X(name, text) WORKLOAD_##name,
+    WORKLOAD_KINDS(X)
+#undef X
+        WORKLOAD_KINDS_COUNT
+};
+
+struct workload_result {
+    uint64_t calls, syncs;
+    uint64_t kinds[WORKLOAD_KINDS_COUNT];
+    struct states_figures figures;
+    char problem[800]; /* "": none */
+};
+
+void workload_run(uint64_t seed, uint64_t calls_max, const struct states_options *options,
+                  struct workload_result *ret_result);
+const char *workload_kind_text(enum workload_kind kind);
+
+#endif
