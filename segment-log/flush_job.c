@@ -183,9 +183,15 @@ static bool write_records(struct segment_log_job *job)
     struct segment_writer *writer = &job->writer;
     assert(job->write_pos % writer->sector_bytes == 0 || PLANTED(L4_WRITE_TOUCHES_SYNCED_SECTOR));
     int error = disk_pwritev(writer->file, job->parts, (int)job->parts_count, job->write_pos);
-    if (error) return job__fail(job, "writing records failed", error);
     uint64_t end_pos = job->write_pos + job->bytes;
+    if (error && PLANTED(B34_FULL_DISK_LEAVES_A_GAP)) writer->end_pos = end_pos;
+    if (error) return job__fail(job, "writing records failed", error);
     if (!fill_behind(job, end_pos)) return false;
+    if (PLANTED(B29_MARK_TELLS_OF_MORE)) {
+        struct segment_mark early = {.end_pos = end_pos, .point = job->end};
+        error = writer__write_mark(writer, job->log->seed, &early);
+        if (error) return job__fail(job, "writing the synced mark failed", error);
+    }
     error = PLANTED(L5_RECORDS_UNSYNCED) ? 0 : writer__sync(writer, &job->count);
     if (error) {
         job__fail(job, "syncing records failed", error);

@@ -233,8 +233,12 @@ struct node_store_job *node_store_next_job(struct node_store *store)
 void node_store_job_run(struct node_store_job *job)
 {
     const struct node_store *store = job->store;
-    uint32_t slots = PLANTED(V1_ONE_SLOT_IS_WRITTEN) ? 1 : 2;
-    for (uint32_t slot = 0; slot < slots && !job->error; slot++) {
+    uint32_t first = 0, end = 2;
+    if (PLANTED(V1_SLOTS_ALTERNATE)) {
+        first = (uint32_t)(store->written_sequence & 1u);
+        end = first + 1;
+    }
+    for (uint32_t slot = first; slot < end && !job->error; slot++) {
         job->error = write_slot(store->file, slot, store->image, job->bytes);
     }
 }

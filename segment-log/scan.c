@@ -1,5 +1,7 @@
 #include "scan.h"
 
+#include <planted/planted.h>
+
 #include "bytes.h"
 #include "entry.h"
 
@@ -99,6 +101,25 @@ static const char *why_not_following(const struct segment_scan *scan,
     return NULL;
 }
 
+/* The wrong turn of L4_ZEROS_ARE_A_RECORD: a record without a payload. */
+static const char *take_zeros(const struct segment_scan *scan, uint64_t pos, const uint8_t *bytes,
+                              struct segment_scan_record *ret)
+{
+    *ret = (struct segment_scan_record){
+        .header = {.type = ENTRY_NOOP,
+                   .index = scan->at.index + 1,
+                   .term = scan->at.term,
+                   .base_offset = scan->at.next_offset,
+                   .timestamp_ms = scan->at.timestamp_ms},
+        .pos = pos,
+        .bytes = bytes,
+        .bytes_count = ENTRY_HEADER_BYTES,
+        .payload = bytes + ENTRY_HEADER_BYTES,
+    };
+    ret->header.chain = entry_chain(&ret->header, scan->at.chain);
+    return NULL;
+}
+
 /* NULL: *ret is the next record. Otherwise why it is not; scan->error is set when that is a failing disk. */
 static const char *try_record(struct segment_scan *scan, uint64_t pos,
                               struct segment_scan_record *ret, bool *ret_blank)
@@ -110,6 +131,9 @@ static const char *try_record(struct segment_scan *scan, uint64_t pos,
     *ret_blank = bytes_are_zero(bytes, got);
     enum entry_decode_status status =
         entry_decode_header(bytes, got, scan->group_seed, &ret->header);
+    if (PLANTED(L4_ZEROS_ARE_A_RECORD) && *ret_blank && got == ENTRY_HEADER_BYTES) {
+        return take_zeros(scan, pos, bytes, ret);
+    }
     if (status != ENTRY_DECODE_OK) return entry_decode_status_text(status);
     const char *reason = why_not_following(scan, &ret->header);
     if (reason) return reason;

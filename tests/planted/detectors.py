@@ -82,6 +82,7 @@ class Detectors:
         self.short = short
         self.random = Random("raft_random", [self.path("raft_random")], 100, 1, 0.35)
         self.simulator = Simulator("raftmq-sim", [self.path("raftmq-sim")], 5, 1, 0.45)
+        self.crash_states = Random("raftmq-crash-states", [self.path("raftmq-crash-states")], 1, 1, 0.35)
         self.explore = Program("raftmq-explore", [self.path("raftmq-explore")])
         self.scenarios = [Program("scenario_" + os.path.basename(path)[:-4], [self.path("raftmq-scenario"), path])
                           for path in sorted(glob.glob(os.path.join(here, "../scenario/*.txt")))
@@ -97,7 +98,7 @@ class Detectors:
         if area == "core":
             return [self.random, self.simulator, self.explore, *self.scenarios, *self.unit("raft")]
         if area == "log":
-            return [self.simulator, *self.unit("segment-log", "snapshot", "simulated_node")]
+            return [self.crash_states, self.simulator, *self.unit("segment-log", "snapshot", "simulated_node")]
         if area == "queue":
             return [self.simulator, *self.unit("queue", "wire", "simulated_node")]
         assert area == "node"
@@ -108,7 +109,7 @@ class Detectors:
 
     def check_without_bug(self, pool):
         """What fails though nothing is wrong, and the CPU seconds."""
-        runs = [next(detector.slices()) for detector in (self.random, self.simulator, *self.scenarios)]
+        runs = [next(detector.slices()) for detector in (self.random, self.simulator, self.crash_states, *self.scenarios)]
         if not self.short:
             runs += [next(detector.slices()) for detector in
                      self.unit("raft", "segment-log", "snapshot", "queue", "wire", "node", "peer", "simulated_node", "http")]

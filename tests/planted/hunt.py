@@ -23,6 +23,7 @@ def read_bugs(build):
 
 # What a failed test says of its reason, the most telling first.
 REASONS = [
+    r"FAILED crash-state seed \d+ call \d+ \(.*?\): (.{1,100})",
     r"broken promise at \d+ ms: (.*)",
     r"Assertion `(.*?)' failed",
     r"FAILED ([a-z-]+) seed",

@@ -1,6 +1,6 @@
 /* The table of planted bugs: X(name, area, what goes wrong).
  *
- * B1 to B38 were shipped by other systems (B23, B29 and B34 need code that is not built yet); the others break one of
+ * B1 to B38 were shipped by other systems (B23 needs code that is not built yet); the others break one of
  * our own rules and carry its number. `area` is where the wrong turn is and so which tests are asked first: core (raft/),
  * log (segment-log/, snapshot/), queue (broker/queue/, broker/wire/) or node (broker/node/, broker/peer/).
  *
@@ -59,6 +59,9 @@
       "a snapshot is renamed into place and its directory is not synced")                          \
     X(B28_WRITE_OVERTAKES_CUT, log,                                                                \
       "a write overtakes the truncation before it, and the log cannot be opened again")            \
+    X(B29_MARK_TELLS_OF_MORE, log,                                                                 \
+      "the mark of a write is written before its sync, so it may tell of a record that is not "    \
+      "there")                                                                                     \
     X(B30_CUT_WRITE_IS_ACKED, core,                                                                \
       "the report of a write that was cut meanwhile counts for what stands there now")             \
     X(B31_UNKNOWN_FATE_IS_CALLED_FAILED, node,                                                     \
@@ -66,6 +69,8 @@
     X(B32_FOLLOWERS_FORGET_SEQUENCES, queue, "the table of producers is kept on the leader alone") \
     X(B33_TIMER_LOST_BETWEEN_VOTES, core,                                                          \
       "a vote that is given amid an own pre-vote stops the election timer")                        \
+    X(B34_FULL_DISK_LEAVES_A_GAP, log,                                                             \
+      "a write that found no room leaves a torn tail, and the next one goes behind it")            \
     X(B35_LENGTH_IS_NOT_BOUNDED, node, "a length from the network is believed without a bound")    \
     X(B36_APPLIES_SNAPSHOTS_LAST_AGAIN, node,                                                      \
       "after a restart the last entry of the snapshot is applied once more")                       \
@@ -101,6 +106,7 @@
       "a follower takes entries without following their chain")                                    \
     X(L4_WRITE_TOUCHES_SYNCED_SECTOR, log,                                                         \
       "the first record after a sync begins in the sector of the last one")                        \
+    X(L4_ZEROS_ARE_A_RECORD, log, "zeros in front of the end of a file are taken for a record")    \
     X(L5_ACK_BEFORE_MARK, log, "the synced mark is not written when a sync returns")               \
     X(L5_RECORDS_UNSYNCED, log, "records are reported as durable without a sync")                  \
     X(L6_CONTINUED_IS_NOT_SAID, log,                                                               \
@@ -118,7 +124,8 @@
     X(L11_WRITES_ARE_TAKEN_WHEN_FULL, node,                                                        \
       "writes are taken though the disk has no room for them")                                     \
     X(V1_HELD_MESSAGES_LEAVE, node, "messages that wait for a vote to be durable leave at once")   \
-    X(V1_ONE_SLOT_IS_WRITTEN, log, "a vote is written into one of the two slots only")             \
+    X(V1_SLOTS_ALTERNATE, log,                                                                     \
+      "a vote is written into one of the two slots only, each time the other one")                 \
     X(V1_VOTE_IS_NOT_SYNCED, log, "a vote is called durable before it is synced")                  \
     X(V2_BAD_SLOT_STAYS, log, "a bad slot of the votes is not rewritten at start")                 \
     X(V2_NEW_TERM_KEEPS_VOTE, core, "the vote of an older term stands in a new one")               \
