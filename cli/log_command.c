@@ -2,8 +2,11 @@
  * works on files copied from anywhere. */
 #include "log_command.h"
 
+#include "log_inspect.h"
+
 #include <segment_log/segment_log.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +18,19 @@ enum { RESULT_OK = 0, RESULT_PROBLEMS = 1, RESULT_USAGE = 2, RESULT_NOT_FOUND = 
 #define BATCH_HEADER_BYTES 61u
 
 static const char usage_text[] =
-    "usage: raftmq log dump   [--records] [--json] PATH...\n"
-    "       raftmq log verify [--at INDEX] [--json] PATH...\n"
+    "usage: raftmq log dump    [--records] [--json] PATH...\n"
+    "       raftmq log verify  [--at INDEX] [--json] PATH...\n"
+    "       raftmq log inspect [--json] PATH...\n"
     "\n"
-    "Reads the log files of a stopped node; writes nothing. PATH is a data directory or the\n"
-    "directory of a group.\n"
+    "Reads the files of a stopped node; writes nothing. PATH is a data directory, the directory\n"
+    "of a group, or a file: a segment, a snapshot, votes or identity.\n"
     "\n"
     "  dump       one line per entry: index, term, type, offset, count, bytes, time, chain, "
     "status\n"
-    "  verify     recompute every checksum and chain; one line per group\n"
+    "             (of a single file what inspect shows, and the pairs of a snapshot)\n"
+    "  verify     recompute every checksum and chain; one line per group and per other file\n"
+    "  inspect    what each file says of itself: header, marks, footer with index, terms and\n"
+    "             configurations; replicas and votes; and what is wrong, with its place\n"
     "  --records  also show the batch header of DATA entries\n"
     "  --at INDEX also show the chain at this index: equal on two nodes means equal logs up to it\n"
     "  --json     machine readable (also -o json)\n"
@@ -32,6 +39,7 @@ static const char usage_text[] =
 
 struct request {
     bool verify;
+    bool inspect;
     bool json;
     bool records;
     bool has_at;
@@ -45,6 +53,8 @@ struct report {
     const char *directory;
     bool first_group; /* nothing printed yet in the JSON array */
     int groups_count;
+    int files_count; /* looked at one by one */
+    bool first_file; /* nothing printed yet in the JSON array */
     int problems_count;
 
     /* of the group being walked */
@@ -81,10 +91,12 @@ static int parse(int argc, char **argv, struct request *request)
             return -1;
         }
     }
-    if (strcmp(action, "dump") != 0 && strcmp(action, "verify") != 0) {
-        return refuse("say dump or verify", "");
-    }
     request->verify = strcmp(action, "verify") == 0;
+    request->inspect = strcmp(action, "inspect") == 0;
+    const bool is_dump = strcmp(action, "dump") == 0;
+    if (!is_dump && !request->verify && !request->inspect) {
+        return refuse("say dump, verify or inspect", "");
+    }
     bool flags_ended = false;
     for (int i = 2; i < argc; i++) {
         const char *word = argv[i];
@@ -100,7 +112,7 @@ static int parse(int argc, char **argv, struct request *request)
         } else if (strcmp(word, "-o") == 0 && i + 1 < argc && strcmp(argv[i + 1], "json") == 0) {
             request->json = true;
             i++;
-        } else if (strcmp(word, "--records") == 0 && !request->verify) {
+        } else if (strcmp(word, "--records") == 0 && is_dump) {
             request->records = true;
         } else if ((strcmp(word, "--at") == 0 || strcmp(word, "--chain-at") == 0) &&
                    request->verify) {
@@ -113,26 +125,10 @@ static int parse(int argc, char **argv, struct request *request)
             return refuse("unknown flag", word);
         }
     }
-    return request->paths_count > 0 ? 0 : refuse("name a directory", "");
+    return request->paths_count > 0 ? 0 : refuse("name a directory or a file", "");
 }
 
 /* ---- output ------------------------------------------------------------------------------------------ */
-
-static void print_json_text(const char *text)
-{
-    putchar('"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\') {
-            printf("\\%c", *p);
-        } else if (*p < 0x20 || *p >= 0x7f) {
-            /* Bytes that are not ASCII are shown one by one: a path need not be UTF-8. */
-            printf("\\u%04x", *p);
-        } else {
-            putchar(*p);
-        }
-    }
-    putchar('"');
-}
 
 static uint64_t big(const uint8_t *p, int bytes)
 {
@@ -190,9 +186,9 @@ static void print_remark(const struct report *report, const struct segment_log_w
         return;
     }
     printf("{\"%s\":", item->problem ? "problem" : "note");
-    print_json_text(item->text);
+    log_print_json_text(item->text);
     printf(",\"path\":");
-    print_json_text(item->path);
+    log_print_json_text(item->path);
     printf(",\"pos\":%" PRIu64 "}\n", item->pos);
 }
 
@@ -254,7 +250,7 @@ static void print_group_json(struct report *report, const struct segment_log_wal
 {
     printf("%s{\"group\":%" PRIu64 ",\"path\":", report->first_group ? "" : ",", summary->group);
     report->first_group = false;
-    print_json_text(report->directory);
+    log_print_json_text(report->directory);
     printf(",\"cluster\":\"");
     for (size_t i = 0; i < sizeof summary->cluster.bytes; i++) {
         printf("%02x", summary->cluster.bytes[i]);
@@ -262,10 +258,10 @@ static void print_group_json(struct report *report, const struct segment_log_wal
     printf("\",\"segments\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"records\":%" PRIu64
            ",\"first_index\":%" PRIu64 ",\"last_index\":%" PRIu64 ",\"last_term\":%" PRIu64
            ",\"chain\":\"%016" PRIx64 "\",\"next_offset\":%" PRIu64 ",\"mark_index\":%" PRIu64
-           ",\"torn_bytes\":%" PRIu64,
+           ",\"torn_bytes\":%" PRIu64 ",\"sealed\":%" PRIu64,
            summary->segments_count, summary->entries_count, summary->records_count,
            summary->first_index, summary->last_index, summary->last_term, summary->last_chain,
-           summary->next_offset, summary->mark_index, summary->torn_bytes);
+           summary->next_offset, summary->mark_index, summary->torn_bytes, summary->sealed_count);
     if (report->request->has_at) {
         printf(",\"chain_at\":");
         if (report->chain_found) {
@@ -329,23 +325,66 @@ static void walk_group(struct report *report, const char *directory)
     report->problems_count += report->group_problems;
 }
 
-static void search(struct report *report, const char *directory, int depth)
+static void inspect_file(struct report *report, const char *path, enum log_file_kind kind)
+{
+    const struct request *request = report->request;
+    enum log_inspect_output output = request->json ? LOG_INSPECT_JSON : LOG_INSPECT_TABLE;
+    if (request->verify) {
+        output = request->json ? LOG_INSPECT_VERDICT_JSON : LOG_INSPECT_VERDICT;
+    }
+    const bool is_dump = !request->verify && !request->inspect;
+    if (request->json && !is_dump && !report->first_file) putchar(',');
+    report->first_file = false;
+    report->files_count++;
+    uint64_t problems = log_inspect_file(path, kind, output, /* with_pairs= */ !request->inspect);
+    if (request->json && is_dump) putchar('\n');
+    report->problems_count += problems > 1000000 ? 1000000 : (int)problems;
+}
+
+/* What is looked for in directories: the groups' logs as a whole, or the other files one by one. */
+enum search_for { SEARCH_LOGS, SEARCH_FILES };
+
+static bool is_wanted_file(const struct request *request, enum log_file_kind kind)
+{
+    if (kind == LOG_FILE_NONE) return false;
+    return request->inspect || kind != LOG_FILE_SEGMENT; /* segments were read as a log */
+}
+
+static void search_directory(struct report *report, const char *directory, int depth,
+                             enum search_for what);
+
+static void search_entry(struct report *report, const char *path, int depth, enum search_for what)
+{
+    /* By its name alone: within a directory nothing else is ours. */
+    static const char *const suffixes[] = {".segment", ".snap", "/identity", "/votes"};
+    bool is_ours = false;
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t bytes = strlen(suffixes[i]);
+        if (length > bytes && strcmp(path + length - bytes, suffixes[i]) == 0) is_ours = true;
+    }
+    if (!is_ours) {
+        search_directory(report, path, depth + 1, what);
+    } else if (what == SEARCH_FILES) {
+        enum log_file_kind kind = log_file_kind(path);
+        if (is_wanted_file(report->request, kind)) inspect_file(report, path, kind);
+    }
+}
+
+static void search_directory(struct report *report, const char *directory, int depth,
+                             enum search_for what)
 {
     struct listing listing = {0};
     int error = disk_list(disk_posix(), directory, note_name, &listing);
-    if (error && depth == 0) {
-        fprintf(stderr, "raftmq log: %s: %s\n", directory, strerror(-error));
-    }
     if (!error && listing.out_of_memory) {
         fprintf(stderr, "problem %s: out of memory\n", directory);
         report->problems_count++;
-    } else if (!error && listing.has_segments) {
-        walk_group(report, directory);
-    } else if (!error && depth < SEARCH_DEPTH_MAX) {
-        for (size_t i = 0; i < listing.count; i++) {
+    } else if (!error) {
+        if (what == SEARCH_LOGS && listing.has_segments) walk_group(report, directory);
+        for (size_t i = 0; depth < SEARCH_DEPTH_MAX && i < listing.count; i++) {
             char path[DISK_PATH_MAX];
             int length = snprintf(path, sizeof path, "%s/%s", directory, listing.names[i]);
-            if (length > 0 && (size_t)length < sizeof path) search(report, path, depth + 1);
+            if (length > 0 && (size_t)length < sizeof path) search_entry(report, path, depth, what);
         }
     }
     for (size_t i = 0; i < listing.count; i++) {
@@ -354,22 +393,65 @@ static void search(struct report *report, const char *directory, int depth)
     free(listing.names);
 }
 
+/* A path that was named: a file of any kind, or a directory. */
+static void search(struct report *report, const char *path, enum search_for what)
+{
+    struct listing listing = {0};
+    int error = disk_list(disk_posix(), path, note_name, &listing);
+    for (size_t i = 0; i < listing.count; i++) {
+        free(listing.names[i]);
+    }
+    free(listing.names);
+    if (!error) {
+        search_directory(report, path, 0, what);
+        return;
+    }
+    enum log_file_kind kind = error == -ENOTDIR ? log_file_kind(path) : LOG_FILE_NONE;
+    if (kind == LOG_FILE_NONE) {
+        if (what == SEARCH_LOGS) fprintf(stderr, "raftmq log: %s: %s\n", path, strerror(-error));
+    } else if (what == SEARCH_FILES) {
+        inspect_file(report, path, kind);
+    }
+}
+
+/* Groups and files that were found below each path are counted, so that one without any is named. */
+static bool search_path(struct report *report, const char *path)
+{
+    const struct request *request = report->request;
+    int before = report->groups_count + report->files_count;
+    if (request->inspect) {
+        search(report, path, SEARCH_FILES);
+    } else {
+        search(report, path, SEARCH_LOGS);
+        bool is_file = report->groups_count + report->files_count == before;
+        /* dump shows the entries of a directory, and all there is of a file. */
+        if (is_file && !request->verify) search(report, path, SEARCH_FILES);
+    }
+    return report->groups_count + report->files_count > before;
+}
+
 int log_command_main(int argc, char **argv)
 {
     struct request request = {0};
     int result = parse(argc, argv, &request);
     if (result != 0) return result < 0 ? RESULT_OK : result;
-    struct report report = {.request = &request, .first_group = true};
+    struct report report = {.request = &request, .first_group = true, .first_file = true};
     bool missing = false;
+    bool is_found[sizeof request.paths / sizeof *request.paths];
     if (request.verify && request.json) printf("{\"groups\":[");
+    if (request.inspect && request.json) printf("{\"files\":[");
     for (int i = 0; i < request.paths_count; i++) {
-        int before = report.groups_count;
-        search(&report, request.paths[i], 0);
-        if (report.groups_count > before) continue;
+        is_found[i] = search_path(&report, request.paths[i]);
+    }
+    if (request.verify && request.json) printf("],\"files\":[");
+    for (int i = 0; i < request.paths_count; i++) {
+        int before = report.files_count;
+        if (request.verify) search(&report, request.paths[i], SEARCH_FILES);
+        if (is_found[i] || report.files_count > before) continue;
         fprintf(stderr, "raftmq log: %s: no log is in this directory\n", request.paths[i]);
         missing = true;
     }
-    if (request.verify && request.json) {
+    if ((request.verify || request.inspect) && request.json) {
         printf("],\"problems\":%d}\n", report.problems_count);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {

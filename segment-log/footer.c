@@ -277,14 +277,19 @@ static bool configurations_are_valid(const struct segment_footer *footer, const 
     return at == footer->facts_bytes;
 }
 
+uint64_t footer__facts_pos(const struct segment_footer *footer)
+{
+    return footer->first_pos + block_aligned(footer__points_bytes(footer->points_count));
+}
+
 enum footer_status footer__read_facts(struct disk_file *file, uint64_t group_seed,
                                       const struct segment_footer *footer, uint8_t **ret_facts,
                                       int *ret_error)
 {
-    uint64_t pos = footer->first_pos + block_aligned(footer__points_bytes(footer->points_count));
     uint8_t *facts;
-    enum footer_status status = read_section(file, group_seed, pos, footer->facts_bytes,
-                                             footer->facts_checksum, &facts, ret_error);
+    enum footer_status status =
+        read_section(file, group_seed, footer__facts_pos(footer), footer->facts_bytes,
+                     footer->facts_checksum, &facts, ret_error);
     if (status != FOOTER_OK) return status;
     if (!terms_are_valid(footer, facts) || !configurations_are_valid(footer, facts)) {
         free(facts);

@@ -62,6 +62,9 @@ struct footer_term footer__term(const uint8_t *facts, uint32_t position);
 size_t footer__configurations_pos(const struct segment_footer *footer);
 struct footer_configuration footer__next_configuration(const uint8_t *facts, size_t *at);
 
+/* Where the facts stand. */
+uint64_t footer__facts_pos(const struct segment_footer *footer);
+
 /* The checked sparse index: points_count of them, freed by the caller. */
 enum footer_status footer__read_points(struct disk_file *file, uint64_t group_seed,
                                        const struct segment_footer *footer,
@@ -70,6 +73,13 @@ enum footer_status footer__read_points(struct disk_file *file, uint64_t group_se
 /* The last of them from which `value` can be reached going forward. */
 const struct segment_point *footer__find(const struct footer_point *points, uint32_t points_count,
                                          enum segment_log_key key, uint64_t value);
+
+/* Everything about it, problems told one by one, also that the file has another hash. header and mark NULL: not known.
+ * False: there is none, or none that counts. */
+typedef void (*footer_problem_cb)(void *data, uint64_t pos, const char *text);
+bool footer__verify(struct disk_file *file, uint64_t group_seed, uint64_t file_bytes,
+                    const struct segment_header *header, const struct segment_mark *mark,
+                    struct segment_footer *ret_footer, footer_problem_cb cb, void *data);
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
  *    4096       founding, then zeros up to 8192
  *
  * Written anew as a whole: temp file, sync, rename, directory sync. So there is the old one or the new one, never none. */
+#include <segment_log/inspect.h>
 #include <segment_log/node_store.h>
 
 #include "bytes.h"
@@ -254,4 +255,34 @@ int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t
                                   .path = ret_path};
     int error = disk_list(disk, parent, judge_name, &search);
     return error ? error : search.result;
+}
+
+void node_identity_inspect(struct disk *disk, const char *path, const struct inspect_sink *sink)
+{
+    uint8_t bytes[IDENTITY_BYTES] = {0};
+    struct disk_file *file = NULL;
+    uint64_t file_bytes = 0;
+    int error = disk_open(disk, path, DISK_READ, &file);
+    if (!error) error = disk_size(file, &file_bytes);
+    if (!error && disk_pread(file, bytes, sizeof bytes, 0) < 0) error = -EIO;
+    disk_close(file);
+    if (error) {
+        sink->problem(sink->data, 0, "reading the file failed");
+        return;
+    }
+    sink->number(sink->data, "bytes", file_bytes);
+    struct node_identity identity;
+    const char *reason = decode(bytes, &identity);
+    if (reason) {
+        sink->problem(sink->data, 0, reason);
+        return;
+    }
+    sink->number(sink->data, "node", identity.node_id);
+    inspect_hash(sink, "incarnation", identity.incarnation);
+    inspect_bytes(sink, "cluster", identity.cluster.bytes, sizeof identity.cluster.bytes);
+    sink->number(sink->data, "incarnation_index", identity.incarnation_index);
+    sink->flag(sink->data, "join_only", identity.join_only);
+    sink->flag(sink->data, "replicas_made", identity.replicas_made);
+    sink->number(sink->data, "founding_bytes", identity.founding_bytes);
+    inspect_bytes(sink, "founding", identity.founding, identity.founding_bytes);
 }

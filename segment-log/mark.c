@@ -14,7 +14,7 @@
 
 static const uint8_t zeros[ZERO_BYTES];
 
-static uint64_t block_pos(uint32_t block)
+uint64_t marks__pos(uint32_t block)
 {
     return SEGMENT_BLOCK_BYTES * (1u + block);
 }
@@ -26,7 +26,7 @@ int marks__read(struct disk_file *file, uint64_t group_seed, const struct segmen
     ret_marks->other_version = false;
     for (uint32_t i = 0; i < 2; i++) {
         uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
-        ssize_t got = disk_pread(file, block, sizeof block, block_pos(i));
+        ssize_t got = disk_pread(file, block, sizeof block, marks__pos(i));
         if (got < 0) return (int)got;
         struct segment_mark *mark = &ret_marks->mark[i];
         enum segment_format_status status = segment_format__decode_mark(block, group_seed, mark);
@@ -42,6 +42,12 @@ int marks__read(struct disk_file *file, uint64_t group_seed, const struct segmen
         }
     }
     return 0;
+}
+
+bool marks__is_damaged(const struct segment_marks *marks, uint32_t block)
+{
+    if (marks->valid[block]) return false;
+    return marks->newest < 0 || marks->mark[marks->newest].continued;
 }
 
 void writer__init(struct segment_writer *writer, struct disk_file *file,
@@ -85,7 +91,7 @@ int writer__write_mark(struct segment_writer *writer, uint64_t group_seed,
     mark->segment = writer->sequence;
     mark->sequence = writer->mark_sequence + 1;
     segment_format__encode_mark(mark, group_seed, block);
-    int error = disk_pwrite(writer->file, block, sizeof block, block_pos(1u - writer->mark_block));
+    int error = disk_pwrite(writer->file, block, sizeof block, marks__pos(1u - writer->mark_block));
     if (error) return error;
     writer->mark_sequence = mark->sequence;
     writer->mark_unsynced = true;

@@ -32,6 +32,12 @@ struct segment_marks {
 int marks__read(struct disk_file *file, uint64_t group_seed, const struct segment_header *header,
                 struct segment_marks *ret_marks);
 
+/* Block 0 or 1 is not what a crash may leave: in a segment that is written a crash may tear the mark in flight; in one that is
+ * continued both say so, and were synced. */
+bool marks__is_damaged(const struct segment_marks *marks, uint32_t block);
+/* Where it stands in the file. */
+uint64_t marks__pos(uint32_t block);
+
 /* Open the segment for writing behind its newest mark, which must be durable. */
 void writer__init(struct segment_writer *writer, struct disk_file *file,
                   const struct segment_header *header, const struct segment_marks *marks,

@@ -13,6 +13,7 @@
  *
  * Invariant: the two slots are written one after the other, each synced, so one of them is whole at every instant; an
  * update is reported only when both hold it, so either slot alone is then provably the newest (V1). */
+#include <segment_log/inspect.h>
 #include <segment_log/node_store.h>
 
 #include "bytes.h"
@@ -401,4 +402,67 @@ void node_store_close(struct node_store *store)
     free(store->image);
     free(store->records);
     free(store);
+}
+
+/* ---- inspection ------------------------------------------------------------------------------------- */
+
+static void inspect_records(const uint8_t *slot, uint64_t slot_pos, const struct inspect_sink *sink)
+{
+    static const char *const states[] = {"none", "made", "dropped"};
+    sink->begin(sink->data, "replicas", true);
+    for (uint32_t i = 0; i < get_u32(slot + 48); i++) {
+        struct node_record record;
+        uint64_t pos = HEADER_BYTES + (uint64_t)i * RECORD_BYTES;
+        if (!decode_record(slot + pos, &record)) {
+            sink->problem(sink->data, slot_pos + pos, "a record of a newer version");
+            continue;
+        }
+        sink->begin(sink->data, NULL, false);
+        sink->number(sink->data, "group", record.group);
+        sink->number(sink->data, "epoch", record.epoch);
+        sink->text(sink->data, "state", states[record.state]);
+        sink->number(sink->data, "meta_index", record.meta_index);
+        sink->number(sink->data, "term", record.term);
+        sink->number(sink->data, "vote_node", record.vote_node);
+        sink->number(sink->data, "vote_epoch", record.vote_epoch);
+        sink->end(sink->data);
+    }
+    sink->end(sink->data);
+}
+
+static void inspect_slot(const uint8_t *slot, uint64_t slot_pos, const struct inspect_sink *sink)
+{
+    const char *reason = slot_problem(slot);
+    sink->begin(sink->data, NULL, false);
+    sink->number(sink->data, "pos", slot_pos);
+    sink->flag(sink->data, "valid", !reason);
+    if (!reason) {
+        inspect_bytes(sink, "cluster", slot + 16, sizeof(struct cluster_id));
+        sink->number(sink->data, "node", get_u64(slot + 32));
+        sink->number(sink->data, "sequence", get_u64(slot + 40));
+        inspect_records(slot, slot_pos, sink);
+    }
+    sink->end(sink->data);
+    if (reason) sink->problem(sink->data, slot_pos, reason);
+}
+
+void node_store_inspect(struct disk *disk, const char *path, const struct inspect_sink *sink)
+{
+    uint8_t *slots = calloc(1, FILE_BYTES);
+    struct disk_file *file = NULL;
+    uint64_t file_bytes = 0;
+    int error = slots ? disk_open(disk, path, DISK_READ, &file) : -ENOMEM;
+    if (!error) error = disk_size(file, &file_bytes);
+    if (!error && disk_pread(file, slots, FILE_BYTES, 0) < 0) error = -EIO;
+    disk_close(file);
+    if (error) {
+        sink->problem(sink->data, 0, "reading the file failed");
+    } else {
+        sink->number(sink->data, "bytes", file_bytes);
+        sink->begin(sink->data, "slots", true);
+        inspect_slot(slots, 0, sink);
+        inspect_slot(slots + SLOT_BYTES, SLOT_BYTES, sink);
+        sink->end(sink->data);
+    }
+    free(slots);
 }

@@ -78,6 +78,13 @@ void segment_format__encode_header(const struct segment_header *header,
     put_u64(block + POS_CHECKSUM, block_checksum(block, SEGMENT_BLOCK_BYTES, seed));
 }
 
+struct segment_header segment_format__ids(const uint8_t block[SEGMENT_BLOCK_BYTES])
+{
+    struct segment_header header = {.group = get_u64(block + HEADER_GROUP)};
+    memcpy(header.cluster.bytes, block + HEADER_CLUSTER, sizeof header.cluster.bytes);
+    return header;
+}
+
 static bool sector_is_valid(uint32_t bytes)
 {
     return bytes >= SEGMENT_SECTOR_BYTES && bytes <= SEGMENT_SECTOR_MAX &&

@@ -53,6 +53,9 @@ void segment_format__encode_header(const struct segment_header *header,
 enum segment_format_status segment_format__decode_header(const uint8_t block[SEGMENT_BLOCK_BYTES],
                                                          struct segment_header *ret_header);
 
+/* Cluster and group as they stand in a header block, checked by nothing. */
+struct segment_header segment_format__ids(const uint8_t block[SEGMENT_BLOCK_BYTES]);
+
 void segment_format__encode_mark(const struct segment_mark *mark, uint64_t group_seed,
                                  uint8_t block[SEGMENT_BLOCK_BYTES]);
 enum segment_format_status segment_format__decode_mark(const uint8_t block[SEGMENT_BLOCK_BYTES],

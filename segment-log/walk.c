@@ -2,11 +2,13 @@
  *
  * It follows the same rules as recovery, but where recovery stops it says so and goes on: behind a damaged record with the
  * next header that checks out by itself, behind a damaged segment with the next file. */
-#include "scan.h"
+#include "walk.h"
 
 #include "bytes.h"
+#include "footer.h"
 #include "mark.h"
 #include "problem.h"
+#include "scan.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -183,6 +185,28 @@ static void walk_records(struct walk *walk, struct disk_file *file,
     scan__close(&scan);
 }
 
+void walk__records(struct disk_file *file, const char *path, const struct segment_header *header,
+                   const struct segment_mark *mark, uint64_t file_bytes, segment_log_walk_cb cb,
+                   void *data)
+{
+    struct segment_log_walk_summary summary = {0};
+    struct walk walk = {
+        .cb = cb,
+        .data = data,
+        .summary = &summary,
+        .at = header->base,
+        .seed = checksum64_group(&header->cluster, header->group),
+    };
+    snprintf(walk.path, sizeof walk.path, "%s", path);
+    const struct segment_mark start = {.end_pos = SEGMENT_DATA_POS, .point = header->base};
+    walk_records(&walk, file, header, mark ? mark : &start, file_bytes);
+}
+
+static void tell_footer(void *data, uint64_t pos, const char *text)
+{
+    say(data, true, pos, "%s", text);
+}
+
 /* False: this file cannot be walked, a problem was told. */
 static bool read_header(struct walk *walk, struct disk_file *file, uint64_t sequence,
                         struct segment_header *ret_header)
@@ -270,9 +294,20 @@ static bool walk_segment(struct walk *walk, uint64_t sequence)
     } else {
         mark = &marks.mark[marks.newest];
         walk->summary->mark_index = mark->point.index;
+        for (uint32_t i = 0; i < 2; i++) {
+            if (marks__is_damaged(&marks, i)) {
+                say(walk, true, marks__pos(i), "one of the two marks is damaged");
+            }
+        }
     }
     continued = marks.newest < 0 || mark->continued;
     walk_records(walk, file, &header, mark, size);
+    if (mark->continued) {
+        struct segment_footer footer;
+        bool sealed =
+            footer__verify(file, walk->seed, size, &header, mark, &footer, tell_footer, walk);
+        if (sealed) walk->summary->sealed_count++;
+    }
 out:
     disk_close(file);
     return continued;

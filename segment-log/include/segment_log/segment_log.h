@@ -332,6 +332,7 @@ struct segment_log_walk_summary {
     uint64_t first_index, last_index, last_term, last_chain, next_offset;
     uint64_t mark_index; /* of the newest valid mark */
     uint64_t entries_count, records_count, segments_count, problems_count, torn_bytes;
+    uint64_t sealed_count; /* segments with a footer that counts */
 };
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_walk(
     struct disk *disk, const char *directory, segment_log_walk_cb cb, void *data,

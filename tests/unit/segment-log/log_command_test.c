@@ -1,8 +1,11 @@
-/* Goal: `raftmq log dump|verify` tells the truth about files, in words and exit status. */
+/* Goal: `raftmq log dump|verify|inspect` tells the truth about files, in words and exit status. */
 #include "log_fixture.h"
 
 #include "log_command.h"
 #include "temp_directory.h"
+
+#include <segment_log/node_store.h>
+#include <snapshot/snapshot.h>
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -127,7 +130,7 @@ Test(log_command, verify_for_machines_is_one_json_document)
     cr_assert_eq(strncmp(output, "{\"groups\":[{\"group\":7,", 22), 0);
     cr_assert_not_null(strstr(output, expected));
     cr_assert_not_null(strstr(output, "\"last_index\":101,"));
-    cr_assert_not_null(strstr(output, "\"problems\":0}],\"problems\":0}\n"));
+    cr_assert_not_null(strstr(output, "\"problems\":0}],\"files\":[],\"problems\":0}\n"));
 }
 
 Test(log_command, dump_prints_a_line_per_entry)
@@ -155,4 +158,190 @@ Test(log_command, usage_errors_are_2_and_no_log_is_3)
     cr_assert_eq(run("dump", "--at", "1", data), 2, "only verify compares");
     cr_assert_eq(run("verify", NULL, NULL, "/nonexistent/place"), 3);
     cr_assert_eq(run("verify", "--help", NULL, NULL), 0);
+}
+
+/* ---- single files ----------------------------------------------------------------------------------- */
+
+/* A data directory with one file of each kind: two segments, the first one sealed, a snapshot, votes and an identity. */
+static char segment_path[DISK_PATH_MAX], snapshot_path[DISK_PATH_MAX];
+
+static void make_files(void)
+{
+    struct disk *disk = disk_posix();
+    struct segment_log_options options = fixture_options(disk, group);
+    struct segment_log *log = fixture_open(&options);
+    cr_assert_eq(fixture_try_append(log, 2, ENTRY_CONFIG, 40), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_seal(log, fixture_info(log).last_index), SEGMENT_LOG_OK);
+    cr_assert_gt(segment_log_sealed_count(log), 0);
+    info = fixture_info(log);
+    segment_log_close(log);
+    const struct node_identity identity = {
+        .node_id = 3, .incarnation = 99, .cluster = fixture_cluster};
+    cr_assert_eq(node_identity_save(disk, data, &identity), 0);
+    struct node_store *store;
+    struct segment_log_problem problem;
+    cr_assert_eq(node_store_open(disk, data, &fixture_cluster, 3, true, &store, &problem),
+                 SEGMENT_LOG_OK);
+    const struct node_record record = {
+        .group = 7, .state = NODE_REPLICA_MADE, .term = 1234, .vote_node = 3};
+    cr_assert_neq(node_store_put(store, &record), 0);
+    struct node_store_job *job = node_store_next_job(store);
+    node_store_job_run(job);
+    cr_assert_eq(node_store_job_finish(store, job, &problem), 0);
+    node_store_close(store);
+    struct tree *state = NULL;
+    tree_put(&state, (struct tree_slice){"key", 3}, (struct tree_slice){"value", 5});
+    struct snapshot_header header = {.kind = SNAPSHOT_CHECKPOINT,
+                                     .cluster = fixture_cluster,
+                                     .group = 7,
+                                     .point = {.index = 20, .term = 1, .next_offset = 57}};
+    cr_assert_eq(snapshot_write(disk, group, &header, state, &problem), SNAPSHOT_OK);
+    tree_unref(state);
+    fixture_segment_path(group, 1, segment_path);
+    snprintf(snapshot_path, sizeof snapshot_path, "%.400s/checkpoint-%020d.snap", group, 20);
+}
+
+static void flip(const char *path, uint64_t pos)
+{
+    struct disk_file *file;
+    uint8_t byte;
+    cr_assert_eq(disk_open(disk_posix(), path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pread(file, &byte, 1, pos), 1);
+    byte ^= 0x20;
+    cr_assert_eq(disk_pwrite(file, &byte, 1, pos), 0);
+    disk_close(file);
+}
+
+static uint64_t size_of(const char *path)
+{
+    struct disk_file *file;
+    uint64_t bytes;
+    cr_assert_eq(disk_open(disk_posix(), path, DISK_READ, &file), 0);
+    cr_assert_eq(disk_size(file, &bytes), 0);
+    disk_close(file);
+    return bytes;
+}
+
+Test(log_command, inspect_shows_every_kind_of_file)
+{
+    make_files();
+    cr_assert_eq(run("inspect", NULL, NULL, data), 0, "%s", output);
+    static const char *const wanted[] = {
+        "# segment ",       "# snapshot ", "# identity ", "# votes ", "header\n",
+        "marks\n",          "continued",   "footer\n",    "terms\n",  "index\n",
+        "configurations\n", "file_hash",   "1234",        "made",     "incarnation",
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        cr_assert_not_null(strstr(output, wanted[i]), "%s", wanted[i]);
+    }
+    cr_assert_null(strstr(output, "problem"));
+    cr_assert_eq(run("verify", NULL, NULL, data), 0);
+    cr_assert_not_null(strstr(output, "identity"));
+    cr_assert_not_null(strstr(output, ": ok"));
+}
+
+Test(log_command, inspect_speaks_json)
+{
+    make_files();
+    cr_assert_eq(run("inspect", "-o", "json", data), 0);
+    cr_assert_eq(strncmp(output, "{\"files\":[{\"path\":", 18), 0);
+    cr_assert_not_null(strstr(output, "\"footer\":{\"pos\":"));
+    cr_assert_not_null(strstr(output, "\"index\":[{\"pos\":12288,\"index\":0,"));
+    cr_assert_not_null(strstr(output, "],\"problems\":0}\n"));
+    int depth = 0;
+    for (const char *p = output; *p; p++) {
+        depth += *p == '{' || *p == '[';
+        depth -= *p == '}' || *p == ']';
+        cr_assert_geq(depth, 0);
+    }
+    cr_assert_eq(depth, 0);
+}
+
+/* One file after the other, damaged at one place: the file and the place of the part that is damaged are named. */
+Test(log_command, damage_is_named_in_every_kind_of_file)
+{
+    make_files();
+    char votes[DISK_PATH_MAX], identity[DISK_PATH_MAX];
+    snprintf(votes, sizeof votes, "%.400s/votes", data);
+    snprintf(identity, sizeof identity, "%.400s/identity", data);
+    const uint64_t end = size_of(segment_path);
+    const struct {
+        const char *path;
+        uint64_t pos, part;
+        const char *reason;
+    } places[] = {
+        {segment_path, 100, 0, "the header is damaged"},
+        {segment_path, 4096 + 40, 4096, "the mark is damaged"},
+        {segment_path, 12288 + 90, 12288 + 80, "entries 2..2 are damaged"},
+        {segment_path, end - 4096 * 3 + 8, end - 4096 * 3, "sparse index"},
+        {segment_path, end - 4096 * 2 + 8, end - 4096 * 2, "facts"},
+        {segment_path, end - 4096 + 100, end - 4096, "trailer"},
+        {segment_path, end - 4096 + 2, 0, "neither a footer nor zeros"},
+        {snapshot_path, 50, 0, ""},
+        {snapshot_path, 128 + 30, 128, "block checksum"},
+        {votes, 4096 + 24, 0, "the checksum does not match"},
+        {votes, 266240 + 4096 + 24, 266240, "the checksum does not match"},
+        {identity, 17, 0, "the checksum does not match"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        static const char *const actions[] = {"inspect", "verify", "dump"};
+        char place[32];
+        snprintf(place, sizeof place, "at %" PRIu64 ": ", places[i].part);
+        flip(places[i].path, places[i].pos);
+        for (size_t j = 0; j < 3; j++) {
+            cr_assert_eq(run(actions[j], NULL, NULL, places[i].path), 1, "%s %zu", actions[j], i);
+            cr_assert_not_null(strstr(output, places[i].reason), "%zu: %s", i, output);
+            if (places[i].reason[0] != 'n') {
+                cr_assert_not_null(strstr(output, place), "%zu: %s", i, output);
+            }
+        }
+        cr_assert_eq(run("verify", NULL, NULL, data), 1, "%zu", i);
+        flip(places[i].path, places[i].pos);
+        cr_assert_eq(run("inspect", NULL, NULL, places[i].path), 0, "%zu: %s", i, output);
+    }
+}
+
+Test(log_command, a_footer_tells_what_a_damaged_header_cannot)
+{
+    make_files();
+    flip(segment_path, 200);
+    cr_assert_eq(run("inspect", NULL, NULL, segment_path), 1);
+    cr_assert_not_null(strstr(output, "the header is damaged"));
+    cr_assert_not_null(strstr(output, "continued"), "the marks");
+    cr_assert_not_null(strstr(output, "file_hash"), "the footer");
+    cr_assert_not_null(strstr(output, "entries\n"), "and the records");
+}
+
+/* Files may be cut anywhere and hold anything. */
+Test(log_command, noise_and_cut_files_are_told_and_survived)
+{
+    make_files();
+    char path[DISK_PATH_MAX];
+    static const char *const names[] = {"00000000000000000009.segment", "base-9.snap", "votes",
+                                        "identity"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%.400s/noise", data);
+        (void)disk_make_directory(disk_posix(), path);
+        snprintf(path, sizeof path, "%.400s/noise/%s", data, names[i]);
+        struct disk_file *file;
+        cr_assert_eq(disk_open(disk_posix(), path, DISK_CREATE_NEW, &file), 0);
+        cr_assert_eq(run("inspect", NULL, NULL, path), 1, "%s, empty", names[i]);
+        uint8_t noise[20000];
+        uint64_t x = i + 1;
+        for (size_t j = 0; j < sizeof noise; j++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            noise[j] = (uint8_t)(x >> 56);
+        }
+        cr_assert_eq(disk_pwrite(file, noise, sizeof noise, 0), 0);
+        cr_assert_eq(run("inspect", NULL, NULL, path), 1, "%s, noise", names[i]);
+        disk_close(file);
+    }
+    for (uint64_t bytes = 0; bytes < size_of(segment_path); bytes += 5000) {
+        struct disk_file *file;
+        cr_assert_eq(disk_open(disk_posix(), segment_path, DISK_WRITE, &file), 0);
+        cr_assert_eq(disk_truncate(file, size_of(segment_path) - 5000), 0);
+        disk_close(file);
+        cr_assert_eq(run("inspect", NULL, NULL, segment_path), 1);
+    }
 }
