@@ -17,6 +17,38 @@ static enum segment_log_status refuse_full(struct segment_log *log)
     return SEGMENT_LOG_FULL;
 }
 
+/* What begins a term, ends a change of members, or makes room: it goes into the reserve (L11). Whoever proposes META entries
+ * sends none but the last kind here. */
+static bool is_taken_when_full(enum entry_type type)
+{
+    switch (type) {
+    case ENTRY_NOOP:
+    case ENTRY_CONFIG:
+    case ENTRY_TRIM:
+    case ENTRY_SETTINGS:
+    case ENTRY_META:
+        return true;
+    case ENTRY_DATA:
+    case ENTRY_OFFSETS:
+    case ENTRY_RECOVERY:
+        return false;
+    }
+    return false;
+}
+
+bool segment_log_is_taken_when_full(const uint8_t *encoded, size_t bytes)
+{
+    for (size_t pos = 0; pos < bytes;) {
+        struct entry_header header;
+        if (bytes - pos < ENTRY_HEADER_BYTES) return false;
+        entry__parse(encoded + pos, &header);
+        const size_t size = entry_bytes(header.payload_bytes);
+        if (size > bytes - pos || !is_taken_when_full(header.type)) return false;
+        pos += size;
+    }
+    return true;
+}
+
 /* Undo entries that were added since the log ended at `old`. */
 static void roll_back(struct segment_log *log, const struct segment_log_point *old,
                       uint64_t old_unflushed_bytes)
@@ -81,10 +113,10 @@ enum segment_log_status segment_log_append(struct segment_log *log, uint64_t ter
     assert(entries_count > 0);
     assert(term >= log->last.term);
     if (log->broken) return SEGMENT_LOG_IO;
-    /* What a leader appends of itself, and cannot go without: it begins its term, or ends a change of members. */
-    bool is_own =
-        entries_count == 1 && (entries[0].type == ENTRY_NOOP || entries[0].type == ENTRY_CONFIG);
-    if (log->full && !is_own) return refuse_full(log);
+    bool is_taken = true;
+    for (uint32_t i = 0; i < entries_count; i++)
+        is_taken = is_taken && is_taken_when_full(entries[i].type);
+    if (log->full && !is_taken) return refuse_full(log);
     struct segment_log_point old = log->last;
     uint64_t old_unflushed_bytes = log->unflushed_bytes;
     for (uint32_t i = 0; i < entries_count; i++) {
@@ -101,8 +133,9 @@ enum segment_log_status segment_log_append(struct segment_log *log, uint64_t ter
 
 /* Check every entry before the first one is copied. */
 static enum segment_log_status check_encoded(const struct segment_log *log, const uint8_t *encoded,
-                                             size_t bytes)
+                                             size_t bytes, bool *ret_taken_when_full)
 {
+    *ret_taken_when_full = true;
     struct segment_log_point at = log->last;
     size_t pos = 0;
     while (pos < bytes) {
@@ -118,6 +151,7 @@ static enum segment_log_status check_encoded(const struct segment_log *log, cons
             header.timestamp_ms < at.timestamp_ms) {
             return SEGMENT_LOG_BAD_ENTRY;
         }
+        *ret_taken_when_full = *ret_taken_when_full && is_taken_when_full(header.type);
         at = (struct segment_log_point){header.index, header.term, header.chain,
                                         header.base_offset + header.record_count,
                                         header.timestamp_ms};
@@ -131,8 +165,9 @@ enum segment_log_status segment_log_append_encoded(struct segment_log *log, cons
 {
     assert(bytes > 0);
     if (log->broken) return SEGMENT_LOG_IO;
-    if (log->full) return refuse_full(log);
-    enum segment_log_status status = check_encoded(log, encoded, bytes);
+    bool is_taken = false;
+    enum segment_log_status status = check_encoded(log, encoded, bytes, &is_taken);
+    if (log->full && !(status == SEGMENT_LOG_OK && is_taken)) return refuse_full(log);
     if (status != SEGMENT_LOG_OK) return status;
     struct segment_log_point old = log->last;
     uint64_t old_unflushed_bytes = log->unflushed_bytes;

@@ -72,6 +72,7 @@ static bool freeze(struct segment_log *log, bool idle)
         return true;
     }
     if (log->durable_index < log->last.index) {
+        log->removed_last = false;
         reset(log, JOB_FLUSH);
         return flush__freeze(log, job);
     }

@@ -96,6 +96,7 @@ void segment_log_info(const struct segment_log *log, struct segment_log_info *re
 {
     *ret_info = (struct segment_log_info){
         .base = log->base,
+        .base_installed = log->segments[0].installed,
         .last_index = log->last.index,
         .last_term = log->last.term,
         .last_chain = log->last.chain,

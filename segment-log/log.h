@@ -57,6 +57,7 @@ struct segment_log {
     uint64_t roll_index;
     uint64_t drop_index; /* segments that end at or below may go; 0: none */
     uint64_t doomed_from, doomed_to;
+    bool removed_last; /* no flush since the last removal */
     enum install_state install;
     struct segment_log_point install_base;
     struct segment_header install_header; /* INSTALL_BORN */

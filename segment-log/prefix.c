@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REMOVES_MAX 2u /* segments that one job drops */
+
 uint64_t segment_log_roll(struct segment_log *log)
 {
     log->roll_wanted = true;
@@ -69,8 +71,11 @@ static void drop_segments(struct segment_log *log, uint32_t count)
 
 bool prefix__freeze(struct segment_log *log)
 {
-    if (log->doomed_from == log->doomed_to && log->drop_index > log->base.index) {
+    /* Each file takes an unlink and a sync of the directory: few at a time, and what was appended has its turn between. */
+    const bool waits = log->removed_last && log->durable_index < log->last.index;
+    if (log->doomed_from == log->doomed_to && log->drop_index > log->base.index && !waits) {
         uint32_t count = droppable(log);
+        if (count > REMOVES_MAX) count = REMOVES_MAX;
         if (count > 0) drop_segments(log, count);
     }
     return log->doomed_from != log->doomed_to;
@@ -94,6 +99,7 @@ void prefix__run_remove(struct segment_log_job *job)
 void prefix__finish_remove(struct segment_log *log)
 {
     log->doomed_from = log->doomed_to = 0;
+    log->removed_last = true;
 }
 
 /* ---- installing -------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@ bool segment__init(struct segment *segment, const struct segment_header *header)
     *segment = (struct segment){
         .sequence = header->sequence,
         .sector_bytes = header->sector_bytes,
+        .installed = header->installed,
         .base = header->base,
         .last_index = header->base.index,
         .end_pos = SEGMENT_DATA_POS,

@@ -34,6 +34,7 @@ struct segment_footer {
 struct segment {
     uint64_t sequence;
     uint32_t sector_bytes;
+    bool installed; /* born behind a base that another replica made */
     struct segment_log_point base;
     uint64_t last_index; /* last entry on disk; base.index: none */
     uint64_t end_pos;    /* end of its record */

@@ -107,6 +107,15 @@ int snapshot_remove_below(struct disk *disk, const char *directory, uint64_t ind
     return removed ? disk_sync_directory(disk, directory) : 0;
 }
 
+int snapshot_remove_base(struct disk *disk, const char *directory, uint64_t index)
+{
+    char path[DISK_PATH_MAX];
+    if (!snapshot__path(directory, SNAPSHOT_BASE, index, "", path)) return -ENAMETOOLONG;
+    int error = disk_unlink(disk, path);
+    if (error == -ENOENT) return 0;
+    return error != 0 ? error : disk_sync_directory(disk, directory);
+}
+
 int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t limit,
                           uint64_t *ret_index, bool *ret_found)
 {

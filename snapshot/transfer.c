@@ -50,17 +50,19 @@ static enum snapshot_status check_source(struct disk *disk, const char *path, ui
     return SNAPSHOT_OK;
 }
 
-enum snapshot_status snapshot_source_open(struct disk *disk, const char *directory,
-                                          const struct cluster_id *cluster, uint64_t group,
-                                          struct snapshot_source *ret_source,
-                                          struct segment_log_problem *ret_problem)
+enum snapshot_status snapshot_source_open_at(struct disk *disk, const char *directory,
+                                             const struct cluster_id *cluster, uint64_t group,
+                                             uint64_t index, struct snapshot_source *ret_source,
+                                             struct segment_log_problem *ret_problem)
 {
-    uint64_t index;
     bool found;
     char path[DISK_PATH_MAX];
-    int error = snapshot__newest_base(disk, directory, UINT64_MAX, &index, &found);
+    const uint64_t limit = index > 0 ? index + 1u : UINT64_MAX;
+    const uint64_t wanted = index;
+    int error = snapshot__newest_base(disk, directory, limit, &index, &found);
+    if (error == 0 && wanted > 0 && index != wanted) found = false;
     if (error == 0 && !found) {
-        return snapshot__problem(ret_problem, SNAPSHOT_MISSING, directory, 0, 0, 0, "no base");
+        return snapshot__problem(ret_problem, SNAPSHOT_MISSING, directory, 0, 0, 0, "no such base");
     }
     if (error == 0 && !snapshot__path(directory, SNAPSHOT_BASE, index, "", path)) {
         error = -ENAMETOOLONG;
@@ -69,7 +71,7 @@ enum snapshot_status snapshot_source_open(struct disk *disk, const char *directo
     if (error == 0) error = disk_open(disk, path, DISK_READ, &source.file);
     if (error != 0) {
         return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, error,
-                                 "cannot open the newest base");
+                                 "cannot open the base");
     }
     enum snapshot_status status =
         check_source(disk, path, index, cluster, group, &source.identity, ret_problem);
@@ -86,6 +88,14 @@ enum snapshot_status snapshot_source_open(struct disk *disk, const char *directo
         disk_close(source.file);
     }
     return status;
+}
+
+enum snapshot_status snapshot_source_open(struct disk *disk, const char *directory,
+                                          const struct cluster_id *cluster, uint64_t group,
+                                          struct snapshot_source *ret_source,
+                                          struct segment_log_problem *ret_problem)
+{
+    return snapshot_source_open_at(disk, directory, cluster, group, 0, ret_source, ret_problem);
 }
 
 int snapshot_source_read(const struct snapshot_source *source, uint64_t pos, void *buffer,

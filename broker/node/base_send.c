@@ -27,6 +27,7 @@ struct base_send {
     struct group_job base; /* opening, or reading a chunk */
     struct list_link link; /* group->sends */
     struct raft_replica_id to;
+    uint64_t index; /* of the base, until it is open; 0: the newest */
     struct snapshot_source source;
     enum snapshot_status status; /* of opening */
     struct segment_log_problem problem;
@@ -132,6 +133,19 @@ static bool has_room(struct node *node, uint64_t to)
 {
     return peer_is_up(node->hub, to, PEER_BULK) &&
            peer_queue_bytes(node->hub, to, PEER_BULK) < NODE_BULK_QUEUE_BYTES_MAX;
+}
+
+uint64_t base_send__lowest(const struct group *group)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (const struct list_link *link = group->sends.next; link != &group->sends;
+         link = link->next) {
+        const struct base_send *send = list_entry(link, const struct base_send, link);
+        if (!send->is_open || send->has_ended || send->rests_until_us) continue;
+        const uint64_t index = send->source.identity.point.index;
+        if (index < lowest) lowest = index;
+    }
+    return lowest;
 }
 
 static void send_chunk(struct group *group, struct base_send *send)
@@ -252,8 +266,8 @@ static void run_open(struct io_job *job)
     struct base_send *send = job->data;
     struct group *group = send->base.group;
     send->status =
-        snapshot_source_open(group->node->disk, group->directory, &group->node->identity.cluster,
-                             group->id, &send->source, &send->problem);
+        snapshot_source_open_at(group->node->disk, group->directory, &group->node->identity.cluster,
+                                group->id, send->index, &send->source, &send->problem);
 }
 
 static void done_open(struct io_job *job)
@@ -303,6 +317,7 @@ void base_send__start(struct group *group, const struct raft_snapshot_request *r
     }
     node->base_sends_count++;
     send->has_place = true;
+    send->index = base__to_send(group);
     submit(group, send, run_open, done_open);
 }
 

@@ -36,6 +36,30 @@ int64_t clock_median(int64_t *clocks, uint32_t clocks_count, uint32_t voters_cou
     return clocks[rank > unknown ? rank - unknown : 0];
 }
 
+void clock_watch_look(struct clock_watch *watch, int64_t wall_ms, uint64_t now_us)
+{
+    if (watch->is_started) {
+        assert(now_us >= watch->seen_us);
+        const int64_t expected_ms = watch->wall_ms + (int64_t)((now_us - watch->seen_us) / 1000u);
+        const int64_t jump_ms = wall_ms - expected_ms;
+        if (jump_ms > CLOCK_JUMP_MS || jump_ms < -CLOCK_JUMP_MS) {
+            watch->ahead_ms += jump_ms;
+            watch->jumped_us = now_us;
+            /* It was ahead from the start, or is behind now: then it only makes things look younger. */
+            if (watch->ahead_ms < CLOCK_JUMP_MS) watch->ahead_ms = 0;
+        }
+    }
+    watch->is_started = true;
+    watch->wall_ms = wall_ms;
+    watch->seen_us = now_us;
+}
+
+bool clock_watch_rests(const struct clock_watch *watch, uint64_t retention_ms, uint64_t now_us)
+{
+    if (watch->ahead_ms < CLOCK_JUMP_MS) return false;
+    return (now_us - watch->jumped_us) / 1000u < retention_ms;
+}
+
 /* The voter's clock as this node knows it. */
 static bool voter_clock(struct node *node, uint64_t node_id, int64_t *ret_clock_ms)
 {

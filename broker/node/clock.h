@@ -28,4 +28,22 @@ int64_t clock_read(const struct clock_reading *reading, uint64_t now_us);
  * Sorts `clocks`. */
 int64_t clock_median(int64_t *clocks, uint32_t clocks_count, uint32_t voters_count);
 
+/* This node's own clock against monotonic time. Alone, nobody else's clock speaks against one that jumps ahead, and what
+ * was kept for days would be old in an instant. So retention by time rests after a jump, until the clock has jumped back,
+ * or until everything that was stamped before is as old as it looks. */
+#define CLOCK_JUMP_MS 5000
+
+struct clock_watch {
+    bool is_started;
+    int64_t wall_ms;
+    uint64_t seen_us;
+    int64_t
+        ahead_ms; /* what jumps came to since the clock was right; above CLOCK_JUMP_MS: it is ahead */
+    uint64_t jumped_us;
+};
+
+/* Often: a clock that is slewed is none that jumps. */
+void clock_watch_look(struct clock_watch *watch, int64_t wall_ms, uint64_t now_us);
+bool clock_watch_rests(const struct clock_watch *watch, uint64_t retention_ms, uint64_t now_us);
+
 #endif

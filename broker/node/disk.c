@@ -198,6 +198,7 @@ static void done_checkpoint(struct io_job *job)
                 group->checkpoint_index = checkpoint->header.point.index;
             }
             group->counters.checkpoints++;
+            base__snapshot_durable(group, checkpoint->state);
         } else {
             node->disk_full = true; /* tried again when there is space */
         }
@@ -232,7 +233,7 @@ bool checkpoint__header(const struct group *group, enum snapshot_kind kind,
 void disk__checkpoint(struct group *group, bool force)
 {
     struct node *node = group->node;
-    if (group->checkpoint_running || group->dropping || node->disk_full) return;
+    if (group->checkpoint_running || group->dropping || (node->disk_full && !force)) return;
     if (group->applied_index <= group->checkpoint_index) return;
     const uint64_t now_us = io_now_us(node->io);
     uint64_t wanted = node->options.checkpoint_entries;

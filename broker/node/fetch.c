@@ -48,7 +48,7 @@ static void count_answer(struct node_request *request, struct group *group)
 
 static void fill_bounds(struct node_request *request, const struct group *group)
 {
-    request->ret_first_offset = group->partition.log_start_offset;
+    request->ret_first_offset = base__first_offset(group);
     request->ret_high_watermark = group->partition.next_offset;
     request->ret_leader = group->leader;
     request->ret_term = group->term;
@@ -90,12 +90,20 @@ static void nothing_yet(struct node_request *request, struct group *group, uint6
     request__move(request, STAGE_POLL, &group->polls);
 }
 
+static void answer_from(struct node_request *request, struct group *group, uint64_t offset);
+
 static void answer_view(struct node_request *request, struct group *group,
-                        const struct segment_log_view *view, bool by_time)
+                        struct segment_log_view *view, bool by_time)
 {
     uint64_t first = 0;
     uint64_t next = 0;
     view_offsets(view, &first, &next);
+    /* S5: the files may lag behind what is trimmed. Stamps never fall, so the first message that is left is the one. */
+    if (by_time && first < base__first_offset(group)) {
+        segment_log_view_release(view);
+        answer_from(request, group, base__first_offset(group));
+        return;
+    }
     fill_bounds(request, group);
     request->ret_view = *view;
     if (by_time) request->ret_fetch_offset = first;
@@ -112,7 +120,7 @@ static void out_of_range(struct node_request *request, struct group *group, uint
     request__finish(request, NODE_OFFSET_OUT_OF_RANGE,
                     "offset %" PRIu64 " is not in %" PRIu64 "..%" PRIu64
                     "; use earliest, latest or an offset in that range",
-                    offset, group->partition.log_start_offset, group->partition.next_offset);
+                    offset, base__first_offset(group), group->partition.next_offset);
 }
 
 /* ---- reads from segment files --------------------------------------------------------------------------------------------------- */
@@ -176,7 +184,11 @@ static void start_read(struct node_request *request, struct group *group, enum s
     read->by_time = key == SEGMENT_LOG_BY_TIME;
     if (read__start(group, &read->base, key, value, group->applied_index, bytes_max_of(request)) !=
         SEGMENT_LOG_OK) {
-        out_of_range(request, group, value);
+        if (key == SEGMENT_LOG_BY_TIME) {
+            nothing_yet(request, group, group->partition.next_offset);
+        } else {
+            out_of_range(request, group, value);
+        }
         return;
     }
     request__move(request, STAGE_READING, NULL);
@@ -226,9 +238,20 @@ static void read_by(struct node_request *request, struct group *group, enum segm
     }
 }
 
+/* The offset is in the log, or its end. */
+static void answer_from(struct node_request *request, struct group *group, uint64_t offset)
+{
+    request->ret_fetch_offset = offset;
+    if (offset == group->partition.next_offset) {
+        nothing_yet(request, group, offset);
+    } else {
+        read_by(request, group, SEGMENT_LOG_BY_OFFSET, offset);
+    }
+}
+
 static void answer_fetch(struct node_request *request, struct group *group)
 {
-    const uint64_t start = group->partition.log_start_offset;
+    const uint64_t start = base__first_offset(group);
     const uint64_t end = group->partition.next_offset;
     uint64_t offset = request->fetch.value;
     switch (request->fetch.from) {
@@ -251,12 +274,7 @@ static void answer_fetch(struct node_request *request, struct group *group)
         out_of_range(request, group, offset);
         return;
     }
-    request->ret_fetch_offset = offset;
-    if (offset == end) {
-        nothing_yet(request, group, offset);
-        return;
-    }
-    read_by(request, group, SEGMENT_LOG_BY_OFFSET, offset);
+    answer_from(request, group, offset);
 }
 
 static void answer_offsets(struct node_request *request, struct group *group)
@@ -321,8 +339,9 @@ void fetch__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
     /* S3: a log that was just replaced is read like any other once it has what was committed then. */
-    const bool is_local =
-        state->settings.local_reads && group->applied_index >= group->reads_from_index;
+    const bool is_local = state->settings.local_reads &&
+                          group->applied_index >= group->reads_from_index &&
+                          !base__is_ahead_of_state(group);
     if (is_local || PLANTED(R1_FOLLOWER_READS_WITHOUT_ASKING)) {
         request__move(request, STAGE_NEW, NULL);
         fetch__behind_barrier(request, group);

@@ -102,6 +102,7 @@ struct group *group__new(struct node *node, uint64_t id, uint64_t epoch)
     list_init(&group->polls);
     list_init(&group->sends);
     group->drops_prefix = group->is_meta;
+    group->base_due_us = io_now_us(node->io);
     if (!group->is_meta) partition_init(&group->partition);
     group__directory(node, id, group->directory, sizeof(group->directory));
     return group;
@@ -270,6 +271,7 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
 static void on_skipped(void *data, const struct segment_log_problem *problem)
 {
     struct group *group = data;
+    group->skipped_checkpoint = true;
     node__log(group->node, "warn",
               "event=\"damaged checkpoint skipped, replaying more of the log\" path=\"%s\" "
               "reason=\"%s\"",
@@ -380,7 +382,7 @@ static bool find_bases(struct group *group)
     struct segment_log_problem problem = {0};
     const enum snapshot_status status =
         snapshot_list_bases(node->disk, group->directory, &node->identity.cluster, group->id,
-                            group->bases, GROUP_BASES_MAX, &group->bases_count, &problem);
+                            group->bases, GROUP_BASES_ROOM, &group->bases_count, &problem);
     if (status == SNAPSHOT_OK && group->bases_count > 0) return true;
     if (status == SNAPSHOT_OK) {
         snprintf(problem.reason, sizeof(problem.reason), "recorded as made, but it has no base");
@@ -501,6 +503,29 @@ static bool note_lost(struct group *group)
     return true;
 }
 
+/* Where a partition's log starts its oldest base stands (S2), or behind that, as far as is trimmed: older bases go before
+ * the files that they stand in front of (base.c). Else a file is missing that nobody removed. A base that was installed
+ * stands at the start while older ones still go. */
+static bool check_start(struct group *group)
+{
+    struct segment_log_info info;
+    if (group->is_meta) return true;
+    segment_log_info(group->log, &info);
+    group->trimmed_durable = partition_trimmed_index(&group->partition);
+    const uint64_t oldest = group->bases[group->bases_count - 1u].index;
+    struct segment_log_problem problem = {.index = info.base.index};
+    snprintf(problem.reason, sizeof(problem.reason),
+             "the log begins behind %" PRIu64 ", its oldest base is of %" PRIu64, info.base.index,
+             oldest);
+    if (info.base.index > oldest && !info.base_installed) {
+        return open_failed(group, "the first segments are missing", &problem, false);
+    }
+    if (oldest > info.base.index && oldest > group->trimmed_durable) {
+        return open_failed(group, "the base at the start of the log is missing", &problem, false);
+    }
+    return true;
+}
+
 bool group__open(struct node *node, const struct node_record *record)
 {
     struct group *group = group__new(node, record->group, record->epoch);
@@ -532,6 +557,7 @@ bool group__open(struct node *node, const struct node_record *record)
         opened =
             group__start_core(group, &hard_state, found.items, found.count, header->point.index);
     }
+    if (opened) opened = check_start(group);
     tree_unref(state);
     free(header);
     if (!opened) return note_lost(group);

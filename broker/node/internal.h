@@ -50,9 +50,12 @@
 #define NODE_TRAIL_RUNS_MAX     65536u
 #define NODE_LOG_LINE_BYTES     512u
 
-#define GROUP_BASES_MAX        2u /* that a replica remembers */
-#define NODE_BASE_SENDS_MAX    4u /* of all groups */
-#define NODE_BASE_RECEIVES_MAX 4u
+#define GROUP_BASES_MAX         32u /* that a replica keeps ... */
+#define GROUP_BASES_ROOM        64u /* ... and finds at a start, where crashes left some that were to go */
+#define META_BASES_MAX          2u
+#define RETENTION_PAYLOAD_BYTES 32u
+#define NODE_BASE_SENDS_MAX     4u /* of all groups */
+#define NODE_BASE_RECEIVES_MAX  4u
 
 enum request_stage {
     STAGE_NEW,
@@ -180,6 +183,7 @@ struct group_counters {
     uint64_t checkpoints;
     uint64_t
         raft_steps; /* no step, no change of the core: the simulator looks only at what changed */
+    uint64_t trims; /* proposed here */
     uint64_t bases_installed;
     uint64_t base_bytes_sent;
     uint64_t regressions; /* D8 */
@@ -252,11 +256,18 @@ struct group {
     size_t offsets_capacity;
 
     /* base.c */
-    struct segment_log_point bases[GROUP_BASES_MAX]; /* durable ones, newest first */
+    struct segment_log_point bases[GROUP_BASES_ROOM]; /* durable ones, newest first */
     uint32_t bases_count;
-    bool drops_prefix; /* the log starts at the older of them */
+    bool
+        drops_prefix; /* two of them, and the log starts at the older one; else behind what is trimmed */
+    uint64_t base_due_us; /* when the newest one was begun, or found */
+    /* What the newest durable snapshot says is trimmed: a start begins there, so no file goes that it would still show */
+    uint64_t trimmed_durable;
+    bool skipped_checkpoint; /* a damaged one: the state is older than it was */
+    uint64_t drop_held_us; /* since when a member that lags holds up the next drop; 0: none does */
     uint64_t dropped_below;
-    bool boundary_wanted; /* a base is to stand at boundary_index, once that is applied */
+    uint64_t cleaned_below; /* older bases are gone: now the files may go */
+    bool boundary_wanted;   /* a base is to stand at boundary_index, once that is applied */
     uint64_t boundary_index;
     struct base_write *base_frozen; /* its state, until the log is durable through it */
     bool base_writing;
@@ -293,6 +304,14 @@ struct group {
     uint64_t confirming_wish, confirming_term;
     bool is_confirming;
     struct broadcast_sample broadcast; /* C9 */
+    struct {                           /* leader: retention.c */
+        uint64_t looked_us;
+        uint64_t looked_index; /* the newest base then */
+        enum entry_type type;  /* of what is to be proposed */
+        uint8_t payload[RETENTION_PAYLOAD_BYTES];
+        uint32_t payload_bytes; /* 0: nothing is */
+        uint64_t index;         /* of what was proposed last; nothing more is until it is applied */
+    } control;
     struct group_counters counters;
     char problem[NODE_STATUS_TEXT_BYTES];
 };
@@ -394,6 +413,7 @@ struct node {
     uint64_t next_number; /* barrier ids, proxy numbers */
 
     uint32_t base_sends_count, base_receives_count;
+    struct clock_watch clock_watch; /* PROTOCOL C8: of this node's own clock */
 
     int64_t producer_next, producer_end; /* leader of meta: rest of its block */
     bool producer_taking;
@@ -678,8 +698,24 @@ void base__begin(struct group *group);
 void base__applied(struct group *group); /* one more entry */
 void base__truncated(struct group *group, uint64_t from_index);
 void base__remove_older(struct group *group, uint64_t below_index);
+void base__remove_one(struct group *group, uint64_t index);
 void base__maintain(struct group *group);
 void base__free(struct group *group);
+/* S3: which base a replica gets that lacks entries; 0: the newest. */
+uint64_t base__to_send(const struct group *group);
+/* A snapshot of this state is durable. */
+void base__snapshot_durable(struct group *group, struct tree *state);
+/* The state does not know yet of the TRIM by which the log's files went: it is that of an installed base, or of an older
+ * snapshot than the newest, which was damaged. */
+bool base__is_ahead_of_state(const struct group *group);
+/* The visible start of the log (S5). */
+uint64_t base__first_offset(const struct group *group);
+
+/* ---- retention.c --------------------------------------------------------------------------------------------------- */
+void retention__maintain(struct group *group);
+/* How much log, and how much time, lies between two bases of this partition; UINT64_MAX: no limit. */
+uint64_t retention__base_bytes(const struct group *group);
+uint64_t retention__base_us(const struct group *group);
 
 /* ---- base_send.c --------------------------------------------------------------------------------------------------- */
 struct base_message;
@@ -688,6 +724,7 @@ void base_send__answer(struct group *group, uint64_t from, const struct base_mes
 void base_send__peer_up(struct group *group, uint64_t node_id);
 void base_send__maintain(struct group *group);
 void base_send__free_all(struct group *group);
+uint64_t base_send__lowest(const struct group *group); /* base on its way; UINT64_MAX: none */
 
 /* ---- base_receive.c ------------------------------------------------------------------------------------------------ */
 /* The new log is being born, or the base published; until that has ended the log writes nothing. */

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define METRICS_GROUPS_MAX 256u /* rows per group metric: bounded cardinality */
+#define METRICS_CONSUMERS_MAX 100u /* per partition */
+#define METRICS_GROUPS_MAX    256u /* rows per group metric: bounded cardinality */
 
 static void metric(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -89,6 +90,18 @@ static uint64_t value_next_offset(const struct group *group)
 {
     return group->is_meta ? 0 : group->partition.next_offset;
 }
+static uint64_t value_first_offset(const struct group *group)
+{
+    return base__first_offset(group);
+}
+static uint64_t value_log_bytes(const struct group *group)
+{
+    return segment_log_bytes(group->log);
+}
+static uint64_t value_trims(const struct group *group)
+{
+    return group->counters.trims;
+}
 static uint64_t value_records(const struct group *group)
 {
     return group->counters.produced_records;
@@ -116,6 +129,10 @@ static const struct group_metric group_metrics[] = {
      "Times that a follower lacked what it had acknowledged: its disk lies about syncs.",
      value_regressions},
     {"partition_next_offset", "gauge", "Offset of the next message.", value_next_offset},
+    {"partition_first_offset", "gauge", "Offset of the first message that is kept.",
+     value_first_offset},
+    {"log_bytes", "gauge", "Bytes of the segment files.", value_log_bytes},
+    {"trims_total", "counter", "Trims of the log that this node proposed.", value_trims},
     {"messages_applied_total", "counter", "Messages applied here.", value_records},
     {"produce_duplicates_total", "counter", "Retries answered with the original.",
      value_duplicates},
@@ -163,6 +180,32 @@ static void print_groups(FILE *out, struct node *node)
         fprintf(out, format, text, role, "skipped", group->counters.reads_skipped);
         fprintf(out, format, text, role, "local", group->counters.reads_local);
     }
+}
+
+/* Groups that lost messages, as far as the first ones of a partition tell: a scrape is bounded. */
+static void print_expired(FILE *out, struct node *node)
+{
+    struct partition_offset *offsets = malloc(METRICS_CONSUMERS_MAX * sizeof(*offsets));
+    if (!offsets) abort();
+    metric(out, "group_expired_messages_total", "counter",
+           "Messages that were trimmed before the group had committed them.");
+    uint32_t rows = 0;
+    for (struct list_link *link = node->groups.next;
+         link != &node->groups && rows < METRICS_GROUPS_MAX; link = link->next, rows++) {
+        const struct group *group = list_entry(link, struct group, link);
+        if (group->is_meta || group->partition.log_start_offset == 0) continue;
+        char text[256];
+        label(group, text, sizeof(text));
+        const uint32_t count =
+            partition_offset_list(&group->partition, NULL, offsets, METRICS_CONSUMERS_MAX);
+        for (uint32_t i = 0; i < count; i++) {
+            if (offsets[i].expired == 0) continue;
+            fprintf(out,
+                    "raftmq_group_expired_messages_total{%s,consumer_group=\"%s\"} %" PRIu64 "\n",
+                    text, offsets[i].group, offsets[i].expired);
+        }
+    }
+    free(offsets);
 }
 
 static const char *const request_names[] = {
@@ -258,6 +301,7 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
     print_syncs(out, node);
     print_broadcasts(out, node);
     print_groups(out, node);
+    print_expired(out, node);
     fclose(out);
     *ret_bytes = bytes;
     return text;

@@ -63,7 +63,7 @@ static void refuse(struct node_request *request, const struct group *group)
 {
     uint64_t offset = 0;
     if (is_beyond_end(request, group)) {
-        request->ret_first_offset = group->partition.log_start_offset;
+        request->ret_first_offset = base__first_offset(group);
         request->ret_next_offset = group->partition.next_offset;
         request__finish(request, NODE_OFFSET_OUT_OF_RANGE,
                         "offset %" PRIu64 " is beyond the end of the log, %" PRIu64,
@@ -145,7 +145,7 @@ static void answer_list(struct node_request *request, struct group *group)
 void offsets__answer(struct node_request *request, struct group *group)
 {
     request->ret_next_offset = group->partition.next_offset;
-    request->ret_first_offset = group->partition.log_start_offset;
+    request->ret_first_offset = base__first_offset(group);
     request->ret_high_watermark = group->partition.next_offset;
     if (request->type == NODE_REQUEST_GROUP_FETCH) {
         answer_one(request, group);

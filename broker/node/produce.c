@@ -255,7 +255,7 @@ static void collect_commit(struct group *group, struct collector *collector,
 
 static void collect(struct group *group, struct collector *collector)
 {
-    while (!list_is_empty(&group->queued) && group->proposals_count + 1u < NODE_PROPOSALS_MAX &&
+    while (!list_is_empty(&group->queued) && group->proposals_count + 2u < NODE_PROPOSALS_MAX &&
            collector->commits_count < PARTITION_COMMITS_MAX) {
         struct request_state *state =
             list_entry(list_pop_front(&group->queued), struct request_state, stage_link);
@@ -307,6 +307,16 @@ enum segment_log_status produce__append(struct group *group, uint64_t term,
     return segment_log_append(group->log, term, entries, group->proposals_count, ret_last_index);
 }
 
+/* What the leader proposes of itself stands behind what it was asked for. */
+static void add_control(struct group *group, struct collector *collector)
+{
+    if (group->control.payload_bytes == 0) return;
+    group->control.index = collector->next_index;
+    add_proposal(group, collector, group->control.type, group->control.payload,
+                 group->control.payload_bytes, 0);
+    group->control.payload_bytes = 0;
+}
+
 static void repark(struct group *group, struct list_link *list)
 {
     struct list_link *link;
@@ -327,14 +337,22 @@ static void unwait(struct group *group, uint64_t from_index)
     }
 }
 
+/* Its entry goes into the reserve, or nobody could make room on a full disk (L11). */
+static bool makes_room(const struct node_request *request)
+{
+    return request->type == NODE_REQUEST_TOPIC_DELETE || request->type == NODE_REQUEST_TOPIC_SET;
+}
+
 /* The log found no space for what it holds already (L11): nothing more is put upon it. */
 static void refuse_queued(struct group *group)
 {
     struct list_link *link;
+    struct list_link *after;
     group->node->disk_full = true;
-    while ((link = group->queued.next) != &group->queued) {
-        (void)request__refuse_full(
-            request_of_state(list_entry(link, struct request_state, stage_link)));
+    list_for_each_safe(link, after, &group->queued) {
+        struct node_request *request =
+            request_of_state(list_entry(link, struct request_state, stage_link));
+        if (!makes_room(request)) (void)request__refuse_full(request);
     }
 }
 
@@ -347,6 +365,7 @@ static void propose_batch(struct group *group, struct collector *collector)
     if (group->node->state == NODE_FAILED) return;
     if (status != RAFT_OK) {
         /* Nothing was appended: others may lead now, ask again from the start. */
+        group->control.index = 0;
         if (!group->is_meta) partition_overlay_drop(&group->partition, first_index);
         unwait(group, first_index);
         repark(group, &collector->appended);
@@ -367,23 +386,29 @@ static void propose_batch(struct group *group, struct collector *collector)
     }
 }
 
+static bool has_work(const struct group *group)
+{
+    return !list_is_empty(&group->queued) || group->control.payload_bytes > 0;
+}
+
 void produce__propose(struct group *group)
 {
-    if (list_is_empty(&group->queued)) return;
+    if (!has_work(group)) return;
     struct node *node = group->node;
     struct collector *collector = malloc(sizeof(*collector));
     if (!collector) abort();
-    while (!list_is_empty(&group->queued) && node->state != NODE_FAILED) {
+    while (has_work(group) && node->state != NODE_FAILED) {
         bool is_ready = group->own_noop_applied || PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP);
         if (group->role != RAFT_LEADER || !is_ready) {
             repark(group, &group->queued);
+            group->control.payload_bytes = 0;
             break;
         }
         struct segment_log_info info;
         segment_log_info(group->log, &info);
         if (info.full) {
             refuse_queued(group);
-            break;
+            if (!has_work(group)) break;
         }
         list_init(&collector->appended);
         list_init(&collector->commits);
@@ -397,6 +422,7 @@ void produce__propose(struct group *group)
         group->proposals_count = 0;
         collect(group, collector);
         add_offsets_entry(group, collector);
+        add_control(group, collector);
         if (group->proposals_count > 0) propose_batch(group, collector);
     }
     free(collector);

@@ -206,7 +206,7 @@ static void continue_stop(struct node *node)
     }
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
-        disk__checkpoint(group, true);
+        if (!node->disk_full) disk__checkpoint(group, true);
         disk__pump_log(group, true);
     }
     if (!is_settled(node)) return;
@@ -223,6 +223,7 @@ static void on_maintenance(struct io_timer *timer)
     if (!node__enter(node)) return;
     io_timer_start(node->io, &node->maintenance, NODE_MAINTENANCE_US);
     const uint64_t now_us = io_now_us(node->io);
+    clock_watch_look(&node->clock_watch, io_wall_ms(node->io), now_us);
     request__expire(node);
     topics__check_waiting(node);
     topics__ask_waiting(node);
@@ -247,6 +248,7 @@ static void on_maintenance(struct io_timer *timer)
         struct group *group = list_entry(link, struct group, link);
         if (now_us - group->last_write_us >= NODE_MARK_IDLE_US) disk__pump_log(group, true);
         disk__checkpoint(group, false);
+        retention__maintain(group);
         base__maintain(group);
         base_send__maintain(group);
         base_receive__maintain(group);

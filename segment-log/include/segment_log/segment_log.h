@@ -112,6 +112,7 @@ void segment_log_close(struct segment_log *log);
 
 struct segment_log_info {
     struct segment_log_point base; /* first_index = base.index + 1 */
+    bool base_installed;           /* the log began there by segment_log_install() */
     uint64_t last_index;           /* appended */
     uint64_t last_term;
     uint64_t last_chain;
@@ -125,13 +126,15 @@ struct segment_log_info {
     uint32_t segments_count;
     uint64_t syncs_total;  /* fdatasync calls that returned */
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
-    /* appends are refused as FULL, all but a single no-op or CONFIG (segment_log_look_for_space) */
+    /* appends are refused as FULL, but of what a leader cannot go without (segment_log_look_for_space) */
     bool full;
 };
 /* O(1): drivers ask before every append. */
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info);
 /* Of all segment files. O(segments). */
 uint64_t segment_log_bytes(const struct segment_log *log);
+/* Of the segments that hold entries behind `index`, without what is zero-filled ahead. O(segments). */
+uint64_t segment_log_bytes_behind(const struct segment_log *log, uint64_t index);
 
 /* Walk the term runs of base.index + 1 .. last_index in order. */
 typedef void (*segment_log_run_cb)(void *data, uint64_t first, uint64_t count, uint64_t term);
@@ -154,7 +157,7 @@ struct segment_log_entry {
 };
 
 /* Append own entries of `term` at the tail, in memory. Index, base offset, hash, chain and checksum are filled in.
- * OK; FULL (never for a single NOOP: a new leader must append it to be one); BAD_ENTRY: a size, count, stamp or time that
+ * OK; FULL (never for entries that a leader cannot go without, or that make room: NOOP, CONFIG, TRIM, SETTINGS and META alone); BAD_ENTRY: a size, count, stamp or time that
  * no entry may have; IO: the log is broken. Log unchanged unless OK. After FULL the next job looks at the free space again, so the log recovers by itself. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append(
     struct segment_log *log, uint64_t term, const struct segment_log_entry *entries,
@@ -166,6 +169,10 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append(
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append_encoded(struct segment_log *log,
                                                                        const uint8_t *encoded,
                                                                        size_t bytes);
+
+/* Are they all of the kinds that a full log takes, into its reserve? For whoever must know before it appends them; checks
+ * nothing else. */
+bool segment_log_is_taken_when_full(const uint8_t *encoded, size_t bytes);
 
 /* Cut the log so that from_index is the next index. Memory at once; the disk work (L7) is the next job.
  * from_index in base.index + 1 .. last_index + 1. Blocks for a read, the one case on this face, when from_index - 1 is no

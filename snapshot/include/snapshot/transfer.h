@@ -1,6 +1,6 @@
 /* Sending a base to another node and receiving one, in chunks (PROTOCOL S3).
  *
- *   source  the newest base of a group, checked as a whole when it is opened; read at any position
+ *   source  a base of a group, checked as a whole when it is opened; read at any position
  *   sink    a temporary file that grows by chunks; then synced, read back and held against what was announced; then renamed
  *
  * The identity names one file among all: two files of the same identity hold the same bytes, so a transfer that was
@@ -33,6 +33,9 @@ SNAPSHOT_CHECKED enum snapshot_status snapshot_list_bases(struct disk *disk, con
 /* Remove bases below `index` and checkpoints below it: the newer base holds what they hold. 0 or a negative errno. */
 int snapshot_remove_below(struct disk *disk, const char *directory, uint64_t index);
 
+/* Remove the base at `index`, which nothing needs. 0 or a negative errno. */
+int snapshot_remove_base(struct disk *disk, const char *directory, uint64_t index);
+
 /* ---- sending -------------------------------------------------------------------------------------------------------- */
 
 struct snapshot_source {
@@ -46,6 +49,10 @@ SNAPSHOT_CHECKED enum snapshot_status snapshot_source_open(struct disk *disk, co
                                                            uint64_t group,
                                                            struct snapshot_source *ret_source,
                                                            struct segment_log_problem *ret_problem);
+/* The same of the base at `index`, 0: the newest. MISSING: there is none. */
+SNAPSHOT_CHECKED enum snapshot_status snapshot_source_open_at(
+    struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t group,
+    uint64_t index, struct snapshot_source *ret_source, struct segment_log_problem *ret_problem);
 /* 0 or a negative errno; -EIO also when the file is shorter than it was. */
 int snapshot_source_read(const struct snapshot_source *source, uint64_t pos, void *buffer,
                          size_t bytes);

@@ -24,6 +24,13 @@ static void fill(const struct group *group, struct peek_group *peek)
         .commit_index = group->commit_index,
         .applied_index = group->applied_index,
         .next_offset = info.next_offset,
+        .is_meta = group->is_meta,
+        .log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset,
+        .trimmed_index = group->is_meta ? 0 : partition_trimmed_index(&group->partition),
+        .base_next_offset = info.base.next_offset,
+        .skipped_checkpoint = group->skipped_checkpoint,
+        .base_is_installed = info.base_installed,
+        .reads_from_index = group->reads_from_index,
         .takes_produce = group->role == RAFT_LEADER && group->own_noop_applied,
         .mark_is_durable = !segment_log_has_unsynced_mark(group->log),
     };

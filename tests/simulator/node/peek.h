@@ -25,7 +25,14 @@ struct peek_group {
     uint64_t commit_index;
     uint64_t applied_index;
     uint64_t next_offset; /* of the log */
-    bool takes_produce;   /* leads, and its own-term no-op is applied */
+    bool is_meta;
+    uint64_t log_start_offset; /* of the applied TRIM */
+    uint64_t trimmed_index;
+    uint64_t base_next_offset; /* where the log's files start */
+    bool skipped_checkpoint;   /* the state may be older than the log's start */
+    bool base_is_installed;    /* by another replica's base; its state is behind until ... */
+    uint64_t reads_from_index; /* ... this is applied */
+    bool takes_produce;        /* leads, and its own-term no-op is applied */
     bool
         mark_is_durable; /* the synced mark of the log tells of all that is durable, and is synced itself (L5) */
 };

@@ -64,8 +64,15 @@ void poke_make_base(struct node *node, uint64_t group_id)
 {
     struct group *group = node__group(node, group_id);
     if (!group) return;
-    group->drops_prefix = true;
     base__begin(group);
+    if (group->is_meta || group->role != RAFT_LEADER || group->control.payload_bytes > 0) return;
+    /* As by retention, but up to the newest base. */
+    const struct segment_log_point *start = &group->bases[0];
+    group->control.type = ENTRY_TRIM;
+    group->control.payload_bytes =
+        (uint32_t)partition_encode_trim(PARTITION_TRIM_RETENTION, start->index, start->next_offset,
+                                        group->control.payload, sizeof(group->control.payload));
+    node__dirty(group);
 }
 
 enum raft_status poke_transfer(struct node *node, uint64_t group_id, uint64_t to)

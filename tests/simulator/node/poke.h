@@ -19,7 +19,7 @@ void poke_join(struct node *node, uint64_t from, const struct join_question *que
 void poke_join_answer(struct node *node, uint64_t from, const struct join_answer *answer);
 /* A Raft message without entries comes now. */
 void poke_message(struct node *node, const struct raft_message *message);
-/* Make a base of what the log holds now, and drop the log behind the one before it from now on. */
+/* Make a base of what the log holds now; the leader of a partition trims it up to the one before. */
 void poke_make_base(struct node *node, uint64_t group);
 
 #endif

@@ -97,6 +97,7 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
         .inflight_bytes_max = cluster->options.inflight_bytes_max,
         .checkpoint_entries = cluster->options.checkpoint_entries,
         .meta_log_entries = cluster->options.meta_log_entries,
+        .retention_check_ms = cluster->options.retention_check_ms,
         .base_chunk_bytes = cluster->options.base_chunk_bytes,
         .reserve_bytes = cluster->options.reserve_bytes,
         .trail_runs_max = TRAIL_RUNS_MAX,

@@ -32,6 +32,7 @@ struct cluster_options {
     uint64_t inflight_bytes_max;
     uint64_t checkpoint_entries;
     uint64_t meta_log_entries;
+    uint64_t retention_check_ms; /* 0: 1,000 */
     uint32_t base_chunk_bytes;
     uint64_t reserve_bytes;
     bool auto_create;

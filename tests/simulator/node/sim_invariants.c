@@ -22,6 +22,7 @@ struct cluster_invariants *invariants_create(void)
     ledger_init(&invariants->leaders);
     ledger_init(&invariants->chains);
     ledger_init(&invariants->digests);
+    ledger_init(&invariants->starts);
     ledger_init(&invariants->configurations);
     return invariants;
 }
@@ -32,6 +33,7 @@ void invariants_destroy(struct cluster_invariants *invariants)
     ledger_close(&invariants->leaders);
     ledger_close(&invariants->chains);
     ledger_close(&invariants->digests);
+    ledger_close(&invariants->starts);
     ledger_close(&invariants->configurations);
     for (uint32_t i = 0; i < INVARIANTS_NODES_MAX; i++) {
         free(invariants->seen[i].items);
@@ -277,6 +279,34 @@ static void check_state(struct cluster_invariants *invariants, uint32_t number,
     }
 }
 
+/* S4, S5: where the log starts is a matter of what is applied, and the files hold it all. A replica whose log was replaced
+ * by a base knows it when it has applied what was committed then; one that was started since, or found its newest
+ * checkpoint damaged, may not know yet. */
+static void check_start(struct cluster_invariants *invariants, uint32_t number,
+                        const struct peek_group *group)
+{
+    if (group->is_meta || group->applied_index == 0) return;
+    const uint64_t known = ledger_note(&invariants->starts, group->group, group->applied_index,
+                                       group->log_start_offset + 1u);
+    if (known != group->log_start_offset + 1u) {
+        failure("starts-differ",
+                "n%u group %" PRIu64 " at %" PRIu64 ": the log starts at offset %" PRIu64
+                ", elsewhere at %" PRIu64,
+                number + 1u, group->group, group->applied_index, group->log_start_offset,
+                known - 1u);
+    }
+    if (group->base_is_installed || group->applied_index < group->reads_from_index) return;
+    if (group->skipped_checkpoint) return;
+    if (group->base_next_offset > group->log_start_offset ||
+        group->base_index > group->trimmed_index) {
+        failure("files-lead",
+                "n%u group %" PRIu64 ": the files start behind entry %" PRIu64 " at offset %" PRIu64
+                ", what is applied was trimmed through %" PRIu64 " and offset %" PRIu64,
+                number + 1u, group->group, group->base_index, group->base_next_offset,
+                group->trimmed_index, group->log_start_offset);
+    }
+}
+
 static void check_group(struct cluster_invariants *invariants, uint32_t number,
                         const struct peek_group *group)
 {
@@ -316,6 +346,7 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
         if (group->commit_index > facts->commit_index) facts->commit_index = group->commit_index;
     }
     if (group->applied_index > old_applied_index) check_state(invariants, number, group);
+    check_start(invariants, number, group);
 }
 
 void invariants_check(struct cluster_invariants *invariants, uint32_t number,

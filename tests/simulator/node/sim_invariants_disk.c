@@ -15,6 +15,7 @@
 #include "sim_invariants_private.h"
 
 #define DATA_DIRECTORY "/data" /* of every simulated node */
+#define BASES_MAX      64u     /* more than a replica keeps */
 
 static struct disk *image_of(struct sim *sim, uint32_t number, const char *part, uint64_t seed)
 {
@@ -58,6 +59,33 @@ static struct segment_log *open_log(struct disk *image, const char *directory,
     return NULL;
 }
 
+/* S2: a base stands where the log starts, or behind that as far as is trimmed; nothing is missing in front of it. */
+static void check_bases(struct disk *image, uint32_t number, const struct cluster_id *cluster,
+                        const struct peek_group *group, const struct segment_log_info *info)
+{
+    struct segment_log_point bases[BASES_MAX];
+    struct segment_log_problem problem;
+    uint32_t count = 0;
+    if (group->is_meta) return;
+    if (snapshot_list_bases(image, group->directory, cluster, group->group, bases, BASES_MAX,
+                            &count, &problem) != SNAPSHOT_OK ||
+        count == 0) {
+        failure("image-unusable", "n%u group %" PRIu64 ": a power cut now leaves no base: %s",
+                number + 1u, group->group, problem.reason);
+    }
+    const uint64_t oldest = bases[count - 1u].index;
+    const bool is_ahead = info->base.index > oldest && !info->base_installed;
+    const bool is_behind = oldest > info->base.index && oldest > group->trimmed_index;
+    /* Is being installed: it may be in place, and its log is not the one that runs. */
+    const bool is_installing = bases[0].index > group->commit_index;
+    if ((is_ahead || is_behind) && !is_installing) {
+        failure("base-missing",
+                "n%u group %" PRIu64 ": a power cut now leaves a log that starts behind %" PRIu64
+                ", with its oldest base at %" PRIu64 "; trimmed through %" PRIu64,
+                number + 1u, group->group, info->base.index, oldest, group->trimmed_index);
+    }
+}
+
 /* ---- one node ------------------------------------------------------------------------------------------------ */
 
 static void check_log(struct sim *sim, uint32_t number, const struct cluster_id *cluster,
@@ -74,6 +102,7 @@ static void check_log(struct sim *sim, uint32_t number, const struct cluster_id 
     }
     struct segment_log_info info;
     segment_log_info(log, &info);
+    check_bases(image, number, cluster, group, &info);
     /* A base that is being installed may be there already, and replace a tail that was never committed. */
     const bool is_replaced = info.base.index > group->commit_index;
     if (info.last_index < group->durable_index && !is_replaced) {
@@ -219,13 +248,16 @@ static bool holds(struct ack_check *check, struct sim *sim, uint32_t number,
         open_log(image, group->directory, cluster, group->group, on_configuration, check, &problem);
     struct entry_header header;
     bool found = log && find_offset(log, cluster, group->group, offset, &header);
+    struct segment_log_info info = {0};
+    if (log) segment_log_info(log, &info);
+    const bool is_trimmed = log && offset < info.base.next_offset; /* the repeat of an old one */
     segment_log_close(log);
     memory_disk_destroy(image);
     uint64_t known;
     if (found && ledger_get(&check->invariants->chains, group->group, header.index, &known)) {
         found = known == header.chain; /* else it is not what was committed */
     }
-    return found;
+    return found || is_trimmed;
 }
 
 static bool member_holds(void *data, const struct raft_member *member)

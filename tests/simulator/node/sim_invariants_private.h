@@ -49,6 +49,7 @@ struct cluster_invariants {
     struct ledger leaders; /* of each group and term */
     struct ledger chains;  /* of each group and committed index */
     struct ledger digests; /* of each group and applied index */
+    struct ledger starts;  /* offsets at which the log starts, likewise, plus one */
     struct ledger
         configurations; /* digests of them, of each group and index of a committed CONFIG entry */
     struct seen_list seen[INVARIANTS_NODES_MAX];

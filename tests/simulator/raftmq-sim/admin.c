@@ -31,12 +31,13 @@ struct admin {
     struct op *op;
 };
 
-static struct meta_settings settings_of(bool local_reads)
+static struct meta_settings settings_of(const struct plan_topic *topic)
 {
     return (struct meta_settings){.message_bytes_max = MESSAGE_BYTES_MAX,
-                                  .retention_ms = -1,
-                                  .retention_bytes = -1,
-                                  .local_reads = local_reads};
+                                  .retention_ms = topic ? topic->retention_ms : -1,
+                                  .retention_bytes = topic ? topic->retention_bytes : -1,
+                                  .until_consumed = topic && topic->until_consumed,
+                                  .local_reads = topic && topic->local_reads};
 }
 
 /* ---- the topics of the run -------------------------------------------------------------------------------------- */
@@ -76,7 +77,7 @@ static void create_topic(struct run *run, uint32_t topic)
     char name[16];
     snprintf(name, sizeof(name), "t%u", topic + 1u);
     struct op *op = op_create(run, NODE_REQUEST_TOPIC_CREATE, name, 0);
-    op->request.create.settings = settings_of(plan->local_reads);
+    op->request.create.settings = settings_of(plan);
     op->request.create.partitions_count = plan->partitions_count;
     op->request.create.replicas_count = plan->replicas_count;
     op->number = topic;
@@ -99,6 +100,47 @@ static void name_partitions(struct run *run)
             facts->replicas_count = run->plan.topics[topic].replicas_count;
         }
     }
+}
+
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
+
+static void set_answered(struct op *op)
+{
+    if (op->request.status != NODE_TOPIC_NOT_FOUND) return;
+    failure("topic-lost", "n%u does not know topic %s, whose creation was acked", op->node + 1u,
+            op->topic);
+}
+
+static void set_over(struct op *op)
+{
+    (void)op; /* whatever the outcome: more or less is kept from then on, or not */
+}
+
+static void change_settings(void *data)
+{
+    struct admin *admin = data;
+    struct run *run = admin->run;
+    struct draw *draw = &admin->draw;
+    if (run->is_draining) return;
+    sim_call_after(run->sim, draw_interval(draw, run->plan.set_every_us), change_settings, admin);
+    const uint32_t topic = (uint32_t)draw_below(draw, run->plan.topics_count);
+    if (run->topics_created_count < run->plan.topics_count) return;
+    char name[16];
+    snprintf(name, sizeof(name), "t%u", topic + 1u);
+    struct op *op = op_create(run, NODE_REQUEST_TOPIC_SET, name, 0);
+    struct meta_settings *settings = &op->request.create.settings;
+    static const uint32_t fields[] = {META_SET_RETENTION_MS, META_SET_RETENTION_BYTES,
+                                      META_SET_UNTIL_CONSUMED,
+                                      META_SET_RETENTION_MS | META_SET_RETENTION_BYTES};
+    op->request.set.fields = DRAW_FROM(draw, fields);
+    settings->retention_ms = draw_chance(draw, 1, 3) ? -1 : (int64_t)draw_between(draw, 200, 20000);
+    settings->retention_bytes =
+        draw_chance(draw, 1, 3) ? -1 : (int64_t)draw_between(draw, 4096, 262144);
+    settings->until_consumed = draw_chance(draw, 1, 2);
+    op->answered = set_answered;
+    op->over = set_over;
+    op->client = admin;
+    clients_send(op, draw);
 }
 
 /* ---- topics that come and go ------------------------------------------------------------------------------------- */
@@ -159,7 +201,7 @@ static void come_and_go(void *data)
     snprintf(name, sizeof(name), "own%u", admin->names_count);
     struct op *op = op_create(run, type, name, 0);
     if (type == NODE_REQUEST_TOPIC_CREATE) {
-        op->request.create.settings = settings_of(false);
+        op->request.create.settings = settings_of(NULL);
         op->request.create.partitions_count = (uint32_t)draw_between(draw, 1, 3);
         /* While few nodes are members the default is two replicas, which do not outlive the loss of one. */
         op->request.create.replicas_count = plan_loses_disks(&run->plan) ? 3u : 0u;
@@ -181,6 +223,9 @@ void admin_start(struct run *run)
     name_partitions(run);
     for (uint32_t topic = 0; topic < run->plan.topics_count; topic++) {
         create_topic(run, topic);
+    }
+    if (run->plan.set_every_us > 0) {
+        sim_call_after(run->sim, run->plan.set_every_us, change_settings, run->admin);
     }
     if (run->plan.has_admin) sim_call_after(run->sim, COME_AND_GO_US, come_and_go, run->admin);
 }

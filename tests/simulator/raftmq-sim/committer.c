@@ -106,6 +106,13 @@ static void commit(struct committer *committer)
         committer->last = draw_below(&committer->draw, facts->end + 1u);
     }
     op->request.group.offset = committer->last;
+    /* A third of the groups are durable from the start, some become it, or are it no more. */
+    if (committer->number % 3u == 0) {
+        op->request.group.durable = PARTITION_DURABLE_SET;
+    } else if (draw_chance(&committer->draw, 1, 20)) {
+        op->request.group.durable =
+            draw_chance(&committer->draw, 1, 2) ? PARTITION_DURABLE_SET : PARTITION_DURABLE_CLEAR;
+    }
     op->answered = commit_answered;
     op->over = commit_over;
     clients_send(op, &committer->draw);

@@ -88,6 +88,21 @@ static void record_fetch(struct op *op, uint32_t session, bool seeks)
     free(runs);
 }
 
+/* What lies in the range that the answer itself tells is refused to nobody. */
+static void check_range(const struct op *op)
+{
+    const struct node_request *request = &op->request;
+    if (request->fetch.from != NODE_FROM_OFFSET ||
+        request->fetch.value < request->ret_first_offset ||
+        request->fetch.value > request->ret_next_offset) {
+        return;
+    }
+    failure("refused-wrongly",
+            "n%u refuses offset %" PRIu64 " of %s/%u, and says it has %" PRIu64 " to %" PRIu64,
+            op->node + 1u, request->fetch.value, op->topic, request->partition,
+            request->ret_first_offset, request->ret_next_offset);
+}
+
 static void fetch_answered(struct op *op)
 {
     struct consumer *consumer = op->client;
@@ -102,7 +117,12 @@ static void fetch_answered(struct op *op)
         return;
     }
     record_failed_fetch(op, session, op->completed);
-    if (op->request.status == NODE_OFFSET_OUT_OF_RANGE) record_bounds(op, session);
+    if (op->request.status != NODE_OFFSET_OUT_OF_RANGE) return;
+    record_bounds(op, session);
+    check_range(op);
+    if (consumer->op != op || consumer->position >= op->request.ret_first_offset) return;
+    consumer->position = op->request.ret_first_offset; /* it was trimmed before it was read */
+    consumer->seeks = true;
 }
 
 static void bounds_answered(struct op *op)
@@ -226,7 +246,7 @@ struct sweep {
     uint32_t node;
     uint32_t partition;
     uint32_t session;
-    uint64_t position;
+    uint64_t first, position;
     uint64_t begun; /* tick */
     bool begins;
     bool is_over;
@@ -253,8 +273,16 @@ static void sweep_answered(struct op *op)
         check_refusal(op);
         sweep->is_refused = true;
     }
+    if (op->request.status == NODE_OFFSET_OUT_OF_RANGE) {
+        check_range(op);
+        /* Trimmed meanwhile: again from where the log starts now. */
+        sweep->begins = true;
+        sweep->was_answered = true;
+        sweep->begun = run_tick(op->run);
+    }
     if (op->request.status != NODE_OK) return;
     record_fetch(op, sweep->session, sweep->begins);
+    if (sweep->begins) sweep->first = op->request.ret_fetch_offset;
     sweep->begins = false;
     sweep->was_answered = true;
     sweep->is_over = op->request.ret_next_offset >= op->request.ret_high_watermark;
@@ -272,7 +300,7 @@ static void sweep_ask(struct sweep *sweep)
     const struct partition_facts *facts = &run->partitions[sweep->partition];
     struct op *op = op_create(run, NODE_REQUEST_FETCH, facts->topic, facts->number);
     op->partition = sweep->partition;
-    op->request.fetch.from = NODE_FROM_OFFSET;
+    op->request.fetch.from = sweep->begins ? NODE_FROM_EARLIEST : NODE_FROM_OFFSET;
     op->request.fetch.value = sweep->position;
     op->request.fetch.bytes_max = 256u * 1024u;
     op->answered = sweep_answered;
@@ -314,6 +342,9 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
         }
     }
     if (sweep.is_refused) return;
+    if (sweep.first > run->partitions[partition].trimmed) {
+        run->partitions[partition].trimmed = sweep.first;
+    }
     const struct history_op drained = {
         .kind = HISTORY_DRAINED,
         .outcome = HISTORY_OUTCOME_OK,
@@ -322,7 +353,7 @@ static void sweep_partition(struct run *run, uint32_t node, uint32_t partition, 
         .session = sweep.session,
         .node = node + 1u,
         .partition = run->partitions[partition].history,
-        .fetch = {.first = history_known(0), .end = history_known(sweep.position)},
+        .fetch = {.first = history_known(sweep.first), .end = history_known(sweep.position)},
     };
     run_record(run, &drained);
 }

@@ -182,6 +182,7 @@ static void add(struct sums *sums, const struct report *report)
     total->unknown_ops += one->unknown_ops;
     total->leaders += one->leaders;
     total->bases_installed += one->bases_installed;
+    total->trimmed_messages += one->trimmed_messages;
     total->changes += one->changes;
     total->images += one->images;
     total->ack_checks += one->ack_checks;
@@ -231,12 +232,12 @@ static void print_sums(const struct sums *sums)
            ops, per(ops, total->simulated_us), total->acked_batches, total->acked_messages,
            total->reads, total->read_messages, total->other_ops, total->refused_ops,
            total->unknown_ops);
-    printf("leaders %" PRIu64 ", bases installed %" PRIu64 ", changes of members %" PRIu64
-           ", disks opened as after a power cut %" PRIu64 ", acks looked up on disks %" PRIu64
-           ", damaged disks that were found %" PRIu64
+    printf("leaders %" PRIu64 ", bases installed %" PRIu64 ", messages trimmed %" PRIu64
+           ", changes of members %" PRIu64 ", disks opened as after a power cut %" PRIu64
+           ", acks looked up on disks %" PRIu64 ", damaged disks that were found %" PRIu64
            ", nodes that came back with an empty one %" PRIu64 "\n",
-           total->leaders, total->bases_installed, total->changes, total->images, total->ack_checks,
-           total->damage_found, total->returns);
+           total->leaders, total->bases_installed, total->trimmed_messages, total->changes,
+           total->images, total->ack_checks, total->damage_found, total->returns);
     const uint64_t faults = faults_of(total);
     printf("faults %" PRIu64 " (%" PRIu64 " a seed):", faults,
            sums->seeds_count ? faults / sums->seeds_count : 0);

@@ -6,8 +6,9 @@
 #include "draw.h"
 
 /* Of draw_stream(). */
-#define PART_PLAN   1u
-#define PART_FAULTS 2u
+#define PART_PLAN      1u
+#define PART_FAULTS    2u
+#define PART_RETENTION 90u
 
 #define FAULTS_PER_MINUTE_MIN 16u
 
@@ -137,6 +138,24 @@ static void draw_sizes(struct plan *plan, struct draw *draw)
     plan->base_chunk_bytes = DRAW_FROM(draw, chunks);
 }
 
+/* Small limits: of the half a minute or so that a topic is written to, little is kept. */
+static void draw_retention(struct plan *plan, struct draw *draw)
+{
+    static const uint64_t checks_ms[] = {50, 200, 1000};
+    plan->retention_check_ms = DRAW_FROM(draw, checks_ms);
+    plan->set_every_us = draw_chance(draw, 1, 3) ? draw_between(draw, 3000000, 20000000) : 0;
+    for (uint32_t i = 0; i < PLAN_TOPICS_MAX; i++) {
+        struct plan_topic *topic = &plan->topics[i];
+        topic->retention_ms = topic->retention_bytes = -1;
+        if (draw_chance(draw, 1, 2)) continue;
+        if (draw_chance(draw, 1, 2)) topic->retention_ms = (int64_t)draw_between(draw, 500, 20000);
+        if (draw_chance(draw, 1, 2)) {
+            topic->retention_bytes = (int64_t)draw_between(draw, 4096, 262144);
+        }
+        topic->until_consumed = draw_chance(draw, 1, 2);
+    }
+}
+
 static void draw_workload(struct plan *plan, struct draw *draw)
 {
     plan->producers_count = (uint32_t)draw_between(draw, 1, 5);
@@ -236,12 +255,23 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishe
     if (wishes->until_ms) plan->safety_us = wishes->until_ms * 1000u;
     plan->image_every_us = draw_between(&draw, 1000000, 6000000);
     plan->ack_check_in = draw_between(&draw, 50, 400);
+    struct draw retention = draw_stream(seed, PART_RETENTION);
+    draw_retention(plan, &retention);
     struct draw faults = draw_stream(seed, PART_FAULTS);
     draw_faults(plan, &faults, wishes);
     take_clients_away(plan, wishes);
 }
 
 /* ---- telling -------------------------------------------------------------------------------------------------- */
+
+static void print_topic(const struct plan_topic *topic, FILE *out)
+{
+    fprintf(out, " %u x %u replicas%s", topic->partitions_count, topic->replicas_count,
+            topic->local_reads ? " (local reads)" : "");
+    if (topic->retention_ms >= 0) fprintf(out, " keeps %" PRId64 " ms", topic->retention_ms);
+    if (topic->retention_bytes >= 0) fprintf(out, " keeps %" PRId64 " B", topic->retention_bytes);
+    if (topic->until_consumed) fprintf(out, " until consumed");
+}
 
 void plan_print(const struct plan *plan, FILE *out)
 {
@@ -257,11 +287,11 @@ void plan_print(const struct plan *plan, FILE *out)
             plan->heartbeat_ms, plan->election_timeout_ms_min, plan->election_timeout_ms_max,
             plan->segment_bytes_max, plan->cache_bytes_max, plan->inflight_bytes_max,
             plan->checkpoint_entries, plan->meta_log_entries, plan->reserve_bytes);
+    fprintf(out, "  retention looked at every %" PRIu64 " ms, changed every %" PRIu64 " us\n",
+            plan->retention_check_ms, plan->set_every_us);
     fprintf(out, "  topics:");
     for (uint32_t i = 0; i < plan->topics_count; i++) {
-        fprintf(out, " %u x %u replicas%s", plan->topics[i].partitions_count,
-                plan->topics[i].replicas_count,
-                plan->topics[i].local_reads ? " (local reads)" : "");
+        print_topic(&plan->topics[i], out);
         fputc(i + 1u < plan->topics_count ? ',' : '\n', out);
     }
     fprintf(out,

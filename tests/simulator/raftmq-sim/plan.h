@@ -89,6 +89,8 @@ struct plan_topic {
     uint32_t partitions_count;
     uint32_t replicas_count;
     bool local_reads;
+    int64_t retention_ms, retention_bytes; /* -1: none */
+    bool until_consumed;
 };
 
 struct plan {
@@ -103,6 +105,8 @@ struct plan {
         reserve_bytes;
     uint64_t meta_log_entries; /* after which group 0 makes a base */
     uint32_t base_chunk_bytes;
+    uint64_t retention_check_ms;
+    uint64_t set_every_us; /* mean time between changes of a topic's settings; 0: they stay */
     struct plan_topic topics[PLAN_TOPICS_MAX];
     uint32_t topics_count;
 

@@ -142,6 +142,7 @@ static void create_cluster(struct run *run)
     options.inflight_bytes_max = plan->inflight_bytes_max;
     options.checkpoint_entries = plan->checkpoint_entries;
     options.meta_log_entries = plan->meta_log_entries;
+    options.retention_check_ms = plan->retention_check_ms;
     options.base_chunk_bytes = plan->base_chunk_bytes;
     options.reserve_bytes = plan->reserve_bytes;
     options.replay = run->options.replay;
@@ -338,6 +339,9 @@ void run_seed(const struct run_options *options, struct run_totals *ret_totals)
     run->totals.events = sim_events_count(run->sim);
     run->totals.simulated_us = sim_now_us(run->sim);
     run->totals.leaders = invariants_leaders_count(run->cluster->invariants);
+    for (uint32_t i = 0; i < run->partitions_count; i++) {
+        run->totals.trimmed_messages += run->partitions[i].trimmed;
+    }
     run->totals.bases_installed = invariants_bases_installed(run->cluster->invariants);
     run->totals.changes = invariants_configurations_count(run->cluster->invariants);
     run->totals.trace_hash = sim_trace_hash(run->sim);

@@ -38,8 +38,9 @@ struct partition_facts {
     uint32_t number;
     uint32_t history; /* its number there */
     bool local_reads;
-    bool is_created; /* its topic's creation was acked */
-    uint64_t end;    /* offset behind the highest acked message */
+    bool is_created;  /* its topic's creation was acked */
+    uint64_t end;     /* offset behind the highest acked message */
+    uint64_t trimmed; /* messages, as seen at the end */
     uint32_t replicas_count;
 };
 
@@ -54,7 +55,8 @@ struct run_totals {
     uint64_t refused_ops, unknown_ops;
     uint64_t leaders;
     uint64_t bases_installed;
-    uint64_t changes; /* of members: CONFIG entries that were committed */
+    uint64_t trimmed_messages; /* in front of the starts of the partitions at the end */
+    uint64_t changes;          /* of members: CONFIG entries that were committed */
     uint64_t faults[FAULTS_COUNT];
     uint64_t images, ack_checks;
     uint64_t returns;      /* of nodes that had lost their disk */

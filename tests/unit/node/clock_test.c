@@ -76,3 +76,47 @@ Test(node_clock, of_two_clocks_the_lower_counts_and_alone_the_own)
     int64_t half[] = {RIGHT};
     cr_assert_eq(clock_median(half, 1, 2), RIGHT);
 }
+
+/* ---- a clock that jumps, alone ------------------------------------------------------------------------------------------ */
+
+#define DAY_MS 86400000u
+
+static void look(struct clock_watch *watch, int64_t wall_ms, uint64_t ms)
+{
+    clock_watch_look(watch, wall_ms, ms * 1000u);
+}
+
+Test(node_clock_watch, a_clock_that_goes_or_is_slewed_is_no_reason_to_rest)
+{
+    struct clock_watch watch = {0};
+    for (uint64_t ms = 0; ms < 100000; ms += 25) { /* a tenth too fast */
+        look(&watch, RIGHT + (int64_t)(ms + ms / 10u), ms);
+        cr_assert_not(clock_watch_rests(&watch, DAY_MS, ms * 1000u));
+    }
+}
+
+Test(node_clock_watch, a_jump_ahead_rests_until_what_was_kept_is_as_old_as_it_looks)
+{
+    struct clock_watch watch = {0};
+    look(&watch, RIGHT, 1000);
+    look(&watch, LATE, 1025);
+    cr_assert(clock_watch_rests(&watch, DAY_MS, 1025000));
+    look(&watch, LATE + DAY_MS - 1, 1025 + DAY_MS - 1);
+    cr_assert(clock_watch_rests(&watch, DAY_MS, (1025u + (uint64_t)DAY_MS - 1u) * 1000u));
+    cr_assert_not(clock_watch_rests(&watch, DAY_MS, (1025u + (uint64_t)DAY_MS) * 1000u));
+    cr_assert_not(clock_watch_rests(&watch, 0, 1025000), "nothing is to be kept");
+}
+
+Test(node_clock_watch, a_jump_that_is_taken_back_ends_the_rest)
+{
+    struct clock_watch watch = {0};
+    look(&watch, RIGHT, 1000);
+    look(&watch, LATE, 1025);
+    look(&watch, RIGHT + 50, 1050);
+    cr_assert_not(clock_watch_rests(&watch, DAY_MS, 1050000));
+    look(&watch, EARLY, 1075); /* things look younger: no harm */
+    cr_assert_not(clock_watch_rests(&watch, DAY_MS, 1075000));
+    look(&watch, RIGHT + 100,
+         1100); /* what was stamped before is older than it looks, and so is this */
+    cr_assert(clock_watch_rests(&watch, DAY_MS, 1100000), "this node cannot tell the two apart");
+}

@@ -43,8 +43,9 @@ struct node_options {
     uint64_t meta_log_bytes;
     uint32_t
         base_chunk_bytes; /* of a base on its way to another node; 0: 256 KiB, which is the most */
-    uint64_t reserve_bytes;  /* free disk space kept */
-    uint32_t trail_runs_max; /* terms that a group's core remembers; 0: 65,536 */
+    uint64_t retention_check_ms; /* how often a leader looks what may be trimmed; 0: 1,000 */
+    uint64_t reserve_bytes;      /* free disk space kept */
+    uint32_t trail_runs_max;     /* terms that a group's core remembers; 0: 65,536 */
     /* Trust in the disk is lost or the node cannot go on: the process must exit with `code` at once. Called at most
      * once; the node does nothing any more. */
     void (*fatal)(void *data, enum node_fatal code, const char *reason);

@@ -163,6 +163,7 @@
       "heartbeats that a digest stands for are repeated without comparing it")                     \
     X(C7_STALLED_LEADER_STAYS, core, "a leader whose disk stands still leads on")                  \
     X(C7_TIME_GAP_IS_IGNORED, core, "a replica that slept goes on as if no time had passed")       \
+    X(C8_A_JUMP_TRIMS, node, "alone, a clock that jumps ahead lets everything expire")             \
     X(C8_ONE_CLOCK_DECIDES, node,                                                                  \
       "the stamp is the fastest clock of the voters, not their median")                            \
     X(C8_STAMPS_GO_BACK, node,                                                                     \
@@ -176,8 +177,16 @@
       "a member that lacks what it acknowledged is believed to have it")                           \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
+    X(S2_BASE_MISSING_AT_TRIM, node,                                                               \
+      "a log is trimmed, and the base at its new start is removed with the older ones")            \
     X(S4_CONSUMED_TRIM_IS_NOT_CLAMPED, queue,                                                      \
       "what was thought to be consumed is trimmed in front of a durable group")                    \
+    X(S4_TRIM_COUNTS_BEFORE_IT_IS_COMMITTED, node,                                                 \
+      "a leader raises the start of the log when it proposes it")                                  \
+    X(S5_START_IS_PER_REPLICA, node,                                                               \
+      "each replica shows what its own files hold as the start of the log")                        \
+    X(S5_DROPS_BEFORE_ITS_TRIM_IS_DURABLE, node,                                                   \
+      "files go that the snapshot which a restart begins with still shows")                        \
     X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
       "a repeat of a batch in flight is not recognised and is stored twice")                       \
     X(P1_OVERLAY_SURVIVES_STEP_DOWN, node, "a deposed leader keeps its list of batches in flight") \

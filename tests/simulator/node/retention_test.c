@@ -1,0 +1,245 @@
+/* Goal: what is kept is what the settings say, alike on every replica, on every one from a committed TRIM on (PROTOCOL S2, S4,
+ * S5, C8). Method: simulated nodes with small segments and limits; a node sleeps, clocks jump, groups lag, the disk fills. */
+#include "peek.h"
+#include "sim_cluster.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <memory_disk.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_US     1000000u
+#define TOPIC         "orders"
+#define RESERVE_BYTES 262144u
+
+static struct cluster *make(uint64_t seed, uint32_t nodes_count)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, nodes_count);
+    options.segment_bytes_max = 16384;
+    options.retention_check_ms = 100;
+    options.reserve_bytes = RESERVE_BYTES;
+    if (getenv("RAFTMQ_TEST_LOG")) options.log = stderr;
+    struct cluster *cluster = cluster_create(&options);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    return cluster;
+}
+
+static void create(struct cluster *cluster, uint32_t nodes_count, int64_t ms, int64_t bytes,
+                   bool until_consumed)
+{
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_create(call, TOPIC, 1, nodes_count);
+    call->request.create.settings.retention_ms = ms;
+    call->request.create.settings.retention_bytes = bytes;
+    call->request.create.settings.until_consumed = until_consumed;
+    cluster_submit(cluster, 0, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+}
+
+static void produce(struct cluster *cluster, uint32_t node, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        cr_assert(cluster_produce_once(cluster, node, TOPIC, i, -1, 0, 10 * SECOND_US, NULL));
+    }
+}
+
+static void commit(struct cluster *cluster, const char *group, uint64_t offset,
+                   enum partition_durable durable)
+{
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_commit(call, TOPIC, group, offset);
+    call->request.group.durable = durable;
+    cluster_submit(cluster, 0, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+}
+
+static struct peek_group look(struct cluster *cluster, uint32_t node)
+{
+    struct peek_group peek;
+    const uint64_t group = cluster_group(cluster, node, TOPIC);
+    cr_assert(peek_group(cluster->nodes[node].node, group, &peek));
+    return peek;
+}
+
+/* Where the log starts, as a read of this node tells it; and what an offset in front of it is answered. */
+static uint64_t first_offset(struct cluster *cluster, uint32_t node)
+{
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_fetch(call, TOPIC, 0, 0);
+    cluster_submit(cluster, node, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    const uint64_t first = call->request.ret_first_offset;
+    cr_assert_eq(call->request.status, first == 0 ? NODE_OK : NODE_OFFSET_OUT_OF_RANGE);
+    cluster_call_close(call);
+    free(call);
+    return first;
+}
+
+static void end(struct cluster *cluster)
+{
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_retention, size_trims_every_replica_alike_and_the_files_follow)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        create(cluster, 3, -1, 32768, false);
+        produce(cluster, 0, 1200); /* some 200 KiB */
+        sim_run_for(cluster->sim, 2 * SECOND_US);
+        const uint64_t first = first_offset(cluster, 0);
+        cr_assert_gt(first, 600);
+        for (uint32_t i = 0; i < 3; i++) {
+            cr_assert_eq(first_offset(cluster, i), first, "node %u", i);
+            const struct peek_group peek = look(cluster, i);
+            cr_assert_gt(peek.base_next_offset, 500, "node %u keeps its files", i);
+            cr_assert_leq(peek.base_next_offset, first);
+        }
+        static struct cluster_ack records[1300];
+        const int count = cluster_read_all(cluster, 1, TOPIC, records, 1300);
+        cr_assert_eq(count, -1 - (int)NODE_OFFSET_OUT_OF_RANGE, "it asks from 0 on");
+        end(cluster);
+    }
+}
+
+Test(simulated_retention, time_trims_also_a_topic_that_nobody_writes_to)
+{
+    struct cluster *cluster = make(4, 3);
+    create(cluster, 3, 3000, -1, false);
+    produce(cluster, 0, 5);
+    cr_assert_eq(first_offset(cluster, 0), 0);
+    sim_run_for(cluster->sim, 8 * SECOND_US);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(first_offset(cluster, i), 5, "node %u", i);
+    }
+    const uint64_t last_index = look(cluster, 0).last_index;
+    sim_run_for(cluster->sim, 20 * SECOND_US);
+    cr_assert_eq(look(cluster, 0).last_index, last_index, "an idle log is left alone");
+    produce(cluster, 1, 3);
+    cr_assert_eq(first_offset(cluster, 2), 5);
+    end(cluster);
+}
+
+Test(simulated_retention, consumed_waits_for_durable_groups_and_for_no_others)
+{
+    struct cluster *cluster = make(5, 3);
+    create(cluster, 3, -1, -1, true);
+    produce(cluster, 0, 300);
+    commit(cluster, "reader", 300, PARTITION_DURABLE_KEEP);
+    sim_run_for(cluster->sim, 12 * SECOND_US);
+    cr_assert_eq(first_offset(cluster, 0), 0, "no group is durable");
+    commit(cluster, "slow", 10, PARTITION_DURABLE_SET);
+    commit(cluster, "reader", 300, PARTITION_DURABLE_SET);
+    produce(cluster, 0, 1);
+    sim_run_for(cluster->sim, 12 * SECOND_US);
+    cr_assert_leq(first_offset(cluster, 0), 10);
+    commit(cluster, "slow", 301, PARTITION_DURABLE_KEEP);
+    produce(cluster, 0, 1);
+    sim_run_for(cluster->sim, 25 * SECOND_US);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_gt(first_offset(cluster, i), 200, "node %u", i);
+        cr_assert_leq(first_offset(cluster, i), 301, "node %u", i);
+    }
+    end(cluster);
+}
+
+Test(simulated_retention, a_replica_that_slept_through_trims_comes_back_through_a_base)
+{
+    for (uint64_t seed = 6; seed <= 8; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        create(cluster, 3, -1, 32768, false);
+        produce(cluster, 0, 50);
+        const int leader = cluster_leader(cluster, cluster_group(cluster, 0, TOPIC));
+        const uint32_t sleeper = leader == 2 ? 1u : 2u;
+        cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
+        produce(cluster, 0 == sleeper ? 1u : 0u, 1200);
+        sim_run_for(cluster->sim, 2 * SECOND_US);
+        cluster_start(cluster, sleeper);
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        const struct peek_group peek = look(cluster, sleeper);
+        cr_assert_geq(peek_bases_installed(&peek), 1);
+        const uint64_t first = first_offset(cluster, (uint32_t)leader);
+        cr_assert_gt(first, 600);
+        cr_assert_eq(first_offset(cluster, sleeper), first);
+        const struct peek_group other = look(cluster, (uint32_t)leader);
+        cr_assert_eq(peek.applied_index, other.applied_index);
+        cr_assert_eq(peek_state_digest(&peek), peek_state_digest(&other));
+        cr_assert_leq(peek.base_next_offset, first, "it has all messages that are kept");
+        end(cluster);
+    }
+}
+
+Test(simulated_retention, settings_that_change_hold_from_then_on)
+{
+    struct cluster *cluster = make(9, 3);
+    create(cluster, 3, -1, -1, false);
+    produce(cluster, 0, 600);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cr_assert_eq(first_offset(cluster, 0), 0);
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_delete(call, TOPIC);
+    call->request.type = NODE_REQUEST_TOPIC_SET;
+    call->request.set.fields = META_SET_RETENTION_BYTES;
+    call->request.create.settings.retention_bytes = 32768;
+    cluster_submit(cluster, 1, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cr_assert_eq(call->request.ret_topics[0].settings.retention_bytes, 32768);
+    cluster_call_close(call);
+    free(call);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cr_assert_gt(first_offset(cluster, 0), 100, "there are bases to trim to");
+    end(cluster);
+}
+
+Test(simulated_retention, alone_a_clock_that_jumps_ahead_expires_nothing)
+{
+    struct cluster *cluster = make(10, 1);
+    create(cluster, 1, 10000, -1, false);
+    produce(cluster, 0, 50);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    sim_set_wall_skew_ms(cluster->sim, 0, INT64_C(86400000));
+    sim_run_for(cluster->sim, 3 * SECOND_US);
+    cr_assert_eq(first_offset(cluster, 0), 0);
+    sim_run_for(cluster->sim, 12 * SECOND_US);
+    cr_assert_eq(first_offset(cluster, 0), 50, "by now they are as old as they look");
+    end(cluster);
+}
+
+/* L11: trimming is what makes room, so a full disk must not stop it. */
+Test(simulated_retention, a_full_disk_is_trimmed_and_takes_writes_again)
+{
+    struct cluster *cluster = make(11, 3);
+    create(cluster, 3, -1, -1, false);
+    produce(cluster, 0, 600);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct disk *disk = sim_memory_disk(cluster->sim, i);
+        memory_disk_set_capacity(disk, memory_disk_used(disk) + RESERVE_BYTES / 2u);
+    }
+    sim_run_for(cluster->sim, 3 * SECOND_US);
+    cr_assert_eq(cluster_produce(cluster, 0, TOPIC, 1, -1, 0, NULL), NODE_DISK_FULL);
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_delete(call, TOPIC);
+    call->request.type = NODE_REQUEST_TOPIC_SET;
+    call->request.set.fields = META_SET_RETENTION_BYTES;
+    call->request.create.settings.retention_bytes = 20000;
+    cluster_submit(cluster, 0, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    cr_assert_gt(first_offset(cluster, 0), 100);
+    cr_assert_eq(cluster_produce(cluster, 0, TOPIC, 1, -1, 0, NULL), NODE_OK);
+    end(cluster);
+}
