@@ -57,7 +57,7 @@ def check_node(node, told, groups):
     terms = {record["group"]: record["term"] for record in votes.records}
     by_group = {group["group"]: group for group in groups.values()}
     check_equal(set(terms), set(by_group), f"groups in the votes of {node}")
-    entries = snapshots = 0
+    entries = snapshots = footers = 0
     for group, path in formats.groups_of(node.data).items():
         log = formats.Log(path)
         status, wanted = dumped(path)
@@ -75,7 +75,8 @@ def check_node(node, told, groups):
             check(set(snapshot.offsets().values()) <= {1, 5, 40}, f"offsets in {snapshot.path}")
             snapshots += 1
         entries += len(log.entries)
-    return entries, snapshots
+        footers += sum(segment.footer is not None for segment in log.segments)
+    return entries, snapshots, footers
 
 
 def check_damage(node, group):
@@ -102,7 +103,7 @@ def check_damage(node, group):
 
 @promise(seconds=90)
 def a_reader_written_from_the_formats_agrees(folder):
-    """Identity, votes, marks, entries and snapshots of three real nodes, with rolls, checkpoints and killed leaders, are read
+    """Identity, votes, marks, entries, footers and snapshots of three real nodes, with rolls, checkpoints and killed leaders, are read
     by a program that was written from docs/FORMATS.md: every entry is the one that `log dump` tells, chains of snapshots
     are those of the log, and a flipped byte is found by both, behind the same entry."""
     options = ["--segment-bytes", "131072", "--checkpoint-entries", "100"]
@@ -114,5 +115,5 @@ def a_reader_written_from_the_formats_agrees(folder):
         done = subprocess.run([sys.executable, os.path.join(READER, "read"), cluster.node(2).data], stdout=subprocess.PIPE,
                               timeout=patience(60))
         check_equal(done.returncode, 0, "reader as a program")
-        check(all(snapshots > 0 for _, snapshots in counts), f"snapshots on every node: {counts}")
-        return f"{sum(entries for entries, _ in counts)} entries, {sum(count for _, count in counts)} snapshots"
+        check(all(all(count) for count in counts), f"entries, snapshots and footers on every node: {counts}")
+        return "{} entries, {} snapshots, {} footers".format(*map(sum, zip(*counts)))

@@ -102,6 +102,48 @@ void seal_entries(uint8_t *bytes, size_t count, enum seal_depth depth, uint64_t 
     }
 }
 
+void seal_find_footer(const struct fuzz_file *file, uint64_t *ret_footer, uint64_t *ret_trailer)
+{
+    *ret_footer = *ret_trailer = DATA_POS;
+    if (file->count < DATA_POS + BLOCK || file->count % BLOCK != 0) return;
+    const uint8_t *trailer = file->bytes + file->count - BLOCK;
+    uint64_t footer = get_u64(trailer + 24);
+    if (memcmp(trailer, "RMQF", 4) != 0 || footer > file->count - BLOCK) return;
+    *ret_footer = footer;
+    *ret_trailer = file->count - BLOCK;
+}
+
+static uint64_t content_hash(const uint8_t *bytes, uint64_t end)
+{
+    const struct iovec pieces[] = {
+        {.iov_base = (void *)(uintptr_t)bytes, .iov_len = BLOCK},
+        {.iov_base = (void *)(uintptr_t)(bytes + DATA_POS), .iov_len = (size_t)end - DATA_POS},
+    };
+    return checksum64_parts(pieces, 2, 0);
+}
+
+/* Sparse index, facts and trailer, as far as their sizes lead. */
+static void seal_footer(struct fuzz_file *file, uint64_t seed)
+{
+    uint64_t footer, trailer_pos;
+    seal_find_footer(file, &footer, &trailer_pos);
+    if (trailer_pos == DATA_POS) return;
+    uint8_t *trailer = file->bytes + trailer_pos;
+    uint64_t end = get_u64(trailer + 32), left = trailer_pos - footer;
+    uint64_t index_bytes = (uint64_t)get_u32(trailer + 132) * get_u32(trailer + 144);
+    uint64_t facts_pos = (index_bytes + BLOCK - 1u) & ~(uint64_t)(BLOCK - 1u);
+    uint64_t facts_bytes = get_u32(trailer + 148);
+    if (end >= DATA_POS && end <= file->count)
+        put_u64(trailer + 40, content_hash(file->bytes, end));
+    if (index_bytes <= left)
+        put_u64(trailer + 160, checksum64_seeded(file->bytes + footer, index_bytes, seed));
+    if (facts_pos <= left && facts_bytes <= left - facts_pos) {
+        const uint8_t *facts = file->bytes + footer + facts_pos;
+        put_u64(trailer + 168, checksum64_seeded(facts, facts_bytes, seed));
+    }
+    seal_part(trailer, BLOCK, seed);
+}
+
 void seal_segment(struct fuzz_file *file, enum seal_depth depth)
 {
     if (file->count < DATA_POS) return;
@@ -113,6 +155,7 @@ void seal_segment(struct fuzz_file *file, enum seal_depth depth)
         size_t tail = (size_t)(bytes[mark + 6] | bytes[mark + 7] << 8);
         if (tail <= BLOCK - 80) seal_part(bytes + mark, 80 + tail, seed);
     }
+    seal_footer(file, seed);
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------------------------------ */

@@ -13,6 +13,8 @@ enum seal_depth {
 };
 
 void seal_segment(struct fuzz_file *file, enum seal_depth depth);
+/* Position of a footer and of its trailer; without one both are those of the first entry. */
+void seal_find_footer(const struct fuzz_file *file, uint64_t *ret_footer, uint64_t *ret_trailer);
 /* Entries back to back, as they stand in an APPEND. */
 void seal_entries(uint8_t *bytes, size_t count, enum seal_depth depth, uint64_t seed,
                   uint64_t chain);

@@ -1,6 +1,6 @@
 /* libFuzzer on the recovery of a log: any damage to the files of a log that was written by the log itself.
  *
- * The input is a short script of what the log did (append, flush, truncate, roll, compact), then patches. The oracle:
+ * The input is a short script of what the log did (append, flush, seal, truncate, roll, compact), then patches. The oracle:
  *
  *   - nothing but an answer comes of it: no assertion, no sanitizer report, no end of memory;
  *   - without sealed checksums every entry that is read is the one that was written at that index, or one that a
@@ -48,6 +48,7 @@ struct world {
     struct segment_log *log;
     struct segment_log_point base;
     uint64_t term;
+    uint64_t committed_index;
     uint64_t durable_index; /* at the end of the script everything is synced */
     struct written written;
 };
@@ -129,10 +130,30 @@ static void truncate_log(struct world *world, uint8_t argument)
 {
     struct segment_log_info info;
     segment_log_info(world->log, &info);
-    uint64_t count = info.last_index - info.base.index;
-    if (count == 0) return;
+    uint64_t kept =
+        info.base.index > world->committed_index ? info.base.index : world->committed_index;
+    if (info.last_index <= kept) return;
+    uint64_t count = info.last_index - kept;
     segment_log_truncate(world->log, info.last_index + 1u - argument % count);
     world->term++;
+}
+
+/* Everything is committed, and what is closed gets a footer. */
+static void seal(struct world *world)
+{
+    struct segment_log_info info;
+    run_jobs(world->log);
+    segment_log_info(world->log, &info);
+    world->committed_index = info.last_index;
+    segment_log_committed(world->log, info.last_index);
+    struct segment_log_seal_job *job;
+    for (int i = 0; (job = segment_log_next_seal_job(world->log)) != NULL; i++) {
+        fuzz_check(i < JOBS_MAX, "the log never runs out of footers");
+        struct segment_log_problem problem;
+        segment_log_seal_job_run(job);
+        enum segment_log_status status = segment_log_seal_job_finish(world->log, job, &problem);
+        fuzz_check(status == SEGMENT_LOG_OK, "%s", problem.reason);
+    }
 }
 
 /* Roll, and let go of what is in front of the boundary before. What a base holds is committed: it is never cut again. */
@@ -159,8 +180,10 @@ static void play(struct world *world, struct fuzz_input *input)
                 append_one(world, argument);
             break;
         case 3:
-        case 4:
             run_jobs(world->log);
+            break;
+        case 4:
+            seal(world);
             break;
         case 5:
             truncate_log(world, argument);
@@ -211,13 +234,20 @@ static void lose_or_swap(struct world *world, struct names *names, uint32_t whic
     disk_rename(disk, DIRECTORY "/swap", with);
 }
 
+/* Where fields stand close together: the blocks in front, the entries, and of a sealed segment footer and trailer. */
+static struct fuzz_regions regions_of(const struct fuzz_file *file, uint64_t starts[6])
+{
+    static const uint64_t fixed[] = {0, 4096, 8192, 12288};
+    memcpy(starts, fixed, sizeof fixed);
+    seal_find_footer(file, &starts[4], &starts[5]);
+    return (struct fuzz_regions){starts, 6};
+}
+
 /* True: at most one fault, of a kind that is always to be told from a power cut. */
 static bool damage(struct world *world, struct fuzz_input *input, uint8_t flags)
 {
     uint32_t faults = 0;
     bool is_plain = true;
-    static const uint64_t starts[] = {0, 4096, 8192, 12288};
-    static const struct fuzz_regions regions = {starts, sizeof starts / sizeof *starts};
     struct names names = {.count = 0};
     fuzz_check(disk_list(world->disk, DIRECTORY, note_name, &names) == 0, "no directory");
     for (uint32_t i = 0; i < PATCHES_MAX && input->bytes > 0 && names.count > 0; i++) {
@@ -233,6 +263,8 @@ static bool damage(struct world *world, struct fuzz_input *input, uint8_t flags)
         }
         struct fuzz_file file;
         fuzz_file_load(world->disk, names.paths[which], &file);
+        uint64_t starts[6];
+        struct fuzz_regions regions = regions_of(&file, starts);
         if (!fuzz_patch(&file, input, &regions)) is_plain = false;
         faults++;
         if (flags & FLAG_SEAL)

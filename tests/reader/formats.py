@@ -152,6 +152,7 @@ class Segment:
             end = self.mark.end_pos
             self.data = self.data[:end - self.mark.tail_bytes] + self.mark.tail + self.data[end:]
         self.entries, self.torn_pos = self._follow()
+        self.footer = self._footer()
 
     def _entry_at(self, pos, before):
         """(entry, None), or (None, why there is none)."""
@@ -186,6 +187,71 @@ class Segment:
 
     def end(self):
         return self.entries[-1].point() if self.entries else self.base
+
+    def _footer(self):
+        """Its trailer and items, when it counts; None: there is none."""
+        data, at = self.data, len(self.data) - BLOCK
+        if not self.mark.continued or at < ENTRIES_POS or data[at:at + 4] != b"RMQF":
+            return None
+        trailer = data[at:]
+        (_, version, flags, checksum, sequence, pos, end_pos, content_hash) = struct.unpack_from("<4sHHQQQQQ", trailer)
+        last, before = Point(*struct.unpack_from("<QQQQq", trailer, 48)), Point(*struct.unpack_from("<QQQQq", trailer, 88))
+        (sector_bytes, item_bytes, highest_time, items, facts_bytes, terms, configurations, index_checksum,
+         facts_checksum) = struct.unpack_from("<IIqIIIIQQ", trailer, 128)
+        if version != 1 or flags or part_checksum(trailer, self.seed) != checksum or not is_zero(trailer[176:]):
+            return None
+        if (sequence, end_pos, sector_bytes) != (self.sequence, self.mark.end_pos, self.sector_bytes):
+            return None
+        if last != self.mark.point or before != self.base or item_bytes != 56 or not 1 <= items <= 1024:
+            return None
+        index = data[pos:pos + 56 * items]
+        facts_pos = pos + -(-len(index) // BLOCK) * BLOCK
+        facts = data[facts_pos:facts_pos + facts_bytes]
+        if xxh3_64(index, self.seed) != index_checksum or xxh3_64(facts, self.seed) != facts_checksum:
+            return None
+        if pos != -(-end_pos // BLOCK) * BLOCK or facts_pos + -(-facts_bytes // BLOCK) * BLOCK != at:
+            return None
+        return Footer(self, content_hash, highest_time, index, facts, terms, configurations)
+
+
+class Footer:
+    def __init__(self, segment, content_hash, highest_time, index, facts, terms, configurations):
+        self.content_hash, self.highest_time = content_hash, highest_time
+        self.items = [(item[0], Point(*item[1:6]), item[6]) for item in struct.iter_unpack("<QQQQQqq", index)]
+        self.terms = [struct.unpack_from("<QQ", facts, 16 * i) for i in range(terms)]
+        self.configurations, at = [], 16 * terms
+        for _ in range(configurations):
+            number, payload_bytes, zero = struct.unpack_from("<QII", facts, at)
+            self.configurations.append((number, facts[at + 16:at + 16 + payload_bytes]))
+            at += 16 + (payload_bytes + 7) // 8 * 8
+            if zero:
+                raise Damaged(segment.path, at, "facts of the footer")
+        if at != len(facts):
+            raise Damaged(segment.path, at, "bytes behind the facts of the footer")
+        self._compare(segment)
+
+    def _compare(self, segment):
+        """Its checksums hold, so it must say what the entries say."""
+        data, entries, before, found = segment.data, segment.entries, segment.base, {}
+        terms, highest, highest_before = [], -(1 << 63), {}
+        for entry in entries:
+            if not terms or entry.term != terms[-1][1]:
+                terms.append((entry.index, entry.term))
+            found[entry.pos], highest_before[entry.pos] = before, highest
+            if entry.type == 1:
+                highest = max(highest, struct.unpack_from(">q", entry.payload, 35)[0])
+            before = entry.point()
+        wrong = [name for name, holds in (
+            ("content hash", xxh3_64(data[:BLOCK] + data[ENTRIES_POS:segment.mark.end_pos]) == self.content_hash),
+            ("term changes", terms == self.terms),
+            ("CONFIG entries", [(e.index, e.payload) for e in entries if e.type == 3] == self.configurations),
+            ("highest message time", highest == self.highest_time),
+            ("sparse index", all(found.get(pos) == point and highest_before.get(pos) == time
+                                 for pos, point, time in self.items)),
+            ("its first item", self.items[0][0] == entries[0].pos),
+        ) if not holds]
+        if wrong:
+            raise Damaged(segment.path, segment.mark.end_pos, f"the footer differs from the entries: {', '.join(wrong)}")
 
 
 class Log:
@@ -222,10 +288,10 @@ class Identity:
         if len(data) != 8192:
             raise Damaged(path, 0, f"{len(data)} bytes")
         (magic, version, zero, checksum, self.node_id, self.incarnation, self.cluster, founding_bytes, self.marks,
-         self.incarnation_index) = struct.unpack_from("<4sHHQQQ16sIIQ", data)
+         self.incarnation_index, self.meta_epoch, self.votes_lost_up_to) = struct.unpack_from("<4sHHQQQ16sIIQQQ", data)
         if magic != b"RMQI" or version != 1 or zero or part_checksum(data) != checksum:
             raise Damaged(path, 0, "magic, version or checksum")
-        if founding_bytes > 4096 or not is_zero(data[64:4096]) or not is_zero(data[4096 + founding_bytes:]):
+        if founding_bytes > 4096 or not is_zero(data[80:4096]) or not is_zero(data[4096 + founding_bytes:]):
             raise Damaged(path, 48, "founding bytes, or what is not zero")
         self.founding = read_founding(data[4096:4096 + founding_bytes]) if founding_bytes else None
 
