@@ -45,6 +45,8 @@ static uint64_t parse(const uint8_t *stream, size_t count, size_t cut, bool look
             if (look_inside) codec_try_frame(header.type, body, header.body_bytes);
         }
         fuzz_check(status != FRAME_MORE || bytes == 0, "bytes were left over");
+        fuzz_check(parser.capacity <= frame_total_bytes(BODY_BYTES_MAX),
+                   "%zu bytes are held for a body of at most %u", parser.capacity, BODY_BYTES_MAX);
         free(read);
     }
     fuzz_check(status != FRAME_NO_MEMORY, "a bounded frame needs too much memory");

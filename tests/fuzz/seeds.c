@@ -514,7 +514,11 @@ static void make_streams(void)
     make_bases();
     make_heartbeats();
     make_requests();
+    struct frame_header huge = {
+        .body_bytes = 1u << 28, .type = PEER_FRAME_RAFT, .group = 7, .cluster = cluster};
     const uint8_t front[] = {1, 96};
+    frame__encode_header(&huge, buffer);
+    save("frame", "a_huge_body", front, 2, buffer, FRAME_HEADER_BYTES);
     save("frame", "all_of_them", front, 2, stream, stream_bytes);
 }
 

@@ -94,15 +94,20 @@ class Detectors:
     def unit(self, *components):
         return [Program(f"unit_{name}", [self.path(f"unit_{name}"), "-j1"]) for name in components]
 
+    def saved_inputs(self, *targets):
+        return [Program(f"fuzz_saved_{name}", [self.path(f"{name}_replay"), os.path.join(here, "../fuzz/corpus", name)])
+                for name in targets]
+
     def of(self, area):
         if area == "core":
             return [self.random, self.simulator, self.explore, *self.scenarios, *self.unit("raft")]
         if area == "log":
-            return [self.crash_states, self.simulator, *self.unit("segment-log", "snapshot", "simulated_node")]
+            return [self.crash_states, self.simulator, *self.unit("segment-log", "snapshot", "simulated_node"),
+                    *self.saved_inputs("segment", "node_store", "snapshot")]
         if area == "queue":
             return [self.simulator, *self.unit("queue", "wire", "simulated_node")]
         assert area == "node"
-        return [self.simulator, *self.unit("simulated_node", "node", "peer", "http")]
+        return [self.simulator, *self.unit("simulated_node", "node", "peer", "http"), *self.saved_inputs("frame", "codec")]
 
     def general(self):
         return [self.random, self.simulator]
@@ -112,7 +117,8 @@ class Detectors:
         runs = [next(detector.slices()) for detector in (self.random, self.simulator, self.crash_states, *self.scenarios)]
         if not self.short:
             runs += [next(detector.slices()) for detector in
-                     self.unit("raft", "segment-log", "snapshot", "queue", "wire", "node", "peer", "simulated_node", "http")]
+                     [*self.unit("raft", "segment-log", "snapshot", "queue", "wire", "node", "peer", "simulated_node", "http"),
+                      *self.saved_inputs("segment", "node_store", "snapshot", "frame", "codec")]]
         ends = list(pool.map(lambda run: run.run(), runs))
         trouble = [f"{run.detector.name}: {end.text.strip()[-300:]}" for run, end in zip(runs, ends) if not end.is_good]
         return trouble, sum(end.cpu_seconds for end in ends)
