@@ -56,7 +56,7 @@ static void add_point(struct segment_log_job *job, uint64_t pos,
         job->points = points;
         job->points_capacity = capacity;
     }
-    job->points[job->points_count++] = (struct segment_point){pos, *before};
+    job->points[job->points_count++] = (struct segment_point){.pos = pos, .before = *before};
 }
 
 /* Where in the files the frozen records will stand, for the sparse index. */

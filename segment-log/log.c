@@ -73,6 +73,7 @@ void segment_log_close(struct segment_log *log)
     disk_close(log->writer.file);
     disk_close(log->install_writer.file);
     free(log->segments);
+    free(log->holes);
     free(log->runs);
     free(log->job.parts);
     free(log->job.chunks);
@@ -111,6 +112,7 @@ void segment_log_info(const struct segment_log *log, struct segment_log_info *re
         .syncs_total = log->syncs_total,
         .sync_us_last = log->sync_us_last,
         .full = log->full,
+        .holes_count = log->holes_count,
     };
 }
 
@@ -181,7 +183,7 @@ void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb,
         uint64_t first = log->runs[i].first_index;
         uint64_t next =
             i + 1 < log->runs_count ? log->runs[i + 1].first_index : log->last.index + 1;
-        cb(data, first, next - first, log->runs[i].term);
+        if (log->runs[i].term != 0) cb(data, first, next - first, log->runs[i].term);
     }
 }
 

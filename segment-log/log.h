@@ -2,7 +2,8 @@
  *
  * Invariants (checked by log__check):
  *   - base.index <= durable_index <= last.index; every entry behind durable_index is cached.
- *   - segments are contiguous in sequence and in index; the last one is `writer`'s.
+ *   - segments are contiguous in sequence and in index; the last one is `writer`'s. Those before may be damaged or lost,
+ *     the last one is there and its synced mark is known.
  *   - while a job is outstanding only the loop's own fields change: cache, last, runs, cut. Segments and writer are
  *     read-only for both threads; the job works on copies and finish() puts them back.
  *   - files of sequences [doomed_from, doomed_to) belong to no segment any more; nothing is written before they are gone.
@@ -11,6 +12,7 @@
 #define SEGMENT_LOG_LOG_H
 
 #include "cache.h"
+#include "holes.h"
 #include "index_cache.h"
 #include "job.h"
 #include "mark.h"
@@ -20,7 +22,7 @@
 
 struct term_run {
     uint64_t first_index;
-    uint64_t term;
+    uint64_t term; /* 0: not known, in a hole */
 };
 
 enum install_state { INSTALL_NONE, INSTALL_WANTED, INSTALL_BORN };
@@ -45,6 +47,8 @@ struct segment_log {
     struct segment *segments;
     uint32_t segments_count, segments_capacity;
     struct segment_writer writer;
+    struct hole *holes;
+    uint32_t holes_count, holes_capacity;
 
     bool cut_pending;             /* a truncation waits for its job ... */
     struct segment_log_point cut; /* ... which keeps this point as the end */

@@ -27,7 +27,8 @@ int marks__read(struct disk_file *file, uint64_t group_seed, const struct segmen
     for (uint32_t i = 0; i < 2; i++) {
         uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
         ssize_t got = disk_pread(file, block, sizeof block, marks__pos(i));
-        if (got < 0) return (int)got;
+        /* A block that cannot be read is as bad as one that does not check out. */
+        if (got < 0 && got != -EIO) return (int)got;
         struct segment_mark *mark = &ret_marks->mark[i];
         enum segment_format_status status = segment_format__decode_mark(block, group_seed, mark);
         if (status == SEGMENT_FORMAT_VERSION) ret_marks->other_version = true;

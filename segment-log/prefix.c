@@ -10,6 +10,7 @@
 #include "log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,7 @@ static void drop_segments(struct segment_log *log, uint32_t count)
     log->segments_count -= count;
     memmove(log->segments, log->segments + count, log->segments_count * sizeof *log->segments);
     log->base = log->segments[0].base;
+    holes__drop(log, log->base.index);
     drop_runs(log, log->base.index + 1);
     seal__plan(log);
 }
@@ -88,6 +90,7 @@ void prefix__run_remove(struct segment_log_job *job)
         char path[DISK_PATH_MAX];
         log__segment_path(log, sequence, path);
         int error = disk_unlink(log->options.disk, path);
+        if (error == -ENOENT) error = 0; /* lost before */
         if (!error) error = disk_sync_directory(log->options.disk, log->directory);
         if (!error) continue;
         problem__set(&job->problem, path, 0, 0, error, "removing a dropped segment failed");
@@ -159,6 +162,7 @@ static void start_anew(struct segment_log *log)
     log->durable_index = log->attempted_index = base->index;
     log->unflushed_bytes = 0;
     log->runs_count = 0;
+    holes__forget_all(log);
     cache__reset(&log->cache, base);
     log->roll_wanted = false;
     log->drop_index = 0;

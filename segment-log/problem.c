@@ -11,6 +11,7 @@ void problem__set(struct segment_log_problem *problem, const char *path, uint64_
     if (!problem) return;
     problem->pos = pos;
     problem->index = index;
+    problem->last_index = 0;
     problem->error = error < 0 ? -error : error;
     snprintf(problem->path, sizeof problem->path, "%s", path);
     va_list arguments;

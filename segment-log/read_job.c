@@ -21,6 +21,10 @@ struct read_part {
     uint64_t end_pos;
     bool has_index; /* a better start is in its footer */
     struct segment_footer footer;
+    /* The first hole behind `start`, of which nothing is believed; index 0: there is none. */
+    uint64_t hole_index;
+    const char *hole_reason;
+    bool is_in_hole; /* what is looked for */
 };
 
 struct segment_log_read_job {
@@ -64,10 +68,16 @@ static void add_part(struct segment_log *log, struct segment_log_read_job *job,
         segment->sealed ? index_cache__find(&log->indexes, segment->sequence, job->key, job->value)
                         : NULL;
     if (start) {
-        part->start = *start;
+        if (start->pos > part->start.pos) part->start = *start;
         part->has_index = false; /* it was here */
     }
     if (part->last_index > log->durable_index) part->last_index = log->durable_index;
+    const struct hole *hole = holes__from(log, part->start.before.index + 1);
+    if (!hole || hole->told.segment != segment->sequence) return;
+    part->hole_index = hole->told.first_index;
+    part->hole_reason = hole->told.reason;
+    /* `start` is the last place in front of it, and there is one behind every hole. */
+    part->is_in_hole = segment__point_precedes(&hole->told.before, job->key, job->value);
 }
 
 uint64_t read_job__lowest_sequence(const struct segment_log *log)
@@ -211,10 +221,12 @@ static void find_start(struct segment_log_read_job *job, struct read_part *part,
                        struct disk_file *file)
 {
     struct footer_point *points;
+    const struct segment_point *found;
     int error;
     switch (footer__read_points(file, job->seed, &part->footer, &points, &error)) {
     case FOOTER_OK:
-        part->start = *footer__find(points, part->footer.points_count, job->key, job->value);
+        found = footer__find(points, part->footer.points_count, job->key, job->value);
+        if (found->pos > part->start.pos) part->start = *found;
         free(job->loaded_points);
         job->loaded_points = points;
         job->loaded_footer = part->footer;
@@ -230,6 +242,14 @@ static void find_start(struct segment_log_read_job *job, struct read_part *part,
     }
 }
 
+static void note_hole(struct segment_log_read_job *job, const struct read_part *part, uint64_t pos,
+                      const char *path)
+{
+    if (job->chunk && job->chunk->used > 0) return;
+    job->status = SEGMENT_LOG_DAMAGED;
+    problem__set(&job->problem, path, pos, part->hole_index, 0, "%s", part->hole_reason);
+}
+
 /* False: the job is done, with or without a result. */
 static bool read_part(struct segment_log_read_job *job, struct read_part *part)
 {
@@ -238,6 +258,10 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
     bool fits = segment_format__path(job->directory, part->sequence, path);
     assert(fits);
     (void)fits;
+    if (part->is_in_hole) {
+        note_hole(job, part, part->start.pos, path);
+        return false;
+    }
     struct disk_file *file;
     int error = disk_open(job->disk, path, DISK_READ, &file);
     if (error) {
@@ -248,12 +272,14 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
     }
     if (part->has_index) find_start(job, part, file);
     struct segment_scan scan;
-    scan__init(&scan, file, job->seed, part->sector_bytes, &part->start.before, part->start.pos,
-               part->end_pos);
+    scan__start(&scan, file, job->seed, part->sector_bytes, &part->start, part->end_pos);
     bool more = true;
     while (more && scan.at.index < part->last_index) {
         struct segment_scan_record record;
-        if (scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) {
+        if (scan.at.index + 1 == part->hole_index) {
+            note_hole(job, part, scan.pos, path);
+            more = false;
+        } else if (scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) {
             more = take_record(job, part, &record);
         } else {
             note_bad_record(job, &scan, path);
@@ -339,6 +365,13 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
         job->chunk = NULL;
     }
     if (status != SEGMENT_LOG_OK && ret_problem) *ret_problem = job->problem;
+    if (status == SEGMENT_LOG_DAMAGED && ret_problem) {
+        const struct hole *hole = holes__from(log, job->problem.index);
+        if (hole && hole->told.first_index <= job->problem.index) {
+            ret_problem->index = hole->told.first_index;
+            ret_problem->last_index = hole->told.last_index;
+        }
+    }
     if (job->chunk) chunk__unref(job->chunk);
     free(job->parts);
     free(job);

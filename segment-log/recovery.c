@@ -8,56 +8,26 @@
  * Where the log ends:
  *   - the first segment whose newest mark does not say "continued" is the last; files behind it hold nothing that was
  *     ever acknowledged (an unfinished roll) or are being dropped (a truncation).
- *   - in a continued segment everything up to the mark must be whole; what stands behind is ignored.
- *   - in the last one the chain ends the log, but not in front of the mark: that is damage. */
-#include "log.h"
+ *   - in a continued segment everything up to the mark was synced; what stands behind is ignored.
+ *   - in the last one the chain ends the log, but not in front of the mark.
+ *
+ * What was synced and is not whole is a hole (stretch.h), never the end of the log. A file that lost its header, its marks
+ * or itself is settled by the files beside it (lost.c); where nothing tells the end, the position is lost (L6). */
+#include "recovery.h"
 
 #include <planted/planted.h>
 
-#include "footer.h"
-#include "scan.h"
-
 #include "bytes.h"
+#include "footer.h"
+#include "mend.h"
+#include "stretch.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-struct found_segment {
-    uint64_t sequence;
-    struct segment_header header;
-    bool mend_marks; /* continued, but one of its blocks does not say so */
-};
-
-/* A CONFIG entry, told when all of the log is known to be whole. */
-struct found_configuration {
-    struct found_configuration *next;
-    uint64_t index;
-    uint32_t payload_bytes;
-    uint8_t payload[];
-};
-
-struct recovery {
-    struct segment_log *log; /* made when the first header is known */
-    const struct segment_log_options *options;
-    struct segment_log_problem *problem;
-    uint64_t seed;
-    struct found_segment *found;
-    uint32_t found_count, found_capacity;
-    bool out_of_memory;
-    uint64_t *replaced; /* sequences in front of an installed base, rising */
-    uint32_t replaced_count;
-    bool has_base; /* the entry of options->base was passed */
-    struct found_configuration *configurations, **configurations_tail;
-
-    char path[DISK_PATH_MAX]; /* the segment being looked at */
-    struct disk_file *file;
-    struct segment_marks marks;
-    uint64_t file_bytes;
-};
-
-static enum segment_log_status fail(struct recovery *recovery, enum segment_log_status status,
-                                    uint64_t pos, uint64_t index, int error, const char *reason)
+enum segment_log_status recovery__fail(struct recovery *recovery, enum segment_log_status status,
+                                       uint64_t pos, uint64_t index, int error, const char *reason)
 {
     problem__set(recovery->problem, recovery->path, pos, index, error, "%s", reason);
     return status;
@@ -89,308 +59,259 @@ static enum segment_log_status list_segments(struct recovery *recovery)
     memcpy(recovery->path, "", 1);
     size_t length = strlen(options->directory);
     if (length + SEGMENT_NAME_BYTES + 1 > DISK_PATH_MAX) {
-        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENAMETOOLONG,
-                    "the directory's name is too long");
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENAMETOOLONG,
+                              "the directory's name is too long");
     }
     memcpy(recovery->path, options->directory, length + 1);
     int error = disk_list(options->disk, options->directory, add_name, recovery);
     if (error == -ENOENT) {
-        return fail(recovery, SEGMENT_LOG_MISSING, 0, 0, error, "there is no such directory");
+        return recovery__fail(recovery, SEGMENT_LOG_MISSING, 0, 0, error,
+                              "there is no such directory");
     }
     if (!error && recovery->out_of_memory) error = -ENOMEM;
-    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "listing the directory failed");
+    if (error)
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, error,
+                              "listing the directory failed");
     if (recovery->found_count == 0) {
-        return fail(recovery, SEGMENT_LOG_MISSING, 0, 0, 0, "the directory holds no segment");
+        return recovery__fail(recovery, SEGMENT_LOG_MISSING, 0, 0, 0,
+                              "the directory holds no segment");
     }
     return SEGMENT_LOG_OK;
 }
 
-/* Open a segment, have its bytes come from the device, read header and marks. *ret_whole is false when its header is not
- * there (an unfinished birth, or damage: the caller knows which). */
-static enum segment_log_status open_segment(struct recovery *recovery, struct found_segment *found,
-                                            bool *ret_whole)
+/* found->header_is_whole is false when it does not check out, or is the one of another file. */
+static enum segment_log_status read_header(struct recovery *recovery, struct found_segment *found)
 {
-    *ret_whole = false;
-    bool fits = segment_format__path(recovery->options->directory, found->sequence, recovery->path);
-    assert(fits);
-    (void)fits;
-    int error = disk_open(recovery->options->disk, recovery->path, DISK_WRITE, &recovery->file);
-    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "opening the segment failed");
-    if (!PLANTED(L9_PAGE_CACHE_IS_TRUSTED)) error = disk_drop_cache(recovery->file);
-    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "syncing the segment failed");
+    found->header_is_whole = false;
     uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
     ssize_t got = disk_pread(recovery->file, block, sizeof block, 0);
-    if (got < 0) return fail(recovery, SEGMENT_LOG_IO, 0, 0, (int)got, "reading the header failed");
-    switch (segment_format__decode_header(block, &found->header)) {
+    if (got < 0 && got != -EIO) {
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, (int)got,
+                              "reading the header failed");
+    }
+    struct segment_header header;
+    switch (segment_format__decode_header(block, &header)) {
     case SEGMENT_FORMAT_BAD:
         return SEGMENT_LOG_OK;
     case SEGMENT_FORMAT_VERSION:
-        return fail(recovery, SEGMENT_LOG_BAD_VERSION, 0, 0, 0,
-                    "the segment has another format version");
+        return recovery__fail(recovery, SEGMENT_LOG_BAD_VERSION, 0, 0, 0,
+                              "the segment has another format version");
     case SEGMENT_FORMAT_OK:
         break;
     }
-    const struct segment_header *header = &found->header;
-    if (memcmp(&header->cluster, &recovery->options->cluster, sizeof header->cluster) != 0) {
-        return fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0, "the segment is of another cluster");
+    if (memcmp(&header.cluster, &recovery->options->cluster, sizeof header.cluster) != 0) {
+        return recovery__fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0,
+                              "the segment is of another cluster");
     }
-    if (header->group != recovery->options->group) {
-        return fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0, "the segment is of another group");
+    if (header.group != recovery->options->group) {
+        return recovery__fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0,
+                              "the segment is of another group");
     }
-    if (header->sequence != found->sequence) return SEGMENT_LOG_OK;
-    error = marks__read(recovery->file, recovery->seed, header, &recovery->marks);
-    if (!error) error = disk_size(recovery->file, &recovery->file_bytes);
-    if (error) return fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "reading the marks failed");
-    if (recovery->marks.other_version) {
-        return fail(recovery, SEGMENT_LOG_BAD_VERSION, SEGMENT_BLOCK_BYTES, 0, 0,
-                    "a synced mark has another format version");
-    }
-    *ret_whole = true;
+    if (header.sequence != found->sequence) return SEGMENT_LOG_OK;
+    found->header = header;
+    found->header_is_whole = true;
     return SEGMENT_LOG_OK;
 }
 
-static void close_segment(struct recovery *recovery)
+enum segment_log_status recovery__open_segment(struct recovery *recovery,
+                                               struct found_segment *found)
+{
+    found->header_is_whole = false;
+    recovery->marks.newest = -1;
+    recovery->file_bytes = 0;
+    recovery->has_footer = false;
+    bool fits = segment_format__path(recovery->options->directory, found->sequence, recovery->path);
+    assert(fits);
+    (void)fits;
+    if (found->is_absent) return SEGMENT_LOG_OK;
+    int error = disk_open(recovery->options->disk, recovery->path, DISK_WRITE, &recovery->file);
+    if (error) {
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "opening the segment failed");
+    }
+    if (!PLANTED(L9_PAGE_CACHE_IS_TRUSTED)) error = disk_drop_cache(recovery->file);
+    if (error) {
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "syncing the segment failed");
+    }
+    enum segment_log_status status = read_header(recovery, found);
+    if (status != SEGMENT_LOG_OK) return status;
+    /* Without a header the marks are judged by what holds for every segment. */
+    const struct segment_header any = {.sequence = found->sequence,
+                                       .sector_bytes = SEGMENT_SECTOR_MAX};
+    error = marks__read(recovery->file, recovery->seed,
+                        found->header_is_whole ? &found->header : &any, &recovery->marks);
+    if (!error) error = disk_size(recovery->file, &recovery->file_bytes);
+    if (error) {
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "reading the marks failed");
+    }
+    if (recovery->marks.other_version) {
+        return recovery__fail(recovery, SEGMENT_LOG_BAD_VERSION, SEGMENT_BLOCK_BYTES, 0, 0,
+                              "a synced mark has another format version");
+    }
+    recovery->has_footer = footer__read(recovery->file, recovery->seed, recovery->file_bytes,
+                                        &recovery->footer, &error) == FOOTER_OK &&
+                           recovery->footer.sequence == found->sequence;
+    return SEGMENT_LOG_OK;
+}
+
+void recovery__close_segment(struct recovery *recovery)
 {
     disk_close(recovery->file);
     recovery->file = NULL;
 }
 
-static bool points_are_equal(const struct segment_log_point *a, const struct segment_log_point *b)
+/* ---- what a file is: header and mark, or what stands for them ------------------------------------------- */
+
+static enum segment_log_status does_not_follow(struct recovery *recovery)
 {
-    return a->index == b->index && a->term == b->term && a->chain == b->chain &&
-           a->next_offset == b->next_offset && a->timestamp_ms == b->timestamp_ms;
+    return recovery__fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, recovery->log->last.index + 1, 0,
+                          "the segment before says it is continued, but this does not follow it");
 }
 
-static void note_base(struct recovery *recovery, const struct segment_log_point *at)
+/* Settle where the segment starts: found->header is right behind this, though it may have to be written again. */
+static enum segment_log_status settle_header(struct recovery *recovery, uint32_t position)
 {
-    const struct segment_log_point *base = recovery->options->base;
-    if (base && at->index == base->index && at->term == base->term && at->chain == base->chain) {
-        recovery->has_base = true;
-    }
-}
-
-static bool add_configuration(struct recovery *recovery, uint64_t index, const uint8_t *payload,
-                              uint32_t bytes)
-{
-    if (!recovery->options->on_configuration) return true;
-    struct found_configuration *found = malloc(sizeof *found + bytes);
-    if (!found) return false;
-    found->next = NULL;
-    found->index = index;
-    found->payload_bytes = bytes;
-    if (bytes > 0) memcpy(found->payload, payload, bytes);
-    *recovery->configurations_tail = found;
-    recovery->configurations_tail = &found->next;
-    return true;
-}
-
-static void forget_configurations(struct recovery *recovery)
-{
-    while (recovery->configurations) {
-        struct found_configuration *next = recovery->configurations->next;
-        free(recovery->configurations);
-        recovery->configurations = next;
-    }
-    recovery->configurations_tail = &recovery->configurations;
-}
-
-static enum segment_log_status take_record(struct recovery *recovery, struct segment *segment,
-                                           const struct segment_log_point *before,
-                                           const struct segment_scan_record *record)
-{
+    struct found_segment *found = &recovery->found[position];
     struct segment_log *log = recovery->log;
-    segment__add_point(segment, record->pos, before);
-    uint8_t *place = log__reserve_run(log) ? cache__place(&log->cache, record->bytes_count) : NULL;
-    if (!place) return fail(recovery, SEGMENT_LOG_IO, record->pos, 0, -ENOMEM, "out of memory");
-    memcpy(place, record->bytes, record->bytes_count);
-    cache__add(&log->cache, &record->header, record->bytes_count);
-    log__add_term(log, record->header.index, record->header.term);
-    const struct segment_log_point behind = scan__point_behind(&record->header);
-    note_base(recovery, &behind);
-    if (record->header.type == ENTRY_CONFIG &&
-        !add_configuration(recovery, record->header.index, record->payload,
-                           record->header.payload_bytes)) {
-        return fail(recovery, SEGMENT_LOG_IO, record->pos, 0, -ENOMEM, "out of memory");
+    if (position > 0 && found->sequence != recovery->found[0].sequence + position) {
+        return does_not_follow(recovery);
     }
-    /* Everything is durable by the time open returns; the newest entries stay in memory. */
-    cache__evict(&log->cache, record->header.index);
-    return SEGMENT_LOG_OK;
+    if (found->header_is_whole) {
+        if (position == 0) return SEGMENT_LOG_OK;
+        return points__are_equal(&found->header.base, &log->last) ? SEGMENT_LOG_OK
+                                                                  : does_not_follow(recovery);
+    }
+    found->header = (struct segment_header){
+        .cluster = recovery->options->cluster,
+        .group = recovery->options->group,
+        .sequence = found->sequence,
+        .sector_bytes = position > 0 ? log->segments[position - 1].sector_bytes
+                                     : recovery->options->sector_bytes,
+    };
+    found->mend_header = true;
+    if (found->header.sector_bytes < SEGMENT_SECTOR_BYTES) {
+        found->header.sector_bytes = SEGMENT_SECTOR_BYTES;
+    }
+    if (position > 0 && !points__are_equal(&recovery->footer.base, &log->last)) {
+        recovery->has_footer = false;
+    }
+    if (recovery->has_footer) {
+        found->header.base = recovery->footer.base;
+        found->header.sector_bytes = recovery->footer.sector_bytes;
+        return SEGMENT_LOG_OK;
+    }
+    if (position > 0) {
+        found->header.base = log->last;
+        return SEGMENT_LOG_OK;
+    }
+    if (recovery__find_first_base(recovery, found, &found->header.base)) return SEGMENT_LOG_OK;
+    return recovery__fail(recovery, SEGMENT_LOG_DAMAGED, 0, 0, 0,
+                          "the header of the first segment is damaged");
 }
 
-/* Follow the records of one segment from the device. */
-static enum segment_log_status read_records(struct recovery *recovery, struct segment *segment,
-                                            const struct segment_mark *mark)
+/* Settle where it ends. *ret_mark: the newest mark, or one that says what the footer or the next segment tells. */
+static enum segment_log_status settle_mark(struct recovery *recovery, uint32_t position,
+                                           bool is_lost, const struct segment_mark **ret_mark)
 {
-    struct segment_scan scan;
-    /* Behind the end of a continued segment nothing counts, so nothing there is even looked at. */
-    uint64_t limit_pos = mark->continued ? mark->end_pos : recovery->file_bytes;
-    scan__init(&scan, recovery->file, recovery->seed, segment->sector_bytes, &segment->base,
-               SEGMENT_DATA_POS, limit_pos);
-    scan.restored = mark;
+    struct found_segment *found = &recovery->found[position];
+    const struct segment_marks *marks = &recovery->marks;
+    bool is_found = false;
     enum segment_log_status status = SEGMENT_LOG_OK;
-    for (;;) {
-        if (scan.pos == mark->end_pos && !points_are_equal(&scan.at, &mark->point)) {
-            status = fail(recovery, SEGMENT_LOG_DAMAGED, scan.pos, scan.at.index, 0,
-                          "the chain does not lead to the synced mark");
-            break;
-        }
-        struct segment_log_point before = scan.at;
-        uint64_t before_pos = scan.pos;
-        struct segment_scan_record record;
-        enum segment_scan_status found = scan__next(&scan, &record);
-        if (found == SEGMENT_SCAN_IO) {
-            status = fail(recovery, SEGMENT_LOG_IO, scan.pos, scan.at.index + 1, scan.error,
-                          "reading records failed");
-            break;
-        }
-        if (found == SEGMENT_SCAN_END) {
-            /* Not in front of the mark: what was synced and is not there is damage, never a short log (L10). */
-            if (scan.pos < mark->end_pos && !PLANTED(L10_DAMAGE_IS_A_SHORT_LOG)) {
-                status = fail(recovery, SEGMENT_LOG_DAMAGED, scan.bad_pos, scan.at.index + 1, 0,
-                              scan.reason);
-            }
-            break;
-        }
-        if (before_pos < mark->end_pos && scan.pos > mark->end_pos) {
-            status = fail(recovery, SEGMENT_LOG_DAMAGED, record.pos, record.header.index, 0,
-                          "a record reaches across the synced mark");
-            break;
-        }
-        status = take_record(recovery, segment, &before, &record);
-        if (status != SEGMENT_LOG_OK) break;
+    if (marks->newest >= 0 && !marks->mark[marks->newest].continued &&
+        !marks->valid[1 - marks->newest]) {
+        status = recovery__has_successor(recovery, position, &is_found);
+        if (status != SEGMENT_LOG_OK) return status;
     }
-    segment->end_pos = scan.pos;
-    segment->last_index = scan.at.index;
-    segment->file_bytes = recovery->file_bytes;
-    recovery->log->last = scan.at;
-    scan__close(&scan);
-    return status;
+    if (marks->newest >= 0 && !is_found) {
+        const struct segment_mark *mark = &marks->mark[marks->newest];
+        const struct segment_mark *other = &marks->mark[1 - marks->newest];
+        found->mend_marks =
+            mark->continued && !(marks->valid[1 - marks->newest] && other->continued &&
+                                 other->end_pos == mark->end_pos);
+        *ret_mark = mark;
+        return SEGMENT_LOG_OK;
+    }
+    found->mend_marks = true;
+    *ret_mark = &recovery->end;
+    if (recovery->has_footer && points__are_equal(&recovery->footer.base, &found->header.base)) {
+        recovery->end = (struct segment_mark){
+            .segment = found->sequence,
+            .end_pos = recovery->footer.end_pos,
+            .point = recovery->footer.last,
+            .continued = true,
+        };
+        return SEGMENT_LOG_OK;
+    }
+    status = recovery__find_end(recovery, position, is_lost, &is_found);
+    if (status != SEGMENT_LOG_OK || is_found) return status;
+    if (is_lost && position > 0) return does_not_follow(recovery);
+    return recovery__fail(recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES, 0, 0,
+                          "neither synced mark is valid");
 }
 
-/* ---- sealed segments: footers instead of records ------------------------------------------------------ */
-
-/* The chain from the point in front of it leads to the base that the log must hold. */
-static bool find_base(struct recovery *recovery, const struct segment_footer *footer)
+static enum segment_log_status add_segment(struct recovery *recovery,
+                                           const struct segment_header *header)
 {
-    const struct segment_log_point *base = recovery->options->base;
-    struct footer_point *points;
-    int error;
-    if (footer__read_points(recovery->file, recovery->seed, footer, &points, &error) != FOOTER_OK) {
-        return false;
+    if (!recovery->log) {
+        recovery->log = log__new(recovery->options, &header->base);
+        if (!recovery->log) return recovery__out_of_memory(recovery);
     }
-    const struct segment_point *start =
-        footer__find(points, footer->points_count, SEGMENT_LOG_BY_INDEX, base->index);
-    struct segment_scan scan;
-    scan__init(&scan, recovery->file, recovery->seed, footer->sector_bytes, &start->before,
-               start->pos, footer->end_pos);
-    struct segment_scan_record record;
-    while (scan.at.index < base->index && scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) {
-    }
-    bool found = scan.at.index == base->index;
-    if (found) note_base(recovery, &scan.at);
-    scan__close(&scan);
-    free(points);
-    return found;
-}
-
-static bool take_facts(struct recovery *recovery, const struct segment_footer *footer,
-                       const uint8_t *facts)
-{
     struct segment_log *log = recovery->log;
-    for (uint32_t i = 0; i < footer->terms_count; i++) {
-        if (!log__reserve_run(log)) return false;
-        const struct footer_term term = footer__term(facts, i);
-        log__add_term(log, term.first_index, term.term);
+    if (!log__reserve_segment(log) || !segment__init(&log->segments[log->segments_count], header)) {
+        return recovery__out_of_memory(recovery);
     }
-    size_t at = footer__configurations_pos(footer);
-    for (uint32_t i = 0; i < footer->configurations_count; i++) {
-        const struct footer_configuration found = footer__next_configuration(facts, &at);
-        if (!add_configuration(recovery, found.index, found.payload, found.payload_bytes)) {
-            return false;
-        }
-    }
-    return true;
+    log->segments_count++;
+    return SEGMENT_LOG_OK;
 }
 
-/* L9: a valid footer stands for the records. *ret_adopted is false when there is none: that is no damage, the segment is
- * walked and gets a new one. */
-static enum segment_log_status adopt_footer(struct recovery *recovery, struct segment *segment,
-                                            const struct segment_header *header,
-                                            const struct segment_mark *mark, bool *ret_adopted)
+/* A file that lost its end is made as long again: but no longer than segments are. */
+static uint64_t longest_file(const struct recovery *recovery)
 {
-    *ret_adopted = false;
-    struct segment_footer footer;
-    uint8_t *facts;
-    int error;
-    if (footer__read(recovery->file, recovery->seed, recovery->file_bytes, &footer, &error) !=
-            FOOTER_OK ||
-        !footer__matches(&footer, header, mark)) {
-        return SEGMENT_LOG_OK;
-    }
-    const struct segment_log_point *base = recovery->options->base;
-    bool has_base_inside =
-        base && base->index > footer.base.index && base->index < footer.last.index;
-    if (has_base_inside && !find_base(recovery, &footer)) return SEGMENT_LOG_OK;
-    if (footer__read_facts(recovery->file, recovery->seed, &footer, &facts, &error) != FOOTER_OK) {
-        return SEGMENT_LOG_OK;
-    }
-    bool taken = take_facts(recovery, &footer, facts);
-    free(facts);
-    if (!taken) return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
-    segment->last_index = footer.last.index;
-    segment->end_pos = footer.end_pos;
-    segment->file_bytes = recovery->file_bytes;
-    segment__seal(segment, &footer);
-    recovery->log->last = footer.last;
-    note_base(recovery, &footer.last);
-    cache__reset(&recovery->log->cache, &footer.last);
-    *ret_adopted = true;
-    return SEGMENT_LOG_OK;
+    uint64_t bytes =
+        recovery->log->options.segment_bytes_max + entry_bytes(ENTRY_PAYLOAD_BYTES_MAX);
+    return bytes > recovery->file_bytes ? bytes : recovery->file_bytes;
 }
 
 static enum segment_log_status look_at_segment(struct recovery *recovery, uint32_t position,
                                                bool *ret_continued)
 {
     struct found_segment *found = &recovery->found[position];
-    bool whole;
-    enum segment_log_status status = open_segment(recovery, found, &whole);
+    enum segment_log_status status = recovery__open_segment(recovery, found);
+    if (status == SEGMENT_LOG_OK) status = settle_header(recovery, position);
     if (status != SEGMENT_LOG_OK) return status;
-    if (position == 0) {
-        if (!whole) {
-            return fail(recovery, SEGMENT_LOG_DAMAGED, 0, 0, 0,
-                        "the header of the first segment is damaged");
-        }
-        recovery->log = log__new(recovery->options, &found->header.base);
-        if (!recovery->log) return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
+    const bool is_lost =
+        !found->header_is_whole && recovery->marks.newest < 0 && !recovery->has_footer;
+    const struct segment_mark *mark;
+    status = settle_mark(recovery, position, is_lost, &mark);
+    if (status != SEGMENT_LOG_OK) return status;
+    if (found->mend_header && !is_lost && !recovery->has_footer) {
+        found->header.sector_bytes = recovery__find_sector_bytes(recovery, &found->header, mark);
     }
-    struct segment_log *log = recovery->log;
-    note_base(recovery, &found->header.base);
-    if (!whole || found->sequence != recovery->found[0].sequence + position ||
-        !points_are_equal(&found->header.base, &log->last)) {
-        return fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, log->last.index + 1, 0,
-                    "the segment before says it is continued, but this does not follow it");
-    }
-    if (recovery->marks.newest < 0) {
-        return fail(recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES, 0, 0,
-                    "neither synced mark is valid");
-    }
-    if (!log__reserve_segment(log)) {
-        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
-    }
-    struct segment *segment = &log->segments[log->segments_count];
-    if (!segment__init(segment, &found->header)) {
-        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
-    }
-    log->segments_count++;
-    const struct segment_mark *mark = &recovery->marks.mark[recovery->marks.newest];
-    const struct segment_mark *other = &recovery->marks.mark[1 - recovery->marks.newest];
+    status = add_segment(recovery, &found->header);
+    if (status != SEGMENT_LOG_OK) return status;
+    recovery__note_base(recovery, &found->header.base);
+    struct segment *segment = &recovery->log->segments[position];
     *ret_continued = mark->continued;
-    found->mend_marks = mark->continued && !(recovery->marks.valid[1 - recovery->marks.newest] &&
-                                             other->continued && other->end_pos == mark->end_pos);
-    bool adopted;
-    status = adopt_footer(recovery, segment, &found->header, mark, &adopted);
-    if (status != SEGMENT_LOG_OK || adopted) return status;
-    return read_records(recovery, segment, mark);
+    if (!mark->continued && mark->end_pos > longest_file(recovery)) {
+        return recovery__fail(recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES,
+                              mark->point.index, 0,
+                              "the synced mark is behind the end of any segment");
+    }
+    if (is_lost) return recovery__take_lost(recovery, found, segment, &mark->point);
+    if (recovery__adopt_footer(recovery, segment, &found->header, mark)) return SEGMENT_LOG_OK;
+    return recovery__read_records(recovery, segment, mark);
+}
+
+/* The log must hold the entry of its newest base. When that one is damaged, an installed base is what everybody relies on. */
+static enum segment_log_status judge_base(struct recovery *recovery)
+{
+    const struct segment_log_point *base = recovery->options->base;
+    if (!base || recovery->has_base) return SEGMENT_LOG_OK;
+    const struct hole *hole = holes__from(recovery->log, base->index);
+    const bool is_damaged = hole && hole->told.first_index <= base->index;
+    if (is_damaged && !recovery->is_installed) return SEGMENT_LOG_OK;
+    const bool is_short = base->index > recovery->log->last.index;
+    return recovery__fail(recovery, is_short ? SEGMENT_LOG_LOST_POSITION : SEGMENT_LOG_DAMAGED, 0,
+                          base->index, 0, "the log does not hold the entry of its newest base");
 }
 
 static enum segment_log_status look_at_segments(struct recovery *recovery)
@@ -398,32 +319,28 @@ static enum segment_log_status look_at_segments(struct recovery *recovery)
     bool continued = true;
     for (uint32_t i = 0; continued; i++) {
         if (i == recovery->found_count) {
-            return fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, recovery->log->last.index + 1, 0,
-                        "the segment says it is continued, but there is none behind it");
+            return recovery__fail(recovery, SEGMENT_LOG_LOST_POSITION, 0,
+                                  recovery->log->last.index + 1, 0,
+                                  "the segment says it is continued, but there is none behind it");
         }
-        close_segment(recovery);
+        recovery__close_segment(recovery);
         enum segment_log_status status = look_at_segment(recovery, i, &continued);
         if (status != SEGMENT_LOG_OK) return status;
     }
-    const struct segment_log_point *base = recovery->options->base;
-    if (!base || recovery->has_base) return SEGMENT_LOG_OK;
-    const uint64_t last_index = recovery->log->last.index;
-    return fail(recovery,
-                base->index > last_index ? SEGMENT_LOG_LOST_POSITION : SEGMENT_LOG_DAMAGED, 0,
-                base->index, 0, "the log does not hold the entry of its newest base");
+    return judge_base(recovery);
 }
 
 /* The newest file, when it was born behind the newest base and that base has been published. */
-static enum segment_log_status find_installed(struct recovery *recovery, bool *ret_found)
+static enum segment_log_status find_installed(struct recovery *recovery)
 {
-    *ret_found = false;
-    if (!recovery->options->base || recovery->found_count < 2) return SEGMENT_LOG_OK;
-    bool whole;
+    const struct segment_log_point *base = recovery->options->base;
+    if (!base || recovery->found_count < 2) return SEGMENT_LOG_OK;
     struct found_segment *newest = &recovery->found[recovery->found_count - 1];
-    enum segment_log_status status = open_segment(recovery, newest, &whole);
-    close_segment(recovery);
-    if (status != SEGMENT_LOG_OK || !whole || !newest->header.installed) return status;
-    *ret_found = points_are_equal(&newest->header.base, recovery->options->base);
+    enum segment_log_status status = recovery__open_segment(recovery, newest);
+    recovery__close_segment(recovery);
+    if (status != SEGMENT_LOG_OK) return status;
+    recovery->is_installed = newest->header_is_whole && newest->header.installed &&
+                             points__are_equal(&newest->header.base, base);
     return SEGMENT_LOG_OK;
 }
 
@@ -434,15 +351,15 @@ static bool keep_installed(struct recovery *recovery)
     recovery->replaced = calloc(count, sizeof *recovery->replaced);
     if (!recovery->replaced) return false;
     for (uint32_t i = 0; i < count; i++) {
-        recovery->replaced[i] = recovery->found[i].sequence;
+        if (recovery->found[i].is_absent) continue;
+        recovery->replaced[recovery->replaced_count++] = recovery->found[i].sequence;
     }
-    recovery->replaced_count = count;
     recovery->found[0] = recovery->found[count];
     recovery->found_count = 1;
     segment_log_close(recovery->log);
     recovery->log = NULL;
     recovery->has_base = false;
-    forget_configurations(recovery);
+    recovery__forget_configurations(recovery, 0);
     return true;
 }
 
@@ -450,44 +367,39 @@ static bool keep_installed(struct recovery *recovery)
  * written into it since the birth. A log that has the entry is kept. */
 static enum segment_log_status look(struct recovery *recovery)
 {
-    bool installed;
     enum segment_log_status status = list_segments(recovery);
-    if (status == SEGMENT_LOG_OK) status = find_installed(recovery, &installed);
+    if (status == SEGMENT_LOG_OK) status = find_installed(recovery);
+    if (status == SEGMENT_LOG_OK) status = recovery__fill_gaps(recovery);
     if (status != SEGMENT_LOG_OK) return status;
     status = look_at_segments(recovery);
-    if (!installed) return status;
+    if (!recovery->is_installed) return status;
     if (status != SEGMENT_LOG_DAMAGED && status != SEGMENT_LOG_LOST_POSITION) return status;
-    close_segment(recovery);
-    if (!keep_installed(recovery)) {
-        return fail(recovery, SEGMENT_LOG_IO, 0, 0, -ENOMEM, "out of memory");
-    }
+    recovery__close_segment(recovery);
+    if (!keep_installed(recovery)) return recovery__out_of_memory(recovery);
     return look_at_segments(recovery);
 }
 
 /* ---- mend ------------------------------------------------------------------------------------------- */
 
-/* A crash between the two marks of a hand-over: write the second one now, so that one rotten block can never make an older
- * "not continued" speak again. */
-static int mend_continued(struct recovery *recovery, const struct found_segment *found)
+/* A closed segment: say again what its header or a mark does not say any more. Also a crash between the two marks of a
+ * hand-over: the second one is written now, so that one rotten block can never make an older "not continued" speak again. */
+static int mend_closed(struct recovery *recovery, uint32_t position)
 {
     struct segment_log *log = recovery->log;
+    const struct found_segment *found = &recovery->found[position];
+    const struct segment *segment = &log->segments[position];
     log__segment_path(log, found->sequence, recovery->path);
-    struct disk_file *file;
-    int error = disk_open(log->options.disk, recovery->path, DISK_WRITE, &file);
-    if (error) return error;
-    struct segment_marks marks;
-    error = marks__read(file, log->seed, &found->header, &marks);
-    if (!error && marks.newest < 0) error = -EIO;
-    if (!error) {
-        struct segment_writer writer;
-        struct sync_count count = {0};
-        writer__init(&writer, file, &found->header, &marks, 0);
-        struct segment_mark mark = marks.mark[marks.newest];
-        error = writer__write_mark(&writer, log->seed, &mark);
-        if (!error) error = writer__sync(&writer, &count);
+    if (found->make_empty) {
+        return mend__make_empty(log->options.disk, log->directory, &found->header);
     }
-    disk_close(file);
-    return error;
+    if (segment->missing || !(found->mend_header || found->mend_marks)) return 0;
+    const struct mend mend = {
+        .header = &found->header,
+        .end_pos = segment->end_pos,
+        .end = log->segments[position + 1].base,
+    };
+    uint32_t blocks;
+    return mend__closed_segment(log->options.disk, recovery->path, &mend, &blocks);
 }
 
 /* Files that hold nothing of the log: in front of an installed base, and behind the last segment. */
@@ -500,6 +412,7 @@ static int unlink_others(struct recovery *recovery)
         if (error) return error;
     }
     for (uint32_t i = recovery->found_count; i > log->segments_count; i--) {
+        if (recovery->found[i - 1].is_absent) continue;
         log__segment_path(log, recovery->found[i - 1].sequence, recovery->path);
         int error = disk_unlink(log->options.disk, recovery->path);
         if (error) return error;
@@ -519,7 +432,18 @@ static int mend_last(struct recovery *recovery)
     recovery->file = NULL;
     log__segment_path(log, segment->sequence, recovery->path);
     int error = 0;
-    if (old->tail_bytes > 0) error = writer__restore_tail(writer, old, recovery->file_bytes);
+    if (found->mend_header) {
+        uint8_t block[SEGMENT_BLOCK_BYTES];
+        segment_format__encode_header(&found->header, block);
+        error = disk_pwrite(writer->file, block, sizeof block, 0);
+    }
+    /* A file that lost its end gets it back: its entries are a hole, but it is where the next ones go. */
+    if (!error && writer->filled_pos < segment->end_pos) {
+        error = writer__zero(writer, writer->filled_pos, segment->end_pos);
+    }
+    if (!error && old->tail_bytes > 0) {
+        error = writer__restore_tail(writer, old, recovery->file_bytes);
+    }
     /* From the next sector on: the sector of the last record is not written again, and the bytes behind that record in it
      * are no record, or the chain would not end here. */
     uint64_t behind = align_up(segment->end_pos, writer->sector_bytes);
@@ -541,14 +465,14 @@ static enum segment_log_status mend(struct recovery *recovery)
     struct segment_log *log = recovery->log;
     int error = 0;
     for (uint32_t i = 0; !error && i + 1 < log->segments_count; i++) {
-        if (recovery->found[i].mend_marks) error = mend_continued(recovery, &recovery->found[i]);
+        error = mend_closed(recovery, i);
     }
     if (!error) error = unlink_others(recovery);
     if (!error) error = disk_sync_directory(log->options.disk, log->directory);
     if (!error) error = mend_last(recovery);
     if (error) {
-        return fail(recovery, SEGMENT_LOG_IO, 0, log->last.index + 1, error,
-                    "writing the recovered state failed");
+        return recovery__fail(recovery, SEGMENT_LOG_IO, 0, log->last.index + 1, error,
+                              "writing the recovered state failed");
     }
     struct segment *segment = &log->segments[log->segments_count - 1];
     segment->file_bytes = log->writer.filled_pos;
@@ -582,16 +506,20 @@ enum segment_log_status segment_log_open(const struct segment_log_options *optio
     recovery->configurations_tail = &recovery->configurations;
     enum segment_log_status status = look(recovery);
     if (status == SEGMENT_LOG_OK) status = mend(recovery);
-    close_segment(recovery);
+    recovery__close_segment(recovery);
     if (status == SEGMENT_LOG_OK) {
         seal__plan(recovery->log);
         log__check(recovery->log);
         tell_configurations(recovery);
+        struct segment_log_hole hole;
+        if (segment_log_hole_from(recovery->log, 0, &hole)) {
+            segment_log_hole_problem(recovery->log, &hole, ret_problem);
+        }
         *ret_log = recovery->log;
     } else {
         segment_log_close(recovery->log);
     }
-    forget_configurations(recovery);
+    recovery__forget_configurations(recovery, 0);
     free(recovery->replaced);
     free(recovery->found);
     free(recovery);

@@ -18,7 +18,7 @@ static int open_new(struct disk *disk, const char *path, struct disk_file **ret_
 {
     int error = disk_open(disk, path, DISK_CREATE_NEW, ret_file);
     if (error != -EEXIST) return error;
-    /* Left by a birth that found the disk full and could not even be unlinked. No live segment has this sequence. */
+    /* Left by a segment whose bytes are lost. No live one has this sequence. */
     error = disk_unlink(disk, path);
     if (error) return error;
     return disk_open(disk, path, DISK_CREATE_NEW, ret_file);
@@ -89,8 +89,11 @@ fail:
     problem__set(problem, path, 0, header->base.index + 1, error, "%s", step);
     if (writer.file) {
         disk_close(writer.file);
-        /* Whatever this returns: nobody relies on the file, and recovery drops it. */
-        (void)disk_unlink(disk, path);
+        /* Nobody relies on the file. But behind a full disk the log goes on, and then a power cut must not bring it back: should
+         * the segment before be lost, this one would tell where it ended. */
+        int cleaning = disk_unlink(disk, path);
+        if (!cleaning) cleaning = disk_sync_directory(disk, options->directory);
+        if (cleaning && error__is_full(error)) error = -EIO;
     }
     return error;
 }

@@ -8,8 +8,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define WINDOW_BYTES 262144u
+#define WINDOW_BYTES  262144u
+#define SALVAGE_BYTES 65536u
 
 void scan__init(struct segment_scan *scan, struct disk_file *file, uint64_t group_seed,
                 uint32_t sector_bytes, const struct segment_log_point *at, uint64_t pos,
@@ -23,6 +25,21 @@ void scan__init(struct segment_scan *scan, struct disk_file *file, uint64_t grou
         .at = *at,
         .pos = pos,
     };
+}
+
+void scan__start(struct segment_scan *scan, struct disk_file *file, uint64_t group_seed,
+                 uint32_t sector_bytes, const struct segment_point *start, uint64_t limit_pos)
+{
+    scan__init(scan, file, group_seed, sector_bytes, &start->before, start->pos, limit_pos);
+    scan__restart(scan, start);
+}
+
+void scan__restart(struct segment_scan *scan, const struct segment_point *start)
+{
+    scan->at = start->before;
+    scan->pos = start->pos;
+    scan->lone = start->lone;
+    scan->lone_chain = start->lone_chain;
 }
 
 void scan__close(struct segment_scan *scan)
@@ -57,6 +74,26 @@ static bool reserve_buffer(struct segment_scan *scan, size_t bytes)
     return true;
 }
 
+/* The disk cannot read some of it: block by block, zeros where it cannot. What stands in the others is not lost with it. */
+static ssize_t salvage(struct segment_scan *scan, uint64_t pos, size_t bytes)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        size_t step = SEGMENT_BLOCK_BYTES - (size_t)((pos + done) % SEGMENT_BLOCK_BYTES);
+        if (step > bytes - done) step = bytes - done;
+        ssize_t got = disk_pread(scan->file, scan->buffer + done, step, pos + done);
+        if (got == -EIO) {
+            scan->is_unreadable = true;
+            memset(scan->buffer + done, 0, step);
+            got = (ssize_t)step;
+        }
+        if (got < 0) return got;
+        done += (size_t)got;
+        if ((size_t)got < step) break;
+    }
+    return (ssize_t)done;
+}
+
 const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes, size_t *ret_bytes)
 {
     *ret_bytes = 0;
@@ -72,6 +109,10 @@ const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes,
         size_t window = scan->buffer_capacity;
         if (window > scan->limit_pos - pos) window = (size_t)(scan->limit_pos - pos);
         ssize_t got = disk_pread(scan->file, scan->buffer, window, pos);
+        if (got == -EIO) {
+            if (window > SALVAGE_BYTES && bytes <= SALVAGE_BYTES) window = SALVAGE_BYTES;
+            got = salvage(scan, pos, bytes > window ? bytes : window);
+        }
         scan->buffer_bytes = 0;
         if (got < 0) {
             scan->error = (int)got;
@@ -92,6 +133,9 @@ static const char *why_not_following(const struct segment_scan *scan,
 {
     const struct segment_log_point *at = &scan->at;
     if (header->index != at->index + 1) return "the record has another index";
+    if (scan->lone) {
+        return header->chain == scan->lone_chain ? NULL : "the record has another chain";
+    }
     if (header->term < at->term) return "the record has an older term than the one before";
     if (header->base_offset != at->next_offset) return "the record has another base offset";
     if (header->timestamp_ms < at->timestamp_ms) return "the record is older than the one before";
@@ -167,12 +211,14 @@ enum segment_scan_status scan__next(struct segment_scan *scan, struct segment_sc
     uint64_t places[2] = {scan->pos, align_up(scan->pos, scan->sector_bytes)};
     int places_count = places[0] == places[1] ? 1 : 2;
     scan->reason = NULL;
+    scan->is_unreadable = false;
     for (int i = 0; i < places_count; i++) {
         bool blank;
         const char *reason = try_record(scan, places[i], ret, &blank);
         if (scan->error) return SEGMENT_SCAN_IO;
         if (!reason) {
             scan->at = scan__point_behind(&ret->header);
+            scan->lone = false;
             scan->pos = ret->pos + ret->bytes_count;
             return SEGMENT_SCAN_RECORD;
         }
@@ -183,5 +229,6 @@ enum segment_scan_status scan__next(struct segment_scan *scan, struct segment_sc
             scan->bad_is_blank = blank;
         }
     }
+    if (scan->is_unreadable) scan->reason = "the disk cannot read it";
     return SEGMENT_SCAN_END;
 }

@@ -7,7 +7,7 @@
 #ifndef SEGMENT_LOG_SCAN_H
 #define SEGMENT_LOG_SCAN_H
 
-#include "segment_format.h"
+#include "segment.h"
 
 struct segment_scan {
     struct disk_file *file;
@@ -18,6 +18,8 @@ struct segment_scan {
 
     struct segment_log_point at; /* state behind the last record */
     uint64_t pos;                /* end of the last record */
+    bool lone; /* the next record is known by its own chain (struct segment_point) */
+    uint64_t lone_chain;
 
     uint8_t *buffer;
     size_t buffer_capacity;
@@ -28,6 +30,8 @@ struct segment_scan {
     uint64_t bad_pos;   /* ... where it was looked for */
     bool bad_is_blank;  /* ... and whether there is nothing but zeros: a clean end */
     int error;          /* after SEGMENT_SCAN_IO: negative errno */
+    bool
+        is_unreadable; /* the disk could not read a part of what was looked at; it counts as zeros */
 };
 
 struct segment_scan_record {
@@ -44,6 +48,11 @@ enum segment_scan_status { SEGMENT_SCAN_RECORD, SEGMENT_SCAN_END, SEGMENT_SCAN_I
 void scan__init(struct segment_scan *scan, struct disk_file *file, uint64_t group_seed,
                 uint32_t sector_bytes, const struct segment_log_point *at, uint64_t pos,
                 uint64_t limit_pos);
+/* The same from a point of a segment. */
+void scan__start(struct segment_scan *scan, struct disk_file *file, uint64_t group_seed,
+                 uint32_t sector_bytes, const struct segment_point *start, uint64_t limit_pos);
+/* Go on from another place of the same file. */
+void scan__restart(struct segment_scan *scan, const struct segment_point *start);
 void scan__close(struct segment_scan *scan);
 enum segment_scan_status scan__next(struct segment_scan *scan, struct segment_scan_record *ret);
 

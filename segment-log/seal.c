@@ -60,7 +60,7 @@ static void destroy(struct segment_log_seal_job *job)
 
 static bool is_candidate(const struct segment *segment)
 {
-    return !segment->sealed && !segment->unsealable;
+    return !segment->sealed && !segment->unsealable && !segment->missing;
 }
 
 void seal__plan(struct segment_log *log)

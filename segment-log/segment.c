@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool segment__init(struct segment *segment, const struct segment_header *header)
 {
@@ -27,21 +28,44 @@ void segment__close(struct segment *segment)
     segment->points = NULL;
 }
 
+static bool reserve_point(struct segment *segment)
+{
+    if (segment->points_count < segment->points_capacity) return true;
+    uint32_t capacity = 2 * segment->points_capacity;
+    struct segment_point *points = realloc(segment->points, capacity * sizeof *points);
+    if (!points) return false;
+    segment->points = points;
+    segment->points_capacity = capacity;
+    return true;
+}
+
 void segment__add_point(struct segment *segment, uint64_t pos,
                         const struct segment_log_point *before)
 {
     assert(segment->points_count > 0);
     const struct segment_point *last = &segment->points[segment->points_count - 1];
     assert(pos >= last->pos);
-    if (pos - last->pos < SEGMENT_SPARSE_BYTES) return;
-    if (segment->points_count == segment->points_capacity) {
-        uint32_t capacity = 2 * segment->points_capacity;
-        struct segment_point *points = realloc(segment->points, capacity * sizeof *points);
-        if (!points) return;
-        segment->points = points;
-        segment->points_capacity = capacity;
+    if (pos - last->pos < SEGMENT_SPARSE_BYTES || !reserve_point(segment)) return;
+    segment->points[segment->points_count++] =
+        (struct segment_point){.pos = pos, .before = *before};
+}
+
+bool segment__add_resume(struct segment *segment, const struct segment_point *point)
+{
+    uint32_t at = segment->points_count;
+    while (at > 1 && segment->points[at - 1].before.index >= point->before.index) {
+        at--;
     }
-    segment->points[segment->points_count++] = (struct segment_point){pos, *before};
+    if (at < segment->points_count && segment->points[at].before.index == point->before.index) {
+        segment->points[at] = *point;
+        return true;
+    }
+    if (!reserve_point(segment)) return false;
+    memmove(segment->points + at + 1, segment->points + at,
+            (segment->points_count - at) * sizeof *point);
+    segment->points[at] = *point;
+    segment->points_count++;
+    return true;
 }
 
 void segment__cut_points(struct segment *segment, uint64_t from_index)

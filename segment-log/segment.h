@@ -11,6 +11,10 @@
 struct segment_point {
     uint64_t pos;
     struct segment_log_point before;
+    /* Behind a hole the chain in front of the record is lost. Then its own is known, and `before` has no chain, and the
+     * term and time of the record itself, which those of the entry before do not exceed. */
+    bool lone;
+    uint64_t lone_chain;
 };
 
 /* What the trailer of a sealed segment says (footer.h). */
@@ -39,6 +43,8 @@ struct segment {
     uint64_t last_index; /* last entry on disk; base.index: none */
     uint64_t end_pos;    /* end of its record */
     uint64_t file_bytes;
+    bool
+        missing; /* there is no file, or nothing in it can be used: all of its entries are a hole */
     struct segment_point *points; /* points[0] is always the start of the records */
     uint32_t points_count, points_capacity;
     /* Has a footer: there is no other point in memory, the others are in the file. */
@@ -55,6 +61,9 @@ void segment__close(struct segment *segment);
  * only makes reading slower. */
 void segment__add_point(struct segment *segment, uint64_t pos,
                         const struct segment_log_point *before);
+/* Where reading goes on behind a hole; points stand in order. Without one what is behind the hole cannot be read: false is
+ * no memory. */
+bool segment__add_resume(struct segment *segment, const struct segment_point *point);
 /* Forget points at or behind entry from_index. */
 void segment__cut_points(struct segment *segment, uint64_t from_index);
 

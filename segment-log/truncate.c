@@ -18,6 +18,7 @@
 #include "bytes.h"
 
 #include <assert.h>
+#include <errno.h>
 
 /* Read forward in `segment` to the entry `index` and tell the state behind it and the end of its record. */
 static bool find_end(const struct segment_log *log, const struct segment *segment,
@@ -25,7 +26,8 @@ static bool find_end(const struct segment_log *log, const struct segment *segmen
                      struct segment_log_point *ret_point, uint64_t *ret_pos,
                      struct segment_log_problem *problem)
 {
-    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index);
+    /* The last place from which the state behind `index` can be reached, that state itself included. */
+    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
     uint64_t size;
     int error = disk_size(file, &size);
     if (error) {
@@ -33,7 +35,7 @@ static bool find_end(const struct segment_log *log, const struct segment *segmen
         return false;
     }
     struct segment_scan scan;
-    scan__init(&scan, file, log->seed, segment->sector_bytes, &start->before, start->pos, size);
+    scan__start(&scan, file, log->seed, segment->sector_bytes, start, size);
     bool found = true;
     while (found && scan.at.index < index) {
         struct segment_scan_record record;
@@ -71,11 +73,23 @@ static bool read_point(const struct segment_log *log, uint64_t index,
     return found;
 }
 
+/* The state behind `index` can be told. Inside of a hole it cannot, but behind one that an anchor ends. */
+static bool is_known(const struct segment_log *log, uint64_t index)
+{
+    const struct hole *hole = holes__from(log, index);
+    if (!hole || hole->told.first_index > index) return true;
+    if (hole->told.last_index != index) return false;
+    const struct segment *segment = &log->segments[log__find_segment(log, index)];
+    const struct segment_point *at = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
+    return at->before.index == index && !at->lone;
+}
+
 void segment_log_truncate(struct segment_log *log, uint64_t from_index)
 {
     assert(from_index > log->base.index);
     assert(from_index <= log->last.index + 1);
     if (from_index == log->last.index + 1) return;
+    assert(is_known(log, from_index - 1));
     struct segment_log_point end;
     enum segment_log_status status = segment_log_point_at(log, from_index - 1, &end);
     if (status == SEGMENT_LOG_NOT_CACHED &&
@@ -90,6 +104,7 @@ void segment_log_truncate(struct segment_log *log, uint64_t from_index)
         cache__reset(&log->cache, &end);
     }
     log__cut_runs(log, from_index);
+    holes__cut(log, from_index);
     log->last = end;
     if (log->durable_index > end.index) log->durable_index = end.index;
     log->unflushed_bytes = 0;
@@ -155,12 +170,48 @@ static bool switch_segment(struct segment_log_job *job)
     uint64_t size = 0;
     error = marks__read(file, log->seed, &header, &marks);
     if (!error) error = disk_size(file, &size);
-    if (error || marks.newest < 0) {
+    if (error) {
         disk_close(file);
         return fail(job, "reading the marks of the segment that is cut failed", error);
     }
     disk_close(job->writer.file);
-    writer__init(&job->writer, file, &header, &marks, size);
+    if (marks.newest >= 0) {
+        writer__init(&job->writer, file, &header, &marks, size);
+        return true;
+    }
+    /* Both rotted: they are written anew, as everything that they said is in memory. */
+    job->writer = (struct segment_writer){
+        .file = file,
+        .sequence = segment->sequence,
+        .sector_bytes = segment->sector_bytes,
+        .end_pos = segment->end_pos,
+        .filled_pos = size,
+        .mark_block = 1,
+    };
+    return true;
+}
+
+/* The segment that will be last has no file, and nothing in it is kept: it is born anew. Once that is durable the log ends
+ * there, whatever is left behind it. */
+static bool bear_again(struct segment_log_job *job)
+{
+    const struct segment_log *log = job->log;
+    const struct segment *segment = &log->segments[job->keep_segment];
+    assert(job->end.index == segment->base.index);
+    const struct segment_header header = {
+        .cluster = log->options.cluster,
+        .group = log->options.group,
+        .sequence = segment->sequence,
+        .base = segment->base,
+        .sector_bytes = segment->sector_bytes,
+    };
+    struct segment_writer fresh = {0};
+    if (roll__birth(&log->options, &header, &fresh, &job->count, &job->problem)) {
+        job->status = SEGMENT_LOG_IO;
+        return false;
+    }
+    disk_close(job->writer.file);
+    job->writer = fresh;
     return true;
 }
 
@@ -189,6 +240,7 @@ static bool drop_later_segments(struct segment_log_job *job)
         char path[DISK_PATH_MAX];
         log__segment_path(log, log->segments[i].sequence, path);
         int error = disk_unlink(log->options.disk, path);
+        if (error == -ENOENT) error = 0; /* lost before */
         if (error) return fail(job, "removing a cut segment failed", error);
     }
     int error = disk_sync_directory(log->options.disk, log->directory);
@@ -217,6 +269,10 @@ static int overwrite(struct segment_writer *writer, uint64_t end_pos,
 void truncate__run(struct segment_log_job *job)
 {
     const struct segment_log *log = job->log;
+    if (log->segments[job->keep_segment].missing) {
+        if (bear_again(job)) (void)drop_later_segments(job); /* job->status tells */
+        return;
+    }
     if (!switch_segment(job)) return;
     struct segment_writer *writer = &job->writer;
     char path[DISK_PATH_MAX];
@@ -262,6 +318,7 @@ void truncate__finish(struct segment_log *log, struct segment_log_job *job)
     struct segment *segment = &log->segments[job->keep_segment];
     segment->last_index = job->end.index;
     segment->end_pos = job->writer.end_pos;
+    segment->missing = false;
     segment__cut_points(segment, job->end.index + 1);
     /* Its mark says so since step 1, and the footer was overwritten in step 3. */
     segment__unseal(segment);

@@ -423,6 +423,10 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
     if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
     struct segment_log_info info;
     segment_log_info(group->log, &info);
+    if (info.holes_count >
+        0) { /* its position is known, but nobody fetches what is lost from its peers yet */
+        return open_failed(group, segment_log_status_text(SEGMENT_LOG_DAMAGED), &problem, false);
+    }
     if (header->point.index < info.base.index) { /* segments are gone that no snapshot covers */
         snprintf(problem.reason, sizeof(problem.reason),
                  "the log begins behind %" PRIu64 ", its newest snapshot is of %" PRIu64,

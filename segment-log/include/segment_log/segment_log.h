@@ -76,13 +76,18 @@ struct segment_log_options {
     /* segment_log_open: the point of the newest base snapshot; NULL: none is known. A log that holds this entry is kept; one
      * that lacks it is replaced when it was installed (segment_log_install), else it is damaged or lost its position. */
     const struct segment_log_point *base;
+    /* segment_log_open: the log starts here or in front of it: the oldest base snapshot behind which nothing was dropped yet.
+     * When the first file starts behind it, or tells no start at all, files were lost, and the entries from here on are a
+     * hole. NULL: the first file is believed, and one whose header is damaged is DAMAGED unless something proves it. */
+    const struct segment_log_point *start;
 };
 
 /* Where and what, for an error that an operator reads. */
 struct segment_log_problem {
     char path[DISK_PATH_MAX];
     uint64_t pos;
-    uint64_t index; /* entry concerned, 0 = unknown */
+    uint64_t index;      /* entry concerned, 0 = unknown */
+    uint64_t last_index; /* of a hole that begins with `index`; else 0 */
     char reason[160];
     int error; /* errno, or 0 */
 };
@@ -95,8 +100,10 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_create(
 
 /* Open and recover (L9, L10): reads every segment from the device until the chain ends, cuts a torn tail above the
  * durable mark, syncs, writes a fresh mark. Blocks; call it before the log is shared.
- * On DAMAGED, LOST_POSITION, FOREIGN, IO or BAD_VERSION nothing was changed and *ret_problem names file, place and
- * reason. `options->base` and `options->on_configuration` are read here. */
+ * OK also of a log that is damaged at or below its mark, when its position is known (D1): info.holes_count tells, repair.h
+ * tells more, and *ret_problem is about the first hole. A header or a mark that the files beside it prove is written again.
+ * On DAMAGED (nobody knows where the log starts), LOST_POSITION (or where it ends), FOREIGN, IO or BAD_VERSION nothing was
+ * changed and *ret_problem names file, place and reason. `options->base`, `->start` and `->on_configuration` are read here. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_open(
     const struct segment_log_options *options, struct segment_log **ret_log,
     struct segment_log_problem *ret_problem);
@@ -128,6 +135,7 @@ struct segment_log_info {
     uint64_t sync_us_last; /* duration of the last one, as told by job_finish */
     /* appends are refused as FULL, but of what a leader cannot go without (segment_log_look_for_space) */
     bool full;
+    uint32_t holes_count; /* ranges of damaged entries (repair.h) */
 };
 /* O(1): drivers ask before every append. */
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info);
@@ -136,7 +144,7 @@ uint64_t segment_log_bytes(const struct segment_log *log);
 /* Of the segments that hold entries behind `index`, without what is zero-filled ahead. O(segments). */
 uint64_t segment_log_bytes_behind(const struct segment_log *log, uint64_t index);
 
-/* Walk the term runs of base.index + 1 .. last_index in order. */
+/* Walk the term runs of base.index + 1 .. last_index in order. Where a hole hides them there are none. */
 typedef void (*segment_log_run_cb)(void *data, uint64_t first, uint64_t count, uint64_t term);
 void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb, void *data);
 
@@ -176,7 +184,8 @@ bool segment_log_is_taken_when_full(const uint8_t *encoded, size_t bytes);
 
 /* Cut the log so that from_index is the next index. Memory at once; the disk work (L7) is the next job.
  * from_index in base.index + 1 .. last_index + 1. Blocks for a read, the one case on this face, when from_index - 1 is no
- * longer in memory; should that read fail, the log is broken and the next job says why. */
+ * longer in memory; should that read fail, the log is broken and the next job says why. The entry from_index - 1 is in no hole
+ * (repair.h), unless it ends one behind which the next segment begins. Holes behind are gone. */
 void segment_log_truncate(struct segment_log *log, uint64_t from_index);
 
 /* ---- loop face: a log that starts behind a base ------------------------------------------------------ */

@@ -176,7 +176,9 @@ enum segment_log_status fixture_read(struct segment_log *log, enum segment_log_k
     return fixture_read_files(log, key, value, last_index, bytes_max, ret_view, &problem);
 }
 
-static void check_view(const struct segment_log_view *view, struct segment_log_point *at)
+/* at->chain 0: what is in front is not known, behind a hole. */
+static void check_view(const struct segment_log_view *view, struct segment_log_point *at,
+                       const uint64_t *chains)
 {
     uint64_t seed = checksum64_group(&fixture_cluster, FIXTURE_GROUP);
     size_t total = 0;
@@ -190,8 +192,11 @@ static void check_view(const struct segment_log_view *view, struct segment_log_p
                                       seed, &header, &payload),
                          ENTRY_DECODE_OK);
             cr_assert_eq(header.index, at->index + 1);
-            cr_assert_eq(header.chain, entry_chain(&header, at->chain));
-            cr_assert_eq(header.base_offset, at->next_offset);
+            if (chains) cr_assert_eq(header.chain, chains[header.index]);
+            if (at->chain != 0) {
+                cr_assert_eq(header.chain, entry_chain(&header, at->chain));
+                cr_assert_eq(header.base_offset, at->next_offset);
+            }
             uint8_t *expected = malloc(header.payload_bytes + 1);
             fixture_payload(expected, header.payload_bytes, header.type, header.index,
                             header.base_offset, header.term);
@@ -199,7 +204,7 @@ static void check_view(const struct segment_log_view *view, struct segment_log_p
             free(expected);
             at->index = header.index;
             at->chain = header.chain;
-            at->next_offset += header.record_count;
+            at->next_offset = header.base_offset + header.record_count;
             pos += entry_bytes(header.payload_bytes);
         }
         total += view->parts[i].bytes_count;
@@ -217,11 +222,51 @@ void fixture_check_all(struct segment_log *log)
         enum segment_log_status status =
             fixture_read(log, SEGMENT_LOG_BY_INDEX, at.index + 1, info.last_index, 5000, &view);
         cr_assert_eq(status, SEGMENT_LOG_OK, "%s", segment_log_status_text(status));
-        check_view(&view, &at);
+        check_view(&view, &at, NULL);
         segment_log_view_release(&view);
     }
     cr_assert_eq(at.chain, info.last_chain);
     cr_assert_eq(at.next_offset, info.next_offset);
+}
+
+static void check_read_of_hole(struct segment_log *log, const struct segment_log_hole *hole,
+                               uint64_t index)
+{
+    struct segment_log_view view;
+    struct segment_log_problem problem = {0};
+    enum segment_log_status status = fixture_read_files(log, SEGMENT_LOG_BY_INDEX, index,
+                                                        hole->last_index, 5000, &view, &problem);
+    cr_assert_eq(status, SEGMENT_LOG_DAMAGED, "%s", segment_log_status_text(status));
+    cr_assert_eq(problem.index, hole->first_index);
+    cr_assert_eq(problem.last_index, hole->last_index);
+}
+
+uint64_t fixture_check_beside_holes(struct segment_log *log, const uint64_t *chains)
+{
+    struct segment_log_info info = fixture_info(log);
+    struct segment_log_point at = info.base;
+    uint64_t lost = 0;
+    while (at.index < info.last_index) {
+        struct segment_log_hole hole = {0};
+        uint64_t last_index = info.last_index;
+        if (segment_log_hole_from(log, at.index + 1, &hole)) last_index = hole.first_index - 1;
+        if (last_index <= at.index) {
+            check_read_of_hole(log, &hole, at.index + 1);
+            check_read_of_hole(log, &hole, hole.last_index);
+            lost += hole.last_index - at.index;
+            at.index = hole.last_index;
+            at.chain = 0;
+            continue;
+        }
+        struct segment_log_view view;
+        enum segment_log_status status =
+            fixture_read(log, SEGMENT_LOG_BY_INDEX, at.index + 1, last_index, 5000, &view);
+        cr_assert_eq(status, SEGMENT_LOG_OK, "%s", segment_log_status_text(status));
+        check_view(&view, &at, chains);
+        segment_log_view_release(&view);
+    }
+    if (at.chain != 0) cr_assert_eq(at.chain, info.last_chain);
+    return lost;
 }
 
 void fixture_segment_path(const char *directory, uint64_t sequence, char path[DISK_PATH_MAX])

@@ -2,7 +2,7 @@
 #ifndef LOG_FIXTURE_H
 #define LOG_FIXTURE_H
 
-#include <segment_log/segment_log.h>
+#include <segment_log/repair.h>
 
 #define FIXTURE_GROUP 7u
 
@@ -52,6 +52,10 @@ enum segment_log_status fixture_read_files(struct segment_log *log, enum segment
 
 /* Every entry of the log is readable, checks out and has the payload that fixture_payload() gave it. */
 void fixture_check_all(struct segment_log *log);
+
+/* The same of the entries beside holes; a read that begins in one tells its range, or gives what is still in memory. Returns
+ * how many entries are in holes. With `chains`, by index, every entry must be the one that has that chain. */
+uint64_t fixture_check_beside_holes(struct segment_log *log, const uint64_t *chains);
 
 /* Path of a segment by its sequence. */
 void fixture_segment_path(const char *directory, uint64_t sequence, char path[DISK_PATH_MAX]);

@@ -128,7 +128,29 @@ Test(segment_log_recovery, torn_tail_is_cut_at_the_last_whole_record_and_overwri
     free(bytes);
 }
 
-Test(segment_log_recovery, rot_at_or_below_the_mark_is_damage_and_nothing_changes)
+/* Open a damaged log whose position is known, and check everything that is told of its only hole. */
+static void expect_hole(uint64_t first_index, uint64_t last_index, uint64_t position)
+{
+    struct segment_log *log = NULL;
+    struct segment_log_problem problem = {0};
+    cr_assert_eq(segment_log_open(&options, &log, &problem), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log).last_index, position);
+    cr_assert_eq(fixture_info(log).durable_index, position);
+    cr_assert_eq(fixture_info(log).holes_count, 1);
+    cr_assert_str_eq(problem.path, path);
+    cr_assert_eq(problem.index, first_index);
+    cr_assert_eq(problem.last_index, last_index);
+    struct segment_log_hole hole;
+    cr_assert(segment_log_hole_from(log, 0, &hole));
+    cr_assert_eq(hole.first_index, first_index);
+    cr_assert_eq(hole.last_index, last_index);
+    cr_assert_eq(hole.before.index, first_index - 1);
+    cr_assert_not(segment_log_hole_from(log, last_index + 1, &hole));
+    cr_assert_eq(fixture_check_beside_holes(log, NULL), last_index - first_index + 1);
+    segment_log_close(log);
+}
+
+Test(segment_log_recovery, rot_at_or_below_the_mark_is_a_hole_and_the_position_stays)
 {
     make_log(6);
     for (uint32_t entry = 1; entry <= 6; entry++) {
@@ -138,23 +160,22 @@ Test(segment_log_recovery, rot_at_or_below_the_mark_is_damage_and_nothing_change
             cr_assert_eq(memory_disk_flip(disk, path, at + places[i], 4), 0);
             size_t before_bytes, after_bytes;
             uint8_t *before = read_file(path, &before_bytes);
-            struct segment_log_problem problem;
-            cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
-            cr_assert_str_eq(problem.path, path);
-            cr_assert_eq(problem.index, entry);
-            cr_assert_eq(problem.pos, at);
+            expect_hole(entry, entry, 6);
             uint8_t *after = read_file(path, &after_bytes);
             cr_assert_eq(before_bytes, after_bytes);
-            cr_assert_eq(memcmp(before, after, before_bytes), 0);
+            cr_assert_eq(memcmp(before + 12288, after + 12288, before_bytes - 12288), 0);
             free(before);
             free(after);
             cr_assert_eq(memory_disk_flip(disk, path, at + places[i], 4), 0);
         }
     }
-    segment_log_close(fixture_open(&options));
+    struct segment_log *log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).holes_count, 0);
+    fixture_check_all(log);
+    segment_log_close(log);
 }
 
-Test(segment_log_recovery, a_lost_write_that_left_an_old_record_is_damage)
+Test(segment_log_recovery, a_lost_write_that_left_an_old_record_is_a_hole)
 {
     make_log(6);
     /* The sector of entry 4 still holds what stood at entry 3: self-consistent, in the wrong place. */
@@ -162,9 +183,7 @@ Test(segment_log_recovery, a_lost_write_that_left_an_old_record_is_damage)
     uint8_t *bytes = read_file(path, &bytes_count);
     write_file(path, 12288 + 512 * 3, bytes + 12288 + 512 * 2, 512);
     free(bytes);
-    struct segment_log_problem problem;
-    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
-    cr_assert_eq(problem.index, 4);
+    expect_hole(4, 4, 6);
 }
 
 /* Another log of the same group with the same shape: it differs from entry `from` on, in what the payload holds. */
@@ -189,28 +208,44 @@ static uint8_t *read_sibling(uint32_t count, uint32_t from, size_t *ret_bytes)
     return read_file(sibling_path, ret_bytes);
 }
 
-Test(segment_log_recovery, a_record_of_another_history_is_damage_though_it_has_the_right_index)
+Test(segment_log_recovery, a_record_of_another_history_is_a_hole_though_it_has_the_right_index)
 {
     make_log(6);
     size_t bytes_count;
     uint8_t *bytes = read_sibling(6, 2, &bytes_count);
     write_file(path, 12288 + 512 * 3, bytes + 12288 + 512 * 3, 512);
     free(bytes);
-    struct segment_log_problem problem;
-    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
-    cr_assert_eq(problem.index, 4);
+    expect_hole(4, 4, 6);
 }
 
-Test(segment_log_recovery, a_last_record_that_is_not_the_one_of_the_mark_is_damage)
+/* Where old records follow the ones in front of them by their chain, nobody can tell where the old ones begin. */
+Test(segment_log_recovery, a_last_record_that_is_not_the_one_of_the_mark_makes_all_of_them_doubtful)
 {
     make_log(6);
     size_t bytes_count;
     uint8_t *bytes = read_sibling(6, 6, &bytes_count);
     write_file(path, 12288 + 512 * 5, bytes + 12288 + 512 * 5, 512);
     free(bytes);
-    struct segment_log_problem problem;
-    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
-    cr_assert_eq(problem.index, 6);
+    expect_hole(1, 6, 6);
+}
+
+Test(segment_log_recovery, old_records_in_front_of_those_that_lead_to_the_mark_are_not_believed)
+{
+    make_log(6);
+    size_t bytes_count;
+    uint8_t *bytes = read_sibling(6, 3, &bytes_count);
+    write_file(path, 12288 + 512 * 2, bytes + 12288 + 512 * 2, 2 * 512);
+    free(bytes);
+    /* 3 and 4 follow 2, but 5 does not follow them. */
+    expect_hole(1, 4, 6);
+}
+
+Test(segment_log_recovery, whole_records_between_damage_and_damage_are_not_believed)
+{
+    make_log(6);
+    cr_assert_eq(memory_disk_flip(disk, path, 12288 + 512 + 90, 1), 0);
+    cr_assert_eq(memory_disk_flip(disk, path, 12288 + 512 * 4 + 90, 1), 0);
+    expect_hole(2, 5, 6);
 }
 
 Test(segment_log_recovery, what_was_recovered_above_the_mark_is_below_it_from_then_on)
@@ -234,36 +269,61 @@ Test(segment_log_recovery, what_was_recovered_above_the_mark_is_below_it_from_th
     for (uint32_t entry = 1; entry <= 6; entry++) {
         uint64_t pos = 12288 + 512 * (uint64_t)(entry - 1) + 90;
         cr_assert_eq(memory_disk_flip(disk, path, pos, 1), 0);
-        struct segment_log_problem problem;
-        cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
-        cr_assert_eq(problem.index, entry);
+        expect_hole(entry, entry, 6);
         cr_assert_eq(memory_disk_flip(disk, path, pos, 1), 0);
     }
 }
 
-Test(segment_log_recovery, a_file_cut_below_the_mark_is_damage_not_a_short_log)
+Test(segment_log_recovery, a_file_cut_below_the_mark_is_a_hole_not_a_short_log)
 {
     make_log(6);
+    struct disk *original = disk;
     for (uint64_t keep = 12288; keep < 12288 + 5 * 512; keep += 256) {
-        struct disk *copy = memory_disk_clone(disk, keep);
-        struct segment_log_options copied = options;
-        copied.disk = copy;
+        disk = memory_disk_clone(original, keep);
+        options.disk = disk;
         struct disk_file *file;
-        cr_assert_eq(disk_open(copy, path, DISK_WRITE, &file), 0);
+        cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0);
         cr_assert_eq(disk_truncate(file, keep), 0);
         disk_close(file);
-        struct segment_log_problem problem;
-        cr_assert_eq(fixture_open_fails(&copied, &problem), SEGMENT_LOG_DAMAGED);
-        memory_disk_destroy(copy);
+        expect_hole((keep - 12288 + 256) / 512 + 1, 6, 6);
+        /* It goes on behind the hole, and the hole stays what it is. */
+        struct segment_log *log = fixture_open(&options);
+        fixture_append(log, 1, 3, 100);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        segment_log_close(log);
+        memory_disk_crash(disk, MEMORY_DISK_POWER);
+        expect_hole((keep - 12288 + 256) / 512 + 1, 6, 9);
+        memory_disk_destroy(disk);
     }
+    disk = original;
 }
 
-Test(segment_log_recovery, an_empty_or_damaged_first_segment_is_damage)
+Test(segment_log_recovery, a_first_segment_without_a_header_is_damage_when_nothing_proves_its_start)
+{
+    const struct segment_log_point base = {
+        .index = 500, .term = 1, .chain = 77, .next_offset = 9000, .timestamp_ms = 1};
+    struct segment_log *log = NULL;
+    struct segment_log_problem problem;
+    cr_assert_eq(segment_log_create(&options, &base, &log, &problem), SEGMENT_LOG_OK);
+    fixture_append(log, 1, 3, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    segment_log_close(log);
+    cr_assert_eq(memory_disk_flip(disk, path, 33, 1), 0);
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
+    /* The base snapshot does, for its point is what the first record follows. */
+    options.base = &base;
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).base.index, 500);
+    fixture_check_all(log);
+    segment_log_close(log);
+    options.base = NULL;
+    segment_log_close(fixture_open(&options));
+}
+
+Test(segment_log_recovery, an_empty_first_segment_is_damage)
 {
     make_log(2);
-    cr_assert_eq(memory_disk_flip(disk, path, 33, 1), 0);
     struct segment_log_problem problem;
-    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_DAMAGED);
     struct disk_file *file;
     cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0);
     cr_assert_eq(disk_truncate(file, 0), 0);

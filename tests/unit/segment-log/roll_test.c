@@ -91,29 +91,42 @@ Test(segment_log_roll, lost_successor_is_a_lost_position_not_a_short_log)
     log_ = NULL;
 }
 
-Test(segment_log_roll, missing_middle_segment_is_a_lost_position)
+Test(segment_log_roll, a_lost_segment_in_the_middle_is_a_hole_and_the_position_stays)
 {
     fill_segments(3);
+    struct segment_log_info before = fixture_info(log_);
     segment_log_close(log_);
     char path[DISK_PATH_MAX];
     fixture_segment_path("/group", 2, path);
     cr_assert_eq(disk_unlink(disk, path), 0);
-    struct segment_log_problem problem;
-    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_LOST_POSITION);
-    log_ = NULL;
+    log_ = fixture_open(&options);
+    cr_assert_eq(fixture_info(log_).last_chain, before.last_chain);
+    struct segment_log_hole hole;
+    cr_assert(segment_log_hole_from(log_, 0, &hole));
+    cr_assert_eq(fixture_check_beside_holes(log_, NULL), hole.last_index - hole.first_index + 1);
+    cr_assert_eq(hole.segment, 2);
+    cr_assert_eq(hole.last_index, before.last_segment_base_index);
+    cr_assert(hole.terms_known);
 }
 
-Test(segment_log_roll, damaged_header_of_a_successor_is_a_lost_position)
+Test(segment_log_roll, a_damaged_header_is_written_again_as_the_segment_before_tells_it)
 {
-    fill_segments(2);
+    fill_segments(3);
+    struct segment_log_info before = fixture_info(log_);
+    for (uint64_t sequence = 1; sequence <= 3; sequence++) {
+        segment_log_close(log_);
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", sequence, path);
+        cr_assert_eq(memory_disk_flip(disk, path, 60, 1), 0);
+        log_ = fixture_open(&options);
+        cr_assert_eq(fixture_info(log_).last_chain, before.last_chain);
+        cr_assert_eq(fixture_info(log_).holes_count, 0);
+        fixture_check_all(log_);
+    }
+    /* Once more, now that the files say everything themselves. */
     segment_log_close(log_);
-    char path[DISK_PATH_MAX];
-    fixture_segment_path("/group", 2, path);
-    cr_assert_eq(memory_disk_flip(disk, path, 60, 1), 0);
-    struct segment_log_problem problem;
-    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_LOST_POSITION);
-    cr_assert_str_eq(problem.path, path);
-    log_ = NULL;
+    log_ = fixture_open(&options);
+    fixture_check_all(log_);
 }
 
 Test(segment_log_roll, one_rotten_mark_never_makes_a_continued_segment_the_last)
@@ -134,22 +147,34 @@ Test(segment_log_roll, one_rotten_mark_never_makes_a_continued_segment_the_last)
     }
 }
 
-Test(segment_log_roll, both_marks_rotten_are_a_lost_position)
+static void rot_both_marks(uint64_t sequence)
 {
-    fill_segments(2);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", sequence, path);
+    cr_assert_eq(memory_disk_flip(disk, path, 4096 + 40, 1), 0);
+    cr_assert_eq(memory_disk_flip(disk, path, 8192 + 40, 1), 0);
+}
+
+Test(segment_log_roll, both_marks_rotten_are_a_lost_position_in_the_last_segment_alone)
+{
+    fill_segments(3);
+    struct segment_log_info before = fixture_info(log_);
+    for (uint64_t sequence = 1; sequence <= 2; sequence++) {
+        segment_log_close(log_);
+        rot_both_marks(sequence);
+        log_ = fixture_open(&options);
+        cr_assert_eq(fixture_info(log_).last_chain, before.last_chain);
+        cr_assert_eq(fixture_info(log_).holes_count, 0);
+        fixture_check_all(log_);
+    }
     segment_log_close(log_);
     log_ = NULL;
-    for (uint64_t sequence = 1; sequence <= 2; sequence++) {
-        char path[DISK_PATH_MAX];
-        fixture_segment_path("/group", sequence, path);
-        cr_assert_eq(memory_disk_flip(disk, path, 4096 + 40, 1), 0);
-        cr_assert_eq(memory_disk_flip(disk, path, 8192 + 40, 1), 0);
-        struct segment_log_problem problem;
-        cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_LOST_POSITION);
-        cr_assert_str_eq(problem.path, path);
-        cr_assert_eq(memory_disk_flip(disk, path, 4096 + 40, 1), 0);
-        cr_assert_eq(memory_disk_flip(disk, path, 8192 + 40, 1), 0);
-    }
+    rot_both_marks(3);
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_LOST_POSITION);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 3, path);
+    cr_assert_str_eq(problem.path, path);
 }
 
 Test(segment_log_roll, zeros_stand_ahead_of_the_records_so_that_appends_hit_written_blocks)

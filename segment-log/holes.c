@@ -1,0 +1,133 @@
+#include "holes.h"
+
+#include "log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool holes__reserve(struct segment_log *log)
+{
+    if (log->holes_count < log->holes_capacity) return true;
+    uint32_t capacity = log->holes_capacity ? 2 * log->holes_capacity : 4;
+    struct hole *holes = realloc(log->holes, capacity * sizeof *holes);
+    if (!holes) return false;
+    log->holes = holes;
+    log->holes_capacity = capacity;
+    return true;
+}
+
+static void remove_at(struct segment_log *log, uint32_t position)
+{
+    log->holes_count--;
+    memmove(log->holes + position, log->holes + position + 1,
+            (log->holes_count - position) * sizeof *log->holes);
+}
+
+static bool meets(const struct hole *hole, const struct hole *other)
+{
+    return hole->told.segment == other->told.segment &&
+           hole->told.first_index <= other->told.last_index + 1 &&
+           other->told.first_index <= hole->told.last_index + 1;
+}
+
+static void grow(struct hole *hole, const struct hole *other)
+{
+    struct segment_log_hole *told = &hole->told;
+    if (other->told.first_index < told->first_index) {
+        told->first_index = other->told.first_index;
+        told->before = other->told.before;
+    }
+    if (other->told.last_index > told->last_index) told->last_index = other->told.last_index;
+    told->terms_known &= other->told.terms_known;
+    told->configurations_known &= other->told.configurations_known;
+    hole->distrusted |= other->distrusted;
+}
+
+void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch_hole *found,
+                bool terms_known, bool configurations_known)
+{
+    assert(log->holes_count < log->holes_capacity);
+    assert(found->first_index <= found->last_index);
+    assert(found->before.index + 1 == found->first_index);
+    struct hole hole = {
+        .told = {.first_index = found->first_index,
+                 .last_index = found->last_index,
+                 .before = found->before,
+                 .segment = sequence,
+                 .terms_known = terms_known,
+                 .configurations_known = configurations_known,
+                 .pos = found->pos,
+                 .reason = found->reason},
+        .distrusted = found->distrusts_front,
+    };
+    uint32_t at = 0;
+    while (at < log->holes_count) {
+        if (meets(&log->holes[at], &hole)) {
+            grow(&hole, &log->holes[at]);
+            remove_at(log, at);
+        } else if (log->holes[at].told.first_index < hole.told.first_index) {
+            at++;
+        } else {
+            break;
+        }
+    }
+    memmove(log->holes + at + 1, log->holes + at, (log->holes_count - at) * sizeof *log->holes);
+    log->holes[at] = hole;
+    log->holes_count++;
+}
+
+const struct hole *holes__from(const struct segment_log *log, uint64_t index)
+{
+    for (uint32_t i = 0; i < log->holes_count; i++) {
+        if (log->holes[i].told.last_index >= index) return &log->holes[i];
+    }
+    return NULL;
+}
+
+void holes__cut(struct segment_log *log, uint64_t from_index)
+{
+    while (log->holes_count > 0 &&
+           log->holes[log->holes_count - 1].told.first_index >= from_index) {
+        log->holes_count--;
+    }
+}
+
+void holes__drop(struct segment_log *log, uint64_t base_index)
+{
+    while (log->holes_count > 0 && log->holes[0].told.last_index <= base_index) {
+        remove_at(log, 0);
+    }
+}
+
+void holes__forget_segment(struct segment_log *log, uint64_t sequence)
+{
+    for (uint32_t i = log->holes_count; i > 0; i--) {
+        if (log->holes[i - 1].told.segment == sequence) remove_at(log, i - 1);
+    }
+}
+
+void holes__forget_all(struct segment_log *log)
+{
+    log->holes_count = 0;
+}
+
+/* ---- public ------------------------------------------------------------------------------------------- */
+
+bool segment_log_hole_from(const struct segment_log *log, uint64_t index,
+                           struct segment_log_hole *ret_hole)
+{
+    const struct hole *hole = holes__from(log, index);
+    if (!hole) return false;
+    *ret_hole = hole->told;
+    return true;
+}
+
+void segment_log_hole_problem(const struct segment_log *log, const struct segment_log_hole *hole,
+                              struct segment_log_problem *ret_problem)
+{
+    char path[DISK_PATH_MAX];
+    log__segment_path(log, hole->segment, path);
+    problem__set(ret_problem, path, hole->pos, hole->first_index, 0, "%s", hole->reason);
+    ret_problem->last_index = hole->last_index;
+}
