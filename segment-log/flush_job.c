@@ -114,6 +114,13 @@ bool flush__freeze(struct segment_log *log, struct segment_log_job *job)
     return true;
 }
 
+bool flush__freeze_roll(struct segment_log *log, struct segment_log_job *job)
+{
+    if (!log__reserve_segment(log)) return false;
+    job->start = job->end = cache__point(&log->cache, log->durable_index);
+    return true;
+}
+
 static uint64_t fill_step(const struct segment_log *log, uint64_t end_pos)
 {
     /* Grows with the segment, so that many small groups do not take extend_bytes each. */

@@ -71,6 +71,14 @@ static bool freeze(struct segment_log *log, bool idle)
         truncate__freeze(log, job);
         return true;
     }
+    if (repair__freeze_replace(log)) {
+        reset(log, JOB_REPLACE);
+        return true;
+    }
+    if (repair__wants_roll(log)) {
+        reset(log, JOB_ROLL);
+        return flush__freeze_roll(log, job);
+    }
     if (log->durable_index < log->last.index) {
         log->removed_last = false;
         reset(log, JOB_FLUSH);
@@ -116,6 +124,12 @@ void segment_log_job_run(struct segment_log_job *job)
     case JOB_TRUNCATE:
         truncate__run(job);
         break;
+    case JOB_REPLACE:
+        repair__run_replace(job);
+        break;
+    case JOB_ROLL:
+        (void)roll__run(job); /* job->status tells */
+        break;
     case JOB_FLUSH:
         flush__run(job);
         break;
@@ -152,7 +166,7 @@ static void take_over(struct segment_log *log, struct segment_log_job *job)
     log->writer = job->writer;
     log->syncs_total += job->count.syncs;
     if (job->count.syncs > 0) log->sync_us_last = job->count.last_us;
-    if (job->kind == JOB_FLUSH) flush__finish(log, job);
+    if (job->kind == JOB_FLUSH || job->kind == JOB_ROLL) flush__finish(log, job);
     if (job->kind == JOB_TRUNCATE) truncate__finish(log, job);
     if (job->kind == JOB_REMOVE) prefix__finish_remove(log);
     if (job->kind == JOB_BIRTH) prefix__finish_birth(log, job);
@@ -173,11 +187,13 @@ void segment_log_job_finish(struct segment_log *log, struct segment_log_job *job
     } else if (job->kind == JOB_TRUNCATE && job->status == SEGMENT_LOG_OK) {
         truncate__put_back(log, job);
     }
+    if (job->kind == JOB_REPLACE) repair__finish_replace(log, job);
     *ret_result = (struct segment_log_job_result){
         .status = job->status,
         .durable_index = log->durable_index,
         .durable_term = log__term_at(log, log->durable_index),
         .born = job->kind == JOB_BIRTH && job->ran && job->status == SEGMENT_LOG_OK,
+        .repaired_segment = job->repaired_segment,
         .bytes_written = job->bytes_written,
         .sync_us = job->count.last_us,
     };

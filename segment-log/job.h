@@ -13,6 +13,8 @@ enum job_kind {
     JOB_REMOVE, /* dropped files */
     JOB_BIRTH,  /* of the segment behind an installed base */
     JOB_TRUNCATE,
+    JOB_REPLACE, /* a segment by its repaired file */
+    JOB_ROLL,    /* so that the damaged last segment can be repaired */
     JOB_FLUSH,
     JOB_FILL,
     JOB_SYNC,
@@ -52,6 +54,7 @@ struct segment_log_job {
     uint64_t bytes_written;
     uint64_t free_bytes;
     bool free_known;
+    uint64_t repaired_segment; /* JOB_REPLACE: its sequence */
 };
 
 /* Set status and problem from a negative errno: FULL or IO. Returns false. */
@@ -64,6 +67,8 @@ void flush__run(struct segment_log_job *job);
 /* Give the borrowed chunks back. */
 void flush__release(struct segment_log_job *job);
 void flush__finish(struct segment_log *log, struct segment_log_job *job);
+/* A roll without entries; flush__finish() takes it over. False: no memory. */
+bool flush__freeze_roll(struct segment_log *log, struct segment_log_job *job);
 /* How far a file whose records end at end_pos should be filled with zeros. */
 uint64_t flush__fill_target(const struct segment_log *log, uint64_t end_pos);
 bool flush__wants_fill(const struct segment_log *log);

@@ -65,6 +65,7 @@ void segment_log_close(struct segment_log *log)
     assert(!log->job_outstanding);
     assert(log->reads_outstanding == 0);
     seal__close(log);
+    repair__close(log);
     index_cache__forget(&log->indexes, 0, UINT64_MAX);
     cache__close(&log->cache);
     for (uint32_t i = 0; i < log->segments_count; i++) {
@@ -159,6 +160,53 @@ void log__cut_runs(struct segment_log *log, uint64_t from_index)
     while (log->runs_count > 0 && log->runs[log->runs_count - 1].first_index >= from_index) {
         log->runs_count--;
     }
+}
+
+/* The term of `index`, 0 when it is not known, and behind which entry it ends. */
+static uint64_t run_at(const struct segment_log *log, uint64_t index, uint64_t *ret_last_index)
+{
+    uint64_t term = 0;
+    *ret_last_index = log->last.index;
+    for (uint32_t i = 0; i < log->runs_count; i++) {
+        if (log->runs[i].first_index > index) {
+            *ret_last_index = log->runs[i].first_index - 1;
+            break;
+        }
+        term = log->runs[i].term;
+    }
+    return term;
+}
+
+bool log__replace_runs(struct segment_log *log, uint64_t first_index, uint64_t last_index,
+                       const struct term_run *runs, uint32_t runs_count)
+{
+    if (first_index > last_index) return true;
+    struct term_run *old = log->runs;
+    const uint32_t old_count = log->runs_count;
+    const uint32_t capacity = old_count + runs_count + 1;
+    struct term_run *merged = malloc(capacity * sizeof *merged);
+    if (!merged) return false;
+    uint64_t behind_last;
+    const uint64_t behind_term =
+        last_index < log->last.index ? run_at(log, last_index + 1, &behind_last) : 0;
+    log->runs = merged;
+    log->runs_capacity = capacity;
+    log->runs_count = 0;
+    uint32_t i = 0;
+    for (; i < old_count && old[i].first_index < first_index; i++) {
+        log__add_term(log, old[i].first_index, old[i].term);
+    }
+    for (uint32_t j = 0; j < runs_count; j++) {
+        log__add_term(log, runs[j].first_index, runs[j].term);
+    }
+    if (last_index < log->last.index) log__add_term(log, last_index + 1, behind_term);
+    for (; i < old_count; i++) {
+        if (old[i].first_index > last_index + 1) {
+            log__add_term(log, old[i].first_index, old[i].term);
+        }
+    }
+    free(old);
+    return true;
 }
 
 uint64_t log__term_at(const struct segment_log *log, uint64_t index)
@@ -323,7 +371,8 @@ static void remove_segment(void *data, const char *name)
     struct removal *removal = data;
     uint64_t sequence;
     char path[DISK_PATH_MAX];
-    if (!segment_format__parse_name(name, &sequence)) return;
+    if (!segment_format__parse_name(name, &sequence) && !segment_format__is_unfinished(name))
+        return;
     if (!path__join(path, removal->directory, name)) return;
     int error = disk_unlink(removal->disk, path);
     if (error && !removal->error) removal->error = error;

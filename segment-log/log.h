@@ -19,11 +19,7 @@
 #include "problem.h"
 #include "seal.h"
 #include "segment.h"
-
-struct term_run {
-    uint64_t first_index;
-    uint64_t term; /* 0: not known, in a hole */
-};
+#include "session.h"
 
 enum install_state { INSTALL_NONE, INSTALL_WANTED, INSTALL_BORN };
 
@@ -75,6 +71,9 @@ struct segment_log {
         seal_due_index; /* the first segment without a footer ends here; UINT64_MAX: there is none */
     bool seal_refused;  /* the disk had no room for a footer */
     struct segment_log_seal_job *seal;
+
+    struct segment_log_repair_job *repair; /* the session under way; NULL: none */
+    uint64_t replaces_total;
     struct index_cache indexes;
 
     uint64_t syncs_total;
@@ -92,6 +91,9 @@ void log__check(const struct segment_log *log);
 bool log__reserve_run(struct segment_log *log);
 void log__add_term(struct segment_log *log, uint64_t index, uint64_t term);
 void log__cut_runs(struct segment_log *log, uint64_t from_index);
+/* What is known of entries first_index .. last_index is these runs from now on. False: no memory, nothing changed. */
+bool log__replace_runs(struct segment_log *log, uint64_t first_index, uint64_t last_index,
+                       const struct term_run *runs, uint32_t runs_count);
 uint64_t log__term_at(const struct segment_log *log, uint64_t index);
 
 /* The name was checked to fit when the log was made. */

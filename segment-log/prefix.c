@@ -60,6 +60,7 @@ static void drop_segments(struct segment_log *log, uint32_t count)
     log->doomed_from = log->segments[0].sequence;
     log->doomed_to = log->segments[count].sequence;
     seal__give_up(log, log->doomed_from, log->doomed_to);
+    repair__give_up(log, log->doomed_from, log->doomed_to);
     for (uint32_t i = 0; i < count; i++) {
         segment__close(&log->segments[i]);
     }
@@ -148,6 +149,7 @@ static void start_anew(struct segment_log *log)
     log->doomed_from = log->segments[0].sequence;
     log->doomed_to = log->install_header.sequence;
     seal__give_up(log, log->doomed_from, log->doomed_to);
+    repair__give_up(log, log->doomed_from, log->doomed_to);
     for (uint32_t i = 0; i < log->segments_count; i++) {
         segment__close(&log->segments[i]);
     }

@@ -3,6 +3,8 @@
  *
  * A job starts at a sparse point and follows the chain from there: every byte handed out is checked against its header, its
  * place and its predecessor (PROTOCOL L2, R3). */
+#include "read_job.h"
+
 #include "footer.h"
 #include "log.h"
 #include "scan.h"
@@ -12,47 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One segment to look through. A search by time may go on in the next ones: a stretch without DATA can be long. */
-struct read_part {
-    uint64_t sequence;
-    uint32_t sector_bytes;
-    struct segment_point start;
-    uint64_t last_index; /* durable ones only */
-    uint64_t end_pos;
-    bool has_index; /* a better start is in its footer */
-    struct segment_footer footer;
-    /* The first hole behind `start`, of which nothing is believed; index 0: there is none. */
-    uint64_t hole_index;
-    const char *hole_reason;
-    bool is_in_hole; /* what is looked for */
-};
-
-struct segment_log_read_job {
-    struct segment_log_read_job *next; /* outstanding ones of the log */
-    struct disk *disk;
-    char directory[DISK_PATH_MAX];
-    uint64_t seed;
-    enum segment_log_key key;
-    uint64_t value;
-    uint64_t last_index;
-    size_t bytes_max;
-    uint64_t cuts_total; /* of the log when the job was made */
-    struct read_part *parts;
-    uint32_t parts_count;
-
-    enum segment_log_status status;
-    struct segment_log_problem problem;
-    struct segment_log_chunk *chunk; /* the result, entries back to back */
-    uint64_t first_index;
-    uint64_t found_last_index;
-    uint64_t searched_index;            /* nothing was found through here */
-    struct footer_point *loaded_points; /* the index of this segment, for the next job */
-    struct segment_footer loaded_footer;
-    uint64_t bad_footer; /* sequence of a segment whose footer does not check out; 0: none */
-};
-
-static void add_part(struct segment_log *log, struct segment_log_read_job *job,
-                     const struct segment *segment)
+void read_job__add_part(struct segment_log *log, struct segment_log_read_job *job,
+                        const struct segment *segment)
 {
     struct read_part *part = &job->parts[job->parts_count++];
     *part = (struct read_part){
@@ -105,6 +68,34 @@ static uint32_t first_segment(const struct segment_log *log, enum segment_log_ke
     return low;
 }
 
+struct segment_log_read_job *read_job__new(struct segment_log *log, enum segment_log_key key,
+                                           uint64_t value, uint64_t last_index, size_t bytes_max,
+                                           uint32_t parts_count)
+{
+    struct segment_log_read_job *job = calloc(1, sizeof *job);
+    struct read_part *parts = calloc(parts_count, sizeof *parts);
+    if (!job || !parts) {
+        free(job);
+        free(parts);
+        return NULL;
+    }
+    job->disk = log->options.disk;
+    memcpy(job->directory, log->directory, sizeof job->directory);
+    job->seed = log->seed;
+    job->key = key;
+    job->value = value;
+    job->last_index = last_index;
+    job->bytes_max = bytes_max;
+    job->cuts_total = log->cuts_total;
+    job->replaces_total = log->replaces_total;
+    job->parts = parts;
+    job->status = SEGMENT_LOG_SUPERSEDED; /* until it runs */
+    log->reads_outstanding++;
+    job->next = log->reads;
+    log->reads = job;
+    return job;
+}
+
 enum segment_log_status segment_log_read_job_create(struct segment_log *log,
                                                     enum segment_log_key key, uint64_t value,
                                                     uint64_t last_index, size_t bytes_max,
@@ -122,29 +113,11 @@ enum segment_log_status segment_log_read_job_create(struct segment_log *log,
     }
     uint32_t first = first_segment(log, key, value);
     uint32_t count = key == SEGMENT_LOG_BY_TIME ? log->segments_count - first : 1;
-    struct segment_log_read_job *job = calloc(1, sizeof *job);
-    struct read_part *parts = calloc(count, sizeof *parts);
-    if (!job || !parts) {
-        free(job);
-        free(parts);
-        return SEGMENT_LOG_IO;
-    }
-    job->disk = log->options.disk;
-    memcpy(job->directory, log->directory, sizeof job->directory);
-    job->seed = log->seed;
-    job->key = key;
-    job->value = value;
-    job->last_index = last_index;
-    job->bytes_max = bytes_max;
-    job->cuts_total = log->cuts_total;
-    job->parts = parts;
-    job->status = SEGMENT_LOG_SUPERSEDED; /* until it runs */
+    struct segment_log_read_job *job = read_job__new(log, key, value, last_index, bytes_max, count);
+    if (!job) return SEGMENT_LOG_IO;
     for (uint32_t i = 0; i < count; i++) {
-        add_part(log, job, &log->segments[first + i]);
+        read_job__add_part(log, job, &log->segments[first + i]);
     }
-    log->reads_outstanding++;
-    job->next = log->reads;
-    log->reads = job;
     *ret_job = job;
     return SEGMENT_LOG_OK;
 }
@@ -179,8 +152,8 @@ static bool make_chunk(struct segment_log_read_job *job, const struct read_part 
 }
 
 /* False: the result is complete. */
-static bool take_record(struct segment_log_read_job *job, const struct read_part *part,
-                        const struct segment_scan_record *record)
+bool read_job__take_record(struct segment_log_read_job *job, const struct read_part *part,
+                           const struct segment_scan_record *record)
 {
     struct segment_log_chunk *chunk = job->chunk;
     if (!chunk) {
@@ -250,6 +223,20 @@ static void note_hole(struct segment_log_read_job *job, const struct read_part *
     problem__set(&job->problem, path, pos, part->hole_index, 0, "%s", part->hole_reason);
 }
 
+bool read_job__open_part(struct segment_log_read_job *job, struct read_part *part,
+                         char path[DISK_PATH_MAX], struct disk_file **ret_file)
+{
+    int error = disk_open(job->disk, path, DISK_READ, ret_file);
+    if (error) {
+        job->status = error == -ENOENT || error == -EIO ? SEGMENT_LOG_DAMAGED : SEGMENT_LOG_IO;
+        problem__set(&job->problem, path, 0, part->start.before.index + 1, error,
+                     "opening the segment failed");
+        return false;
+    }
+    if (part->has_index) find_start(job, part, *ret_file);
+    return true;
+}
+
 /* False: the job is done, with or without a result. */
 static bool read_part(struct segment_log_read_job *job, struct read_part *part)
 {
@@ -263,14 +250,7 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
         return false;
     }
     struct disk_file *file;
-    int error = disk_open(job->disk, path, DISK_READ, &file);
-    if (error) {
-        job->status = error == -ENOENT ? SEGMENT_LOG_DAMAGED : SEGMENT_LOG_IO;
-        problem__set(&job->problem, path, 0, part->start.before.index + 1, error,
-                     "opening the segment failed");
-        return false;
-    }
-    if (part->has_index) find_start(job, part, file);
+    if (!read_job__open_part(job, part, path, &file)) return false;
     struct segment_scan scan;
     scan__start(&scan, file, job->seed, part->sector_bytes, &part->start, part->end_pos);
     bool more = true;
@@ -280,7 +260,7 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
             note_hole(job, part, scan.pos, path);
             more = false;
         } else if (scan__next(&scan, &record) == SEGMENT_SCAN_RECORD) {
-            more = take_record(job, part, &record);
+            more = read_job__take_record(job, part, &record);
         } else {
             note_bad_record(job, &scan, path);
             more = false;
@@ -293,6 +273,7 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
 
 void segment_log_read_job_run(struct segment_log_read_job *job)
 {
+    if (job->is_for_repair) return repair_read__run(job);
     job->status = SEGMENT_LOG_OK;
     for (uint32_t i = 0; i < job->parts_count; i++) {
         if (!read_part(job, &job->parts[i])) break;
@@ -341,7 +322,8 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     }
     *at = job->next;
     keep_index(log, job);
-    if (job->bad_footer != 0 && job->cuts_total == log->cuts_total) {
+    if (job->bad_footer != 0 && job->cuts_total == log->cuts_total &&
+        job->replaces_total == log->replaces_total) {
         seal__anew(log, job->bad_footer);
     }
     enum segment_log_status status = job->status;
@@ -350,6 +332,9 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     } else if (job->cuts_total != log->cuts_total) {
         /* Bytes may have been overwritten under the job: neither its result nor its complaint counts. */
         status = SEGMENT_LOG_SUPERSEDED;
+    } else if (job->replaces_total != log->replaces_total && status != SEGMENT_LOG_OK) {
+        status =
+            SEGMENT_LOG_SUPERSEDED; /* it may have looked for places of the old file in the new one */
     } else if (status == SEGMENT_LOG_OK && !job->chunk) {
         status = SEGMENT_LOG_SUPERSEDED; /* it never ran: its owner is going away */
     } else if (status == SEGMENT_LOG_OUT_OF_RANGE) {

@@ -420,6 +420,15 @@ static int unlink_others(struct recovery *recovery)
     return 0;
 }
 
+static void unlink_unfinished(void *data, const char *name)
+{
+    struct recovery *recovery = data;
+    if (!segment_format__is_unfinished(name)) return;
+    if (!path__join(recovery->path, recovery->log->directory, name)) return;
+    /* One that stays has no meaning, and the next session removes it. */
+    (void)disk_unlink(recovery->log->options.disk, recovery->path);
+}
+
 /* The last segment: finish what a truncation began, cut the torn tail, write fresh marks. recovery->file is it. */
 static int mend_last(struct recovery *recovery)
 {
@@ -468,6 +477,7 @@ static enum segment_log_status mend(struct recovery *recovery)
         error = mend_closed(recovery, i);
     }
     if (!error) error = unlink_others(recovery);
+    if (!error) error = disk_list(log->options.disk, log->directory, unlink_unfinished, recovery);
     if (!error) error = disk_sync_directory(log->options.disk, log->directory);
     if (!error) error = mend_last(recovery);
     if (error) {

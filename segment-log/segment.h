@@ -17,6 +17,11 @@ struct segment_point {
     uint64_t lone_chain;
 };
 
+struct term_run {
+    uint64_t first_index;
+    uint64_t term; /* 0: not known, in a hole */
+};
+
 /* What the trailer of a sealed segment says (footer.h). */
 struct segment_footer {
     uint64_t sequence; /* of the segment */
@@ -43,8 +48,8 @@ struct segment {
     uint64_t last_index; /* last entry on disk; base.index: none */
     uint64_t end_pos;    /* end of its record */
     uint64_t file_bytes;
-    bool
-        missing; /* there is no file, or nothing in it can be used: all of its entries are a hole */
+    /* There is no file, or nothing in it can be used: all of its entries are a hole. */
+    bool missing;
     struct segment_point *points; /* points[0] is always the start of the records */
     uint32_t points_count, points_capacity;
     /* Has a footer: there is no other point in memory, the others are in the file. */

@@ -199,6 +199,19 @@ bool segment_format__parse_name(const char *name, uint64_t *ret_sequence)
     return sequence > 0;
 }
 
+bool segment_format__is_unfinished(const char *name)
+{
+    char segment[SEGMENT_NAME_BYTES];
+    uint64_t sequence;
+    const size_t length = strlen(name);
+    if (length < 4 || length - 4 >= sizeof segment || strcmp(name + length - 4, ".new") != 0) {
+        return false;
+    }
+    memcpy(segment, name, length - 4);
+    segment[length - 4] = 0;
+    return segment_format__parse_name(segment, &sequence);
+}
+
 bool segment_format__path(const char *directory, uint64_t sequence, char path[DISK_PATH_MAX])
 {
     char name[SEGMENT_NAME_BYTES];

@@ -64,6 +64,8 @@ enum segment_format_status segment_format__decode_mark(const uint8_t block[SEGME
 
 void segment_format__name(uint64_t sequence, char name[SEGMENT_NAME_BYTES]);
 bool segment_format__parse_name(const char *name, uint64_t *ret_sequence);
+/* What a repair session was writing: the name of a segment, then ".new". */
+bool segment_format__is_unfinished(const char *name);
 bool segment_format__path(const char *directory, uint64_t sequence, char path[DISK_PATH_MAX]);
 
 #endif

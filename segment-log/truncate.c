@@ -105,6 +105,8 @@ void segment_log_truncate(struct segment_log *log, uint64_t from_index)
     }
     log__cut_runs(log, from_index);
     holes__cut(log, from_index);
+    /* Of the segment that will be last, too: its end is another one then. */
+    repair__give_up(log, log->segments[log__find_segment(log, end.index)].sequence, UINT64_MAX);
     log->last = end;
     if (log->durable_index > end.index) log->durable_index = end.index;
     log->unflushed_bytes = 0;

@@ -9,7 +9,11 @@
  * memory of a hole is read from there. segment_log_truncate() may cut at the first index of a hole, or so that the log
  * ends behind it, never inside: the state in there is not known.
  *
- * All functions are of the owner's thread and never block. */
+ *     open, or a read, finds damage --> hole --> repair session, fed by peers --> a whole new file --> no hole
+ *                                        |
+ *                                        +----> cut (segment_log_truncate) or dropped (segment_log_drop_prefix)
+ *
+ * All functions are of the owner's thread and never block, but segment_log_repair_job_run(), which may run on any. */
 #ifndef SEGMENT_LOG_REPAIR_H
 #define SEGMENT_LOG_REPAIR_H
 
@@ -33,5 +37,90 @@ bool segment_log_hole_from(const struct segment_log *log, uint64_t index,
 /* The same as a problem: file, place, range and reason. */
 void segment_log_hole_problem(const struct segment_log *log, const struct segment_log_hole *hole,
                               struct segment_log_problem *ret_problem);
+
+/* ---- serving a peer's repair ------------------------------------------------------------------------------ */
+
+/* Whole entries that follow the entry (index, chain) through at most last_index and about bytes_max bytes, at least one: what
+ * a peer needs for its hole. Also such that stand in a hole of this log: when they follow by their chain they are proven.
+ * Run and finish as any read job. From create:
+ *   OK            a job
+ *   OUT_OF_RANGE  index < base.index (below my start), or index >= last_index of the log (never held it); see info
+ *   IO            broken, or no memory
+ * From finish, besides IO and SUPERSEDED (ask again):
+ *   OK            the view
+ *   DAMAGED       entry index + 1 is damaged here, too
+ *   BROKEN_CHAIN  entry index + 1 is whole here and does not follow that chain */
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_read_create(
+    struct segment_log *log, uint64_t index, uint64_t chain, uint64_t last_index, size_t bytes_max,
+    struct segment_log_read_job **ret_job);
+
+/* ---- repairing one segment --------------------------------------------------------------------------------- */
+
+/* A session rewrites the segment of one hole into a new file: entries that are whole here are copied with all their checks,
+ * the others come from the driver in chunks. Then the file is synced, read back from the device, and renamed over the old
+ * one by a write job (segment_log_next_job). A crash at any instant leaves the old state or the new one. One session
+ * of a log at a time; memory is bounded by one chunk.
+ *
+ *   begin --> WORKS <--> WANTS --> WORKS --> ENDED --> end
+ *
+ *   WORKS   run what segment_log_repair_next_job() gives, and write jobs (a hole in the last segment rolls first)
+ *   WANTS   supply entries want_first.. at most want_last, which follow `want_before`, in one or several chunks from any
+ *           peer; what is in memory is supplied by the log itself and never asked for
+ *   ENDED   status says how: OK: the segment is whole, its holes are gone. BROKEN_CHAIN: what was supplied does not lead to
+ *           what stands behind it here: that peer's chain disagrees; nothing changed. SUPERSEDED: the segment was cut
+ *           or dropped meanwhile. FULL: no space. DAMAGED: what was written does not read back. IO: the log is broken (L11) */
+enum segment_log_repair_state {
+    SEGMENT_LOG_REPAIR_NONE,
+    SEGMENT_LOG_REPAIR_WORKS,
+    SEGMENT_LOG_REPAIR_WANTS,
+    SEGMENT_LOG_REPAIR_ENDED,
+};
+
+struct segment_log_repair_info {
+    enum segment_log_repair_state state;
+    uint64_t segment;
+    uint64_t first_index, last_index;        /* of the segment */
+    uint64_t at_index;                       /* entries through here stand in the new file */
+    uint64_t supplied_count, supplied_bytes; /* entries that came from the driver so far */
+    /* WANTS */
+    uint64_t want_first, want_last;
+    struct segment_log_point want_before;
+    /* ENDED */
+    enum segment_log_status status;
+    struct segment_log_problem problem;
+};
+
+#define SEGMENT_LOG_REPAIR_SUPPLY_MAX (20u * 1024u * 1024u)
+
+/* Repair the segment of the first hole that ends at or behind `index`. No session may be under way. Every CONFIG entry
+ * of the repaired holes is told to `on_configuration` (may be NULL), rising, before the write job's finish that ends the
+ * session returns.
+ * OK; OUT_OF_RANGE: no such hole; SUPERSEDED: the session that was ended last has something outstanding, ask again; IO: no
+ * memory, or the log is broken. */
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_begin(
+    struct segment_log *log, uint64_t index, segment_log_configuration_cb on_configuration,
+    void *on_configuration_data);
+
+void segment_log_repair_info(const struct segment_log *log,
+                             struct segment_log_repair_info *ret_info);
+
+/* In state WANTS: whole encoded entries, back to back, the first one with index want_first; at most
+ * SEGMENT_LOG_REPAIR_SUPPLY_MAX bytes. Copied. Each is checked (checksum, payload hash, chain from want_before, order); what lies
+ * above want_last is left out.
+ * OK: the state is WORKS. BAD_ENTRY, BROKEN_CHAIN: refused, the state is WANTS still, ask another peer. IO: no memory. */
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_supply(struct segment_log *log,
+                                                                      const uint8_t *encoded,
+                                                                      size_t bytes);
+
+/* The next piece of work (some MiB of reading and writing), NULL when none is due or one is outstanding. Independent of
+ * write jobs: both may run at once. */
+struct segment_log_repair_job;
+struct segment_log_repair_job *segment_log_repair_next_job(struct segment_log *log);
+void segment_log_repair_job_run(struct segment_log_repair_job *job);
+/* Also of one that never ran. Look at segment_log_repair_info() behind it. */
+void segment_log_repair_job_finish(struct segment_log *log, struct segment_log_repair_job *job);
+
+/* Forget the session, in whatever state. An outstanding job is finished as always. */
+void segment_log_repair_end(struct segment_log *log);
 
 #endif

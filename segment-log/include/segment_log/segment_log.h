@@ -237,6 +237,8 @@ struct segment_log_job_result {
     uint64_t durable_index;
     uint64_t durable_term;
     bool born; /* the segment of segment_log_install() is durable */
+    uint64_t
+        repaired_segment; /* sequence of the file that was put in place by it (repair.h); 0: none */
     uint64_t bytes_written;
     uint64_t sync_us;
     struct segment_log_problem problem; /* status != OK */
