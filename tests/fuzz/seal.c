@@ -122,6 +122,11 @@ static uint64_t content_hash(const uint8_t *bytes, uint64_t end)
     return checksum64_parts(pieces, 2, 0);
 }
 
+static uint64_t whole_blocks(uint64_t bytes)
+{
+    return (bytes + BLOCK - 1u) & ~(uint64_t)(BLOCK - 1u);
+}
+
 /* Sparse index, facts and trailer, as far as their sizes lead. */
 static void seal_footer(struct fuzz_file *file, uint64_t seed)
 {
@@ -130,9 +135,9 @@ static void seal_footer(struct fuzz_file *file, uint64_t seed)
     if (trailer_pos == DATA_POS) return;
     uint8_t *trailer = file->bytes + trailer_pos;
     uint64_t end = get_u64(trailer + 32), left = trailer_pos - footer;
-    uint64_t index_bytes = (uint64_t)get_u32(trailer + 132) * get_u32(trailer + 144);
-    uint64_t facts_pos = (index_bytes + BLOCK - 1u) & ~(uint64_t)(BLOCK - 1u);
-    uint64_t facts_bytes = get_u32(trailer + 148);
+    uint64_t index_bytes = whole_blocks((uint64_t)get_u32(trailer + 132) * get_u32(trailer + 144));
+    uint64_t facts_pos = index_bytes;
+    uint64_t facts_bytes = whole_blocks(get_u32(trailer + 148));
     if (end >= DATA_POS && end <= file->count)
         put_u64(trailer + 40, content_hash(file->bytes, end));
     if (index_bytes <= left)

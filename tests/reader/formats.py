@@ -207,7 +207,9 @@ class Segment:
         index = data[pos:pos + 56 * items]
         facts_pos = pos + -(-len(index) // BLOCK) * BLOCK
         facts = data[facts_pos:facts_pos + facts_bytes]
-        if xxh3_64(index, self.seed) != index_checksum or xxh3_64(facts, self.seed) != facts_checksum:
+        if xxh3_64(data[pos:facts_pos], self.seed) != index_checksum:
+            return None
+        if xxh3_64(data[facts_pos:at], self.seed) != facts_checksum:
             return None
         if pos != -(-end_pos // BLOCK) * BLOCK or facts_pos + -(-facts_bytes // BLOCK) * BLOCK != at:
             return None
