@@ -3,6 +3,7 @@
 #include <planted/planted.h>
 
 #include "bytes.h"
+#include "mark.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -178,6 +179,30 @@ bool footer__matches(const struct segment_footer *footer, const struct segment_h
     return footer->sequence == header->sequence && footer->sector_bytes == header->sector_bytes &&
            points_are_equal(&footer->base, &header->base) && mark->continued &&
            footer->end_pos == mark->end_pos && points_are_equal(&footer->last, &mark->point);
+}
+
+static bool is_sealed(struct disk_file *file, uint64_t sequence)
+{
+    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
+    struct segment_header header;
+    if (disk_pread(file, block, sizeof block, 0) != (ssize_t)sizeof block) return false;
+    if (segment_format__decode_header(block, &header) != SEGMENT_FORMAT_OK) return false;
+    if (header.sequence != sequence) return false;
+    const uint64_t seed = checksum64_group(&header.cluster, header.group);
+    struct segment_marks marks;
+    struct segment_footer footer;
+    uint64_t file_bytes;
+    int error;
+    return marks__read(file, seed, &header, &marks) == 0 && marks.newest >= 0 &&
+           disk_size(file, &file_bytes) == 0 &&
+           footer__read(file, seed, file_bytes, &footer, &error) == FOOTER_OK &&
+           footer__matches(&footer, &header, &marks.mark[marks.newest]);
+}
+
+int footer__forget_cache(struct disk_file *file, uint64_t sequence)
+{
+    disk_forget_cache(file);
+    return is_sealed(file, sequence) ? 0 : disk_drop_cache(file);
 }
 
 /* ---- the sections ----------------------------------------------------------------------------------- */

@@ -52,6 +52,11 @@ enum footer_status footer__read(struct disk_file *file, uint64_t group_seed, uin
 bool footer__matches(const struct segment_footer *footer, const struct segment_header *header,
                      const struct segment_mark *mark);
 
+/* Have what a start relies on come from the device (PROTOCOL L9): all cached pages are dropped, behind a sync unless the segment
+ * is sealed. A footer is written behind a durable segment, so there is nothing to sync that anybody misses: should the footer
+ * itself be only in the cache, a power cut takes it, and the next start walks. 0 or a negative errno. */
+int footer__forget_cache(struct disk_file *file, uint64_t sequence);
+
 /* The checked facts, freed by the caller: with every field in its range, so that walking them needs no more checks.
  * FOOTER_IO also when there is no memory. */
 enum footer_status footer__read_facts(struct disk_file *file, uint64_t group_seed,

@@ -128,7 +128,9 @@ enum segment_log_status recovery__open_segment(struct recovery *recovery,
     if (error) {
         return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "opening the segment failed");
     }
-    if (!PLANTED(L9_PAGE_CACHE_IS_TRUSTED)) error = disk_drop_cache(recovery->file);
+    if (!PLANTED(L9_PAGE_CACHE_IS_TRUSTED)) {
+        error = footer__forget_cache(recovery->file, found->sequence);
+    }
     if (error) {
         return recovery__fail(recovery, SEGMENT_LOG_IO, 0, 0, error, "syncing the segment failed");
     }

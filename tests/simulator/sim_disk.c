@@ -209,6 +209,11 @@ static int sim_drop_cache(struct disk_file *base)
     return status;
 }
 
+static void sim_forget_cache(struct disk_file *base)
+{
+    disk_forget_cache(file_of(base)->memory);
+}
+
 /* ---- names ------------------------------------------------------------------------------------------------------------ */
 
 static int sim_make_directory(struct disk *base, const char *path)
@@ -283,6 +288,7 @@ static const struct disk_vtable sim_disk_vtable = {
     .truncate = sim_truncate,
     .allocate = sim_allocate,
     .drop_cache = sim_drop_cache,
+    .forget_cache = sim_forget_cache,
     .make_directory = sim_make_directory,
     .sync_directory = sim_sync_directory,
     .rename = sim_rename,

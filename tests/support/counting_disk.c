@@ -95,6 +95,11 @@ static int count_drop_cache(struct disk_file *file)
     return disk_drop_cache(file_of(file));
 }
 
+static void count_forget_cache(struct disk_file *file)
+{
+    disk_forget_cache(file_of(file));
+}
+
 static int count_make_directory(struct disk *disk, const char *path)
 {
     return disk_make_directory(target_of(disk), path);
@@ -154,6 +159,7 @@ struct disk *counting_disk_create(struct disk *target)
         .truncate = count_truncate,
         .allocate = count_allocate,
         .drop_cache = count_drop_cache,
+        .forget_cache = count_forget_cache,
         .make_directory = count_make_directory,
         .sync_directory = count_sync_directory,
         .rename = count_rename,

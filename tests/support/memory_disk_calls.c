@@ -219,6 +219,15 @@ static int memory_drop_cache(struct disk_file *base)
     return 0;
 }
 
+/* Only of a file without unsynced writes; where some wait, all of it stays, which a real system may do as well. */
+static void memory_forget_cache(struct disk_file *base)
+{
+    struct inode *inode = file_of(base)->inode;
+    if (is_dead(file_of(base)) || !inode->astray || !memory_inode__is_clean(inode)) return;
+    memory_inode__forget_cache(inode);
+    inode->astray = false;
+}
+
 /* ---- names and directories ----------------------------------------------------------------------------- */
 
 static int memory_make_directory(struct disk *disk, const char *raw)
@@ -388,6 +397,7 @@ const struct disk_vtable memory_disk__vtable = {
     .truncate = memory_truncate,
     .allocate = memory_allocate,
     .drop_cache = memory_drop_cache,
+    .forget_cache = memory_forget_cache,
     .make_directory = memory_make_directory,
     .sync_directory = memory_sync_directory,
     .rename = memory_rename,

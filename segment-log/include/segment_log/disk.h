@@ -39,6 +39,9 @@ struct disk_vtable {
     int (*drop_cache)(
         struct disk_file *file); /* sync, then forget cached pages: the next read comes from the
                                                   device (PROTOCOL L9) */
+    /* Forget cached pages without a sync: the next read comes from the device where nothing waits to be written. May be
+     * NULL: nothing is forgotten. */
+    void (*forget_cache)(struct disk_file *file);
     int (*make_directory)(struct disk *disk, const char *path); /* mode 0700; existing is OK */
     int (*sync_directory)(struct disk *disk, const char *path);
     int (*rename)(struct disk *disk, const char *from, const char *to);
@@ -110,6 +113,10 @@ static inline int disk_allocate(struct disk_file *file, uint64_t pos, uint64_t b
 static inline int disk_drop_cache(struct disk_file *file)
 {
     return file->disk->vtable->drop_cache(file);
+}
+static inline void disk_forget_cache(struct disk_file *file)
+{
+    if (file->disk->vtable->forget_cache) file->disk->vtable->forget_cache(file);
 }
 static inline int disk_make_directory(struct disk *disk, const char *path)
 {
