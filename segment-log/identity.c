@@ -102,7 +102,8 @@ static const char *decode(const uint8_t *bytes, struct node_identity *ret_identi
 
 static void note_stranger(void *data, const char *name)
 {
-    if (strcmp(name, NAME_LOCK) != 0 && strcmp(name, NAME_NEW) != 0) *(bool *)data = true;
+    if (strcmp(name, NAME_LOCK) == 0 || strcmp(name, NAME_NEW) == 0) return;
+    if (!node_directory_is_aside_name(name)) *(bool *)data = true;
 }
 
 static enum node_identity_status judge_missing(struct disk *disk, const char *directory,
@@ -148,11 +149,13 @@ enum node_identity_status node_identity_load(struct disk *disk, const char *dire
         problem__set(ret_problem, path, 0, 0, error, "reading the identity failed");
         return NODE_IDENTITY_IO;
     }
-    const char *reason =
-        (size_t)got < sizeof bytes ? "the file is too short" : decode(bytes, ret_identity);
+    const bool is_short = (size_t)got < sizeof bytes;
+    const char *reason = is_short ? "the file is too short" : decode(bytes, ret_identity);
     if (!reason) return NODE_IDENTITY_OK;
     problem__set(ret_problem, path, 0, 0, 0, "%s", reason);
-    return NODE_IDENTITY_DAMAGED;
+    const bool is_whole = !is_short && get_u32(bytes) == IDENTITY_MAGIC &&
+                          get_u64(bytes + 8) == identity_checksum(bytes);
+    return is_whole ? NODE_IDENTITY_OTHER_VERSION : NODE_IDENTITY_DAMAGED;
 }
 
 int node_identity_save(struct disk *disk, const char *directory,
@@ -240,10 +243,27 @@ static void judge_name(void *data, const char *name)
     search->result = judge_aside(search->disk, search->path, search->node_id);
 }
 
+struct inside_search {
+    const char *directory;
+    char *path;
+    bool is_there;
+};
+
+static void note_inside(void *data, const char *name)
+{
+    struct inside_search *search = data;
+    if (search->is_there || !node_directory_is_aside_name(name)) return;
+    search->is_there = path__join(search->path, search->directory, name);
+}
+
 int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t node_id,
                               char ret_path[DISK_PATH_MAX])
 {
     char own[DISK_PATH_MAX], parent[DISK_PATH_MAX];
+    struct inside_search inside = {.path = ret_path, .directory = directory};
+    int listed = disk_list(disk, directory, note_inside, &inside);
+    if (listed == -ENOENT) listed = 0;
+    if (listed || inside.is_there) return listed ? listed : 1;
     own_name(own, directory);
     if (own[0] == 0 || strcmp(own, ".") == 0 || strcmp(own, "..") == 0) return 0;
     path__parent(parent, directory);

@@ -123,6 +123,41 @@ static bool save_identity(struct node *node)
     return false;
 }
 
+/* M5: whatever it was, it is kept, and this node joins the others as a new one. Alone it could only wait for ever. */
+static bool set_unreadable_aside(struct node *node, const struct segment_log_problem *problem)
+{
+    char path[DISK_PATH_MAX] = "";
+    const bool has_others = node->options.peers_count > 1 || node->options.join_only;
+    const int error =
+        has_others ? node_directory_set_aside(node->disk, node->data_directory, path) : 0;
+    if (error < 0) {
+        node__fatal(node, NODE_FATAL_DISK, "%s cannot be set aside: %s", node->data_directory,
+                    strerror(-error));
+        return false;
+    }
+    if (path[0] == '\0') {
+        node__fatal(node, NODE_FATAL_DAMAGE,
+                    "%s: %s; move the directory aside and keep it, as %.200s.aside: on an empty "
+                    "one beside it this node joins the others and founds nothing",
+                    problem->path[0] ? problem->path : node->data_directory, problem->reason,
+                    node->data_directory);
+        return false;
+    }
+    node__log(node, "error",
+              "event=\"data directory is unreadable: set aside and kept, joining the others as a "
+              "new incarnation\" path=\"%s\" reason=\"%s\"",
+              path, problem->reason);
+    return true;
+}
+
+static bool make_identity(struct node *node)
+{
+    memset(&node->identity, 0, sizeof(node->identity));
+    node->identity.node_id = node->options.node_id;
+    node->identity.incarnation = node__random_number(node);
+    return look_aside(node) && save_identity(node);
+}
+
 static bool load_identity(struct node *node)
 {
     if (!lock_directory(node)) return false;
@@ -135,17 +170,15 @@ static bool load_identity(struct node *node)
         if (node->identity.join_only != was_join_only && !save_identity(node)) return false;
         break;
     case NODE_IDENTITY_MISSING:
-        memset(&node->identity, 0, sizeof(node->identity));
-        node->identity.node_id = node->options.node_id;
-        node->identity.incarnation = node__random_number(node);
-        if (!look_aside(node) || !save_identity(node)) return false;
+        if (!make_identity(node)) return false;
         break;
     case NODE_IDENTITY_DAMAGED:
-        node__fatal(node, NODE_FATAL_DAMAGE,
-                    "%s: %s; move the directory aside and keep it, as %.200s.aside: on an empty "
-                    "one beside it this node joins the others and founds nothing",
-                    problem.path[0] ? problem.path : node->data_directory, problem.reason,
-                    node->data_directory);
+        if (!set_unreadable_aside(node, &problem) || !make_identity(node)) return false;
+        break;
+    case NODE_IDENTITY_OTHER_VERSION:
+        node__fatal(node, NODE_FATAL_CONFIG,
+                    "%s: %s; start the version of raftmq that wrote it, or a newer one",
+                    problem.path, problem.reason);
         return false;
     case NODE_IDENTITY_IO:
         node__fatal(node, NODE_FATAL_DISK, "%s: %s", problem.path, problem.reason);

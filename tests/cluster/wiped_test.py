@@ -1,5 +1,6 @@
 """Nodes that lose their data directory under load, and come back by themselves (PROTOCOL M5)."""
 
+import os
 import shutil
 
 from cluster import Cluster, Node, check, check_equal, free_ports, patience, wait_for
@@ -35,6 +36,38 @@ def a_wiped_follower_and_a_wiped_leader_are_back_as_voters_under_load(folder):
         follower = next(node for node in cluster if node is not cluster.leader(TOPIC) and node is not cluster.leader())
         wipe_and_return(cluster, recorder, follower)
         wipe_and_return(cluster, recorder, cluster.leader(TOPIC))
+        return recorder.finish().judge()
+
+
+def overwrite(folder):
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(path, name), "r+b", buffering=0) as file:
+                for _ in range(0, os.fstat(file.fileno()).st_size, 1 << 20):
+                    file.write(os.urandom(min(1 << 20, os.fstat(file.fileno()).st_size - file.tell())))
+
+
+@promise(seconds=120)
+def an_overwritten_directory_is_set_aside_and_its_node_is_back_by_itself(folder):
+    """Every file of a node is overwritten with random bytes, then it is killed and started: what it had is kept aside, it is a
+    voter again as a new incarnation, and the history is clean. A follower first, then the leader (PROTOCOL M5)."""
+    with Cluster(folder).start() as cluster:
+        cluster.create(TOPIC)
+        recorder = Recorder(cluster).start()
+        follower = next(node for node in cluster if node is not cluster.leader(TOPIC) and node is not cluster.leader())
+        for number in range(2):
+            spoiled = follower if number == 0 else cluster.leader(TOPIC)
+            other = next(node for node in cluster if node is not spoiled)
+            before = spoiled.status()["incarnation"]
+            overwrite(spoiled.data)
+            spoiled.kill()
+            overwrite(spoiled.data)  # what it wrote until then
+            recorder.wait_progress(20)
+            spoiled.start()
+            wait_for(lambda: spoiled.is_ready() and votes(other, spoiled), patience(40), f"{spoiled} to vote again")
+            check(spoiled.status()["incarnation"] != before, "it is a new incarnation")
+            check("identity" in os.listdir(f"{spoiled.data}/unreadable-1"), "what it had is kept")
+            recorder.wait_progress(20)
         return recorder.finish().judge()
 
 

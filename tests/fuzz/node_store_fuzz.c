@@ -100,7 +100,8 @@ static void check_identity(struct disk *disk)
     struct node_identity identity, again;
     struct segment_log_problem problem = {.pos = 0};
     enum node_identity_status status = node_identity_load(disk, DIRECTORY, &identity, &problem);
-    fuzz_check(status == NODE_IDENTITY_OK || status == NODE_IDENTITY_DAMAGED,
+    fuzz_check(status == NODE_IDENTITY_OK || status == NODE_IDENTITY_DAMAGED ||
+                   status == NODE_IDENTITY_OTHER_VERSION,
                "an identity that was saved is %d", (int)status);
     char aside[DISK_PATH_MAX];
     (void)node_directory_find_aside(disk, "nod", NODE_ID, aside);

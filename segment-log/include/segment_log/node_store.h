@@ -41,6 +41,7 @@ enum node_identity_status {
     NODE_IDENTITY_OK,
     NODE_IDENTITY_MISSING, /* an empty directory, or none */
     NODE_IDENTITY_DAMAGED, /* the file is there but unreadable, or files are there without it */
+    NODE_IDENTITY_OTHER_VERSION, /* it is whole, and this version cannot read it */
     NODE_IDENTITY_IO,
 };
 
@@ -53,9 +54,18 @@ SEGMENT_LOG_CHECKED enum node_identity_status node_identity_load(
 int node_identity_save(struct disk *disk, const char *directory,
                        const struct node_identity *identity);
 
+#define NODE_UNREADABLE_PREFIX "unreadable-"
+
+/* Move what a node made in a directory whose identity cannot be read into <directory>/unreadable-<n>, durably. ret_path: that
+ * one; "": nothing there was made by a node, and nothing was moved. 0, or a negative errno. May be repeated after a crash.
+ * Blocks. */
+int node_directory_set_aside(struct disk *disk, const char *directory,
+                             char ret_path[DISK_PATH_MAX]);
+bool node_directory_is_aside_name(const char *name);
+
 /* Is a directory of this node beside `directory`, set aside by hand (PROTOCOL M6)? That is one whose name begins with the
  * directory's own, followed by one of ". - _ ~", and which holds what a node holds: an identity of this node with a
- * founding, an identity that cannot be read, or votes or replicas without one. 1: yes, and its path; 0: none; or a
+ * founding, an identity that cannot be read, or votes or replicas without one; or was one set aside inside `directory`? 1: yes, and its path; 0: none; or a
  * negative errno: it is not known. */
 int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t node_id,
                               char ret_path[DISK_PATH_MAX]);

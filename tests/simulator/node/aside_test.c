@@ -1,6 +1,7 @@
 /* Goal: a node that held another directory before founds no empty cluster beside what it held, and one that lost its votes
  * with its replicas is damaged, not new (PROTOCOL M4, M6). Method: real nodes in the simulated world, whose directories are
  * moved and emptied between their processes. */
+#include "members.h"
 #include "peek.h"
 #include "sim_cluster.h"
 
@@ -230,5 +231,163 @@ Test(simulated_aside, votes_lost_with_the_replicas_are_asked_for_anew_and_nothin
     cr_assert(peek_group(cluster->nodes[1].node, 0, &again));
     cr_assert_gt(again.epoch, 0);
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+}
+
+/* ---- unreadable directories ------------------------------------------------------------------------------------ */
+
+struct spoiling {
+    struct cluster *cluster;
+    struct disk *disk;
+    const char *path;
+};
+
+static void spoil_all(struct cluster *cluster, struct disk *disk, const char *path);
+
+static void spoil_child(void *data, const char *name)
+{
+    const struct spoiling *spoiling = data;
+    char path[DISK_PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", spoiling->path, name);
+    spoil_all(spoiling->cluster, spoiling->disk, path);
+}
+
+/* Random bytes into every file. */
+static void spoil_all(struct cluster *cluster, struct disk *disk, const char *path)
+{
+    struct spoiling spoiling = {.cluster = cluster, .disk = disk, .path = path};
+    if (disk_list(disk, path, spoil_child, &spoiling) == 0) return;
+    struct disk_file *file = NULL;
+    uint64_t bytes = 0;
+    cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0, "%s", path);
+    cr_assert_eq(disk_size(file, &bytes), 0);
+    for (uint64_t pos = 0; pos < bytes; pos += 512u) {
+        uint64_t block[64];
+        for (uint32_t i = 0; i < 64u; i++) {
+            block[i] = sim_draw(cluster->sim, UINT64_MAX);
+        }
+        cr_assert_eq(disk_pwrite(file, block, bytes - pos < 512u ? bytes - pos : 512u, pos), 0);
+    }
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+}
+
+struct back_wait {
+    struct cluster *cluster;
+    uint32_t node;
+    uint64_t group;
+};
+
+static bool is_back_or_down(void *data)
+{
+    const struct back_wait *wait = data;
+    if (!sim_is_running(wait->cluster->sim, wait->node)) return true;
+    return members_voters(wait->cluster, wait->node, 0) == 7u &&
+           members_voters(wait->cluster, wait->node, wait->group) == 7u &&
+           members_voters(wait->cluster, (wait->node + 1u) % 3u, wait->group) == 7u;
+}
+
+/* A power cut may have spread it over two. */
+static bool is_kept(struct disk *disk)
+{
+    for (uint32_t number = 1; number <= 2; number++) {
+        struct disk_file *file = NULL;
+        char path[DISK_PATH_MAX];
+        snprintf(path, sizeof(path), "/data/unreadable-%u/votes", number);
+        if (disk_open(disk, path, DISK_READ, &file) != 0) continue;
+        disk_close(file);
+        return true;
+    }
+    return false;
+}
+
+/* True: there was such a disk call. */
+static bool comes_back_with_power_cut(uint64_t disk_call)
+{
+    struct cluster *cluster = make(600 + disk_call, 3);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    for (uint64_t value = 0; value < 5; value++) {
+        cr_assert_eq(cluster_produce(cluster, 0, "orders", value, -1, 0, NULL), NODE_OK);
+    }
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    const uint32_t victim = (uint32_t)(disk_call % 3u);
+    struct back_wait wait = {
+        .cluster = cluster, .node = victim, .group = cluster_group(cluster, victim, "orders")};
+    struct node_identity before, after;
+    read_identity(cluster, victim, &before);
+    cluster_crash(cluster, victim, SIM_CRASH_KILL);
+    spoil_all(cluster, sim_memory_disk(cluster->sim, victim), "/data");
+    sim_crash_at_disk_call(cluster->sim, victim, disk_call, SIM_CRASH_POWER);
+    cluster_start(cluster, victim);
+    cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_back_or_down, &wait));
+    const bool was_hit = !sim_is_running(cluster->sim, victim);
+    sim_crash_at_disk_call(cluster->sim, victim, UINT64_MAX, SIM_CRASH_KILL);
+    if (was_hit) {
+        cluster_start(cluster, victim);
+        cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_back_or_down, &wait),
+                  "power cut before disk call %" PRIu64, disk_call);
+    }
+    read_identity(cluster, victim, &after);
+    cr_assert_neq(after.incarnation, before.incarnation);
+    cr_assert(after.join_only, "power cut before disk call %" PRIu64, disk_call);
+    struct cluster_ack records[6];
+    for (uint32_t node = 0; node < 3u; node++) {
+        cr_assert_eq(cluster_read_all(cluster, node, "orders", records, 6), 5, "n%u", node + 1u);
+    }
+    cr_assert(is_kept(sim_memory_disk(cluster->sim, victim)), "what was there is kept");
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+    return was_hit;
+}
+
+/* Nobody empties the directory by hand, and no power cut makes an empty cluster or a second vote of it. */
+Test(simulated_aside, an_unreadable_directory_is_set_aside_and_its_node_joins_anew)
+{
+    uint64_t disk_call = 0;
+    while (comes_back_with_power_cut(disk_call)) {
+        disk_call++;
+        cr_assert_lt(disk_call, POINTS_MAX);
+    }
+    cr_assert_geq(disk_call, 40);
+}
+
+Test(simulated_aside, a_readable_identity_of_another_node_or_version_is_refused_and_nothing_moves)
+{
+    struct cluster *cluster = make(700, 3);
+    cluster_start_all(cluster);
+    expect_service(cluster);
+    cluster_crash(cluster, 1, SIM_CRASH_KILL);
+    struct disk *disk = sim_memory_disk(cluster->sim, 1);
+    struct node_identity foreign;
+    read_identity(cluster, 1, &foreign);
+    foreign.node_id = 3;
+    cr_assert_eq(node_identity_save(disk, "/data", &foreign), 0);
+    cluster_start(cluster, 1);
+    cr_assert_eq(cluster->last_fatal_code, NODE_FATAL_CONFIG, "%s", cluster->last_fatal_reason);
+    cr_assert_eq(cluster->fatals_count, 1);
+    struct disk_file *file = NULL;
+    cr_assert_eq(disk_open(disk, "/data/unreadable-1/identity", DISK_READ, &file), -ENOENT);
+    cr_assert_eq(disk_open(disk, "/data/votes", DISK_READ, &file), 0);
+    disk_close(file);
+    cluster_destroy(cluster);
+}
+
+/* There is nobody to join. */
+Test(simulated_aside, a_single_node_with_an_unreadable_directory_stops_and_touches_nothing)
+{
+    struct cluster *cluster = make(701, 1);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    cluster_crash(cluster, 0, SIM_CRASH_KILL);
+    struct disk *disk = sim_memory_disk(cluster->sim, 0);
+    spoil_all(cluster, disk, "/data/identity");
+    cluster_start(cluster, 0);
+    cr_assert_eq(cluster->fatals_count, 1);
+    cr_assert_eq(cluster->last_fatal_code, NODE_FATAL_DAMAGE, "%s", cluster->last_fatal_reason);
+    struct disk_file *file = NULL;
+    cr_assert_eq(disk_open(disk, "/data/votes", DISK_READ, &file), 0);
+    disk_close(file);
     cluster_destroy(cluster);
 }

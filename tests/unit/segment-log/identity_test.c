@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct node_identity example(uint64_t incarnation)
@@ -199,5 +200,69 @@ Test(node_identity, a_directory_aside_counts_when_its_identity_is_damaged_or_los
     expect_aside(disk, "/n3", NULL);
     cr_assert_eq(disk_make_directory(disk, "/n3.bad/groups"), 0);
     expect_aside(disk, "/n3", "/n3.bad");
+    memory_disk_destroy(disk);
+}
+
+/* ---- set aside -------------------------------------------------------------------------------------------- */
+
+static bool is_there(struct disk *disk, const char *path)
+{
+    struct disk_file *file = NULL;
+    if (disk_open(disk, path, DISK_READ, &file) != 0) return false;
+    disk_close(file);
+    return true;
+}
+
+static void put_file(struct disk *disk, const char *path)
+{
+    struct disk_file *file = NULL;
+    cr_assert_eq(disk_open(disk, path, DISK_CREATE_NEW, &file), 0, "%s", path);
+    cr_assert_eq(disk_pwrite(file, "x", 1, 0), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+}
+
+/* The directory may be somebody's home: what no node made stays where it is. */
+Test(node_identity, only_what_a_node_made_is_set_aside_and_numbers_are_not_used_twice)
+{
+    struct disk *disk = memory_disk_create(1);
+    char path[DISK_PATH_MAX];
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    put_file(disk, "/data/letters.txt");
+    cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/data"), 0);
+    cr_assert_eq(node_directory_set_aside(disk, "/data", path), 0);
+    cr_assert_str_eq(path, "", "nothing here is a node's");
+    cr_assert(is_there(disk, "/data/letters.txt"));
+    for (uint32_t number = 1; number <= 3; number++) {
+        put_file(disk, "/data/identity");
+        put_file(disk, "/data/votes");
+        cr_assert_eq(disk_sync_directory(disk, "/data"), 0);
+        cr_assert_eq(node_directory_set_aside(disk, "/data", path), 0);
+        char expected[64];
+        snprintf(expected, sizeof expected, "/data/unreadable-%u", number);
+        cr_assert_str_eq(path, expected);
+        memory_disk_crash(disk, MEMORY_DISK_POWER);
+        cr_assert_not(is_there(disk, "/data/votes"));
+        strcat(expected, "/votes");
+        cr_assert(is_there(disk, expected), "durably");
+    }
+    cr_assert(is_there(disk, "/data/letters.txt"));
+    memory_disk_destroy(disk);
+}
+
+Test(node_identity, what_is_left_of_a_directory_that_was_set_aside_is_new_and_only_joins)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct node_identity found;
+    char path[DISK_PATH_MAX] = "";
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(node_directory_find_aside(disk, "/data", 3, path), 0);
+    put_file(disk, "/data/identity");
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED);
+    cr_assert_eq(node_directory_set_aside(disk, "/data", path), 0);
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_MISSING);
+    cr_assert_eq(node_directory_find_aside(disk, "/data", 3, path), 1);
+    cr_assert_str_eq(path, "/data/unreadable-1");
     memory_disk_destroy(disk);
 }
