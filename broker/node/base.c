@@ -273,6 +273,8 @@ static void drop_prefix(struct group *group)
     if (start.index <= info.base.index || start.index > group->applied_index) return;
     if (start.index > info.durable_index) return; /* cut, and taken again */
     if (is_held_up(group, start.index)) return;
+    /* Tried again by base__maintain(). Of a partition is_held_up() has judged. */
+    if (group->drops_prefix && base_send__holds(group, start.index)) return;
     struct raft_event event = {.type = RAFT_EVENT_COMPACTED};
     event.compacted.index = start.index;
     event.compacted.term = start.term;

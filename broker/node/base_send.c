@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <broker/base_codec.h>
+#include <planted/planted.h>
 #include <snapshot/transfer.h>
 
 #include <inttypes.h>
@@ -397,6 +398,26 @@ void base_send__answer(struct group *group, uint64_t from, const struct base_mes
         refused(group, send, answer->answer);
         return;
     }
+}
+
+/* ---- what must stay ----------------------------------------------------------------------------------------------------------- */
+
+/* S5: whoever gets a base needs the entries behind it next. Without them a base that takes longer to arrive than two newer
+ * ones to be made would be sent for ever. Within limits: a send that nobody answers is given up, and a log that grew too
+ * long meanwhile is dropped all the same. */
+bool base_send__holds(const struct group *group, uint64_t index)
+{
+    if (segment_log_bytes(group->log) >= group->node->options.base_hold_bytes) return false;
+    if (PLANTED(S5_BASE_ON_ITS_WAY_IS_OUTRUN)) return false;
+    for (const struct list_link *link = group->sends.next; link != &group->sends;
+         link = link->next) {
+        const struct base_send *send = list_entry(link, struct base_send, link);
+        if (send->is_open && !send->has_ended && send->rests_until_us == 0 &&
+            send->source.identity.point.index < index) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- time --------------------------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #define META_LOG_ENTRIES 10000u
 #define META_LOG_BYTES   (1024u * 1024u)
+#define BASE_HOLD_BYTES  (64u * 1024u * 1024u)
 
 void node__log(struct node *node, const char *level, const char *format, ...)
 {
@@ -261,6 +262,7 @@ struct node *node_create(const struct node_options *options)
     if (!node->options.meta_log_entries) node->options.meta_log_entries = META_LOG_ENTRIES;
     if (!node->options.base_chunk_bytes) node->options.base_chunk_bytes = BASE_CHUNK_BYTES_MAX;
     assert(node->options.base_chunk_bytes <= BASE_CHUNK_BYTES_MAX);
+    if (!node->options.base_hold_bytes) node->options.base_hold_bytes = BASE_HOLD_BYTES;
     if (!node->options.meta_log_bytes) node->options.meta_log_bytes = META_LOG_BYTES;
     init_lists(node);
     peers__init(node);

@@ -241,6 +241,51 @@ Test(simulated_install, a_power_cut_right_after_the_switch_finds_the_base)
     }
 }
 
+/* ---- slow links ----------------------------------------------------------------------------------------------------- */
+
+/* By the time it arrives the leader has made several newer ones. */
+static uint64_t installs_while_bases_are_made(uint64_t hold_bytes, bool *ret_is_same)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 17, NODES);
+    options.base_chunk_bytes = 16;
+    options.meta_log_entries = 2;
+    options.base_hold_bytes = hold_bytes;
+    if (getenv("RAFTMQ_TEST_LOG")) options.log = stderr;
+    struct cluster *cluster = cluster_create(&options);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+    (void)fall_behind(cluster, sleeper);
+    const uint32_t awake = (uint32_t)cluster_leader(cluster, 0);
+    sim_set_link_us(cluster->sim, 20000, 25000);
+    cluster_start(cluster, sleeper);
+    change_topics(cluster, awake, 100, 30);
+    const struct peek_group peek = look(cluster, sleeper, 0);
+    const struct peek_group leader = look(cluster, awake, 0);
+    const uint64_t installed = peek_bases_installed(&peek);
+    *ret_is_same = peek.applied_index + 10u > leader.applied_index;
+    sim_heal(cluster->sim);
+    expect_same(cluster, 0);
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+    return installed;
+}
+
+Test(simulated_install, a_base_on_its_way_is_not_outrun_by_newer_ones)
+{
+    bool is_same;
+    cr_assert_eq(installs_while_bases_are_made(0, &is_same), 1);
+    cr_assert(is_same, "it has caught up while the others worked");
+}
+
+/* A replica that takes for ever fills no disk. */
+Test(simulated_install, a_log_that_is_too_long_waits_for_no_base)
+{
+    bool is_same;
+    cr_assert_neq(installs_while_bases_are_made(1, &is_same), 1);
+}
+
 /* ---- interruptions -------------------------------------------------------------------------------------------------- */
 
 static uint64_t run_to_the_end(struct cluster *cluster, uint32_t sender, uint32_t receiver)

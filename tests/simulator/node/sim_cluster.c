@@ -99,6 +99,7 @@ static void *create_node(void *data, struct sim *sim, uint32_t number, struct io
         .meta_log_entries = cluster->options.meta_log_entries,
         .retention_check_ms = cluster->options.retention_check_ms,
         .base_chunk_bytes = cluster->options.base_chunk_bytes,
+        .base_hold_bytes = cluster->options.base_hold_bytes,
         .reserve_bytes = cluster->options.reserve_bytes,
         .trail_runs_max = TRAIL_RUNS_MAX,
         .fatal = on_fatal,

@@ -34,6 +34,7 @@ struct cluster_options {
     uint64_t meta_log_entries;
     uint64_t retention_check_ms; /* 0: 1,000 */
     uint32_t base_chunk_bytes;
+    uint64_t base_hold_bytes;
     uint64_t reserve_bytes;
     bool auto_create;
     const char *replay; /* command that repeats the run, for the line of a failure; may be NULL */

@@ -41,6 +41,8 @@ struct node_options {
     /* group 0 makes a base, and drops what lies behind the one before, after so much of its log; 0: 10,000 and 1 MiB */
     uint64_t meta_log_entries;
     uint64_t meta_log_bytes;
+    /* So long may a log get behind a base that is on its way to a replica; 0: 64 MiB. */
+    uint64_t base_hold_bytes;
     uint32_t
         base_chunk_bytes; /* of a base on its way to another node; 0: 256 KiB, which is the most */
     uint64_t retention_check_ms; /* how often a leader looks what may be trimmed; 0: 1,000 */

@@ -187,6 +187,8 @@
       "each replica shows what its own files hold as the start of the log")                        \
     X(S5_DROPS_BEFORE_ITS_TRIM_IS_DURABLE, node,                                                   \
       "files go that the snapshot which a restart begins with still shows")                        \
+    X(S5_BASE_ON_ITS_WAY_IS_OUTRUN, node,                                                          \
+      "the entries behind a base that is being sent are dropped")                                  \
     X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
       "a repeat of a batch in flight is not recognised and is stored twice")                       \
     X(P1_OVERLAY_SURVIVES_STEP_DOWN, node, "a deposed leader keeps its list of batches in flight") \
