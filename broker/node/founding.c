@@ -17,6 +17,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool lists_equal(const struct node *node, const struct peer_hello *hello)
@@ -78,6 +79,22 @@ bool founding__lists_me(const struct node *node)
     return lists_me(node, &node->founding);
 }
 
+static void store_failed(struct node *node, enum segment_log_status status,
+                         const struct segment_log_problem *problem)
+{
+    const enum node_fatal code = status == SEGMENT_LOG_IO || status == SEGMENT_LOG_FULL
+                                     ? NODE_FATAL_DISK
+                                     : NODE_FATAL_DAMAGE;
+    node__fatal(node, code, "%s at %" PRIu64 ": %s (%s)%s",
+                problem->path[0] ? problem->path : node->data_directory, problem->pos,
+                problem->reason[0] ? problem->reason : "cannot be opened",
+                segment_log_status_text(status),
+                code == NODE_FATAL_DAMAGE
+                    ? "; move the directory aside, keep it, and start on an empty one, which joins "
+                      "the others"
+                    : "");
+}
+
 static bool open_store(struct node *node, bool create)
 {
     struct segment_log_problem problem = {0};
@@ -93,17 +110,7 @@ static bool open_store(struct node *node, bool create)
                   problem.path, problem.reason);
         return votes__recover(node);
     }
-    const enum node_fatal code = status == SEGMENT_LOG_IO || status == SEGMENT_LOG_FULL
-                                     ? NODE_FATAL_DISK
-                                     : NODE_FATAL_DAMAGE;
-    node__fatal(node, code, "%s at %" PRIu64 ": %s (%s)%s",
-                problem.path[0] ? problem.path : node->data_directory, problem.pos,
-                problem.reason[0] ? problem.reason : "cannot be opened",
-                segment_log_status_text(status),
-                code == NODE_FATAL_DAMAGE
-                    ? "; move the directory aside, keep it, and start on an empty one, which joins "
-                      "the others"
-                    : "");
+    store_failed(node, status, &problem);
     return false;
 }
 
@@ -222,26 +229,94 @@ static void adopt(struct node *node)
     make_group_zero(node, 0);
 }
 
+/* ---- taken in ----------------------------------------------------------------------------------------------------------------- */
+
+/* What makes this directory a member's is written by a job: a disk that hangs is no reason not to answer meanwhile. */
+struct founding_entry {
+    struct io_job job;
+    struct node *node;
+    struct node_identity identity;
+    struct node_store *store; /* made by the job; NULL: there is one */
+    bool has_store;
+    int error;
+    enum segment_log_status status; /* of the store */
+    struct segment_log_problem problem;
+};
+
+static void run_entry(struct io_job *job)
+{
+    struct founding_entry *entry = job->data;
+    struct node *node = entry->node;
+    entry->error = node_identity_save(node->disk, node->data_directory, &entry->identity);
+    if (entry->error < 0) return;
+    if (!entry->has_store) {
+        entry->status = node_store_open(node->disk, node->data_directory, &entry->identity.cluster,
+                                        entry->identity.node_id, !entry->identity.replicas_made,
+                                        &entry->store, &entry->problem);
+        if (entry->status != SEGMENT_LOG_OK) return;
+    }
+    if (entry->identity.replicas_made) return;
+    entry->identity.replicas_made =
+        true; /* M4: before the first replica, so before the first vote */
+    entry->error = node_identity_save(node->disk, node->data_directory, &entry->identity);
+}
+
+static void done_entry(struct io_job *job)
+{
+    struct founding_entry *entry = job->data;
+    struct node *node = entry->node;
+    node->setup_jobs_count--;
+    if (!node__enter(node)) return; /* freed with the node */
+    node->entry = NULL;
+    if (entry->error < 0) {
+        node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
+    } else if (entry->status != SEGMENT_LOG_OK) {
+        store_failed(node, entry->status, &entry->problem);
+    } else {
+        node->identity = entry->identity;
+        if (!entry->has_store) node->store = entry->store;
+        entry->store = NULL;
+        node->cluster_changed = true;
+        node->join.is_lost = false;
+        node__log(node, "info", "event=\"joined the cluster\" epoch=%" PRIu64,
+                  node->identity.meta_epoch);
+        /* One that stops takes no part any more; its next life asks again. */
+        if (node->state == NODE_JOINING) make_group_zero(node, node->identity.meta_epoch);
+        node__post(node);
+    }
+    founding__free_entry(entry);
+}
+
+void founding__free_entry(struct founding_entry *entry)
+{
+    if (!entry) return;
+    node_store_close(entry->store);
+    free(entry);
+}
+
 void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_index)
 {
     assert(node->state == NODE_ASKING);
     assert(epoch > incarnation_index);
+    assert(!node->entry);
     if (!lost__end_meta(node)) return; /* it asks again */
-    node->identity.incarnation_index = incarnation_index;
-    node->identity.meta_epoch = epoch;
+    struct founding_entry *entry = calloc(1, sizeof(*entry));
+    if (!entry) abort();
+    entry->node = node;
+    entry->identity = node->identity;
+    entry->identity.incarnation_index = incarnation_index;
+    entry->identity.meta_epoch = epoch;
     /* V3: from here on it is known which epochs this node may have voted by. */
-    if (node->identity.votes_lost_below == UINT64_MAX) node->identity.votes_lost_below = epoch - 1u;
-    if (node_identity_save(node->disk, node->data_directory, &node->identity) < 0) {
-        node__fatal(node, NODE_FATAL_DISK, "cannot write %s/identity", node->data_directory);
-        return;
+    if (entry->identity.votes_lost_below == UINT64_MAX) {
+        entry->identity.votes_lost_below = epoch - 1u;
     }
-    node->cluster_changed = true;
+    entry->has_store = node->store != NULL;
+    entry->job = (struct io_job){.run = run_entry, .done = done_entry, .data = entry};
+    node->state = NODE_JOINING;
+    node->entry = entry;
+    node->setup_jobs_count++;
+    io_job_submit(node->io, node->setup_queue, &entry->job);
     node__post(node);
-    if (!node->store && !open_store(node, !node->identity.replicas_made)) return;
-    if (!mark_replicas_made(node)) return;
-    node__log(node, "info", "event=\"joined the cluster\" epoch=%" PRIu64, epoch);
-    node->join.is_lost = false;
-    make_group_zero(node, epoch);
 }
 
 static void propose_founding(struct node *node)

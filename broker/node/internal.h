@@ -441,7 +441,8 @@ struct node {
         uint64_t lost_epoch;
         char text[NODE_STATUS_TEXT_BYTES];
     } join;
-    uint64_t followed_index; /* of meta, by peers__follow_meta() */
+    struct founding_entry *entry; /* JOINING: being written; NULL: none */
+    uint64_t followed_index;      /* of meta, by peers__follow_meta() */
     uint64_t followed_configuration;
 
     struct io_timer turn_timer;  /* posted: end of this turn */
@@ -534,6 +535,7 @@ void founding__send(struct node *node, uint64_t to);
 bool founding__cannot_found(struct node *node, uint64_t node_id);
 /* The cluster took this directory in: its replica of group 0 is made, as a learner at first. */
 void founding__joined(struct node *node, uint64_t epoch, uint64_t incarnation_index);
+void founding__free_entry(struct founding_entry *entry);
 /* The replica of group 0 was lost and its files are aside: the cluster is asked for another one. */
 void founding__ask_again(struct node *node, uint64_t lost_epoch);
 bool founding__lists_me(const struct node *node); /* by this very directory */

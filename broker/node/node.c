@@ -363,6 +363,7 @@ void node_destroy(struct node *node)
     group__free_births(node);
     group__free_removals(node);
     lost__free_all(node);
+    founding__free_entry(node->entry);
     directory__free(node);
     changes__free(node);
     meta_close(&node->meta);

@@ -316,6 +316,31 @@ Test(simulated_wipe, a_directory_whose_place_another_one_took_is_refused_for_goo
     }
 }
 
+/* It answers its peers and its clients meanwhile. */
+Test(simulated_wipe, a_disk_that_hangs_while_its_node_is_taken_in_delays_that_alone)
+{
+    uint64_t group;
+    struct cluster *cluster = make(97, 3, 3, &group);
+    const uint32_t leader = leader_of(cluster, 0), victim = (leader + 1u) % 3u;
+    wipe(cluster, victim);
+    cluster_start(cluster, victim);
+    sim_hang_disk(cluster->sim, victim, true);
+    sim_run_for(cluster->sim, 10 * SECOND_US);
+    cr_assert_not(members_has_replica(cluster, victim, 0));
+    expect_status(cluster, victim, "joining", "");
+    struct node_cluster_status status;
+    node_cluster_status(cluster->nodes[leader].node, &status);
+    bool is_connected = false;
+    for (uint32_t i = 0; i < status.members_count; i++) {
+        if (status.members[i].node_id == victim + 1u) is_connected = status.members[i].connected;
+    }
+    cr_assert(is_connected);
+    sim_hang_disk(cluster->sim, victim, false);
+    struct return_wait wait = {.cluster = cluster, .group = group};
+    cr_assert(sim_run_until_true(cluster->sim, BACK_US, are_all_back, &wait));
+    cluster_destroy(cluster);
+}
+
 /* ---- late requests ------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t registered(struct cluster *cluster, uint32_t node)
