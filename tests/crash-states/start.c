@@ -87,6 +87,7 @@ static void start_identity(struct disk *disk, struct finding *finding)
         finding->is_missing = true;
         break;
     case NODE_IDENTITY_DAMAGED:
+    case NODE_IDENTITY_OTHER_VERSION:
     case NODE_IDENTITY_IO:
         found(finding, "%.60s: %.150s", problem.path, problem.reason);
         break;
