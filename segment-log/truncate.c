@@ -138,12 +138,16 @@ void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
     job->start = job->end;
     job->keep_segment = log__find_segment(log, job->end.index);
     seal__give_up(log, log->segments[job->keep_segment].sequence, UINT64_MAX);
+    /* The segment that is kept may be committed as a whole, and is open again when this job has ended: no footer is begun
+     * meanwhile, for entries will follow. */
+    log->seal_due_index = UINT64_MAX;
 }
 
 void truncate__put_back(struct segment_log *log, const struct segment_log_job *job)
 {
     if (!log->cut_pending || job->end.index < log->cut.index) log->cut = job->end;
     log->cut_pending = true;
+    seal__plan(log);
 }
 
 static bool fail(struct segment_log_job *job, const char *what, int error)

@@ -372,6 +372,34 @@ Test(segment_log_seal, a_truncation_waits_for_the_piece_under_way_and_what_was_b
     fixture_check_all(log_);
 }
 
+/* It is committed as a whole, and open again when the truncation of what was behind it has ended. */
+Test(segment_log_seal, the_segment_that_a_truncation_will_go_on_with_is_not_sealed_meanwhile)
+{
+    fill_segments(2);
+    uint64_t end = 0; /* of the first segment */
+    while (segment_log_sealed_count(log_) == 0) {
+        cr_assert_eq(fixture_seal(log_, ++end), SEGMENT_LOG_OK);
+    }
+    segment_log_close(log_);
+    log_ = NULL;
+    tear_down();
+    set_up();
+    fill_segments(2);
+    append_flush(1, 3);
+    segment_log_truncate(log_, end + 1u);
+    struct segment_log_job *cut = segment_log_next_job(log_, false);
+    cr_assert_not_null(cut);
+    segment_log_committed(log_, end);
+    cr_assert_null(segment_log_next_seal_job(log_), "it would stop in front of what follows");
+    struct segment_log_job_result result;
+    segment_log_job_run(cut);
+    segment_log_job_finish(log_, cut, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_OK);
+    append_flush(2, 5);
+    reopen();
+    fixture_check_all(log_);
+}
+
 Test(segment_log_seal, a_write_goes_on_beside_it)
 {
     fill_segments(3);
