@@ -89,6 +89,8 @@ static enum exit_code ask(struct membership *membership, const char *method, con
     enum exit_code code =
         client_request(&membership->client, method, path, body, /* repeatable= */ true, &reply);
     if (code != EXIT_CODE_OK) client_explain(&membership->client, &reply, subject);
+    /* Too few nodes is a state of the cluster, and no wrong argument. */
+    if (reply.status == 422) code = EXIT_CODE_CONFLICT;
     json_decref(body);
     reply_close(&reply);
     return code;
@@ -129,7 +131,8 @@ static enum exit_code check_member(struct membership *membership)
 static enum exit_code remove_node(struct membership *membership)
 {
     char path[PATH_BYTES], name[REPLY_NODE_BYTES];
-    snprintf(path, sizeof(path), "/v1/cluster/members/%" PRIu64, membership->node);
+    snprintf(path, sizeof(path), "/v1/cluster/members/%" PRIu64 "%s", membership->node,
+             options_on(membership->options, "shrink") ? "?shrink=1" : "");
     return ask(membership, "DELETE", path, NULL, node_name(membership->node, name));
 }
 

@@ -74,6 +74,16 @@ static const struct flag membership_flags[] = {
      "end when it is decided; the cluster works on it by itself"},
     END};
 
+static const struct flag remove_flags[] = {
+    {"shrink", 0, FLAG_BARE, NULL, NULL, NULL,
+     "also when partitions are left with fewer replicas than wanted; they grow back when a node is "
+     "added"},
+    {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
+     "show progress until it is done (this is what happens), at most for TIME"},
+    {"no-wait", 0, FLAG_BARE, NULL, NULL, NULL,
+     "end when it is decided; the cluster works on it by itself"},
+    END};
+
 static const struct flag create_flags[] = {
     {"partitions", 'p', FLAG_COUNT, "N", NULL, NULL, "independent logs of the topic (default 1)"},
     {"replicas", 'r', FLAG_COUNT, "N", NULL, NULL,
@@ -350,11 +360,13 @@ const struct verb verbs[] = {
      .arguments = "NODE",
      .arguments_min = 1,
      .arguments_max = 1,
-     .flags = membership_flags,
+     .flags = remove_flags,
      .run = cluster_remove_command,
      .reaches_cluster = true,
      .summary = "take a node out of every group; others take its replicas",
-     .notes = "Works for a node that is dead, too. Refused when it would lose a quorum."},
+     .notes =
+         "Works for a node that is dead, too. Refused when it would lose a quorum, and without "
+         "--shrink when a partition would keep fewer replicas than wanted."},
     {.noun = "cluster",
      .name = "replace",
      .arguments = "OLD NEW[=HOST:PORT]",

@@ -179,6 +179,7 @@ void http__membership_add(struct http_exchange *exchange)
 void http__membership_remove(struct http_exchange *exchange)
 {
     if (!take_node_id(exchange, exchange->arguments[0], &exchange->node.node.id)) return;
+    if (!http__exchange_parameter_bool(exchange, "shrink", &exchange->node.node.shrinks)) return;
     http__exchange_submit(exchange, NODE_REQUEST_NODE_REMOVE, member_done);
 }
 

@@ -426,7 +426,9 @@ struct node {
     uint64_t members_version;    /* rises with every change of wishes or members that is applied */
     uint64_t members_changed_us; /* when an entry that changed members was applied last */
     bool registering;            /* a META_NODE_SET of this leader is under way: one at a time */
-    bool renewing;               /* and a META_REPLICA_RENEW that another node told of */
+    bool growing; /* a META_PLACE of this leader that gives a replica back is under way */
+    uint64_t grown_us;
+    bool renewing; /* and a META_REPLICA_RENEW that another node told of */
     uint64_t registered_us;
 
     struct { /* ASKING */
@@ -839,6 +841,9 @@ void placement__place(struct node *node, struct meta_command *command); /* a TOP
 bool placement__has_room(struct node *node, uint32_t partitions_count);
 /* Of these the ones that are reached, but `except`; those with the fewest replicas first. */
 uint32_t placement__spares(struct node *node, uint64_t except, uint64_t ret_ids[RAFT_MEMBERS_MAX]);
+
+/* ---- growth.c -------------------------------------------------------------------------------------------------------- */
+void growth__run(struct node *node);
 
 /* ---- replicas.c ------------------------------------------------------------------------------------------------------ */
 void replicas__make_topic(struct node *node, const struct meta_topic *topic);

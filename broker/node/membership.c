@@ -156,6 +156,49 @@ static uint64_t unknown_node(struct node_request *request)
     return knows_id && request->node.with ? request->node.with : request->node.id;
 }
 
+/* Partitions that would be left with fewer replicas than are wanted when a node goes. */
+struct shrinking {
+    const struct node *node;
+    uint64_t leaving;
+    uint32_t spares;
+    uint32_t partitions;
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1]; /* of the first */
+    uint32_t left, wanted;
+    bool is_last; /* of some nothing would be left */
+};
+
+static bool count_shrinking(void *data, const char *name, const struct meta_partition *partition)
+{
+    struct shrinking *shrinking = data;
+    const uint32_t count = partition->replicas_count;
+    if (!is_replica(partition->replicas, count, shrinking->leaving)) return true;
+    if (count <= shrinking->spares) return true; /* one of them has no replica of it yet */
+    if (count == 1) shrinking->is_last = true;
+    if (shrinking->partitions++ > 0) return true;
+    snprintf(shrinking->topic, sizeof(shrinking->topic), "%s", name);
+    shrinking->left = count - 1u;
+    shrinking->wanted = partition->replicas_wanted;
+    return true;
+}
+
+static bool refuse_to_shrink(struct node_request *request)
+{
+    struct node *node = request_state(request)->node;
+    uint64_t spares[RAFT_MEMBERS_MAX];
+    if (request->type != NODE_REQUEST_NODE_REMOVE || request->node.shrinks) return false;
+    struct shrinking shrinking = {.node = node, .leaving = request->node.id};
+    shrinking.spares = placement__spares(node, request->node.id, spares);
+    meta_partitions_visit(&node->meta, count_shrinking, &shrinking);
+    if (shrinking.partitions == 0 || shrinking.is_last) return false;
+    request__finish(request, NODE_NOT_ENOUGH_NODES,
+                    "no other node can take %u replicas of n%" PRIu64
+                    " (%.64s would keep %u of %u); add a node first, or `raftmq cluster remove "
+                    "n%" PRIu64 " --shrink`",
+                    shrinking.partitions, request->node.id, shrinking.topic, shrinking.left,
+                    shrinking.wanted, request->node.id);
+    return true;
+}
+
 static void refuse(struct node_request *request, enum meta_result_status status)
 {
     const uint64_t id = request->node.id;
@@ -180,6 +223,7 @@ static void refuse(struct node_request *request, enum meta_result_status status)
                         META_NODES_MAX);
         return;
     case META_NOT_ENOUGH_NODES:
+        if (refuse_to_shrink(request)) return;
         request__finish(request, NODE_NOT_ENOUGH_NODES,
                         "n%" PRIu64
                         " is the last one that holds some partition, and no other node is there "
@@ -217,6 +261,24 @@ void membership__applied(struct node_request *request, const struct meta_result 
 
 /* ---- proposing ----------------------------------------------------------------------------------------------------------------- */
 
+/* That it would shrink a topic is told only where that is all that stands against it. */
+static bool risks_quorum_when_shrunk(struct node *node, const struct meta_command *command,
+                                     struct quorum *quorum)
+{
+    if (command->type != META_NODE_REMOVE || command->change.shrinks) return false;
+    struct meta_command *agreed = malloc(sizeof(*agreed));
+    if (!agreed) abort();
+    *agreed = *command;
+    agreed->change.shrinks = true;
+    struct meta_state after;
+    const struct meta_result result = foresee(node, agreed, &after);
+    const bool risks =
+        result.status == META_OK && result.changed && !keeps_quorums(node, &after, quorum);
+    meta_close(&after);
+    free(agreed);
+    return risks;
+}
+
 static void propose(struct node_request *request, const struct meta_command *command)
 {
     struct node *node = request_state(request)->node;
@@ -228,7 +290,10 @@ static void propose(struct node_request *request, const struct meta_command *com
     struct meta_state after;
     struct quorum quorum;
     const struct meta_result result = foresee(node, command, &after);
-    if (result.status != META_OK || !result.changed) {
+    if (result.status == META_NOT_ENOUGH_NODES &&
+        risks_quorum_when_shrunk(node, command, &quorum)) {
+        request__finish(request, NODE_QUORUM_AT_RISK, "%s", quorum.why);
+    } else if (result.status != META_OK || !result.changed) {
         /* "No" and "it is so already" are answers: not from an old state. */
         if (barrier__is_passed(request, node->meta_group)) refuse(request, result.status);
     } else if (command->type != META_NODE_ADD && !keeps_quorums(node, &after, &quorum)) {
@@ -288,6 +353,7 @@ static bool fill_change(struct node_request *request, struct meta_command *comma
     const bool is_replace = request->type == NODE_REQUEST_NODE_REPLACE;
     command->type = is_replace ? META_NODE_REPLACE : META_NODE_REMOVE;
     command->change.with = is_replace ? request->node.with : 0;
+    command->change.shrinks = !is_replace && request->node.shrinks;
     command->change.spares_count =
         placement__spares(node, request->node.id, command->change.spares);
     return true;

@@ -103,10 +103,42 @@ static bool was_removed(const struct node *node)
     return false;
 }
 
+struct thin {
+    uint32_t partitions;                       /* with fewer replicas than are wanted */
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1]; /* of the first */
+    uint32_t replicas, wanted;
+};
+
+static bool count_thin(void *data, const char *name, const struct meta_partition *partition)
+{
+    struct thin *thin = data;
+    if (partition->replicas_count >= partition->replicas_wanted) return true;
+    if (thin->partitions++ > 0) return true;
+    snprintf(thin->topic, sizeof(thin->topic), "%s", name);
+    thin->replicas = partition->replicas_count;
+    thin->wanted = partition->replicas_wanted;
+    return true;
+}
+
+static void led_state(struct node *node, struct node_cluster_status *status)
+{
+    struct thin thin = {0};
+    meta_partitions_visit(&node->meta, count_thin, &thin);
+    if (thin.partitions == 0) {
+        snprintf(status->state, sizeof(status->state), "ready");
+        return;
+    }
+    snprintf(status->state, sizeof(status->state), "degraded");
+    snprintf(status->problem, sizeof(status->problem),
+             "%u partitions have fewer replicas than wanted (%.64s %u of %u); they grow back by "
+             "themselves when a node is added with `raftmq cluster add`",
+             thin.partitions, thin.topic, thin.replicas, thin.wanted);
+}
+
 static void running_state(struct node *node, struct node_cluster_status *status)
 {
     if (status->leader != 0) {
-        snprintf(status->state, sizeof(status->state), "ready");
+        led_state(node, status);
         return;
     }
     if (was_removed(node)) {
@@ -216,7 +248,7 @@ static const char *role_of(struct node *node, const struct node_member_status *m
     if (!member->self && peer && peer->is_joining && member->connected) return "joining";
     if (known && known->leaving && meta && !place) return "leaving";
     if (!member->self && !member->connected) {
-        return known && known->incarnation == 0 ? "admitted" : "unreachable";
+        return known && known->incarnation == 0 ? "not started yet" : "unreachable";
     }
     if (!member->self && meta && meta->leader == member->node_id) return "leader";
     if (meta && !place) return "joining";
@@ -234,7 +266,7 @@ static void member_problem(struct node *node, const struct peer_state *peer,
         if (known->replaced_by)
             add_text(problem, bytes, ", n%" PRIu64 " takes its place", known->replaced_by);
     } else if (known && known->incarnation == 0) {
-        snprintf(problem, bytes, "admitted, has not joined yet");
+        snprintf(problem, bytes, "admitted, not started yet");
     } else if (peer->is_joining && member->connected) {
         snprintf(problem, bytes, "runs on a new data directory and asks to join");
     } else if (!member->connected && !peer->trouble[0]) {

@@ -234,6 +234,7 @@ static void on_maintenance(struct io_timer *timer)
     lost__run(node);
     if (node->replicas_stale) replicas__reconcile(node);
     reconfigure__run(node);
+    growth__run(node);
     if (node->state == NODE_FAILED) return;
     changes__prune(node);
     directory__prune(node);

@@ -73,6 +73,7 @@ static void apply_create(struct meta_state *meta, const struct entry_header *hea
             partition->replicas[j] =
                 (struct meta_replica){.node_id = nodes[j], .epoch = header->index};
         }
+        partition->replicas_wanted = command->create.replicas_count;
         memcpy(partition->founders, partition->replicas, sizeof partition->founders);
         partition->founders_count = partition->replicas_count;
         partition->wish_index = header->index;

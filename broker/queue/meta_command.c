@@ -133,6 +133,7 @@ static void write_change(struct writer *writer, const struct meta_command *comma
 {
     writer_u64(writer, command->change.node_id);
     writer_u64(writer, command->change.with);
+    writer_u32(writer, command->change.shrinks);
     writer_u32(writer, command->change.spares_count);
     for (uint32_t i = 0; i < command->change.spares_count; i++)
         writer_u64(writer, command->change.spares[i]);
@@ -141,6 +142,7 @@ static void write_change(struct writer *writer, const struct meta_command *comma
 static void write_place(struct writer *writer, const struct meta_command *command)
 {
     writer_u64(writer, command->place.group);
+    writer_u64(writer, command->place.grows_wish);
     writer_u32(writer, command->place.nodes_count);
     for (uint32_t i = 0; i < command->place.nodes_count; i++)
         writer_u64(writer, command->place.nodes[i]);
@@ -226,6 +228,9 @@ static bool read_change(struct reader *reader, struct meta_command *command)
 {
     command->change.node_id = reader_u64(reader);
     command->change.with = reader_u64(reader);
+    const uint32_t shrinks = reader_u32(reader);
+    command->change.shrinks = shrinks == 1;
+    if (shrinks > 1) return false;
     command->change.spares_count = reader_u32(reader);
     if (command->change.spares_count > META_NODES_MAX) return false;
     for (uint32_t i = 0; i < command->change.spares_count; i++)
@@ -236,6 +241,7 @@ static bool read_change(struct reader *reader, struct meta_command *command)
 static bool read_place(struct reader *reader, struct meta_command *command)
 {
     command->place.group = reader_u64(reader);
+    command->place.grows_wish = reader_u64(reader);
     command->place.nodes_count = reader_u32(reader);
     if (command->place.nodes_count > META_REPLICAS_MAX) return false;
     for (uint32_t i = 0; i < command->place.nodes_count; i++)

@@ -200,6 +200,7 @@ struct leaving {
     uint64_t spares[META_NODES_MAX];
     uint32_t spares_count;
     uint64_t index;
+    bool shrinks;
 };
 
 /* Those of the command that are here and stay. */
@@ -226,7 +227,7 @@ static uint64_t successor(const struct leaving *leaving, const struct meta_parti
     return 0;
 }
 
-/* False: it would be left without any replica. */
+/* False: it would be left without any replica, or with fewer than are wanted, which nobody has agreed to. */
 static bool leave_partition(struct meta_state *meta, const struct leaving *leaving,
                             const char *name, struct meta_partition *partition, bool dry)
 {
@@ -235,6 +236,9 @@ static bool leave_partition(struct meta_state *meta, const struct leaving *leavi
     if (at == partition->replicas_count) return true;
     const uint64_t next = successor(leaving, partition);
     if (next == 0 && partition->replicas_count == 1) return false;
+    if (next == 0 && !leaving->shrinks && partition->replicas_count <= partition->replicas_wanted) {
+        return false;
+    }
     if (dry) return true;
     const struct meta_replica old = partition->replicas[at];
     if (next != 0) {
@@ -297,6 +301,8 @@ static void leave(struct meta_state *meta, const struct meta_command *command, u
 {
     struct leaving leaving = {
         .node_id = node->node_id, .with = command->change.with, .index = index};
+    /* Who is replaced gives its places to the other; where that one is already the operator has decided. */
+    leaving.shrinks = command->change.shrinks || command->change.with != 0;
     choose_spares(meta, command, &leaving);
     const bool last_voter = node->voter && voters_count(meta) == 1;
     if (!leave_partitions(meta, &leaving, /* dry= */ true) ||
@@ -421,7 +427,19 @@ void meta__apply_place(struct meta_state *meta, uint64_t index, const struct met
     }
     result->status = judge_nodes(meta, command->place.nodes, command->place.nodes_count);
     if (result->status != META_OK) return;
-    if (is_same_wish(&partition, command->place.nodes, command->place.nodes_count)) return;
+    const bool grows = command->place.grows_wish != 0;
+    if (grows && (partition.wish_index != command->place.grows_wish || !partition.settled)) {
+        result->status = META_STALE; /* the operator was faster */
+        return;
+    }
+    if (is_same_wish(&partition, command->place.nodes, command->place.nodes_count)) {
+        if (grows || partition.replicas_wanted == command->place.nodes_count) return;
+        partition.replicas_wanted = command->place.nodes_count;
+        meta__store_group(&meta->state, name, &partition);
+        result->changed = true;
+        return;
+    }
+    if (!grows) partition.replicas_wanted = command->place.nodes_count;
 
     const struct meta_partition before = partition;
     partition.replicas_count = 0;

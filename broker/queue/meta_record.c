@@ -242,6 +242,7 @@ static bool is_partition_sound(const struct meta_partition *partition)
 {
     if (partition->replicas_count == 0 || partition->founders_count == 0) return false;
     if (partition->settled && partition->lingering_count > 0) return false;
+    if (partition->replicas_wanted > META_REPLICAS_MAX) return false;
     for (uint32_t i = 0; i < partition->replicas_count; i++) {
         for (uint32_t j = 0; j < partition->lingering_count; j++) {
             if (partition->lingering[j].node_id == partition->replicas[i].node_id) return false;
@@ -263,8 +264,10 @@ static bool decode_group(uint64_t group, struct tree_slice value, char *ret_name
     partition->configuration_index = reader_u64(&reader);
     partition->founders_count = reader_u16(&reader);
     partition->lingering_count = reader_u16(&reader);
-    uint32_t settled = reader_u32(&reader);
+    uint32_t settled = reader_u16(&reader);
     partition->settled = settled == 1;
+    partition->replicas_wanted = reader_u16(&reader);
+    if (partition->replicas_wanted == 0) partition->replicas_wanted = partition->founders_count;
     if (settled > 1 || version != MEMBERSHIP_VERSION) return false;
     if (!read_replicas(&reader, partition->replicas, partition->replicas_count,
                        META_REPLICAS_MAX) ||
@@ -306,7 +309,8 @@ void meta__store_group(struct tree **state, const char *name,
     writer_u64(&writer, partition->configuration_index);
     writer_u16(&writer, (uint16_t)partition->founders_count);
     writer_u16(&writer, (uint16_t)partition->lingering_count);
-    writer_u32(&writer, partition->settled);
+    writer_u16(&writer, partition->settled);
+    writer_u16(&writer, (uint16_t)partition->replicas_wanted);
     assert(writer.bytes == GROUP_FIXED_BYTES);
     write_replicas(&writer, partition->replicas, partition->replicas_count);
     write_replicas(&writer, partition->founders, partition->founders_count);

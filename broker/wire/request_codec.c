@@ -44,6 +44,7 @@ static void put_membership(struct wire_writer *writer, const struct node_request
 {
     wire_put_u64(writer, request->node.id);
     wire_put_u64(writer, request->node.with);
+    wire_put_u64(writer, request->node.shrinks);
     wire_put_u64(writer, request->transfer.from);
     wire_put_u64(writer, request->transfer.to);
     wire_put_u32(writer, request->place.nodes_count);
@@ -107,6 +108,9 @@ static void get_membership(struct wire_reader *reader, struct node_request *requ
 {
     request->node.id = wire_get_u64(reader);
     request->node.with = wire_get_u64(reader);
+    const uint64_t shrinks = wire_get_u64(reader);
+    request->node.shrinks = shrinks == 1;
+    if (shrinks > 1) reader->failed = true;
     request->transfer.from = wire_get_u64(reader);
     request->transfer.to = wire_get_u64(reader);
     request->place.nodes_count = wire_get_u32(reader);

@@ -200,3 +200,57 @@ Test(simulated_growth, any_node_may_die_while_a_new_one_takes_a_place)
         }
     }
 }
+
+/* ---- as many as are wanted ------------------------------------------------------------------------------------------------ */
+
+static void expect_state(struct cluster *cluster, uint32_t node, const char *state,
+                         const char *problem)
+{
+    struct node_cluster_status status;
+    node_cluster_status(cluster->nodes[node].node, &status);
+    cr_assert_str_eq(status.state, state, "%s", status.problem);
+    cr_assert_not_null(strstr(status.problem, problem), "%s", status.problem);
+}
+
+Test(simulated_growth, a_removal_that_shrinks_a_topic_is_refused_until_that_is_agreed_to)
+{
+    uint64_t group = 0;
+    char detail[256];
+    struct cluster *cluster = make(41, 4, &group);
+    members_keep_replicas = true;
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 2, 0, detail),
+                 NODE_NOT_ENOUGH_NODES);
+    cr_assert_not_null(strstr(detail, "--shrink"), "%s", detail);
+    cr_assert_eq(members_all(cluster, 0, group), 7u);
+    members_keep_replicas = false;
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 2, 0, detail), NODE_OK);
+    cluster_destroy(cluster);
+}
+
+/* Two removals that nobody could make up for, then two nodes: the topic is as it was, and nobody asked for it. */
+Test(simulated_growth, a_topic_that_lost_replicas_says_so_and_grows_back_by_itself)
+{
+    for (uint64_t seed = 51; seed <= 54; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = make(seed, 5, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        load_start(load, cluster, TOPIC, 1u);
+        expect_state(cluster, 0, "ready", "");
+        cr_assert_eq(members_change_surely(cluster, 0, NODE_REQUEST_NODE_REMOVE, 2, 0), NODE_OK);
+        expect_settled(load, 0);
+        cluster_crash(cluster, 2, SIM_CRASH_KILL);
+        expect_state(cluster, 0, "degraded", "2 of 3");
+        cr_assert_eq(members_voters(cluster, 0, group), 3u);
+        add(cluster, 0, 3);
+        cluster_start(cluster, 3);
+        for (int i = 0; i < 100 && members_voters(cluster, 0, group) != 0xbu; i++) {
+            load_run(load, 100000u);
+        }
+        cr_assert_eq(members_voters(cluster, 0, group), 0xbu, "n4 took the place");
+        expect_settled(load, 0);
+        expect_state(cluster, 0, "ready", "");
+        load_check(load, 0xbu);
+        free(load);
+        cluster_destroy(cluster);
+    }
+}

@@ -24,6 +24,8 @@ static enum node_status ask(struct cluster *cluster, uint32_t through, struct cl
     return call->is_lost ? NODE_OUTCOME_UNKNOWN : call->request.status;
 }
 
+bool members_keep_replicas;
+
 enum node_status members_change(struct cluster *cluster, uint32_t through,
                                 enum node_request_type type, uint32_t node, uint32_t with,
                                 char *detail)
@@ -34,6 +36,7 @@ enum node_status members_change(struct cluster *cluster, uint32_t through,
     call->request.type = type;
     call->request.node.id = node + 1u;
     if (type == NODE_REQUEST_NODE_REPLACE) call->request.node.with = with + 1u;
+    call->request.node.shrinks = type == NODE_REQUEST_NODE_REMOVE && !members_keep_replicas;
     if (type == NODE_REQUEST_NODE_ADD) call->request.node.peer_address = address;
     const enum node_status status = ask(cluster, through, call);
     if (detail) snprintf(detail, 256, "%s", call->request.detail);

@@ -12,6 +12,8 @@
 enum node_status members_change(struct cluster *cluster, uint32_t through,
                                 enum node_request_type type, uint32_t node, uint32_t with,
                                 char *detail);
+/* A REMOVE that would leave a partition with fewer replicas than wanted is refused; else members_change() agrees to it. */
+extern bool members_keep_replicas;
 /* The same, tried again while there is no leader or the outcome is unknown. */
 enum node_status members_change_surely(struct cluster *cluster, uint32_t through,
                                        enum node_request_type type, uint32_t node, uint32_t with);

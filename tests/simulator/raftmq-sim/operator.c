@@ -233,6 +233,7 @@ static bool ask_leave(struct run *run, enum fault fault, struct draw *draw)
         op_create(run, replaces ? NODE_REQUEST_NODE_REPLACE : NODE_REQUEST_NODE_REMOVE, "", 0);
     op->request.node.id = node + 1u;
     op->request.node.with = replaces ? with + 1u : 0;
+    op->request.node.shrinks = !replaces;
     ask_change(run, op, fault, draw);
     return true;
 }

@@ -44,7 +44,22 @@ static struct meta_result change(enum meta_command_type type, uint64_t id, uint6
     command->type = type;
     command->change.node_id = id;
     command->change.with = with;
+    command->change.shrinks = type == META_NODE_REMOVE;
     if (type == META_NODE_ADD) snprintf(command->change.peer_address, 32, "peer-%u", (unsigned)id);
+    const struct meta_result result = apply(command);
+    free(command);
+    return result;
+}
+
+static struct meta_result remove_and_keep(uint64_t id, const uint64_t *spares, uint32_t count,
+                                          bool shrinks)
+{
+    struct meta_command *command = calloc(1, sizeof *command);
+    command->type = META_NODE_REMOVE;
+    command->change.shrinks = shrinks;
+    command->change.node_id = id;
+    if (count > 0) memcpy(command->change.spares, spares, count * sizeof *spares);
+    command->change.spares_count = count;
     const struct meta_result result = apply(command);
     free(command);
     return result;
@@ -52,14 +67,7 @@ static struct meta_result change(enum meta_command_type type, uint64_t id, uint6
 
 static struct meta_result remove_with(uint64_t id, const uint64_t *spares, uint32_t count)
 {
-    struct meta_command *command = calloc(1, sizeof *command);
-    command->type = META_NODE_REMOVE;
-    command->change.node_id = id;
-    if (count > 0) memcpy(command->change.spares, spares, count * sizeof *spares);
-    command->change.spares_count = count;
-    const struct meta_result result = apply(command);
-    free(command);
-    return result;
+    return remove_and_keep(id, spares, count, /* shrinks= */ true);
 }
 
 static struct meta_result place(uint64_t group, const uint64_t *nodes, uint32_t count)
@@ -292,6 +300,57 @@ Test(meta_membership, an_incarnation_joins_only_in_the_place_of_the_one_that_it_
     late->replaces = 22;
     cr_assert(apply(late).changed);
     free(late);
+    meta_close(&meta);
+}
+
+/* ---- as many replicas as are wanted -------------------------------------------------------------------------------------- */
+
+static struct meta_result grow(uint64_t group, const uint64_t *nodes, uint32_t count, uint64_t wish)
+{
+    struct meta_command *command = calloc(1, sizeof *command);
+    command->type = META_PLACE;
+    command->place.group = group;
+    memcpy(command->place.nodes, nodes, count * sizeof *nodes);
+    command->place.nodes_count = count;
+    command->place.grows_wish = wish;
+    const struct meta_result result = apply(command);
+    free(command);
+    return result;
+}
+
+Test(meta_membership, a_removal_leaves_fewer_replicas_than_wanted_only_when_that_is_agreed_to)
+{
+    found();
+    const uint64_t digest = tree_digest(meta.state);
+    cr_assert_eq(remove_and_keep(3, NULL, 0, false).status, META_NOT_ENOUGH_NODES);
+    cr_assert_eq(tree_digest(meta.state), digest);
+    change(META_NODE_ADD, 4, 0);
+    set_node(4, 40, false, false);
+    cr_assert(remove_and_keep(3, (const uint64_t[]){4}, 1, false).changed, "another one takes it");
+    cr_assert_eq(partition_of(1).replicas_count, 3);
+    settle(1, 50);
+    settle(2, 51);
+    cr_assert(remove_and_keep(4, NULL, 0, true).changed);
+    cr_assert_eq(partition_of(1).replicas_count, 2);
+    cr_assert_eq(partition_of(1).replicas_wanted, 3);
+    meta_close(&meta);
+}
+
+Test(meta_membership, a_partition_grows_back_only_from_the_wish_that_was_looked_at)
+{
+    found();
+    cr_assert(remove_and_keep(3, NULL, 0, true).changed);
+    settle(1, 50);
+    const uint64_t wish = partition_of(1).wish_index;
+    change(META_NODE_ADD, 4, 0);
+    set_node(4, 40, false, false);
+    cr_assert_eq(grow(1, (const uint64_t[]){1, 2, 4}, 3, wish + 1u).status, META_STALE);
+    cr_assert_eq(grow(2, (const uint64_t[]){1, 2, 4}, 3, partition_of(2).wish_index).status,
+                 META_STALE, "not settled");
+    cr_assert(grow(1, (const uint64_t[]){1, 2, 4}, 3, wish).changed);
+    cr_assert_eq(partition_of(1).replicas_wanted, 3);
+    cr_assert(place(1, (const uint64_t[]){1, 2}, 2).changed);
+    cr_assert_eq(partition_of(1).replicas_wanted, 2, "the operator wants no more");
     meta_close(&meta);
 }
 

@@ -136,7 +136,8 @@ struct node_request {
     } group;
     struct { /* NODE_ADD, NODE_REMOVE, NODE_REPLACE */
         uint64_t id;
-        uint64_t with;            /* REPLACE */
+        uint64_t with; /* REPLACE */
+        bool shrinks;  /* REMOVE: partitions may be left with fewer replicas than are wanted */
         const char *peer_address; /* ADD: host:port where other nodes reach it */
     } node;
     struct { /* PLACE: of `topic` and `partition`; the first is not preferred in any way */

@@ -69,6 +69,9 @@ struct meta_partition {
     uint64_t group;                                  /* Raft group id */
     struct meta_replica replicas[META_REPLICAS_MAX]; /* wished, all of them voters */
     uint32_t replicas_count;
+    /* As many as there should be: what was asked for at its creation, or placed by hand. Fewer are wished where a node left
+     * and no other could take its place; then it grows back as soon as one can. */
+    uint32_t replicas_wanted;
     /* Wished before and perhaps still members; empty when settled. At most one of a node: one that is wished again
      * gets its old epoch back. */
     struct meta_replica lingering[META_NODES_MAX];
@@ -147,11 +150,16 @@ struct meta_command {
         /* Best first; which partition gets which is settled in apply(). */
         uint64_t spares[META_NODES_MAX];
         uint32_t spares_count;
+        bool
+            shrinks; /* REMOVE: also where a partition is left with fewer replicas than are wanted */
     } change;
     struct { /* PLACE */
         uint64_t group;
         uint64_t nodes[META_REPLICAS_MAX];
         uint32_t nodes_count;
+        /* By the leader of meta itself, towards what is wanted: counts only while this is the wish and it is settled. 0: by an
+         * operator, who wants exactly these */
+        uint64_t grows_wish;
     } place;
     /* CONFIG_RECORD. For a partition it counts only when its leader compared the members with the wish of wish_index and
      * that is still the wish; then they are all voters. Of group 0 it lets the records of nodes go that left. */
@@ -195,8 +203,8 @@ enum meta_result_status {
     META_NODE_EXISTS, /* ADD: by another address */
     META_NODE_LEAVING,
     META_TOO_MANY_NODES,
-    META_NOT_ENOUGH_NODES, /* a partition would be left without any replica */
-    META_CHANGE_RUNNING,   /* the node is being replaced by another one, or removed */
+    META_NOT_ENOUGH_NODES, /* a partition would be left without any replica, or with fewer than wanted */
+    META_CHANGE_RUNNING, /* the node is being replaced by another one, or removed */
     /* SET: of an incarnation that was replaced; CONFIG_RECORD: the wish has changed; RENEW: the replica is another one */
     META_STALE,
     META_PARTITION_NOT_FOUND,
