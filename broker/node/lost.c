@@ -108,6 +108,7 @@ static void record_dropped(struct lost_replica *lost)
     struct node *node = lost->node;
     struct node_record record;
     if (!node_store_get(node->store, lost->group_id, &record)) return; /* it went with the votes */
+    if (PLANTED(M5_MADE_OVER_THE_OLD_RECORD)) return;
     const bool is_meta = lost->group_id == 0;
     record = (struct node_record){
         .group = lost->group_id,
@@ -123,8 +124,7 @@ static void record_dropped(struct lost_replica *lost)
 
 static bool is_record_durable(const struct lost_replica *lost)
 {
-    return lost->drop_sequence <= node_store_durable_sequence(lost->node->store) ||
-           PLANTED(M5_MADE_OVER_THE_OLD_RECORD);
+    return lost->drop_sequence <= node_store_durable_sequence(lost->node->store);
 }
 
 static bool end_move(struct lost_replica *lost)
