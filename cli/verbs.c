@@ -200,6 +200,16 @@ static const struct flag bench_consume_flags[] = {
     {"json", 0, FLAG_BARE, NULL, NULL, NULL, "the result as one JSON object"},
     END};
 
+static const struct flag bench_commit_flags[] = {
+    {"topic", 0, FLAG_TEXT, "TOPIC", "bench", NULL, "created when it does not exist"},
+    {"groups", 0, FLAG_COUNT, "N", "10k", NULL, "consumer groups, each commits once"},
+    {"clients", 0, FLAG_COUNT, "N", "8", NULL, "connections"},
+    {"inflight", 0, FLAG_COUNT, "N", "16", NULL, "commits of a connection without an answer"},
+    {"partitions", 'p', FLAG_COUNT, "N", "1", NULL,
+     "of the topic when it is created; groups take turns"},
+    {"json", 0, FLAG_BARE, NULL, NULL, NULL, "the result as one JSON object"},
+    END};
+
 static const struct flag bench_failover_flags[] = {
     {"kills", 0, FLAG_COUNT, "N", "10", NULL, "how often the leader is killed"},
     {"rate", 0, FLAG_RATE, "N/s", "2000/s", NULL, "messages of the one producer"},
@@ -408,6 +418,12 @@ const struct verb verbs[] = {
      .run = bench_consume_command,
      .reaches_cluster = true,
      .summary = "how many messages a second are read"},
+    {.noun = "bench",
+     .name = "commit",
+     .flags = bench_commit_flags,
+     .run = bench_commit_command,
+     .reaches_cluster = true,
+     .summary = "how many offsets of consumer groups are committed in a second"},
     {.noun = "bench",
      .name = "failover",
      .flags = bench_failover_flags,

@@ -34,6 +34,7 @@ int cluster_changes_command(const struct options *options);
 int cluster_transfer_command(const struct options *options);
 int health_command(const struct options *options);
 int bench_produce_command(const struct options *options);
+int bench_commit_command(const struct options *options);
 int bench_consume_command(const struct options *options);
 int bench_failover_command(const struct options *options);
 int serve_command(const struct options *options);
