@@ -94,7 +94,16 @@ void io_uv__post(struct io *io, struct io_timer *timer);
 
 /* ---- jobs (io_uv_job.c) ------------------------------------------------------------------------------- */
 
+/* Queues with a job that no worker of theirs has taken, and those workers. Guarded by the pool's mutex. */
+struct io_uv_ready {
+    struct io_job_queue *head;
+    struct io_job_queue *tail;
+    pthread_cond_t wanted; /* a queue became ready, or stop */
+    uint32_t sleepers_count;
+};
+
 struct io_job_queue {
+    struct io_uv_ready *ready;       /* the pool's foreground or background */
     struct io_job_queue *next_ready; /* guarded by the pool's mutex, like head, tail and is_taken */
     struct io_job *head;
     struct io_job *tail;
@@ -106,10 +115,8 @@ struct io_job_queue {
 
 struct io_uv_pool {
     pthread_mutex_t mutex;
-    pthread_cond_t ready;            /* a queue became ready, or stop */
-    struct io_job_queue *ready_head; /* queues with a job that no worker has taken */
-    struct io_job_queue *ready_tail;
-    uint32_t sleepers_count;
+    struct io_uv_ready foreground;
+    struct io_uv_ready background; /* one worker, of low priority */
     bool is_stopping;
 
     _Atomic(struct io_job *) completed; /* a stack, pushed by workers, taken whole by the loop */
@@ -117,7 +124,7 @@ struct io_uv_pool {
     uv_async_t wake;
 
     struct io_job_queue *queues;
-    pthread_t threads[IO_UV_WORKERS_MAX];
+    pthread_t threads[IO_UV_WORKERS_MAX + 1]; /* the last one is the background's */
     uint32_t threads_count;
 };
 
@@ -126,7 +133,7 @@ void io_uv__pool_close(struct io_uv *io); /* wait for what runs, drop what does 
 void io_uv__pool_free(struct io_uv *io);
 bool io_uv__pool_may_sleep(struct io_uv *io); /* false: completions wait */
 void io_uv__pool_collect(struct io_uv *io);   /* call done() of what is complete */
-struct io_job_queue *io_uv__job_queue_create(struct io *io);
+struct io_job_queue *io_uv__job_queue_create(struct io *io, bool is_background);
 void io_uv__job_queue_destroy(struct io *io, struct io_job_queue *queue);
 void io_uv__job_submit(struct io *io, struct io_job_queue *queue, struct io_job *job);
 

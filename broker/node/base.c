@@ -179,7 +179,7 @@ static void clean(struct group *group, uint64_t below_index, uint64_t index)
     cleaning->base.job.run = run_cleaning;
     cleaning->base.job.done = done_cleaning;
     cleaning->base.discard = discard_cleaning;
-    group__submit(group, group->read_queue, &cleaning->base);
+    group__submit(group, group->node->background_queue, &cleaning->base);
 }
 
 void base__remove_older(struct group *group, uint64_t below_index)
@@ -205,7 +205,7 @@ static const struct segment_log_point *trimmed_start(struct group *group)
             return &group->bases[i];
         }
         if (io_now_us(group->node->io) - group->checkpoint_us >= CHECKPOINT_US)
-            disk__checkpoint(group, /* force= */ true); /* then it is */
+            checkpoint__maintain(group, /* force= */ true); /* then it is */
         return NULL;
     }
     return NULL;
@@ -355,7 +355,7 @@ static void write_frozen(struct group *group)
     write->base.job.run = run_write;
     write->base.job.done = done_write;
     write->base.discard = discard_write;
-    group__submit(group, group->read_queue, &write->base);
+    group__submit(group, group->node->background_queue, &write->base);
 }
 
 /* The state is the one at the boundary: freeze it. */

@@ -1,4 +1,4 @@
-/* Disk work of a node as jobs: log writes, the vote store, checkpoints, free space. Completions come back here. */
+/* Disk work of a node as jobs: log writes, the vote store, free space. Completions come back here. */
 #include "internal.h"
 
 #include <planted/planted.h>
@@ -11,7 +11,6 @@
 #define SPACE_CHECK_US 1000000u
 #define SPACE_BYTES_MIN \
     (1024u * 1024u) /* whatever the reserve: marks and votes go on needing some */
-#define META_CHECKPOINT_US 1000000u
 
 /* ---- log writes --------------------------------------------------------------------------------------------------------- */
 
@@ -145,120 +144,6 @@ void disk__pump_store(struct node *node)
     node->store_job.done = done_store;
     node->store_job.data = node;
     io_job_submit(node->io, node->store_queue, &node->store_job);
-}
-
-/* ---- checkpoints ------------------------------------------------------------------------------------------------------------ */
-
-struct checkpoint {
-    struct group_job base;
-    struct disk *disk;
-    struct snapshot_header header;
-    struct tree *state; /* one reference: frozen (S1) */
-    enum snapshot_status status;
-    struct segment_log_problem problem;
-};
-
-static void run_checkpoint(struct io_job *job)
-{
-    struct checkpoint *checkpoint = job->data;
-    const char *directory = checkpoint->base.group->directory;
-    checkpoint->status = snapshot_write(checkpoint->disk, directory, &checkpoint->header,
-                                        checkpoint->state, &checkpoint->problem);
-    if (checkpoint->status != SNAPSHOT_OK) return;
-    const int error =
-        snapshot_remove_older(checkpoint->disk, directory, checkpoint->header.point.index);
-    if (error == 0) return;
-    /* Nothing depends on them being gone, but on the disk that cannot sync a directory much does (L11). */
-    checkpoint->status = SNAPSHOT_IO;
-    snprintf(checkpoint->problem.path, sizeof(checkpoint->problem.path), "%s", directory);
-    snprintf(checkpoint->problem.reason, sizeof(checkpoint->problem.reason),
-             "removing older checkpoints failed");
-    checkpoint->problem.error = error;
-}
-
-static void discard_checkpoint(struct group_job *job)
-{
-    struct checkpoint *checkpoint = (struct checkpoint *)(void *)job;
-    tree_unref(checkpoint->state);
-    free(checkpoint);
-}
-
-static void done_checkpoint(struct io_job *job)
-{
-    struct checkpoint *checkpoint = job->data;
-    struct group *group = checkpoint->base.group;
-    struct node *node = group->node;
-    group->checkpoint_running = false;
-    if (!node__enter(node)) {
-        list_remove(&checkpoint->base.link);
-    } else if (checkpoint->status == SNAPSHOT_OK || checkpoint->status == SNAPSHOT_FULL) {
-        if (checkpoint->status == SNAPSHOT_OK) {
-            /* An installed base may have gone past it meanwhile. */
-            if (checkpoint->header.point.index > group->checkpoint_index) {
-                group->checkpoint_index = checkpoint->header.point.index;
-            }
-            group->counters.checkpoints++;
-            base__snapshot_durable(group, checkpoint->state);
-        } else {
-            node->disk_full = true; /* tried again when there is space */
-        }
-        group__job_ended(&checkpoint->base); /* may free the group */
-    } else {
-        list_remove(&checkpoint->base.link);
-        node__fatal(node, NODE_FATAL_DISK, "checkpoint %s: %s", checkpoint->problem.path,
-                    checkpoint->problem.reason);
-    }
-    discard_checkpoint(&checkpoint->base);
-}
-
-bool checkpoint__header(const struct group *group, enum snapshot_kind kind,
-                        struct snapshot_header *ret_header)
-{
-    const struct raft_indexed_configuration *configuration =
-        raft_configuration_at(group->raft, group->applied_index);
-    if (!configuration) return false; /* several changes since, still to be applied */
-    ret_header->kind = kind;
-    ret_header->cluster = group->node->identity.cluster;
-    ret_header->group = group->id;
-    ret_header->log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset;
-    ret_header->configuration_index = configuration->index;
-    ret_header->configuration_bytes = (uint32_t)raft_codec_encode_configuration(
-        &configuration->configuration, ret_header->configuration,
-        sizeof(ret_header->configuration));
-    return segment_log_point_at(group->log, group->applied_index, &ret_header->point) ==
-           SEGMENT_LOG_OK;
-}
-
-/* S2: a checkpoint is written only when the log is durable through its index. */
-void disk__checkpoint(struct group *group, bool force)
-{
-    struct node *node = group->node;
-    if (group->checkpoint_running || group->dropping || (node->disk_full && !force)) return;
-    if (group->applied_index <= group->checkpoint_index) return;
-    const uint64_t now_us = io_now_us(node->io);
-    uint64_t wanted = node->options.checkpoint_entries;
-    /* Meta changes seldom. After a restart it should know every topic at once: its commit index comes from a leader, which
-     * may be out of reach while the partitions here are not. */
-    if (group->is_meta && now_us - group->checkpoint_us >= META_CHECKPOINT_US) wanted = 1;
-    if (!force && group->applied_index - group->checkpoint_index < wanted) return;
-    struct segment_log_info info;
-    segment_log_info(group->log, &info);
-    bool ahead = info.durable_index < group->applied_index;
-    if (ahead && !PLANTED(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG)) return;
-    struct checkpoint *checkpoint = calloc(1, sizeof(*checkpoint));
-    if (!checkpoint) abort();
-    if (!checkpoint__header(group, SNAPSHOT_CHECKPOINT, &checkpoint->header)) {
-        free(checkpoint); /* the next one will do */
-        return;
-    }
-    checkpoint->disk = node->disk;
-    checkpoint->state = tree_ref(group->is_meta ? node->meta.state : group->partition.state);
-    checkpoint->base.job.run = run_checkpoint;
-    checkpoint->base.job.done = done_checkpoint;
-    checkpoint->base.discard = discard_checkpoint;
-    group->checkpoint_running = true;
-    group->checkpoint_us = now_us;
-    group__submit(group, group->read_queue, &checkpoint->base);
 }
 
 /* ---- free space --------------------------------------------------------------------------------------------------------------- */

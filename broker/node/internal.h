@@ -205,7 +205,7 @@ struct group {
     struct raft_term_run *trail;
     struct segment_log *log;
     struct io_job_queue *queue;      /* log writes, one at a time */
-    struct io_job_queue *read_queue; /* reads and checkpoints */
+    struct io_job_queue *read_queue; /* reads and received bases */
     struct group_job write_job;
     struct segment_log_job *write; /* outstanding, or NULL */
     struct group_job seal_job;
@@ -377,8 +377,9 @@ struct node {
     struct io_job store_job;
     struct node_store_job *store_running;
     uint64_t store_started_us;
-    uint64_t has_space_us;            /* when the disk was not full last */
-    struct io_job_queue *setup_queue; /* replicas made and dropped, in order */
+    uint64_t has_space_us;                 /* when the disk was not full last */
+    struct io_job_queue *background_queue; /* checkpoints and bases of all groups, one at a time */
+    struct io_job_queue *setup_queue;      /* replicas made and dropped, in order */
     uint32_t setup_jobs_count;
 
     struct peer_hub *hub;
@@ -677,7 +678,10 @@ void disk__pump_store(struct node *node);
 /* seal.c: footers of closed segments */
 void seal__pump(struct group *group);
 void disk__check_space(struct node *node);
-void disk__checkpoint(struct group *group, bool force);
+
+/* ---- checkpoint.c ------------------------------------------------------------------------------------------------ */
+/* Take and write one when it is due, or `force`d and there is anything new. */
+void checkpoint__maintain(struct group *group, bool force);
 
 /* The header of a snapshot of what is applied. False: where that is in the log, or which configuration it has, is not known
  * any more. */

@@ -274,6 +274,7 @@ struct node *node_create(const struct node_options *options)
     node->process = node__random_number(node);
     node->store_queue = io_job_queue_create(node->io);
     node->setup_queue = io_job_queue_create(node->io);
+    node->background_queue = io_job_queue_create_background(node->io);
     turn__init(node);
     node->state = NODE_FOUNDING;
     /* The port first: whoever finds it busy has not started any job yet. Nothing comes in before the loop runs. */
@@ -374,6 +375,7 @@ void node_destroy(struct node *node)
     node_store_close(node->store);
     io_job_queue_destroy(node->io, node->store_queue);
     io_job_queue_destroy(node->io, node->setup_queue);
+    io_job_queue_destroy(node->io, node->background_queue);
     disk_close(node->lock);
     free(node);
 }

@@ -46,7 +46,7 @@ static bool is_beyond_end(const struct node_request *request, const struct group
 static bool is_one_group_too_many(const struct node_request *request, const struct group *group)
 {
     struct partition_offset known;
-    return partition_offsets_count(&group->partition) >= PARTITION_GROUPS_MAX &&
+    return partition_offsets_are_full(&group->partition) &&
            !partition_offset_get(&group->partition, request->group.group, &known);
 }
 
@@ -69,8 +69,10 @@ static void refuse(struct node_request *request, const struct group *group)
                         "offset %" PRIu64 " is beyond the end of the log, %" PRIu64,
                         request->group.offset, group->partition.next_offset);
     } else if (is_one_group_too_many(request, group)) {
-        request__finish(request, NODE_OVERLOADED, "this partition holds its limit of %u groups",
-                        PARTITION_GROUPS_MAX);
+        request__finish(request, NODE_OVERLOADED,
+                        "this partition holds offsets of %" PRIu32
+                        " groups and has no room for more; remove groups that are not used",
+                        partition_offsets_count(&group->partition));
     } else if (!compares(request, group, &offset)) {
         request->ret_offset = offset;
         request__finish(request, NODE_STALE_GENERATION,

@@ -206,7 +206,7 @@ static void continue_stop(struct node *node)
     }
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
-        if (!node->disk_full) disk__checkpoint(group, true);
+        if (!node->disk_full) checkpoint__maintain(group, true);
         disk__pump_log(group, true);
     }
     if (!is_settled(node)) return;
@@ -248,7 +248,7 @@ static void on_maintenance(struct io_timer *timer)
     list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         if (now_us - group->last_write_us >= NODE_MARK_IDLE_US) disk__pump_log(group, true);
-        disk__checkpoint(group, false);
+        checkpoint__maintain(group, false);
         retention__maintain(group);
         base__maintain(group);
         base_send__maintain(group);

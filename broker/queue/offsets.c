@@ -454,6 +454,12 @@ uint32_t partition_offsets_count(const struct partition *partition)
     return counters.groups_count;
 }
 
+bool partition_offsets_are_full(const struct partition *partition)
+{
+    return partition_offsets_count(partition) >= PARTITION_GROUPS_MAX ||
+           tree_bytes(partition->state) >= PARTITION_STATE_BYTES_MAX;
+}
+
 bool partition_commit_is_noop(const struct partition *partition,
                               const struct partition_commit *commit)
 {

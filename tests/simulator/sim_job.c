@@ -8,8 +8,9 @@
 #define SLOW_JOB_IN     64u
 #define SLOW_JOB_FACTOR 20u
 
-struct io_job_queue *sim__job_queue_create(struct io *base)
+struct io_job_queue *sim__job_queue_create(struct io *base, bool is_background)
 {
+    (void)is_background; /* nobody shares a processor here */
     struct sim_io *io = sim_io_of(base);
     struct sim_queue *queue = sim__allocate(sizeof(*queue));
     queue->io = io;

@@ -127,7 +127,7 @@ struct sim_io *sim__io_create(struct sim *sim, uint32_t node);
 void sim__io_destroy(struct sim_io *io); /* dead, without streams */
 void sim__io_event(struct sim_io *io, struct sim_event *event);
 
-struct io_job_queue *sim__job_queue_create(struct io *io);
+struct io_job_queue *sim__job_queue_create(struct io *io, bool is_background);
 void sim__job_queue_destroy(struct io *io, struct io_job_queue *queue);
 void sim__job_submit(struct io *io, struct io_job_queue *queue, struct io_job *job);
 void sim__job_event(struct sim_io *io, struct sim_event *event);

@@ -79,6 +79,7 @@ static struct world make(uint64_t seed, uint32_t nodes)
 {
     struct cluster_options options;
     cluster_options_init(&options, seed, nodes);
+    options.checkpoint_entries = 1000000; /* none covers the entry that is replaced */
     options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
     struct world world = {.cluster = cluster_create(&options)};
     struct cluster *cluster = world.cluster;

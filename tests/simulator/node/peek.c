@@ -19,6 +19,7 @@ static void fill(const struct group *group, struct peek_group *peek)
         .hard_state = group->hard_state,
         .hard_state_is_durable = !group->hard_state_pending,
         .base_index = info.base.index,
+        .checkpoint_index = group->checkpoint_index,
         .last_index = info.last_index,
         .durable_index = info.durable_index,
         .commit_index = group->commit_index,

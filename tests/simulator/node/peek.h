@@ -20,6 +20,7 @@ struct peek_group {
     struct raft_hard_state hard_state;
     bool hard_state_is_durable;
     uint64_t base_index;
+    uint64_t checkpoint_index;
     uint64_t last_index;
     uint64_t durable_index;
     uint64_t commit_index;

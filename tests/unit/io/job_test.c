@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 
@@ -149,6 +151,33 @@ Test(io_job, busy_worker_does_not_hold_up_another_queue)
     io_job_submit(fixture_io, queues[1], &second);
     fixture_run(20);
     cr_assert(second_has_run);
+    io_job_queue_destroy(fixture_io, queues[0]);
+    io_job_queue_destroy(fixture_io, queues[1]);
+}
+
+static int background_nice;
+
+static void run_in_background(struct io_job *job)
+{
+    background_nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+    run_until_second(job);
+}
+
+/* A long job of the background does not hold up others, and gives way to them. */
+Test(io_job, background_job_runs_beside_all_others_with_lower_priority)
+{
+    sem_init(&meeting[0], 0, 0);
+    sem_init(&meeting[1], 0, 0);
+    struct io_job_queue *queues[2] = {io_job_queue_create_background(fixture_io),
+                                      io_job_queue_create(fixture_io)};
+    struct io_job first = {.run = run_in_background, .done = done_meeting};
+    struct io_job second = {.run = run_second, .done = done_meeting};
+    io_job_submit(fixture_io, queues[0], &first);
+    cr_assert(wait_5_s(&meeting[0]));
+    io_job_submit(fixture_io, queues[1], &second);
+    fixture_run(20);
+    cr_assert(second_has_run);
+    cr_assert_gt(background_nice, getpriority(PRIO_PROCESS, 0));
     io_job_queue_destroy(fixture_io, queues[0]);
     io_job_queue_destroy(fixture_io, queues[1]);
 }

@@ -91,7 +91,9 @@ struct io_vtable {
      * of timer_start: a timer may be posted while it is started, and then fires for each. */
     void (*post)(struct io *io, struct io_timer *timer);
 
-    struct io_job_queue *(*job_queue_create)(struct io *io);
+    /* Jobs of a background queue run on a thread of their own and with lower priority than all others: long work that
+     * nobody waits for. */
+    struct io_job_queue *(*job_queue_create)(struct io *io, bool is_background);
     /* The queue must be empty; the last done() may destroy it. */
     void (*job_queue_destroy)(struct io *io, struct io_job_queue *queue);
     void (*job_submit)(struct io *io, struct io_job_queue *queue, struct io_job *job);
@@ -172,7 +174,11 @@ static inline void io_post(struct io *io, struct io_timer *timer)
 }
 static inline struct io_job_queue *io_job_queue_create(struct io *io)
 {
-    return io->vtable->job_queue_create(io);
+    return io->vtable->job_queue_create(io, /* is_background= */ false);
+}
+static inline struct io_job_queue *io_job_queue_create_background(struct io *io)
+{
+    return io->vtable->job_queue_create(io, /* is_background= */ true);
 }
 static inline void io_job_queue_destroy(struct io *io, struct io_job_queue *queue)
 {

@@ -118,9 +118,13 @@ struct partition_offset {
     uint8_t metadata[PARTITION_METADATA_BYTES_MAX];
 };
 
-/* Groups with an offset here. The caller refuses a commit of a new group at PARTITION_GROUPS_MAX; apply() takes it. */
-#define PARTITION_GROUPS_MAX 100000u
+/* Groups with an offset here. The caller refuses a commit of a new group at PARTITION_GROUPS_MAX of them, or when keys and
+ * values of the state take PARTITION_STATE_BYTES_MAX; apply() takes it. */
+#define PARTITION_GROUPS_MAX      1000000u
+#define PARTITION_STATE_BYTES_MAX (512u * 1024u * 1024u)
 uint32_t partition_offsets_count(const struct partition *partition);
+/* No room for one more group. */
+bool partition_offsets_are_full(const struct partition *partition);
 
 bool partition_offset_get(const struct partition *partition, const char *group,
                           struct partition_offset *ret_offset);
