@@ -448,6 +448,12 @@ static int mend_last(struct recovery *recovery)
         segment_format__encode_header(&found->header, block);
         error = disk_pwrite(writer->file, block, sizeof block, 0);
     }
+    /* Zeros that were counted on in its last sector: to make the file longer takes no room. */
+    if (!error && writer->filled_pos < segment->end_pos &&
+        align_up(writer->filled_pos, writer->sector_bytes) >= segment->end_pos) {
+        writer->filled_pos = align_up(writer->filled_pos, writer->sector_bytes);
+        error = disk_truncate(writer->file, writer->filled_pos);
+    }
     /* A file that lost its end gets it back: its entries are a hole, but it is where the next ones go. */
     if (!error && writer->filled_pos < segment->end_pos) {
         error = writer__zero(writer, writer->filled_pos, segment->end_pos);

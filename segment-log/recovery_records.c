@@ -3,6 +3,7 @@
 
 #include <planted/planted.h>
 
+#include "bytes.h"
 #include "footer.h"
 #include "stretch.h"
 
@@ -168,7 +169,10 @@ static enum segment_log_status read_synced(struct recovery *recovery, struct seg
 static enum segment_log_status read_tail(struct recovery *recovery, struct segment *segment,
                                          struct segment_scan *scan)
 {
-    scan->limit_pos = recovery->file_bytes;
+    scan->limit_pos = align_up(recovery->file_bytes, scan->sector_bytes);
+    /* The next write begins in the next sector and fills what the file lacks of this one with zeros. A record that only these
+     * complete must not come up then, in front of what is acknowledged: it counts now. */
+    scan->zeros_behind = !PLANTED(L10_LONGER_FILE_ENDS_A_RECORD);
     for (;;) {
         const struct segment_log_point before = scan->at;
         struct segment_scan_record record;

@@ -118,6 +118,10 @@ const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes,
             scan->error = (int)got;
             return NULL;
         }
+        if (scan->zeros_behind && (size_t)got < window) {
+            memset(scan->buffer + got, 0, window - (size_t)got);
+            got = (ssize_t)window;
+        }
         scan->buffer_pos = pos;
         scan->buffer_bytes = (size_t)got;
         restore_tail(scan, scan->buffer, scan->buffer_bytes, pos);

@@ -13,7 +13,8 @@ struct segment_scan {
     struct disk_file *file;
     uint64_t group_seed;
     uint32_t sector_bytes;
-    uint64_t limit_pos;                  /* no record reaches beyond */
+    uint64_t limit_pos; /* no record reaches beyond */
+    bool zeros_behind;  /* where the file is shorter than that, zeros stand for it */
     const struct segment_mark *restored; /* its tail stands for the bytes on disk; NULL = none */
 
     struct segment_log_point at; /* state behind the last record */

@@ -24,8 +24,8 @@ static const char help[] =
     "  --first N          first seed (1)\n"
     "  --seeds N          workloads, one per seed (6)\n"
     "  --calls N          disk calls of each (2000)\n"
-    "  --nested N         crash every n-th start at each of its calls, too; 0: none (8)\n"
-    "  --goes-on N        every n-th log that was found takes an entry and loses power again (60)\n"
+    "  --nested N         crash every n-th start at each of its calls, too; 0: none (12)\n"
+    "  --goes-on N        every n-th log that was found takes an entry and loses power again (10)\n"
     "  --states-min N     fail when fewer distinct states were checked (0)\n"
     "  --cpu-max SECONDS  fail when it took more (0: no limit)\n"
     "  --long             millions of states: 24 seeds, every other start is crashed\n"
@@ -172,7 +172,7 @@ int main(int argc, char **argv)
         .first = 1,
         .seeds = 6,
         .calls = 2000,
-        .states = {.nested_in = 8, .goes_on_in = 60, .files_in = 40},
+        .states = {.nested_in = 12, .goes_on_in = 10, .files_in = 40},
     };
     if (!parse(argc, argv, &options)) {
         fputs(help, stderr);

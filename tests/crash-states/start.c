@@ -301,6 +301,8 @@ static void check_group(struct segment_log *log, const struct history *history,
     finding->tip = history_find(history, info.last_index, info.last_chain);
     if (finding->tip == NOBODY) {
         found(finding, "the last entry, %" PRIu64 ", was never appended", info.last_index);
+    } else if (info.holes_count > 0) {
+        found(finding, "the log has holes, and nothing but a crash happened");
     } else if (info.durable_index != info.last_index) {
         found(finding, "the log is open and not durable");
     } else if (header->point.index < info.base.index) {

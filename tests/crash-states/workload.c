@@ -171,17 +171,14 @@ static void close_all(struct workload *w)
     w->lock = NULL;
 }
 
-/* What did not come back now never will. */
-static void forget_others(struct workload *w, const struct finding *group)
+/* The log is what was found. What else was in flight may come back until something durable stands in its place. */
+static void take_over(struct workload *w, const struct finding *group)
 {
     struct history *history = &w->history;
-    for (uint32_t i = 0; i < history->count; i++) {
-        history->entries[i].is_dead = true;
-    }
     uint32_t at = group->tip;
     while (at != NOBODY) {
         struct past_entry *entry = &history->entries[at];
-        entry->is_dead = entry->is_cut = false;
+        entry->is_cut = false;
         w->current[entry->point.index] = at;
         at = entry->parent;
     }
@@ -240,7 +237,7 @@ void workload__restart(struct workload *w, enum memory_disk_crash mode)
         return;
     }
     if (!find_part(w, PART_GROUP, &group)) return;
-    forget_others(w, &group);
+    take_over(w, &group);
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
@@ -294,9 +291,9 @@ static void draw_settings(struct workload *w)
 {
     w->settings = (struct group_settings){
         .segment_bytes_max = 12288 + 4096 * (2 + workload__draw(w, 5)),
-        .extend_bytes = workload__draw(w, 4) ? 4096u << workload__draw(w, 3) : 0u,
+        .extend_bytes = workload__draw(w, 2) ? 4096u << workload__draw(w, 3) : 0u,
         .cache_bytes_max = 4096u << workload__draw(w, 4),
-        .sector_bytes = workload__draw(w, 4) ? 512 : 4096,
+        .sector_bytes = workload__draw(w, 2) ? 512 : 4096,
     };
     w->states_settings = w->settings;
     w->states_settings.cache_bytes_max = 1u << 20;

@@ -25,6 +25,11 @@ static void fill_payload(struct workload *w, uint8_t *payload, uint32_t bytes, e
         word = word * 6364136223846793005u + 1442695040888963407u;
         payload[i] = (uint8_t)(word >> 56);
     }
+    /* Zeros are also what a file has where nothing was written. */
+    if (workload__draw(w, 2)) {
+        const uint64_t from = bytes > 16 ? 16 + workload__draw(w, bytes - 16) : bytes;
+        memset(payload + from, 0, bytes - from);
+    }
     if (type != ENTRY_DATA) return;
     put_big(payload, base_offset, 8);
     put_big(payload + 8, bytes - 12u, 4);

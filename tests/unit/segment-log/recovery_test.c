@@ -423,3 +423,36 @@ Test(segment_log_recovery, what_only_the_page_cache_held_is_durable_before_open_
     cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
     segment_log_close(log);
 }
+
+/* A power cut may keep a file that ends within its last record, of which only zeros are missing. What is written behind it
+ * later makes the file longer, with zeros where the record was not: if the record counted for nothing before, it would
+ * be whole then, in front of what was acknowledged. */
+Test(segment_log_recovery, a_record_that_a_longer_file_completes_never_hides_what_came_later)
+{
+    options.sector_bytes = 4096;
+    options.extend_bytes = 0;
+    struct segment_log *log = fixture_create(&options);
+    /* The header of the second record crosses a sector of the disk with its last 8 bytes, which are zeros. */
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_OFFSETS, 360), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+    memory_disk_stop_at(disk, 2); /* written, not synced */
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_IO);
+    segment_log_close(log);
+    struct memory_disk_loose items[8];
+    cr_assert_eq(memory_disk_loose(disk, items, 8), 2, "the size and all but those zeros");
+    const enum memory_disk_fate fates[2] = {MEMORY_DISK_DROPPED, MEMORY_DISK_KEPT};
+    struct disk *cut = memory_disk_power_cut(disk, items, fates, 2);
+    memory_disk_destroy(disk);
+    disk = options.disk = cut;
+
+    log = fixture_open(&options);
+    fixture_append(log, 2, 1, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    const struct segment_log_info acked = fixture_info(log);
+    segment_log_close(log);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_index, acked.last_index);
+    cr_assert_eq(fixture_info(log).last_chain, acked.last_chain);
+    fixture_check_all(log);
+    segment_log_close(log);
+}

@@ -121,6 +121,8 @@
     X(L9_PAGE_CACHE_IS_TRUSTED, log, "recovery relies on what only the page cache holds")          \
     X(L10_DAMAGE_IS_A_SHORT_LOG, log,                                                              \
       "a bad record below the synced mark ends the log, as if it were a torn tail")                \
+    X(L10_LONGER_FILE_ENDS_A_RECORD, log,                                                          \
+      "a record that lacks zeros counts only once a later write has made the file longer")         \
     X(L11_WRITES_ARE_TAKEN_WHEN_FULL, node,                                                        \
       "writes are taken though the disk has no room for them")                                     \
     X(V1_HELD_MESSAGES_LEAVE, node, "messages that wait for a vote to be durable leave at once")   \
