@@ -71,6 +71,7 @@ class Hunt:
         self.bug = bug
         self.detectors = detectors
         self.seconds = seconds
+        self.reached = {}  # by detector: the first seed that was not tried
         self.finding = Finding(bug)
 
     def run(self):
@@ -82,8 +83,7 @@ class Hunt:
     def ask(self, detector):
         """True when the detector fails and does so because of the bug."""
         spent = 0.0
-        seeds = 0
-        for piece in detector.slices():
+        for piece in detector.slices(self.reached.get(detector.name, detector.first)):
             left = self.seconds - self.finding.cpu_seconds
             if left <= 0 or spent >= detector.budget * self.seconds:
                 return False
@@ -91,12 +91,13 @@ class Hunt:
             spent += ended.cpu_seconds
             self.finding.cpu_seconds += ended.cpu_seconds
             if ended.is_good:
-                seeds += piece.seeds_count
+                if piece.first_seed is not None:
+                    self.reached[detector.name] = piece.first_seed + piece.seeds_count
                 continue
-            return self.judge(piece, ended, seeds)
+            return self.judge(piece, ended)
         return False
 
-    def judge(self, piece, ended, seeds):
+    def judge(self, piece, ended):
         seed = piece.failed_seed(ended.text)
         again = piece.detector.slice_of(seed) if seed is not None else piece
         without = again.run()
@@ -107,7 +108,8 @@ class Hunt:
         self.finding.detector = piece.detector.name
         self.finding.reason = reason_of(ended)
         if piece.first_seed is not None:
-            count = seeds + (seed - piece.first_seed + 1 if seed is not None else piece.seeds_count)
+            last = seed if seed is not None else piece.first_seed + piece.seeds_count - 1
+            count = last - piece.detector.first + 1
             self.finding.tries = f"{count} seed{'s' if count > 1 else ''}"
         else:
             self.finding.tries = "1 run"
