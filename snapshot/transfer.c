@@ -3,6 +3,8 @@
 
 #include "format.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -163,6 +165,7 @@ enum snapshot_status snapshot_sink_write(struct snapshot_sink *sink, const void 
 static const char *why_not_announced(const struct snapshot_sink *sink,
                                      const struct snapshot_header *header, uint64_t hash)
 {
+    if (PLANTED(S3_RECEIVED_IS_NOT_COMPARED)) return NULL;
     if (hash != sink->identity.hash) return "its hash is not the one that was announced";
     if (header->kind != SNAPSHOT_BASE) return "it is not a base";
     if (!is_same_point(&header->point, &sink->identity.point)) {

@@ -349,7 +349,9 @@ static void write_frozen(struct group *group)
     if (!write || group->base_writing) return;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
-    if (info.durable_index < write->header.point.index) return;
+    if (info.durable_index < write->header.point.index && !PLANTED(S2_BASE_IS_AHEAD_OF_THE_LOG)) {
+        return;
+    }
     group->base_frozen = NULL;
     group->base_writing = true;
     write->base.job.run = run_write;

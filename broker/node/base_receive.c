@@ -9,6 +9,8 @@
  * and what is in the log cannot come apart. A new process begins again: what a process before received is not trusted. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include <broker/base_codec.h>
 #include <snapshot/transfer.h>
 
@@ -254,20 +256,11 @@ static void verified(struct group *group)
         close_it(group);
     } else {
         receive->stage = RECEIVE_BIRTH;
+        if (PLANTED(S3_OLD_BASES_GO_FIRST)) {
+            base__remove_older(group, receive->identity.point.index);
+        }
         segment_log_install(group->log, &receive->identity.point);
         disk__pump_log(group, false);
-    }
-}
-
-void base_receive__log_job_ended(struct group *group, const struct segment_log_job_result *result)
-{
-    struct base_receive *receive = group->receive;
-    if (!receive || receive->stage != RECEIVE_BIRTH) return;
-    if (result->born) {
-        submit(group, receive, RECEIVE_PUBLISHING);
-    } else if (!segment_log_is_installing(group->log)) {
-        answer(group, BASE_NO_SPACE, receive->identity.bytes);
-        close_it(group);
     }
 }
 
@@ -291,6 +284,21 @@ static void published(struct group *group)
         if (group->is_meta) topics__meta_replaced(group->node);
     } else {
         submit(group, receive, RECEIVE_UNPUBLISHING);
+    }
+}
+
+void base_receive__log_job_ended(struct group *group, const struct segment_log_job_result *result)
+{
+    struct base_receive *receive = group->receive;
+    if (!receive || receive->stage != RECEIVE_BIRTH) return;
+    if (result->born && PLANTED(S3_ACKED_BEFORE_PUBLISHED)) {
+        receive->stage = RECEIVE_PUBLISHING;
+        published(group);
+    } else if (result->born) {
+        submit(group, receive, RECEIVE_PUBLISHING);
+    } else if (!segment_log_is_installing(group->log)) {
+        answer(group, BASE_NO_SPACE, receive->identity.bytes);
+        close_it(group);
     }
 }
 
@@ -326,7 +334,7 @@ void base_receive__replace_log(struct group *group)
     group->applied_index = point->index;
     group->commit_index = point->index;
     group->checkpoint_index = point->index;
-    group->reads_from_index = receive->commit_index;
+    if (!PLANTED(S3_READS_BEFORE_CAUGHT_UP)) group->reads_from_index = receive->commit_index;
     group->counters.bases_installed++;
     base__installed(group, point);
     answer_waiters(group, point->index);
@@ -507,7 +515,8 @@ static void take_chunk(struct group *group, const struct base_message *message,
         group->node->counters.bad_frames++;
         return;
     }
-    if (message->position != receive->expected || receive->queue_count == CHUNKS_MAX) return;
+    bool follows = message->position == receive->expected || PLANTED(S3_CHUNK_AT_ANY_POSITION);
+    if (!follows || receive->queue_count == CHUNKS_MAX) return;
     struct chunk *chunk = malloc(sizeof(*chunk) + bytes_count);
     if (!chunk) abort();
     chunk->next = NULL;

@@ -23,6 +23,8 @@
  *     by invariant 2. */
 #include "internal.h"
 
+#include <planted/planted.h>
+
 #include "reconfigure.h"
 
 #include <planted/planted.h>
@@ -282,6 +284,7 @@ static bool add_learners(struct group *group, const struct reconfigure_wish *wis
 
 static bool is_caught_up(const struct raft_view *view, struct raft_replica_id id)
 {
+    if (PLANTED(C1_PROMOTED_WHEN_BEHIND)) return true;
     for (uint32_t i = 0; i < view->members_count; i++) {
         const struct raft_progress_view *member = &view->members[i];
         if (member->id.node == id.node && member->id.epoch == id.epoch) return member->caught_up;
@@ -386,7 +389,7 @@ static void confirmed(struct node_request *request)
 /* The leader of meta reads the record of group 0 from its own log, which only a leader adds to. */
 static bool leads_for_certain(struct group *group, const struct reconfigure_wish *wish)
 {
-    if (group->is_meta) return true;
+    if (group->is_meta || PLANTED(M4_REPORTS_UNCONFIRMED)) return true;
     if (group->confirmed_wish == wish->index && group->confirmed_term == group->term) return true;
     if (group->is_confirming) return false;
     group->is_confirming = true;
@@ -463,7 +466,8 @@ void reconfigure__run(struct node *node)
         if (group->role != RAFT_LEADER || !group->own_noop_applied) continue;
         if (group->settled_version == node->members_version) continue;
         if (now_us - group->looked_us < LOOK_EVERY_US) continue;
-        if (!group->is_meta && group->wish_barrier > node->wish_barrier_passed) {
+        if (!group->is_meta && group->wish_barrier > node->wish_barrier_passed &&
+            !PLANTED(M4_FOLLOWS_AN_OLD_WISH)) {
             wants_barrier = true;
             continue;
         }

@@ -10,6 +10,8 @@
  * not linger; nor does one on a node that never joined, for no group takes such a member. */
 #include "meta_state.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,7 @@ static void linger(const struct meta_state *meta, struct meta_partition *partiti
 {
     struct meta_node node;
     if (meta__load_node(meta->state, replica.node_id, &node) && node.incarnation == 0) return;
+    if (PLANTED(M4_LET_GO_WITHOUT_RECORD)) return;
     assert(partition->lingering_count < META_NODES_MAX);
     partition->lingering[partition->lingering_count++] = replica;
 }
@@ -113,7 +116,7 @@ static void renew_replicas(struct meta_state *meta, uint64_t node_id, uint64_t i
         }
         const uint32_t at = find_replica(partition.replicas, partition.replicas_count, node_id);
         if (at == partition.replicas_count) continue;
-        partition.replicas[at].epoch = index;
+        if (!PLANTED(M5_NEW_INCARNATION_KEEPS_EPOCHS)) partition.replicas[at].epoch = index;
         store_wish(meta, name, &partition, index);
     }
     free(groups);

@@ -5,6 +5,7 @@
 #include "peek.h"
 #include "poke.h"
 #include "sim_cluster.h"
+#include "sim_invariants.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -356,6 +357,33 @@ Test(simulated_install, a_transfer_goes_on_where_it_was_when_the_sender_was_rest
     cluster_destroy(cluster);
 }
 
+/* Chunks of the old leader are held up on their way, the new one goes on with the same base, and then they come. */
+Test(simulated_install, chunks_of_a_former_sender_that_come_late_change_nothing)
+{
+    uint32_t late_count = 0;
+    for (uint64_t seed = 21; seed <= 28; seed++) {
+        const uint64_t bytes = bytes_of_a_base(seed);
+        struct cluster *cluster = make(seed);
+        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+        (void)fall_behind(cluster, sleeper);
+        const uint32_t former = (uint32_t)cluster_leader(cluster, 0);
+        const uint32_t next = 3u - former - sleeper;
+        cluster_start(cluster, sleeper);
+        run_to_bytes(cluster, former, bytes / 3u);
+        sim_set_link(cluster->sim, former, sleeper, SIM_LINK_STALLED);
+        (void)poke_transfer(cluster->nodes[former].node, 0, next + 1u);
+        run_to_bytes(cluster, next, 1);
+        sim_heal(cluster->sim);
+        const uint64_t sent = run_to_the_end(cluster, next, sleeper);
+        if (sent < bytes) late_count++; /* it went on where the former one was */
+        cr_assert_lt(sent, bytes + bytes / 4u, "seed %d: it was sent again", (int)seed);
+        expect_same(cluster, 0);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(late_count, 4, "%u: hardly any went on", late_count);
+}
+
 /* ---- partitions, and a log that has caught up ------------------------------------------------------------------------- */
 
 #define TOPIC       "orders"
@@ -563,6 +591,40 @@ Test(simulated_install, a_local_read_waits_for_what_was_committed_at_the_switch)
         cluster_destroy(cluster);
     }
     cr_assert_geq(behind, 3);
+}
+
+/* ---- own bases ------------------------------------------------------------------------------------------------------ */
+
+/* The others are quick and commit; here the state is ahead of the disk, and the base of it waits until the log is there (S2). At
+ * no disk call may a power cut leave a base that the log does not reach. */
+Test(simulated_install, an_own_base_is_written_when_the_log_is_durable_through_it)
+{
+    uint32_t ahead_count = 0;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct cluster *cluster = make(seed);
+        cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
+        const uint64_t group = cluster_group(cluster, 0, TOPIC);
+        const uint32_t leader = (uint32_t)cluster_wait_leader(cluster, group, 5 * SECOND_US);
+        const uint32_t slow = (leader + 1u) % NODES;
+        sim_set_job_factor(cluster->sim, slow, 30);
+        uint64_t calls = 0;
+        for (uint64_t value = 0; value < 20; value++) {
+            produce(cluster, leader, value, value + 1u);
+            poke_make_base(cluster->nodes[slow].node, group);
+            for (uint32_t i = 0; i < 200; i++) {
+                cr_assert(sim_step(cluster->sim));
+                const struct peek_group peek = look(cluster, slow, group);
+                if (peek.applied_index > peek.durable_index) ahead_count++;
+                const uint64_t now = memory_disk_calls(sim_memory_disk(cluster->sim, slow));
+                if (now == calls) continue;
+                calls = now;
+                invariants_check_image(cluster->invariants, cluster->sim, slow,
+                                       cluster->nodes[slow].node, seed + value);
+            }
+        }
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(ahead_count, 100, "the log was never behind the state");
 }
 
 /* ---- what a base lets be forgotten ---------------------------------------------------------------------------------- */

@@ -88,12 +88,17 @@
       "a replica votes before the record of its making is durable")                                \
     X(M4_REPLAYED_ENTRY_MAKES_A_REPLICA, node,                                                     \
       "a topic entry that was acted on makes its replica once more when it is replayed")           \
+    X(M4_LET_GO_WITHOUT_RECORD, queue, "a replica is dropped as soon as it is wished no more")     \
+    X(M4_FOLLOWS_AN_OLD_WISH, node, "a new leader changes its group by a wish that is over")       \
+    X(M4_REPORTS_UNCONFIRMED, node, "a leader that was replaced reports what its group is")        \
     X(M5_ANY_INCARNATION_IS_LISTED, node,                                                          \
       "a node whose directory was emptied takes its old place in the cluster")                     \
     X(M5_DEAD_META_REPLICA_STAYS, node,                                                            \
       "a lost replica of group 0 stays a member of it under its old epoch")                        \
     X(M5_MADE_OVER_THE_OLD_RECORD, node,                                                           \
       "a lost replica is made again while the record of the old one still stands")                 \
+    X(M5_NEW_INCARNATION_KEEPS_EPOCHS, queue,                                                      \
+      "the replicas of a wiped node come back under their old names")                              \
     X(M6_ANY_NODE_FOUNDS, node,                                                                    \
       "every empty node founds a cluster, not only the one with the lowest id")                    \
     X(M6_FOUNDING_IS_NOT_DURABLE, node, "a founding is told to others before it is durable")       \
@@ -101,6 +106,8 @@
       "the first leader of a new group waits for its election timeout")                            \
     X(M8_TOPIC_IS_MISSING_WITHOUT_BARRIER, node,                                                   \
       "a topic that this node has not heard of yet is answered with 404")                          \
+    X(M9_CHANGE_MAY_LOSE_THE_QUORUM, node,                                                         \
+      "a change that leaves a group without a majority is taken")                                  \
     X(M9_HALF_OF_A_PAIR_DECIDES, core, "half of the voters is enough when their number is even")   \
     X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
       "a follower takes entries without following their chain")                                    \
@@ -150,6 +157,7 @@
       "a leader changes the group while the change before is not committed")                       \
     X(C1_TWO_VOTERS_WITHOUT_JOINT, core,                                                           \
       "several voters change at once without a joint configuration")                               \
+    X(C1_PROMOTED_WHEN_BEHIND, node, "a learner gets its vote before it has the log")              \
     X(C2_LEARNER_REFUSES_ITS_VOTE, core,                                                           \
       "a voter that still believes to be a learner gives no vote")                                 \
     X(C2_VOTES_FOR_A_SHORTER_LOG, core, "a vote goes to a candidate whose log is behind")          \
@@ -177,10 +185,17 @@
     X(D5_DAMAGED_STANDS_AT_ONCE, core, "a replica with damaged entries stands like a whole one")   \
     X(D8_REGRESSION_IS_IGNORED, node,                                                              \
       "a member that lacks what it acknowledged is believed to have it")                           \
+    X(S2_BASE_IS_AHEAD_OF_THE_LOG, node, "a base is written of entries that are not durable here") \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
     X(S2_BASE_MISSING_AT_TRIM, node,                                                               \
       "a log is trimmed, and the base at its new start is removed with the older ones")            \
+    X(S3_ACKED_BEFORE_PUBLISHED, node, "a received base is acknowledged before it has its name")   \
+    X(S3_CHUNK_AT_ANY_POSITION, node, "a chunk of a base is taken wherever it belongs")            \
+    X(S3_OLD_BASES_GO_FIRST, node, "older bases are removed before the received one has its name") \
+    X(S3_READS_BEFORE_CAUGHT_UP, node,                                                             \
+      "a replica reads from a base that is older than what was committed then")                    \
+    X(S3_RECEIVED_IS_NOT_COMPARED, log, "a received base is not compared with what was announced") \
     X(S4_CONSUMED_TRIM_IS_NOT_CLAMPED, queue,                                                      \
       "what was thought to be consumed is trimmed in front of a durable group")                    \
     X(S4_TRIM_COUNTS_BEFORE_IT_IS_COMMITTED, node,                                                 \
