@@ -172,7 +172,7 @@ static void ask_voters(struct raft_node *node, struct raft_update *update,
     }
 }
 
-void raft__start_prevote(struct raft_node *node, struct raft_update *update)
+static void start_prevote(struct raft_node *node, struct raft_update *update)
 {
     assert(node->role != RAFT_LEADER);
     if (!raft__can_stand(node)) {
@@ -223,7 +223,7 @@ void raft__election_tick(struct raft_node *node, struct raft_update *update)
 {
     if (node->now_ms < node->election_at_ms) return;
     if (node->damaged && node->damaged_timeouts < DAMAGED_TIMEOUTS) node->damaged_timeouts++;
-    raft__start_prevote(node, update);
+    start_prevote(node, update);
 }
 
 void raft__on_damaged(struct raft_node *node, bool damaged)
@@ -256,7 +256,7 @@ void raft__on_campaign(struct raft_node *node, struct raft_update *update)
     if (node->role == RAFT_LEADER) return;
     if (!raft__can_stand(node)) return;
     node->early_until_ms = node->now_ms + node->options.election_timeout_ms_max;
-    raft__start_prevote(node, update);
+    start_prevote(node, update);
 }
 
 /* ---- the voter ------------------------------------------------------------------------------------ */

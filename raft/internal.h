@@ -138,7 +138,6 @@ void raft__see_term(struct raft_node *node, struct raft_update *update, raft_ter
 /* A leader gives up of its own accord. */
 void raft__step_down(struct raft_node *node, struct raft_update *update,
                      enum raft_step_down reason);
-void raft__start_prevote(struct raft_node *node, struct raft_update *update);
 void raft__start_election(struct raft_node *node, struct raft_update *update, bool transfer);
 void raft__election_tick(struct raft_node *node, struct raft_update *update);
 void raft__on_prevote(struct raft_node *node, struct raft_update *update,
@@ -214,8 +213,6 @@ RAFT_CHECKED enum raft_status raft__configure(struct raft_node *node, struct raf
                                               bool always_joint);
 /* Should another lead? Removed, or its disk stands still. */
 bool raft__must_leave(const struct raft_node *node);
-/* Hand over if anybody is there to take it, else step down. */
-void raft__leave(struct raft_node *node, struct raft_update *update);
 /* The leader's next move in a change that runs. */
 void raft__membership_advance(struct raft_node *node, struct raft_update *update);
 

@@ -278,7 +278,8 @@ bool raft__must_leave(const struct raft_node *node)
     return !raft__is_own_voter(node) && raft__configuration_is_committed(node);
 }
 
-void raft__leave(struct raft_node *node, struct raft_update *update)
+/* Hand over if anybody is there to take it, else step down. */
+static void leave(struct raft_node *node, struct raft_update *update)
 {
     assert(raft__must_leave(node));
     if (raft__transfer_start(node, update, /* to= */ 0) == RAFT_OK) return;
@@ -292,7 +293,7 @@ void raft__membership_advance(struct raft_node *node, struct raft_update *update
     assert(node->role == RAFT_LEADER);
     if (raft__is_transferring(node)) return; /* one thing at a time: the successor ends the phase */
     if (raft__must_leave(node)) {
-        raft__leave(node, update);
+        leave(node, update);
         return;
     }
     if (!node->configuration.joint) return;

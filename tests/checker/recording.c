@@ -85,7 +85,7 @@ enum history_status recording_judge(const struct recording *recording, struct hi
     return HISTORY_OK;
 }
 
-uint64_t dice_roll(struct dice *dice)
+static uint64_t roll(struct dice *dice)
 {
     uint64_t mixed = dice->state += UINT64_C(0x9e3779b97f4a7c15);
     mixed = (mixed ^ mixed >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -96,7 +96,7 @@ uint64_t dice_roll(struct dice *dice)
 uint32_t dice_below(struct dice *dice, uint32_t sides)
 {
     assert(sides > 0);
-    return (uint32_t)((dice_roll(dice) >> 32) * sides >> 32);
+    return (uint32_t)((roll(dice) >> 32) * sides >> 32);
 }
 
 bool dice_chance(struct dice *dice, uint32_t percent)

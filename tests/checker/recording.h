@@ -29,7 +29,6 @@ struct history_run *recording_runs(struct history_op *op, uint32_t *ret_count);
 struct dice {
     uint64_t state;
 };
-uint64_t dice_roll(struct dice *dice);
 /* [0, sides) */
 uint32_t dice_below(struct dice *dice, uint32_t sides);
 bool dice_chance(struct dice *dice, uint32_t percent);

@@ -145,11 +145,6 @@ const struct raft_indexed_configuration *peek_committed_configuration(const stru
     return raft_configuration_at(peek->inside->raft, peek->commit_index);
 }
 
-void peek_raft(const struct peek_group *peek, struct raft_view *ret_view)
-{
-    raft_view(peek->inside->raft, io_now_ms(peek->inside->node->io), ret_view);
-}
-
 void peek_check_core(const struct peek_group *peek)
 {
     raft_check_invariants(peek->inside->raft, NULL);

@@ -78,8 +78,6 @@ const struct raft_indexed_configuration *peek_newest_configuration(const struct 
 /* The newest that is committed; NULL: newer ones have pushed it out of memory. */
 const struct raft_indexed_configuration *peek_committed_configuration(
     const struct peek_group *group);
-/* The leader's view of its followers. */
-void peek_raft(const struct peek_group *group, struct raft_view *ret_view);
 /* Aborts when an invariant of the core does not hold. */
 void peek_check_core(const struct peek_group *group);
 /* Group of a partition as the node's applied meta state knows it; 0: unknown. */

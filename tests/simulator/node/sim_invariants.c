@@ -66,7 +66,7 @@ struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t nu
     return seen;
 }
 
-struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group)
+static struct group_facts *facts_of(struct cluster_invariants *invariants, uint64_t group)
 {
     struct group_facts_list *list = &invariants->groups;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -132,16 +132,6 @@ bool invariants_configurations(const struct cluster_invariants *invariants, uint
         return facts->committed.configuration.members_count > 0;
     }
     return false;
-}
-
-uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group)
-{
-    for (uint32_t i = 0; i < invariants->groups.count; i++) {
-        if (invariants->groups.items[i].group == group) {
-            return invariants->groups.items[i].commit_index;
-        }
-    }
-    return 0;
 }
 
 /* ---- one replica --------------------------------------------------------------------------------------------------- */
@@ -336,7 +326,7 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
     seen->hard_state = group->hard_state;
     if (group->hard_state_is_durable) seen->durable_state = group->hard_state;
 
-    struct group_facts *facts = invariants__group(invariants, group->group);
+    struct group_facts *facts = facts_of(invariants, group->group);
     invariants__note_configuration(group, facts);
     if (group->role == RAFT_LEADER) check_new_leader(invariants, number, group, facts);
     if (group->commit_index > old_commit_index) {

@@ -58,7 +58,5 @@ bool invariants_configurations(const struct cluster_invariants *invariants, uint
 uint64_t invariants_configurations_count(const struct cluster_invariants *invariants);
 /* Logs that were replaced by a base of another replica, over the whole run. */
 uint64_t invariants_bases_installed(const struct cluster_invariants *invariants);
-/* Highest index of the group that any node calls committed. */
-uint64_t invariants_committed(const struct cluster_invariants *invariants, uint64_t group);
 
 #endif

@@ -62,7 +62,6 @@ struct cluster_invariants {
 
 struct seen *invariants__seen(struct cluster_invariants *invariants, uint32_t number,
                               uint64_t group, uint64_t epoch);
-struct group_facts *invariants__group(struct cluster_invariants *invariants, uint64_t group);
 
 /* Of the voters of one half of a configuration. */
 struct invariants_tally {

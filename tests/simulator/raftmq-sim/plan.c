@@ -42,12 +42,14 @@ bool fault_find(const char *name, enum fault *ret_fault)
     return false;
 }
 
-bool fault_is_loss(enum fault fault)
+/* Takes from a node for good what it has told of; the plan sees to it that a majority of every group outlives it. */
+static bool is_loss(enum fault fault)
 {
     return fault >= FAULT_WIPE;
 }
 
-bool fault_is_beyond(enum fault fault)
+/* No node can stand it, and the documentation says so: drawn only when it is asked for. */
+static bool is_beyond(enum fault fault)
 {
     return fault == FAULT_LYING_SYNC || fault == FAULT_OLD_BACKUP;
 }
@@ -189,7 +191,7 @@ static bool can_lose_node(const struct plan *plan)
 bool plan_loses_disks(const struct plan *plan)
 {
     for (int i = 0; i < FAULTS_COUNT; i++) {
-        if (plan->fault_is_on[i] && fault_is_loss((enum fault)i)) return true;
+        if (plan->fault_is_on[i] && is_loss((enum fault)i)) return true;
     }
     return false;
 }
@@ -198,8 +200,8 @@ static bool is_on(const struct plan *plan, enum fault fault, bool is_drawn,
                   const struct plan_wishes *wishes)
 {
     if (wishes->without[fault]) return false;
-    if (fault_is_loss(fault) && !can_lose_node(plan)) return false;
-    return wishes->with[fault] || (is_drawn && !fault_is_beyond(fault));
+    if (is_loss(fault) && !can_lose_node(plan)) return false;
+    return wishes->with[fault] || (is_drawn && !is_beyond(fault));
 }
 
 /* Swarm testing: every run has some of the faults and not the others, since one fault can hide what another shows. */

@@ -52,10 +52,6 @@ enum fault {
 enum { FAULTS_COUNT = FAULTS(X) };
 #undef X
 
-/* Takes from a node for good what it has told of; the plan sees to it that a majority of every group outlives it. */
-bool fault_is_loss(enum fault fault);
-/* No node can stand it, and the documentation says so: drawn only when it is asked for. */
-bool fault_is_beyond(enum fault fault);
 const char *fault_name(enum fault fault);
 const char *fault_meaning(enum fault fault);
 /* False: there is no such fault. */

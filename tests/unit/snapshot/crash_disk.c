@@ -246,18 +246,6 @@ struct crash_disk *crash_disk_create(void)
     return disk;
 }
 
-struct crash_disk *crash_disk_copy(const struct crash_disk *source)
-{
-    struct crash_disk *disk = malloc(sizeof *disk);
-    *disk = *source;
-    for (uint32_t i = 0; i < source->files_count; i++) {
-        memset(&disk->files[i], 0, sizeof disk->files[i]);
-        bytes_copy(&disk->files[i].written, &source->files[i].written);
-        bytes_copy(&disk->files[i].synced, &source->files[i].synced);
-    }
-    return disk;
-}
-
 void crash_disk_destroy(struct crash_disk *disk)
 {
     for (uint32_t i = 0; i < disk->files_count; i++) {

@@ -48,7 +48,6 @@ enum crash_disk_cut {
 };
 
 struct crash_disk *crash_disk_create(void);
-struct crash_disk *crash_disk_copy(const struct crash_disk *source);
 void crash_disk_destroy(struct crash_disk *disk);
 void crash_disk_power_cut(struct crash_disk *disk, enum crash_disk_cut cut);
 
