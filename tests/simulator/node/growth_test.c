@@ -29,16 +29,6 @@ static struct cluster *make(uint64_t seed, uint32_t nodes, uint64_t *ret_group)
     return cluster;
 }
 
-static void expect_settled(struct load *load, uint32_t through)
-{
-    struct node_change change = {0};
-    if (load_run_until_settled(load, SETTLE_US, through)) return;
-    (void)members_changes(load->cluster, through, &change);
-    cr_assert_fail("seed %" PRIu64 ": group %" PRIu64 " is still %s: %s",
-                   load->cluster->options.seed, change.group, node_change_state_text(change.state),
-                   change.blocked);
-}
-
 static void add(struct cluster *cluster, uint32_t through, uint32_t node)
 {
     cr_assert_eq(members_change_surely(cluster, through, NODE_REQUEST_NODE_ADD, node, 0), NODE_OK);
@@ -61,11 +51,11 @@ Test(simulated_growth, a_partition_moves_to_a_node_that_was_added)
         load_start(load, cluster, TOPIC, 0x7u);
         add(cluster, 1, 3);
         cluster_start(cluster, 3);
-        expect_settled(load, 0);
+        load_expect_settled(load, SETTLE_US, 0);
         cr_assert_eq(members_voters(cluster, 0, 0), 0xfu, "four vote in meta");
         cr_assert_eq(members_voters(cluster, 0, group), 0x7u, "nothing moves by itself");
         cr_assert_eq(members_place(cluster, 0, TOPIC, (const uint32_t[]){1, 2, 3}, 3), NODE_OK);
-        expect_settled(load, 1);
+        load_expect_settled(load, SETTLE_US, 1);
         cr_assert_eq(members_voters(cluster, 1, group), 0xeu);
         cr_assert_not(members_has_replica(cluster, 0, group));
         load_check(load, 0xfu);
@@ -83,7 +73,7 @@ Test(simulated_growth, a_new_node_gets_replicas_of_new_topics)
     load_start(load, cluster, TOPIC, 0x7u);
     add(cluster, 0, 3);
     cluster_start(cluster, 3);
-    expect_settled(load, 0);
+    load_expect_settled(load, SETTLE_US, 0);
     cr_assert_eq(cluster_create_topic(cluster, 3, "wide", 4), NODE_OK);
     /* The topic is there when a majority is; the fourth may take a moment longer, to hear of it, too. */
     uint64_t wide = 0;
@@ -120,7 +110,7 @@ Test(simulated_growth, a_node_is_replaced_by_one_that_is_started_later)
         if (seed % 2) cluster_crash(cluster, old, SIM_CRASH_POWER);
         load_run(load, SECOND_US);
         cluster_start(cluster, 3);
-        expect_settled(load, witness);
+        load_expect_settled(load, SETTLE_US, witness);
         const uint32_t rest = 0xfu & ~(1u << old);
         cr_assert_eq(members_voters(cluster, 3, group), rest);
         cr_assert_eq(members_all(cluster, 3, 0), rest);
@@ -146,7 +136,7 @@ Test(simulated_growth, every_founder_is_replaced_and_the_cluster_starts_again_wi
             add(cluster, through, new);
             cluster_start(cluster, new);
             replace(cluster, through, i, new);
-            expect_settled(load, through);
+            load_expect_settled(load, SETTLE_US, through);
             cluster_crash(cluster, i, SIM_CRASH_KILL);
             load->through &= ~(1u << i);
         }
@@ -183,7 +173,7 @@ static void die_at(uint64_t seed, uint32_t victim, uint64_t after_us, enum sim_c
     load_run(load, SECOND_US);
     cluster_start(cluster, victim);
     load->through = 0xbu;
-    expect_settled(load, 0);
+    load_expect_settled(load, SETTLE_US, 0);
     cr_assert_eq(members_voters(cluster, 0, group), 0xbu, "seed %" PRIu64, seed);
     cr_assert_eq(members_all(cluster, 0, 0), 0xbu, "seed %" PRIu64, seed);
     load_check(load, 0xbu);

@@ -295,6 +295,16 @@ bool load_run_until_settled(struct load *load, uint64_t us, uint32_t through)
     return false;
 }
 
+void load_expect_settled(struct load *load, uint64_t us, uint32_t through)
+{
+    struct node_change change = {0};
+    if (load_run_until_settled(load, us, through)) return;
+    (void)members_changes(load->cluster, through, &change);
+    cr_assert_fail("seed %" PRIu64 ": group %" PRIu64 " is still %s: %s",
+                   load->cluster->options.seed, change.group, node_change_state_text(change.state),
+                   change.blocked);
+}
+
 static bool is_idle(struct load *load)
 {
     for (uint32_t i = 0; i < load->producers_count; i++) {

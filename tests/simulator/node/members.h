@@ -70,6 +70,8 @@ void load_run(struct load *load, uint64_t us);
 bool load_run_until(struct load *load, uint64_t us, bool (*is_true)(void *data), void *data);
 /* Until nothing is unfinished, as `through` is told. */
 bool load_run_until_settled(struct load *load, uint64_t us, uint32_t through);
+/* Else the test fails, and says what goes on. */
+void load_expect_settled(struct load *load, uint64_t us, uint32_t through);
 /* Let what is in flight end, then read everything through each node of the mask: each ack is there once, at its offset, and
  * nobody has anything twice. */
 void load_check(struct load *load, uint32_t readers);

@@ -58,16 +58,6 @@ static uint32_t other_than(const struct cluster *cluster, uint32_t a, uint32_t b
     return node;
 }
 
-static void expect_settled(struct load *load, uint32_t through)
-{
-    struct node_change change = {0};
-    if (load_run_until_settled(load, SETTLE_US, through)) return;
-    (void)members_changes(load->cluster, through, &change);
-    cr_assert_fail("seed %" PRIu64 ": group %" PRIu64 " is still %s: %s",
-                   load->cluster->options.seed, change.group, node_change_state_text(change.state),
-                   change.blocked);
-}
-
 /* ---- replacing -------------------------------------------------------------------------------------------------------------- */
 
 /* The replica of `old` moves to the fourth node, which then takes its place in group 0, too. */
@@ -86,7 +76,7 @@ static void replace_one(uint64_t seed, bool is_leader, bool is_dead)
     if (is_dead) cluster_crash(cluster, old, SIM_CRASH_KILL);
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REPLACE, old, new),
                  NODE_OK);
-    expect_settled(load, witness);
+    load_expect_settled(load, SETTLE_US, witness);
 
     const uint32_t rest = all_of(cluster) & ~(1u << old);
     cr_assert_eq(members_voters(cluster, witness, group), rest);
@@ -151,7 +141,7 @@ Test(simulated_membership, two_of_three_are_replaced_at_once)
                 members_change_surely(cluster, old[2], NODE_REQUEST_NODE_REPLACE, old[i], new[i]),
                 NODE_OK, "seed %" PRIu64, seed);
         }
-        expect_settled(load, old[2]);
+        load_expect_settled(load, SETTLE_US, old[2]);
         const uint32_t rest = all_of(cluster) & ~gone;
         cr_assert_eq(members_voters(cluster, old[2], group), rest);
         cr_assert_eq(members_all(cluster, old[2], 0), rest);
@@ -176,7 +166,7 @@ Test(simulated_membership, a_removed_node_leaves_a_smaller_cluster)
         load_run(load, SECOND_US / 2u);
         cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
                      NODE_OK);
-        expect_settled(load, witness);
+        load_expect_settled(load, SETTLE_US, witness);
         cr_assert_eq(members_voters(cluster, witness, group), rest);
         cr_assert_eq(members_all(cluster, witness, 0), rest);
         load_run(load, SECOND_US);
@@ -198,7 +188,7 @@ Test(simulated_membership, a_removed_replica_goes_to_a_node_that_has_none)
     load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << old));
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
                  NODE_OK);
-    expect_settled(load, witness);
+    load_expect_settled(load, SETTLE_US, witness);
     const uint32_t voters = members_voters(cluster, leader_of(cluster, group), group);
     cr_assert_eq(__builtin_popcount(voters), 3, "still three replicas");
     cr_assert_eq(voters & 1u << old, 0);
@@ -288,7 +278,7 @@ Test(simulated_membership, a_change_that_cannot_go_on_says_what_it_waits_for)
     snprintf(name, sizeof(name), "n%u stays until", old + 1u);
     cr_assert(strstr(change.blocked, name), "%s", change.blocked);
     cluster_start(cluster, new);
-    expect_settled(load, witness);
+    load_expect_settled(load, SETTLE_US, witness);
     load_check(load, all_of(cluster) & ~(1u << old));
     free(load);
     cluster_destroy(cluster);
@@ -322,7 +312,7 @@ Test(simulated_membership, a_partition_follows_wishes_that_change_on_the_way)
             cr_assert_eq(status, NODE_OK, "seed %" PRIu64, seed);
             load_run(load, sim_draw(cluster->sim, SECOND_US / 2u));
         }
-        expect_settled(load, 0);
+        load_expect_settled(load, SETTLE_US, 0);
         cr_assert_eq(members_voters(cluster, leader_of(cluster, group), group), voters);
         load_run(load, SECOND_US);
         for (uint32_t i = 0; i < 5; i++) {
@@ -352,7 +342,7 @@ Test(simulated_membership, a_leader_that_knows_only_an_old_wish_leaves_its_group
         }
         cr_assert_eq(members_place(cluster, meta, TOPIC, nodes, 3), NODE_OK);
         load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << nodes[1]));
-        expect_settled(load, meta);
+        load_expect_settled(load, SETTLE_US, meta);
         load_run(load, SECOND_US);
 
         struct cluster_call *call = calloc(1, sizeof(*call));
@@ -364,7 +354,7 @@ Test(simulated_membership, a_leader_that_knows_only_an_old_wish_leaves_its_group
         cr_assert_eq(members_place(cluster, meta, TOPIC,
                                    (const uint32_t[]){nodes[0], nodes[1], nodes[3]}, 3),
                      NODE_OK);
-        expect_settled(load, meta);
+        load_expect_settled(load, SETTLE_US, meta);
         cr_assert_eq(cluster_leader(cluster, 0), (int)meta);
         cluster_fill_transfer(call, TOPIC, (int)nodes[1]);
         cluster_submit(cluster, nodes[0], call);
@@ -402,11 +392,11 @@ Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
         cr_assert(peek_group(cluster->nodes[away].node, group, &before));
         sim_isolate(cluster->sim, away, SIM_LINK_CUT);
         cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b}, 2), NODE_OK);
-        expect_settled(load, a);
+        load_expect_settled(load, SETTLE_US, a);
         cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, away}, 3), NODE_OK);
         load_run(load, SECOND_US);
         sim_heal(cluster->sim);
-        expect_settled(load, a);
+        load_expect_settled(load, SETTLE_US, a);
         cr_assert_eq(members_voters(cluster, a, group), all_of(cluster));
         cr_assert(peek_group(cluster->nodes[away].node, group, &after));
         cr_assert_gt(after.epoch, before.epoch);
@@ -441,7 +431,7 @@ Test(simulated_membership, a_replica_wished_again_while_its_files_are_made_is_ma
                      NODE_OK);
         load_run(load, SECOND_US);
         cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, c}, 3), NODE_OK);
-        expect_settled(load, a);
+        load_expect_settled(load, SETTLE_US, a);
         load_run(load, SECOND_US);
         cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, c, late}, 4),
                      NODE_OK);
@@ -449,7 +439,7 @@ Test(simulated_membership, a_replica_wished_again_while_its_files_are_made_is_ma
         cr_assert_not(members_has_replica(cluster, late, group),
                       "it was made on a disk that hangs");
         sim_hang_disk(cluster->sim, late, false);
-        expect_settled(load, a);
+        load_expect_settled(load, SETTLE_US, a);
         cr_assert_eq(members_voters(cluster, a, group), all_of(cluster));
         cr_assert(peek_group(cluster->nodes[late].node, group, &after));
         load_check(load, all_of(cluster));
@@ -476,7 +466,7 @@ Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_
         cr_assert(peek_group(cluster->nodes[away].node, group, &before));
         cluster_crash(cluster, away, SIM_CRASH_KILL);
         cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b}, 2), NODE_OK);
-        expect_settled(load, a);
+        load_expect_settled(load, SETTLE_US, a);
         for (uint32_t i = 0; i < 24; i++) {
             char topic[CLUSTER_NAME_MAX];
             snprintf(topic, sizeof(topic), "topic-%u", i);
@@ -493,7 +483,7 @@ Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_
         }
         cr_assert_not(members_has_files(cluster, away, group), "seed %" PRIu64, seed);
         cr_assert_eq(members_place(cluster, a, TOPIC, (const uint32_t[]){a, b, away}, 3), NODE_OK);
-        expect_settled(load, a);
+        load_expect_settled(load, SETTLE_US, a);
         cr_assert(peek_group(cluster->nodes[away].node, group, &after));
         cr_assert_gt(after.epoch, before.epoch);
         load_check(load, all_of(cluster));
@@ -548,7 +538,7 @@ Test(simulated_membership, of_seven_nodes_five_vote_in_meta_and_others_take_thei
                      NODE_OK);
         cr_assert_eq(members_change_surely(cluster, 6, NODE_REQUEST_NODE_REPLACE, second, 6),
                      NODE_OK);
-        expect_settled(load, 6);
+        load_expect_settled(load, SETTLE_US, 6);
         const uint32_t rest = 0x7fu & ~(1u << first | 1u << second);
         cr_assert_eq(members_all(cluster, 6, 0), rest, "seed %" PRIu64, seed);
         cr_assert_eq(members_voters(cluster, 6, 0), rest, "the learners vote now");

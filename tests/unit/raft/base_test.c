@@ -44,18 +44,10 @@ static void refuse(struct rig *rig, raft_node_id from, raft_index asked, raft_in
     rig_receive(rig, &m);
 }
 
-static const struct raft_progress_view *member(const struct raft_view *view, raft_node_id node)
-{
-    for (uint32_t i = 0; i < view->members_count; i++) {
-        if (view->members[i].id.node == node) return &view->members[i];
-    }
-    return NULL;
-}
-
 static struct raft_progress_view third(const struct rig *rig)
 {
     struct raft_view view = rig_view(rig);
-    return *member(&view, 3);
+    return *rig_member(&view, 3);
 }
 
 /* ---- the own prefix goes --------------------------------------------------------------------------- */

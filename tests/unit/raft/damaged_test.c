@@ -84,14 +84,6 @@ static void regress(struct rig *rig, raft_node_id node, raft_index has)
     rig_step(rig, event);
 }
 
-static const struct raft_progress_view *member(const struct raft_view *view, raft_node_id node)
-{
-    for (uint32_t i = 0; i < view->members_count; i++) {
-        if (view->members[i].id.node == node) return &view->members[i];
-    }
-    return NULL;
-}
-
 Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caught_up)
 {
     struct rig rig;
@@ -105,14 +97,14 @@ Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caugh
     rig_durable(&rig, 6);
     regress(&rig, 2, 2);
     struct raft_view view = rig_view(&rig);
-    cr_assert(member(&view, 2)->regressed);
-    cr_assert_eq(member(&view, 2)->match, 0, "nothing is believed");
+    cr_assert(rig_member(&view, 2)->regressed);
+    cr_assert_eq(rig_member(&view, 2)->match, 0, "nothing is believed");
     cr_assert_eq(view.commit_index, 5, "what is committed stays so");
     ack(&rig, 2, 4);
     cr_assert_eq(rig_view(&rig).commit_index, 5);
     ack(&rig, 2, 6);
     view = rig_view(&rig);
-    cr_assert_not(member(&view, 2)->regressed);
+    cr_assert_not(rig_member(&view, 2)->regressed);
     cr_assert_eq(view.commit_index, 6);
     rig_close(&rig);
 }

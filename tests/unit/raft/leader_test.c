@@ -3,14 +3,6 @@
 
 #include <criterion/criterion.h>
 
-static const struct raft_progress_view *member_of(const struct raft_view *view, raft_node_id node)
-{
-    for (uint32_t i = 0; i < view->members_count; i++) {
-        if (view->members[i].id.node == node) return &view->members[i];
-    }
-    return NULL;
-}
-
 static void ack_from(struct rig *rig, raft_node_id from, raft_index match)
 {
     struct raft_message m = rig_ack(rig, from, rig_view(rig).term, match);
@@ -110,7 +102,7 @@ Test(raft_commit, a_late_ack_does_not_lower_the_match)
     ack_from(&rig, 2, 6);
     ack_from(&rig, 2, 2);
     struct raft_view view = rig_view(&rig);
-    cr_assert_eq(member_of(&view, 2)->match, 6);
+    cr_assert_eq(rig_member(&view, 2)->match, 6);
     rig_close(&rig);
 }
 
@@ -155,8 +147,8 @@ Test(raft_replicate, appends_are_pipelined_up_to_the_window)
     rig_propose(&rig, 20);
     cr_assert_eq(rig_sent_count(&rig, RAFT_MESSAGE_APPEND), 6, "three to each of two");
     struct raft_view view = rig_view(&rig);
-    cr_assert_eq(member_of(&view, 2)->inflight, 3);
-    cr_assert_eq(member_of(&view, 2)->next, 8);
+    cr_assert_eq(rig_member(&view, 2)->inflight, 3);
+    cr_assert_eq(rig_member(&view, 2)->next, 8);
     ack_from(&rig, 2, 3);
     cr_assert_eq(rig_sent_count(&rig, RAFT_MESSAGE_APPEND), 1, "one place is free");
     cr_assert_eq(rig_sent_now(&rig, RAFT_MESSAGE_APPEND, 2)->append.first, 8);
@@ -243,8 +235,8 @@ Test(raft_replicate, late_copies_of_a_refusal_move_nothing)
     ack_from(&rig, 2, 10);
     rig_receive(&rig, &refused);
     struct raft_view view = rig_view(&rig);
-    cr_assert_eq(member_of(&view, 2)->state, RAFT_PROGRESS_REPLICATE);
-    cr_assert_eq(member_of(&view, 2)->match, 10);
+    cr_assert_eq(rig_member(&view, 2)->state, RAFT_PROGRESS_REPLICATE);
+    cr_assert_eq(rig_member(&view, 2)->match, 10);
     rig_close(&rig);
 }
 
@@ -380,7 +372,7 @@ Test(raft_replicate, a_follower_below_the_floor_waits_for_a_snapshot)
     rig_receive(&rig, &refused);
     cr_assert_null(rig_sent(&rig, RAFT_MESSAGE_APPEND, 2));
     view = rig_view(&rig);
-    cr_assert_eq(member_of(&view, 2)->state, RAFT_PROGRESS_SNAPSHOT);
+    cr_assert_eq(rig_member(&view, 2)->state, RAFT_PROGRESS_SNAPSHOT);
     for (uint32_t i = 0; i < 5; i++) {
         heard_from(&rig, 2, 0);
         rig_tick(&rig, RIG_HEARTBEAT_MS);

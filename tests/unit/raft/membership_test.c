@@ -5,14 +5,6 @@
 
 #define N(id) RIG_NODE(id)
 
-static struct rig open_leader(uint32_t voters, uint32_t learners)
-{
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.voters = voters, .learners = learners});
-    rig_lead_and_commit(&rig);
-    return rig;
-}
-
 static void ack(struct rig *rig, raft_node_id from, raft_index match)
 {
     struct raft_message m = rig_ack(rig, from, rig_view(rig).term, match);
@@ -71,7 +63,7 @@ Test(raft_membership, no_change_before_an_entry_of_the_own_term_is_committed)
 
 Test(raft_membership, one_change_at_a_time)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(1) | N(2) | N(3) | N(4), 0);
     cr_assert(rig_view(&rig).change_in_progress);
     struct raft_configuration target = rig_configuration(N(1) | N(2), 0);
@@ -88,7 +80,7 @@ Test(raft_membership, one_change_at_a_time)
 
 Test(raft_membership, no_change_while_leadership_is_handed_over)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_step(&rig, (struct raft_event){.type = RAFT_EVENT_TRANSFER, .node = 2});
     struct raft_configuration target = rig_configuration(N(1) | N(2), 0);
     cr_assert_eq(rig_configure(&rig, &target), RAFT_TRANSFERRING);
@@ -97,7 +89,7 @@ Test(raft_membership, no_change_while_leadership_is_handed_over)
 
 Test(raft_membership, the_present_group_is_no_change)
 {
-    struct rig rig = open_leader(3, 1);
+    struct rig rig = rig_open_leader(3, 1);
     struct raft_configuration target = rig_configuration(N(1) | N(2) | N(3), N(4));
     struct raft_member first = target.members[0];
     target.members[0] = target.members[3]; /* the order says nothing */
@@ -110,7 +102,7 @@ Test(raft_membership, the_present_group_is_no_change)
 
 Test(raft_membership, what_no_group_can_be_is_refused)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     struct raft_configuration target = rig_configuration(0, N(1) | N(2));
     cr_expect_eq(rig_configure(&rig, &target), RAFT_BAD_CONFIGURATION, "nobody votes");
     target = rig_configuration(0, 0);
@@ -133,7 +125,7 @@ Test(raft_membership, what_no_group_can_be_is_refused)
 
 Test(raft_membership, two_groups_that_do_not_fit_into_one_configuration_are_refused)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     struct raft_configuration target = {.members_count = 0};
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX - 2; i++) {
         target.members[target.members_count++] =
@@ -150,7 +142,7 @@ Test(raft_membership, two_groups_that_do_not_fit_into_one_configuration_are_refu
 
 Test(raft_membership, one_more_voter_is_one_entry_that_is_used_at_once)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(1) | N(2) | N(3) | N(4), 0);
     cr_assert_eq(rig.update->append.first, 2);
     cr_assert_eq(rig.update->append.last, 2);
@@ -167,7 +159,7 @@ Test(raft_membership, one_more_voter_is_one_entry_that_is_used_at_once)
 
 Test(raft_membership, a_voter_that_leaves_counts_no_more_from_the_append_on)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(1) | N(2), 0);
     cr_assert_null(rig_sent(&rig, RAFT_MESSAGE_APPEND, 3));
     rig_durable(&rig, 2);
@@ -180,7 +172,7 @@ Test(raft_membership, a_voter_that_leaves_counts_no_more_from_the_append_on)
 
 Test(raft_membership, learners_come_go_and_are_promoted_without_a_joint_phase)
 {
-    struct rig rig = open_leader(3, 1);
+    struct rig rig = rig_open_leader(3, 1);
     configure(&rig, N(1) | N(2) | N(3) | N(4), N(5) | N(6));
     cr_assert_not(rig.update->append.configuration.joint);
     cr_assert(member(raft_configuration_of(rig.node), 4)->voter);
@@ -190,7 +182,7 @@ Test(raft_membership, learners_come_go_and_are_promoted_without_a_joint_phase)
 
 Test(raft_membership, what_is_known_of_those_who_stay_is_kept)
 {
-    struct rig rig = open_leader(3, 1);
+    struct rig rig = rig_open_leader(3, 1);
     rig_propose(&rig, 3);
     ack(&rig, 4, 4);
     ack(&rig, 3, 2);
@@ -207,7 +199,7 @@ Test(raft_membership, what_is_known_of_those_who_stay_is_kept)
 
 Test(raft_membership, a_new_voter_that_was_never_heard_does_not_end_leadership)
 {
-    struct rig rig = open_leader(1, 0);
+    struct rig rig = rig_open_leader(1, 0);
     rig.now_ms += 5000;
     configure(&rig, N(1) | N(2), 0);
     rig_tick(&rig, RIG_TIMEOUT_MS_MAX - 1);
@@ -221,7 +213,7 @@ Test(raft_membership, a_new_voter_that_was_never_heard_does_not_end_leadership)
 
 Test(raft_membership, two_voters_that_differ_need_a_joint_phase)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(1) | N(2) | N(4), 0);
     const struct raft_configuration *joint = &rig.update->append.configuration;
     cr_assert(joint->joint);
@@ -235,7 +227,7 @@ Test(raft_membership, two_voters_that_differ_need_a_joint_phase)
 
 Test(raft_membership, a_joint_phase_commits_by_both_majorities_and_then_ends_by_itself)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(1) | N(4) | N(5), 0);
     rig_durable(&rig, 2);
     ack(&rig, 4, 2);
@@ -256,7 +248,7 @@ Test(raft_membership, a_joint_phase_commits_by_both_majorities_and_then_ends_by_
 
 Test(raft_membership, a_joint_phase_may_be_asked_for)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     struct raft_configuration target = rig_configuration(N(1) | N(2) | N(3) | N(4), 0);
     rig_step(&rig, (struct raft_event){.type = RAFT_EVENT_CONFIGURE,
                                        .configure = {.target = &target, .always_joint = true}});
@@ -266,7 +258,7 @@ Test(raft_membership, a_joint_phase_may_be_asked_for)
 
 Test(raft_membership, a_voter_may_change_places_with_a_learner)
 {
-    struct rig rig = open_leader(3, 1);
+    struct rig rig = rig_open_leader(3, 1);
     configure(&rig, N(1) | N(2) | N(4), N(3));
     const struct raft_member *leaving = member(raft_configuration_of(rig.node), 3);
     cr_assert(leaving->voter_old && !leaving->voter && leaving->learner_after);
@@ -282,7 +274,7 @@ Test(raft_membership, a_voter_may_change_places_with_a_learner)
 
 Test(raft_membership, a_replica_made_again_on_its_node_is_another_voter)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     struct raft_configuration target = rig_configuration(N(1) | N(2) | N(3), 0);
     target.members[2].id.epoch = 99;
     cr_assert_eq(rig_configure(&rig, &target), RAFT_OK);
@@ -324,7 +316,7 @@ Test(raft_membership, the_next_leader_ends_the_joint_phase)
 
 Test(raft_membership, a_removed_leader_leads_on_without_counting_itself)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(2) | N(3), 0);
     cr_assert_eq(rig_view(&rig).role, RAFT_LEADER);
     rig_durable(&rig, 2);
@@ -337,7 +329,7 @@ Test(raft_membership, a_removed_leader_leads_on_without_counting_itself)
 
 Test(raft_membership, a_removed_leader_hands_over_when_the_change_is_committed)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(2) | N(3), 0);
     ack(&rig, 2, 2);
     ack(&rig, 3, 2);
@@ -359,7 +351,7 @@ Test(raft_membership, a_removed_leader_hands_over_when_the_change_is_committed)
 
 Test(raft_membership, a_leader_that_becomes_a_learner_leaves_too)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(2) | N(3), N(1));
     rig_durable(&rig, 2);
     ack(&rig, 2, 2);
@@ -438,7 +430,7 @@ Test(raft_membership, the_votes_of_strangers_and_of_former_members_count_for_not
 
 Test(raft_membership, a_read_round_starts_anew_in_the_new_group)
 {
-    struct rig rig = open_leader(2, 0);
+    struct rig rig = rig_open_leader(2, 0);
     rig_read(&rig, 7);
     uint64_t round = rig_sent(&rig, RAFT_MESSAGE_HEARTBEAT, 2)->heartbeat.round;
     configure(&rig, N(1), 0);
@@ -450,7 +442,7 @@ Test(raft_membership, a_read_round_starts_anew_in_the_new_group)
 
 Test(raft_membership, a_confirmation_in_the_old_group_does_not_count_in_the_new_one)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_read(&rig, 7);
     uint64_t round = rig_sent(&rig, RAFT_MESSAGE_HEARTBEAT, 2)->heartbeat.round;
     configure(&rig, N(1) | N(2) | N(3) | N(4), 0);
@@ -469,7 +461,7 @@ Test(raft_membership, a_confirmation_in_the_old_group_does_not_count_in_the_new_
 
 Test(raft_membership, a_request_of_a_member_that_leaves_is_refused)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     struct raft_message m = rig_message(&rig, RAFT_MESSAGE_READ_INDEX, 3, 1);
     m.read_index.process = 5;
     m.read_index.number = 1;
@@ -483,7 +475,7 @@ Test(raft_membership, a_request_of_a_member_that_leaves_is_refused)
 
 Test(raft_membership, the_configuration_of_an_index_can_be_asked)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     configure(&rig, N(1) | N(2), 0);
     cr_assert_eq(raft_configuration_at(rig.node, 1)->index, 0);
     cr_assert_eq(raft_configuration_at(rig.node, 1)->configuration.members_count, 3);

@@ -16,19 +16,11 @@ static uint64_t round_sent(const struct rig *rig)
     return m == NULL ? 0 : m->heartbeat.round;
 }
 
-static struct rig open_leader(uint32_t voters, uint32_t learners)
-{
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.voters = voters, .learners = learners});
-    rig_lead_and_commit(&rig);
-    return rig;
-}
-
 /* ---- the leader ----------------------------------------------------------------------------------- */
 
 Test(raft_read, a_round_starts_at_once_and_a_majority_confirms_it)
 {
-    struct rig rig = open_leader(5, 0);
+    struct rig rig = rig_open_leader(5, 0);
     rig_read(&rig, 70);
     uint64_t round = round_sent(&rig);
     cr_assert_neq(round, 0);
@@ -48,7 +40,7 @@ Test(raft_read, a_round_starts_at_once_and_a_majority_confirms_it)
 
 Test(raft_read, the_index_is_the_commit_index_when_the_round_starts)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_propose(&rig, 4);
     rig_durable(&rig, 5);
     struct raft_message ack = rig_ack(&rig, 2, 1, 5);
@@ -62,7 +54,7 @@ Test(raft_read, the_index_is_the_commit_index_when_the_round_starts)
 /* R1: reads that come while a round flies wait for the next, which starts when it is done. */
 Test(raft_read, later_reads_share_the_next_round)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_read(&rig, 1);
     uint64_t first = round_sent(&rig);
     rig_read(&rig, 2);
@@ -82,7 +74,7 @@ Test(raft_read, later_reads_share_the_next_round)
 
 Test(raft_read, answers_of_another_process_round_term_or_of_learners_confirm_nothing)
 {
-    struct rig rig = open_leader(3, 2);
+    struct rig rig = rig_open_leader(3, 2);
     rig_read(&rig, 1);
     uint64_t round = round_sent(&rig);
     struct raft_message other_process = rig_heartbeat_reply(&rig, 2, 1, round, 0);
@@ -165,7 +157,7 @@ Test(raft_read, a_sole_voter_confirms_itself_once_its_no_op_is_committed)
 
 Test(raft_read, all_reads_are_refused_when_leadership_ends)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_read(&rig, 1);
     rig_read(&rig, 2);
     struct raft_message m = rig_vote(&rig, RAFT_MESSAGE_VOTE, 2, 5, 99, 4);
@@ -180,7 +172,7 @@ Test(raft_read, all_reads_are_refused_when_leadership_ends)
 /* B6: a pause between the round and its answers makes the round worthless. */
 Test(raft_read, a_time_gap_drops_the_round_and_asks_anew)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_read(&rig, 1);
     uint64_t before = round_sent(&rig);
     rig.now_ms += 200;
@@ -196,7 +188,7 @@ Test(raft_read, a_time_gap_drops_the_round_and_asks_anew)
 
 Test(raft_read, a_lost_round_is_asked_again_by_the_next_heartbeat)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     rig_read(&rig, 1);
     uint64_t round = round_sent(&rig);
     rig_tick(&rig, RIG_HEARTBEAT_MS);
@@ -206,7 +198,7 @@ Test(raft_read, a_lost_round_is_asked_again_by_the_next_heartbeat)
 
 Test(raft_read, more_reads_than_there_is_room_for_are_refused_as_busy)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     for (uint64_t id = 1; id <= RAFT_READS_MAX; id++) {
         rig_read(&rig, id);
     }
@@ -261,7 +253,7 @@ static void ask(struct rig *rig, raft_node_id from, uint64_t process, uint64_t n
 
 Test(raft_read_request, a_request_joins_a_round_and_is_answered_with_its_number)
 {
-    struct rig rig = open_leader(3, 1);
+    struct rig rig = rig_open_leader(3, 1);
     ask(&rig, 4, 55, 8);
     uint64_t round = round_sent(&rig);
     cr_assert_neq(round, 0);
@@ -277,7 +269,7 @@ Test(raft_read_request, a_request_joins_a_round_and_is_answered_with_its_number)
 
 Test(raft_read_request, a_repeated_request_is_answered_once_and_a_newer_one_replaces_it)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     ask(&rig, 3, 55, 8);
     uint64_t round = round_sent(&rig);
     ask(&rig, 3, 55, 8);
@@ -316,7 +308,7 @@ Test(raft_read_request, followers_old_terms_and_strangers_are_refused)
 
 Test(raft_read_request, requests_are_refused_when_leadership_ends)
 {
-    struct rig rig = open_leader(3, 0);
+    struct rig rig = rig_open_leader(3, 0);
     ask(&rig, 3, 55, 8);
     rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
     cr_assert_eq(rig_view(&rig).role, RAFT_FOLLOWER);
@@ -326,15 +318,6 @@ Test(raft_read_request, requests_are_refused_when_leadership_ends)
 }
 
 /* ---- the follower --------------------------------------------------------------------------------- */
-
-static struct rig open_follower(void)
-{
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.hard = {.term = 2}});
-    struct raft_message heartbeat = rig_heartbeat(&rig, 2, 2, 0, 0);
-    rig_receive(&rig, &heartbeat);
-    return rig;
-}
 
 static void answer(struct rig *rig, uint64_t process, uint64_t number, raft_index index)
 {
@@ -358,7 +341,7 @@ Test(raft_read_follower, a_read_without_a_leader_is_refused_at_once)
 
 Test(raft_read_follower, a_request_covers_what_came_before_it_and_the_rest_shares_the_next)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     rig_read(&rig, 1);
     const struct raft_message *request = rig_sent_now(&rig, RAFT_MESSAGE_READ_INDEX, 2);
     cr_assert_not_null(request);
@@ -381,7 +364,7 @@ Test(raft_read_follower, a_request_covers_what_came_before_it_and_the_rest_share
 
 Test(raft_read_follower, answers_of_another_process_or_replica_are_ignored)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     rig_read(&rig, 1);
     uint64_t number = rig_sent_now(&rig, RAFT_MESSAGE_READ_INDEX, 2)->read_index.number;
     answer(&rig, RIG_PROCESS + 1, number, 17);
@@ -396,7 +379,7 @@ Test(raft_read_follower, answers_of_another_process_or_replica_are_ignored)
 
 Test(raft_read_follower, a_lost_request_is_repeated_under_its_number)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     rig_read(&rig, 1);
     uint64_t number = rig_sent_now(&rig, RAFT_MESSAGE_READ_INDEX, 2)->read_index.number;
     rig.now_ms += 2 * RIG_HEARTBEAT_MS;
@@ -410,7 +393,7 @@ Test(raft_read_follower, a_lost_request_is_repeated_under_its_number)
 
 Test(raft_read_follower, a_read_ends_after_an_election_timeout_even_under_a_live_leader)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     rig_read(&rig, 1);
     uint32_t ended = 0;
     for (uint32_t i = 0; i < 20; i++) {
@@ -427,7 +410,7 @@ Test(raft_read_follower, a_read_ends_after_an_election_timeout_even_under_a_live
 
 Test(raft_read_follower, reads_are_refused_when_the_leader_or_the_term_changes)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     rig_read(&rig, 1);
     struct raft_message newer = rig_heartbeat(&rig, 3, 3, 0, 0);
     rig_receive(&rig, &newer);
@@ -442,7 +425,7 @@ Test(raft_read_follower, reads_are_refused_when_the_leader_or_the_term_changes)
 
 Test(raft_read_follower, a_refused_request_refuses_its_reads)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     rig_read(&rig, 1);
     uint64_t number = rig_sent_now(&rig, RAFT_MESSAGE_READ_INDEX, 2)->read_index.number;
     struct raft_message m = rig_message(&rig, RAFT_MESSAGE_READ_INDEX_REPLY, 2, 2);

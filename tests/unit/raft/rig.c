@@ -144,6 +144,14 @@ struct raft_view rig_view(const struct rig *rig)
     return view;
 }
 
+const struct raft_progress_view *rig_member(const struct raft_view *view, raft_node_id node)
+{
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        if (view->members[i].id.node == node) return &view->members[i];
+    }
+    return NULL;
+}
+
 /* ---- messages ------------------------------------------------------------------------------------- */
 
 struct raft_message rig_message(const struct rig *rig, enum raft_message_type type,
@@ -298,4 +306,21 @@ void rig_lead_and_commit(struct rig *rig)
         rig_receive(rig, &ack);
     }
     assert(rig_view(rig).own_term_committed);
+}
+
+struct rig rig_open_leader(uint32_t voters, uint32_t learners)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = voters, .learners = learners});
+    rig_lead_and_commit(&rig);
+    return rig;
+}
+
+struct rig rig_open_follower(void)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.hard = {.term = 2}});
+    const struct raft_message heartbeat = rig_heartbeat(&rig, 2, 2, 0, 0);
+    rig_receive(&rig, &heartbeat);
+    return rig;
 }

@@ -60,6 +60,8 @@ enum raft_status rig_configure(struct rig *rig, const struct raft_configuration 
 void rig_read(struct rig *rig, uint64_t id);
 
 struct raft_view rig_view(const struct rig *rig);
+/* Of the view; NULL: it is no member. */
+const struct raft_progress_view *rig_member(const struct raft_view *view, raft_node_id node);
 
 /* Messages as peers send them; `term` is theirs. */
 struct raft_message rig_message(const struct rig *rig, enum raft_message_type type,
@@ -90,5 +92,9 @@ uint32_t rig_sent_count(const struct rig *rig, enum raft_message_type type);
 void rig_lead(struct rig *rig);
 /* rig_lead, and the no-op is durable here and on node 2 (or a second voter), so it is committed. */
 void rig_lead_and_commit(struct rig *rig);
+/* rig_open, then that. */
+struct rig rig_open_leader(uint32_t voters, uint32_t learners);
+/* Node 1 of three, which follows node 2 in term 2. */
+struct rig rig_open_follower(void);
 
 #endif

@@ -91,18 +91,9 @@ Test(raft_transfer, learners_strangers_itself_and_the_dead_are_no_targets)
     rig_close(&rig);
 }
 
-static struct rig open_follower(void)
-{
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.hard = {.term = 2}});
-    struct raft_message heartbeat = rig_heartbeat(&rig, 2, 2, 0, 0);
-    rig_receive(&rig, &heartbeat);
-    return rig;
-}
-
 Test(raft_transfer, the_target_stands_at_once_and_overrides_stickiness)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     struct raft_message m = rig_message(&rig, RAFT_MESSAGE_TIMEOUT_NOW, 2, 2);
     rig_receive(&rig, &m);
     cr_assert_eq(rig_view(&rig).role, RAFT_CANDIDATE);
@@ -113,7 +104,7 @@ Test(raft_transfer, the_target_stands_at_once_and_overrides_stickiness)
 
 Test(raft_transfer, an_old_or_foreign_order_starts_nothing)
 {
-    struct rig rig = open_follower();
+    struct rig rig = rig_open_follower();
     struct raft_message old = rig_message(&rig, RAFT_MESSAGE_TIMEOUT_NOW, 2, 1);
     struct raft_message foreign = rig_message(&rig, RAFT_MESSAGE_TIMEOUT_NOW, 3, 2);
     rig_receive(&rig, &old);
