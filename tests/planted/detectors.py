@@ -102,7 +102,7 @@ class Detectors:
 
     def of(self, area):
         if area == "core":
-            return [self.random, self.simulator, self.explore, *self.scenarios, *self.unit("raft")]
+            return [self.random, *self.scenarios, *self.unit("raft"), self.simulator, self.explore]
         units = {"log": ("segment-log", "snapshot", "simulated_node"), "queue": ("queue", "wire", "simulated_node"),
                  "node": ("node", "peer", "http", "simulated_node")}
         saved = {"log": ("segment", "node_store", "snapshot"), "queue": (), "node": ("frame", "codec")}
