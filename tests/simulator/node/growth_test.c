@@ -227,7 +227,7 @@ Test(simulated_growth, a_topic_that_lost_replicas_says_so_and_grows_back_by_itse
         load_start(load, cluster, TOPIC, 1u);
         expect_state(cluster, 0, "ready", "");
         cr_assert_eq(members_change_surely(cluster, 0, NODE_REQUEST_NODE_REMOVE, 2, 0), NODE_OK);
-        expect_settled(load, 0);
+        load_expect_settled(load, SETTLE_US, 0);
         cluster_crash(cluster, 2, SIM_CRASH_KILL);
         expect_state(cluster, 0, "degraded", "2 of 3");
         cr_assert_eq(members_voters(cluster, 0, group), 3u);
@@ -237,7 +237,7 @@ Test(simulated_growth, a_topic_that_lost_replicas_says_so_and_grows_back_by_itse
             load_run(load, 100000u);
         }
         cr_assert_eq(members_voters(cluster, 0, group), 0xbu, "n4 took the place");
-        expect_settled(load, 0);
+        load_expect_settled(load, SETTLE_US, 0);
         expect_state(cluster, 0, "ready", "");
         load_check(load, 0xbu);
         free(load);
