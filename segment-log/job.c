@@ -79,6 +79,10 @@ static bool freeze(struct segment_log *log, bool idle)
         reset(log, JOB_ROLL);
         return flush__freeze_roll(log, job);
     }
+    if (log->scrub.mend_wanted) {
+        reset(log, JOB_MEND);
+        if (scrub__freeze_mend(log, job)) return true;
+    }
     if (log->durable_index < log->last.index) {
         log->removed_last = false;
         reset(log, JOB_FLUSH);
@@ -130,6 +134,9 @@ void segment_log_job_run(struct segment_log_job *job)
     case JOB_ROLL:
         (void)roll__run(job); /* job->status tells */
         break;
+    case JOB_MEND:
+        scrub__run_mend(job);
+        break;
     case JOB_FLUSH:
         flush__run(job);
         break;
@@ -168,6 +175,7 @@ static void take_over(struct segment_log *log, struct segment_log_job *job)
     if (job->count.syncs > 0) log->sync_us_last = job->count.last_us;
     if (job->kind == JOB_FLUSH || job->kind == JOB_ROLL) flush__finish(log, job);
     if (job->kind == JOB_TRUNCATE) truncate__finish(log, job);
+    if (job->kind == JOB_MEND) scrub__finish_mend(log, job);
     if (job->kind == JOB_REMOVE) prefix__finish_remove(log);
     if (job->kind == JOB_BIRTH) prefix__finish_birth(log, job);
     log->segments[log->segments_count - 1].file_bytes = log->writer.filled_pos;

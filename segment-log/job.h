@@ -15,6 +15,7 @@ enum job_kind {
     JOB_TRUNCATE,
     JOB_REPLACE, /* a segment by its repaired file */
     JOB_ROLL,    /* so that the damaged last segment can be repaired */
+    JOB_MEND,    /* header and marks of a segment */
     JOB_FLUSH,
     JOB_FILL,
     JOB_SYNC,
@@ -54,6 +55,13 @@ struct segment_log_job {
     uint64_t bytes_written;
     uint64_t free_bytes;
     bool free_known;
+    /* JOB_MEND: what header and marks are to say */
+    struct segment_header mend_header;
+    struct segment_log_point mend_end;
+    uint64_t mend_end_pos;
+    bool mend_is_last;
+    uint32_t mended_blocks;
+
     uint64_t repaired_segment; /* JOB_REPLACE: its sequence */
 };
 

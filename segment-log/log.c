@@ -66,6 +66,7 @@ void segment_log_close(struct segment_log *log)
     assert(log->reads_outstanding == 0);
     seal__close(log);
     repair__close(log);
+    scrub__close(log);
     index_cache__forget(&log->indexes, 0, UINT64_MAX);
     cache__close(&log->cache);
     for (uint32_t i = 0; i < log->segments_count; i++) {
@@ -260,6 +261,18 @@ struct segment *log__find_sequence(struct segment_log *log, uint64_t sequence)
     uint64_t first = log->segments[0].sequence;
     if (sequence < first || sequence - first >= log->segments_count) return NULL;
     return &log->segments[sequence - first];
+}
+
+struct segment_header log__header_of(const struct segment_log *log, const struct segment *segment)
+{
+    return (struct segment_header){
+        .cluster = log->options.cluster,
+        .group = log->options.group,
+        .sequence = segment->sequence,
+        .base = segment->base,
+        .sector_bytes = segment->sector_bytes,
+        .installed = segment->installed,
+    };
 }
 
 uint32_t log__find_segment(const struct segment_log *log, uint64_t index)

@@ -17,6 +17,7 @@
 #include "job.h"
 #include "mark.h"
 #include "problem.h"
+#include "scrub.h"
 #include "seal.h"
 #include "segment.h"
 #include "session.h"
@@ -74,6 +75,8 @@ struct segment_log {
 
     struct segment_log_repair_job *repair; /* the session under way; NULL: none */
     uint64_t replaces_total;
+    struct scrub scrub;
+    uint64_t holes_found_total, blocks_mended_total; /* since it was opened */
     struct index_cache indexes;
 
     uint64_t syncs_total;
@@ -99,6 +102,8 @@ uint64_t log__term_at(const struct segment_log *log, uint64_t index);
 /* The name was checked to fit when the log was made. */
 void log__segment_path(const struct segment_log *log, uint64_t sequence, char path[DISK_PATH_MAX]);
 bool log__reserve_segment(struct segment_log *log);
+/* What its header block says. */
+struct segment_header log__header_of(const struct segment_log *log, const struct segment *segment);
 /* NULL: there is none. */
 struct segment *log__find_sequence(struct segment_log *log, uint64_t sequence);
 /* The segment that holds entry `index`, or whose base it is. */

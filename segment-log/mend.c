@@ -65,6 +65,26 @@ int mend__closed_segment(struct disk *disk, const char *path, const struct mend 
     return error;
 }
 
+int mend__last_segment(struct segment_writer *writer, const struct mend *mend,
+                       struct sync_count *count, uint32_t *ret_blocks)
+{
+    *ret_blocks = 0;
+    /* What is looked at comes from the device; the mark that was not synced is, by this. */
+    int error = writer__sync(writer, count);
+    if (!error) error = disk_drop_cache(writer->file);
+    if (!error) error = mend_header(writer->file, mend, ret_blocks);
+    struct segment_marks marks;
+    uint64_t seed = checksum64_group(&mend->header->cluster, mend->header->group);
+    if (!error) error = marks__read(writer->file, seed, mend->header, &marks);
+    if (error) return error;
+    const bool is_newest = marks.newest == (int)writer->mark_block &&
+                           marks.mark[marks.newest].sequence == writer->mark_sequence;
+    if (is_newest && marks.valid[1 - marks.newest]) return 0;
+    *ret_blocks += 1;
+    struct segment_mark mark = {.end_pos = mend->end_pos, .point = mend->end};
+    return writer__write_both_marks(writer, seed, &mark, count);
+}
+
 int mend__make_empty(struct disk *disk, const char *directory, const struct segment_header *header)
 {
     char path[DISK_PATH_MAX];

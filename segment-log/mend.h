@@ -15,6 +15,10 @@ struct mend {
 int mend__closed_segment(struct disk *disk, const char *path, const struct mend *mend,
                          uint32_t *ret_blocks);
 
+/* The same of the last segment, whose records end where `mend` says, durable: its marks do not say "continued". */
+int mend__last_segment(struct segment_writer *writer, const struct mend *mend,
+                       struct sync_count *count, uint32_t *ret_blocks);
+
 /* Make the file of a closed segment without entries, and sync it and its name. What may be left of it after a crash is
  * never a segment that says it was the last. */
 int mend__make_empty(struct disk *disk, const char *directory, const struct segment_header *header);

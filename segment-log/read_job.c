@@ -24,6 +24,7 @@ void read_job__add_part(struct segment_log *log, struct segment_log_read_job *jo
         .start = *segment__find(segment, job->key, job->value),
         .last_index = segment->last_index,
         .end_pos = segment->end_pos,
+        .base = segment->base,
         .has_index = segment->sealed,
         .footer = segment->footer,
     };
@@ -35,6 +36,7 @@ void read_job__add_part(struct segment_log *log, struct segment_log_read_job *jo
         part->has_index = false; /* it was here */
     }
     if (part->last_index > log->durable_index) part->last_index = log->durable_index;
+    part->place = finding__place(log, segment, part->start.before.index);
     const struct hole *hole = holes__from(log, part->start.before.index + 1);
     if (!hole || hole->told.segment != segment->sequence) return;
     part->hole_index = hole->told.first_index;
@@ -231,6 +233,8 @@ bool read_job__open_part(struct segment_log_read_job *job, struct read_part *par
         job->status = error == -ENOENT || error == -EIO ? SEGMENT_LOG_DAMAGED : SEGMENT_LOG_IO;
         problem__set(&job->problem, path, 0, part->start.before.index + 1, error,
                      "opening the segment failed");
+        job->finding_sequence = part->sequence;
+        if (error == -ENOENT) finding__lost_file(&job->finding, &part->place, &part->base);
         return false;
     }
     if (part->has_index) find_start(job, part, *ret_file);
@@ -263,6 +267,9 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
             more = read_job__take_record(job, part, &record);
         } else {
             note_bad_record(job, &scan, path);
+            job->finding_sequence = part->sequence;
+            finding__look(&job->finding, &part->place, file, job->seed, &part->start,
+                          part->end_pos);
             more = false;
         }
     }
@@ -325,6 +332,12 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     if (job->bad_footer != 0 && job->cuts_total == log->cuts_total &&
         job->replaces_total == log->replaces_total) {
         seal__anew(log, job->bad_footer);
+    }
+    const bool is_current =
+        job->cuts_total == log->cuts_total && job->replaces_total == log->replaces_total;
+    if (job->finding.has_hole && is_current && job->finding_sequence >= log->segments[0].sequence) {
+        /* Without memory for it: it is found again. */
+        (void)finding__register(log, job->finding_sequence, &job->finding);
     }
     enum segment_log_status status = job->status;
     if (log->broken) {

@@ -2,6 +2,7 @@
 #ifndef SEGMENT_LOG_READ_JOB_H
 #define SEGMENT_LOG_READ_JOB_H
 
+#include "finding.h"
 #include "log.h"
 #include "scan.h"
 
@@ -18,6 +19,8 @@ struct read_part {
     uint64_t hole_index;
     const char *hole_reason;
     bool is_in_hole; /* what is looked for */
+    struct segment_log_point base;
+    struct finding_place place; /* should something not check out */
 };
 
 struct segment_log_read_job {
@@ -44,6 +47,8 @@ struct segment_log_read_job {
     uint64_t searched_index;            /* nothing was found through here */
     struct footer_point *loaded_points; /* the index of this segment, for the next job */
     struct segment_footer loaded_footer;
+    struct finding finding; /* damage that is not known yet, in ... */
+    uint64_t finding_sequence;
     uint64_t bad_footer; /* sequence of a segment whose footer does not check out; 0: none */
 };
 

@@ -85,14 +85,7 @@ enum segment_log_status segment_log_repair_begin(struct segment_log *log, uint64
     struct segment_log_repair_job *job = calloc(1, sizeof *job);
     if (!job) return SEGMENT_LOG_IO;
     const struct segment *segment = &log->segments[find_position(log, hole->told.segment)];
-    job->header = (struct segment_header){
-        .cluster = log->options.cluster,
-        .group = log->options.group,
-        .sequence = hole->told.segment,
-        .base = segment->base,
-        .sector_bytes = segment->sector_bytes,
-        .installed = segment->installed,
-    };
+    job->header = log__header_of(log, segment);
     job->disk = log->options.disk;
     job->seed = log->seed;
     job->on_configuration = on_configuration;

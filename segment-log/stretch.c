@@ -1,5 +1,7 @@
 #include "stretch.h"
 
+#include <planted/planted.h>
+
 #include "entry.h"
 
 #include <assert.h>
@@ -89,7 +91,8 @@ static bool find_behind(const struct stretch *stretch, uint64_t pos,
         if (looks_whole(&scan, pos, ret_header) && ret_header->index > stretch->start.index + 1 &&
             ret_header->index <= stretch->end.index) {
             uint64_t break_pos;
-            found = leads_to_end(stretch, &scan, ret_header, pos, &break_pos);
+            found = leads_to_end(stretch, &scan, ret_header, pos, &break_pos) ||
+                    PLANTED(D1_BROKEN_CHAIN_IS_BELIEVED);
             if (found) *ret_pos = pos;
             /* Every record up to the break is followed by the same ones. */
             if (!found && break_pos > next_pos) next_pos = break_pos;

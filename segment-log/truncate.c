@@ -204,13 +204,7 @@ static bool bear_again(struct segment_log_job *job)
     const struct segment_log *log = job->log;
     const struct segment *segment = &log->segments[job->keep_segment];
     assert(job->end.index == segment->base.index);
-    const struct segment_header header = {
-        .cluster = log->options.cluster,
-        .group = log->options.group,
-        .sequence = segment->sequence,
-        .base = segment->base,
-        .sector_bytes = segment->sector_bytes,
-    };
+    const struct segment_header header = log__header_of(log, segment);
     struct segment_writer fresh = {0};
     if (roll__birth(&log->options, &header, &fresh, &job->count, &job->problem)) {
         job->status = SEGMENT_LOG_IO;

@@ -9,11 +9,12 @@
  * memory of a hole is read from there. segment_log_truncate() may cut at the first index of a hole, or so that the log
  * ends behind it, never inside: the state in there is not known.
  *
- *     open, or a read, finds damage --> hole --> repair session, fed by peers --> a whole new file --> no hole
+ *     open, a read, a scrub find it --> hole --> repair session, fed by peers --> a whole new file --> no hole
  *                                        |
  *                                        +----> cut (segment_log_truncate) or dropped (segment_log_drop_prefix)
  *
- * All functions are of the owner's thread and never block, but segment_log_repair_job_run(), which may run on any. */
+ * All functions are of the owner's thread and never block, but segment_log_repair_job_run() and
+ * segment_log_scrub_job_run(), which may run on any. */
 #ifndef SEGMENT_LOG_REPAIR_H
 #define SEGMENT_LOG_REPAIR_H
 
@@ -122,5 +123,34 @@ void segment_log_repair_job_finish(struct segment_log *log, struct segment_log_r
 
 /* Forget the session, in whatever state. An outstanding job is finished as always. */
 void segment_log_repair_end(struct segment_log *log);
+
+/* ---- the scrubber ---------------------------------------------------------------------------------------- */
+
+/* One pass reads every byte that the log relies on from the device, piece by piece, oldest first: headers, marks, footers,
+ * records and their chain. Bad headers, marks and footers are rebuilt by write jobs, for the log knows what they said;
+ * bad records become holes. What is appended while a pass runs may be left for the next one.
+ *
+ *   segment_log_scrub_begin   start a pass; one that is under way starts again
+ *   segment_log_scrub_job_*   pieces of at most about bytes_max: the driver's pace is its rate */
+struct segment_log_scrub_info {
+    bool active;
+    uint64_t bytes_done, bytes_total; /* of this pass */
+    uint64_t passes_total;
+    uint64_t holes_found_total;   /* by scrubs and reads since open */
+    uint64_t blocks_mended_total; /* headers, marks, footers rebuilt since open */
+};
+void segment_log_scrub_begin(struct segment_log *log);
+void segment_log_scrub_info(const struct segment_log *log, struct segment_log_scrub_info *ret_info);
+
+/* NULL: no pass is under way or it has just ended, a piece is outstanding, or a write job must come first: ask for one
+ * (segment_log_next_job). */
+struct segment_log_scrub_job;
+struct segment_log_scrub_job *segment_log_scrub_next_job(struct segment_log *log, size_t bytes_max);
+void segment_log_scrub_job_run(struct segment_log_scrub_job *job);
+/* *ret_bytes: read by it. OK; DAMAGED: a new hole, *ret_problem tells; IO: the log is broken; SUPERSEDED: what it read was
+ * cut or replaced meanwhile, or it never ran; the pass goes on. */
+SEGMENT_LOG_CHECKED enum segment_log_status segment_log_scrub_job_finish(
+    struct segment_log *log, struct segment_log_scrub_job *job, uint64_t *ret_bytes,
+    struct segment_log_problem *ret_problem);
 
 #endif

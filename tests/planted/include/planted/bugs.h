@@ -130,6 +130,10 @@
       "a bad record below the synced mark ends the log, as if it were a torn tail")                \
     X(L10_LONGER_FILE_ENDS_A_RECORD, log,                                                          \
       "a record that lacks zeros counts only once a later write has made the file longer")         \
+    X(D1_BROKEN_CHAIN_IS_BELIEVED, log,                                                            \
+      "behind damage records are believed whose chain does not lead to the mark")                  \
+    X(D4_ANCHOR_IS_NOT_MET, log,                                                                   \
+      "a repair is complete though its chain does not meet what stands behind the hole")           \
     X(L11_WRITES_ARE_TAKEN_WHEN_FULL, node,                                                        \
       "writes are taken though the disk has no room for them")                                     \
     X(V1_HELD_MESSAGES_LEAVE, node, "messages that wait for a vote to be durable leave at once")   \
