@@ -173,6 +173,12 @@ static const struct flag transfer_flags[] = {
     {"from", 0, FLAG_TEXT, "NODE", NULL, NULL, "everything that this node leads"},
     END};
 
+static const struct flag scrub_flags[] = {
+    {"topic", 0, FLAG_TEXT, "TOPIC", NULL, NULL, "only its logs (default: all, meta included)"},
+    {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
+     "until all is read and repaired, at most for TIME (0: as long as it takes)"},
+    END};
+
 static const struct flag bench_produce_flags[] = {
     {"topic", 0, FLAG_TEXT, "TOPIC", "bench", NULL, "created when it does not exist"},
     {"size", 0, FLAG_BYTES, "SIZE", "100", NULL, "bytes of a message"},
@@ -448,6 +454,13 @@ const struct verb verbs[] = {
      .run_raw = log_command_main,
      .flags = no_flags,
      .summary = "what each file of a stopped node says, and what is wrong with it (offline)"},
+    {.noun = "log",
+     .name = "scrub",
+     .flags = scrub_flags,
+     .run = log_scrub_command,
+     .reaches_cluster = true,
+     .summary = "every node reads its logs through and repairs what is damaged",
+     .notes = "Each node does so by itself about once a day. Without --wait it is only begun."},
     {.name = "health",
      .flags = no_flags,
      .run = health_command,

@@ -32,6 +32,7 @@ int cluster_remove_command(const struct options *options);
 int cluster_replace_command(const struct options *options);
 int cluster_changes_command(const struct options *options);
 int cluster_transfer_command(const struct options *options);
+int log_scrub_command(const struct options *options);
 int health_command(const struct options *options);
 int bench_produce_command(const struct options *options);
 int bench_commit_command(const struct options *options);

@@ -27,6 +27,8 @@ static const struct http_route routes[] = {
     {"GET", "/v1/cluster/changes", HTTP_OP_MEMBERSHIP, .handle = http__membership_changes},
     {"POST", "/v1/cluster/transfer", HTTP_OP_MEMBERSHIP, HTTP_BODY_JSON,
      .handle = http__membership_transfer},
+    {"GET", "/v1/scrub", HTTP_OP_STATUS, .handle = http__scrub_get, .parameters = "topic"},
+    {"POST", "/v1/scrub", HTTP_OP_STATUS, .handle = http__scrub_begin, .parameters = "topic"},
     {"GET", "/v1/topics", HTTP_OP_TOPICS, .handle = http__topics_list},
     {"GET", "/v1/topics/{t}", HTTP_OP_TOPICS, .handle = http__topics_get},
     {"PUT", "/v1/topics/{t}", HTTP_OP_TOPICS, HTTP_BODY_JSON, .handle = http__topics_create},

@@ -32,6 +32,8 @@ void http__status_cluster(struct http_exchange *exchange);
 void http__status_livez(struct http_exchange *exchange);
 void http__status_readyz(struct http_exchange *exchange);
 void http__status_metrics(struct http_exchange *exchange);
+void http__scrub_begin(struct http_exchange *exchange);
+void http__scrub_get(struct http_exchange *exchange);
 void http__status_version(struct http_exchange *exchange);
 
 #endif

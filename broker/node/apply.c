@@ -143,8 +143,11 @@ static void apply_read_done(struct group_read *read, enum segment_log_status sta
 {
     struct group *group = read->base.group;
     group->apply_reading = false;
-    /* Superseded: entries behind the committed ones were cut meanwhile. They are read again. */
-    if (status != SEGMENT_LOG_OK && status != SEGMENT_LOG_SUPERSEDED) {
+    /* Superseded: entries behind the committed ones were cut meanwhile. They are read again. Damaged: they are repaired first,
+     * the group halts here until then (D7). */
+    if (status == SEGMENT_LOG_DAMAGED) {
+        if (!group->dropping) repair__run(group);
+    } else if (status != SEGMENT_LOG_OK && status != SEGMENT_LOG_SUPERSEDED) {
         read__fatal(group, status, problem);
         return;
     }
@@ -162,14 +165,26 @@ static void cannot_be_read(struct group *group, enum segment_log_status status)
                 group->applied_index + 1u, segment_log_status_text(status));
 }
 
+/* Up to damage that is known, nothing of it. False: it stands right here. */
+static bool readable_through(const struct group *group, uint64_t *ret_last_index)
+{
+    struct segment_log_hole hole;
+    *ret_last_index = group->commit_index;
+    if (!segment_log_hole_from(group->log, group->applied_index + 1u, &hole)) return true;
+    if (hole.first_index <= group->applied_index + 1u) return false;
+    if (hole.first_index <= *ret_last_index) *ret_last_index = hole.first_index - 1u;
+    return true;
+}
+
 static void start_apply_read(struct group *group)
 {
+    uint64_t last_index;
+    if (!readable_through(group, &last_index)) return;
     struct group_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
     read->done = apply_read_done;
-    const enum segment_log_status status =
-        read__start(group, read, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u,
-                    group->commit_index, APPLY_BYTES_MAX);
+    const enum segment_log_status status = read__start(
+        group, read, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u, last_index, APPLY_BYTES_MAX);
     if (status == SEGMENT_LOG_OK) {
         group->apply_reading = true;
     } else {
@@ -185,7 +200,7 @@ void apply__run(struct group *group)
     const enum segment_log_status status =
         segment_log_read(group->log, SEGMENT_LOG_BY_INDEX, group->applied_index + 1u,
                          group->commit_index, APPLY_BYTES_MAX, &view);
-    if (status == SEGMENT_LOG_NOT_CACHED) {
+    if (status == SEGMENT_LOG_NOT_CACHED || status == SEGMENT_LOG_DAMAGED) {
         start_apply_read(group);
         return;
     }

@@ -192,6 +192,7 @@ void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t 
      * under way ends before the files are made, in the same queue. */
     if (node__group(node, group_id) || group__is_being_made(node, group_id)) return;
     if (group__is_dropping(node, group_id) || lost__has(node, group_id)) return;
+    if (mending__find(node, group_id)) return;
     if (is_vote_lost(node, group_id, epoch)) {
         lost__note(node, group_id, epoch, "its vote went with the vote store");
         return;

@@ -195,6 +195,7 @@ bool group__is_gone(const struct node *node, uint64_t group_id)
 {
     if (node__group(node, group_id) || group__is_being_made(node, group_id)) return false;
     if (group__is_dropping(node, group_id) || lost__has(node, group_id)) return false;
+    if (mending__find(node, group_id)) return false;
     const struct list_link *link;
     for (link = node->removals.next; link != &node->removals; link = link->next) {
         if (list_entry(link, struct group_removal, link)->group_id == group_id) return false;

@@ -14,7 +14,9 @@
 struct fetch_read {
     struct group_read base;
     struct node_request *request; /* NULL: cancelled */
-    bool by_time;
+    enum segment_log_key key;
+    uint64_t value;
+    uint64_t last_index;
 };
 
 /* Offsets behind the last and at the first DATA entry of a view. */
@@ -125,19 +127,24 @@ static void out_of_range(struct node_request *request, struct group *group, uint
 
 /* ---- reads from segment files --------------------------------------------------------------------------------------------------- */
 
-static void damaged_read(struct node_request *request, const struct segment_log_problem *problem)
-{
-    request__finish(request, NODE_DAMAGED,
-                    "%.120s at byte %" PRIu64 ": %.80s; read from another node", problem->path,
-                    problem->pos, problem->reason);
-}
+/* D7: what lies in front of the damage is served, the damage itself by another replica. */
+static void read_through(struct node_request *request, struct group *group,
+                         enum segment_log_key key, uint64_t value, uint64_t last_index);
 
-static void log_damage(struct group *group, const struct segment_log_problem *problem)
+static void damaged_read(struct fetch_read *read, struct group *group,
+                         const struct segment_log_problem *problem)
 {
-    node__log(group->node, "error",
-              "event=\"damaged record, not served\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
-              " entry=%" PRIu64 " reason=\"%s\"",
-              group->id, problem->path, problem->pos, problem->index, problem->reason);
+    struct node_request *request = read->request;
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    repair__run(group);
+    if (group->dropping || problem->index == 0) {
+        request__park(request, group);
+    } else if (problem->index > info.base.index + 1u && problem->index <= read->last_index) {
+        read_through(request, group, read->key, read->value, problem->index - 1u);
+    } else {
+        elsewhere__read(request, group);
+    }
 }
 
 static void fetch_read_done(struct group_read *base, enum segment_log_status status,
@@ -154,13 +161,16 @@ static void fetch_read_done(struct group_read *base, enum segment_log_status sta
     request_state(request)->reading = NULL;
     request_state(request)->stage = STAGE_NEW;
     if (status == SEGMENT_LOG_OK) {
-        answer_view(request, group, view, read->by_time);
+        answer_view(request, group, view, read->key == SEGMENT_LOG_BY_TIME);
     } else if (status == SEGMENT_LOG_DAMAGED) {
-        log_damage(group, problem);
-        damaged_read(request, problem);
+        damaged_read(read, group, problem);
     } else if (status == SEGMENT_LOG_IO) {
         read__fatal(group, status, problem);
-    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->by_time && !group->dropping) {
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->last_index < group->applied_index &&
+               !group->dropping) {
+        elsewhere__read(request, group); /* it stands in the damage, or behind it */
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->key == SEGMENT_LOG_BY_TIME &&
+               !group->dropping) {
         nothing_yet(request, group, group->partition.next_offset);
     } else {
         request__park(request, group); /* cut or moved meanwhile: ask again */
@@ -175,16 +185,20 @@ static size_t bytes_max_of(const struct node_request *request)
 }
 
 static void start_read(struct node_request *request, struct group *group, enum segment_log_key key,
-                       uint64_t value)
+                       uint64_t value, uint64_t last_index)
 {
     struct fetch_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
     read->base.done = fetch_read_done;
     read->request = request;
-    read->by_time = key == SEGMENT_LOG_BY_TIME;
-    if (read__start(group, &read->base, key, value, group->applied_index, bytes_max_of(request)) !=
+    read->key = key;
+    read->value = value;
+    read->last_index = last_index;
+    if (read__start(group, &read->base, key, value, last_index, bytes_max_of(request)) !=
         SEGMENT_LOG_OK) {
-        if (key == SEGMENT_LOG_BY_TIME) {
+        if (last_index < group->applied_index) {
+            elsewhere__read(request, group);
+        } else if (key == SEGMENT_LOG_BY_TIME) {
             nothing_yet(request, group, group->partition.next_offset);
         } else {
             out_of_range(request, group, value);
@@ -199,25 +213,33 @@ void fetch__forget(struct node_request *request)
 {
     struct request_state *state = request_state(request);
     if (state->stage == STAGE_READING && state->reading) {
-        ((struct fetch_read *)state->reading)->request = NULL;
+        if (state->reads_range) {
+            elsewhere__forget(state->reading);
+        } else {
+            ((struct fetch_read *)state->reading)->request = NULL;
+        }
         state->reading = NULL;
     }
 }
 
-static void read_by(struct node_request *request, struct group *group, enum segment_log_key key,
-                    uint64_t value)
+static void read_through(struct node_request *request, struct group *group,
+                         enum segment_log_key key, uint64_t value, uint64_t last_index)
 {
     struct segment_log_view view;
-    switch (segment_log_read(group->log, key, value, group->applied_index, bytes_max_of(request),
-                             &view)) {
+    switch (segment_log_read(group->log, key, value, last_index, bytes_max_of(request), &view)) {
     case SEGMENT_LOG_OK:
         answer_view(request, group, &view, key == SEGMENT_LOG_BY_TIME);
         return;
     case SEGMENT_LOG_NOT_CACHED:
-        start_read(request, group, key, value);
+        start_read(request, group, key, value, last_index);
+        return;
+    case SEGMENT_LOG_DAMAGED:
+        elsewhere__read(request, group);
         return;
     case SEGMENT_LOG_OUT_OF_RANGE:
-        if (key == SEGMENT_LOG_BY_TIME) {
+        if (last_index < group->applied_index) {
+            elsewhere__read(request, group);
+        } else if (key == SEGMENT_LOG_BY_TIME) {
             nothing_yet(request, group, group->partition.next_offset);
         } else {
             out_of_range(request, group, value);
@@ -225,7 +247,6 @@ static void read_by(struct node_request *request, struct group *group, enum segm
         return;
     case SEGMENT_LOG_FULL:
     case SEGMENT_LOG_IO:
-    case SEGMENT_LOG_DAMAGED:
     case SEGMENT_LOG_LOST_POSITION:
     case SEGMENT_LOG_FOREIGN:
     case SEGMENT_LOG_MISSING:
@@ -236,6 +257,12 @@ static void read_by(struct node_request *request, struct group *group, enum segm
         request__finish(request, NODE_DAMAGED, "the log of this node cannot be read");
         return;
     }
+}
+
+static void read_by(struct node_request *request, struct group *group, enum segment_log_key key,
+                    uint64_t value)
+{
+    read_through(request, group, key, value, group->applied_index);
 }
 
 /* The offset is in the log, or its end. */

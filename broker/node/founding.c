@@ -171,7 +171,9 @@ static bool open_groups(struct node *node)
     struct node_record meta;
     const bool is_dropped =
         node_store_get(node->store, 0, &meta) && meta.state == NODE_REPLICA_DROPPED;
-    if (has_meta) {
+    if (mending__find(node, 0)) {
+        node->state = NODE_JOINING; /* until it is mended */
+    } else if (has_meta) {
         node__start_running(node);
     } else if (node->state == NODE_ASKING) { /* its replica of group 0 was lost */
         return true;

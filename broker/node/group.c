@@ -113,6 +113,7 @@ void group__attach(struct group *group)
     struct node *node = group->node;
     group->hash_next = node->groups_hash[hash_of(group->id)];
     node->groups_hash[hash_of(group->id)] = group;
+    group->scrubbed_us = io_now_us(node->io); /* it was just opened, or is new */
     list_push_back(&node->groups, &group->link);
     node->groups_count++;
     if (group->is_meta) node->meta_group = group;
@@ -154,6 +155,8 @@ void group__free(struct group *group)
     base_send__free_all(group);
     base_receive__free(group);
     base__free(group);
+    repair__free(group);
+    mending__free(group);
     segment_log_close(group->log);
     if (!group->is_meta) partition_close(&group->partition);
     io_job_queue_destroy(group->node->io, group->queue);
@@ -195,11 +198,17 @@ void group__discard_jobs(struct group *group)
 struct run_list {
     struct raft_term_run *runs;
     uint32_t count, capacity;
+    uint64_t from_index; /* what is in front of it is left out */
 };
 
 static void collect_run(void *data, uint64_t first, uint64_t count, uint64_t term)
 {
     struct run_list *list = data;
+    if (first + count <= list->from_index) return;
+    if (first < list->from_index) {
+        count -= list->from_index - first;
+        first = list->from_index;
+    }
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? list->capacity * 2u : 64u;
         list->runs = realloc(list->runs, list->capacity * sizeof(*list->runs));
@@ -213,11 +222,20 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
                        const struct raft_indexed_configuration *configurations, uint32_t count,
                        uint64_t commit_index)
 {
+    return group__start_core_behind(group, NULL, hard_state, configurations, count, commit_index);
+}
+
+bool group__start_core_behind(struct group *group, const struct segment_log_point *begin,
+                              const struct raft_hard_state *hard_state,
+                              const struct raft_indexed_configuration *configurations,
+                              uint32_t count, uint64_t commit_index)
+{
     assert(count > 0);
     struct node *node = group->node;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
-    struct run_list runs = {0};
+    if (!begin) begin = &info.base;
+    struct run_list runs = {.from_index = begin->index + 1u};
     segment_log_term_runs(group->log, collect_run, &runs);
     struct raft_options options = {
         .group = group->id,
@@ -241,11 +259,11 @@ bool group__start_core(struct group *group, const struct raft_hard_state *hard_s
         .configuration_index = configurations[count - 1u].index,
         .history = configurations,
         .history_count = count - 1u,
-        .base_index = info.base.index,
-        .base_term = info.base.term,
+        .base_index = begin->index,
+        .base_term = begin->term,
         .runs = runs.runs,
         .runs_count = runs.count,
-        .commit_index = PLANTED(B38_COMMIT_INDEX_GOES_BACK) ? info.base.index : commit_index,
+        .commit_index = PLANTED(B38_COMMIT_INDEX_GOES_BACK) ? begin->index : commit_index,
         .has_vote = true,
         .now_ms = io_now_ms(node->io),
     };
@@ -336,23 +354,37 @@ static bool open_state(struct group *group, struct snapshot_header *header, stru
     return open_failed(group, snapshot_status_text(loaded), &problem, snapshot_failure(loaded));
 }
 
-/* The configuration of the state, then those of the CONFIG entries behind it: the newest, with as many before it as the
- * core remembers. */
-struct found_configurations {
-    struct raft_indexed_configuration items[RAFT_CONFIGURATIONS_MAX];
-    uint32_t count;
-    uint64_t unreadable_index; /* 0: none */
-};
-
+/* The newest are kept: those that a repair brings may stand between others. */
 static void add_configuration(struct found_configurations *found, uint64_t index,
                               const struct raft_configuration *configuration)
 {
+    uint32_t at = found->count;
+    while (at > 0 && found->items[at - 1u].index > index) {
+        at--;
+    }
+    if (at > 0 && found->items[at - 1u].index == index) return;
     if (found->count == RAFT_CONFIGURATIONS_MAX) {
+        if (at == 0) return;
         found->count--;
+        at--;
         memmove(found->items, found->items + 1, found->count * sizeof(found->items[0]));
     }
-    found->items[found->count++] =
+    memmove(found->items + at + 1u, found->items + at,
+            (found->count - at) * sizeof(found->items[0]));
+    found->items[at] =
         (struct raft_indexed_configuration){.index = index, .configuration = *configuration};
+    found->count++;
+}
+
+void group__found_configuration(struct found_configurations *found, uint64_t index,
+                                const uint8_t *payload, uint32_t payload_bytes)
+{
+    struct raft_configuration configuration;
+    if (raft_codec_decode_configuration(payload, payload_bytes, &configuration)) {
+        add_configuration(found, index, &configuration);
+    } else if (found->unreadable_index == 0) {
+        found->unreadable_index = index;
+    }
 }
 
 /* What the entries up to the state's configuration say is over. */
@@ -361,12 +393,7 @@ static void on_configuration(void *data, uint64_t index, const uint8_t *payload,
 {
     struct found_configurations *found = data;
     if (found->count > 0 && index <= found->items[found->count - 1u].index) return;
-    struct raft_configuration configuration;
-    if (raft_codec_decode_configuration(payload, payload_bytes, &configuration)) {
-        add_configuration(found, index, &configuration);
-    } else if (found->unreadable_index == 0) {
-        found->unreadable_index = index;
-    }
+    group__found_configuration(found, index, payload, payload_bytes);
 }
 
 static bool unreadable_configuration(struct group *group, uint64_t index)
@@ -415,18 +442,14 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
     options.on_configuration = on_configuration;
     options.on_configuration_data = found;
     options.base = &group->bases[0];
+    options.start = &group->bases[group->bases_count - 1u];
     struct segment_log_problem problem = {0};
     const enum segment_log_status status = segment_log_open(&options, &group->log, &problem);
     if (status != SEGMENT_LOG_OK) {
         return open_failed(group, segment_log_status_text(status), &problem, log_failure(status));
     }
-    if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
     struct segment_log_info info;
     segment_log_info(group->log, &info);
-    if (info.holes_count >
-        0) { /* its position is known, but nobody fetches what is lost from its peers yet */
-        return open_failed(group, segment_log_status_text(SEGMENT_LOG_DAMAGED), &problem, false);
-    }
     if (header->point.index < info.base.index) { /* segments are gone that no snapshot covers */
         snprintf(problem.reason, sizeof(problem.reason),
                  "the log begins behind %" PRIu64 ", its newest snapshot is of %" PRIu64,
@@ -530,6 +553,48 @@ static bool check_start(struct group *group)
     return true;
 }
 
+bool group__restore(struct group *group, const struct snapshot_header *header, struct tree *state)
+{
+    if (group->is_meta) {
+        return meta_restore(&group->node->meta, state, header->point.index,
+                            header->point.timestamp_ms);
+    }
+    return partition_restore(&group->partition, state, header->point.index,
+                             header->point.next_offset, header->log_start_offset,
+                             header->point.timestamp_ms);
+}
+
+static void tell_opened(struct group *group)
+{
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    node__log(group->node, "info",
+              "event=\"replica opened\" group=%" PRIu64 " last_index=%" PRIu64 " term=%" PRIu64
+              " next_offset=%" PRIu64 " applied=%" PRIu64 " holes=%u",
+              group->id, info.last_index, info.last_term, info.next_offset, group->applied_index,
+              info.holes_count);
+}
+
+bool group__start(struct group *group, const struct segment_log_point *begin,
+                  const struct raft_hard_state *hard_state, const struct snapshot_header *header,
+                  struct tree *state, const struct found_configurations *found)
+{
+    const struct segment_log_problem problem = {.index = header->point.index};
+    if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
+    if (!group__restore(group, header, state)) {
+        return open_failed(group, "the state was written by a newer version", &problem,
+                           OPEN_DAMAGED);
+    }
+    if (!check_start(group)) return false;
+    if (!group__start_core_behind(group, begin, hard_state, found->items, found->count,
+                                  header->point.index)) {
+        return false;
+    }
+    group__attach(group);
+    tell_opened(group);
+    return true;
+}
+
 bool group__open(struct node *node, const struct node_record *record)
 {
     struct group *group = group__new(node, record->group, record->epoch);
@@ -537,40 +602,19 @@ bool group__open(struct node *node, const struct node_record *record)
     if (!header) abort();
     struct tree *state = NULL;
     struct found_configurations found = {.count = 0};
+    const struct raft_hard_state hard_state = {
+        .term = record->term,
+        .voted_for = {.node = record->vote_node, .epoch = record->vote_epoch},
+    };
     bool opened = open_state(group, header, &state) && open_log(group, header, &found);
-    if (opened) {
-        struct tree *moved = state;
-        state = NULL;
-        const bool restored =
-            group->is_meta
-                ? meta_restore(&node->meta, moved, header->point.index, header->point.timestamp_ms)
-                : partition_restore(&group->partition, moved, header->point.index,
-                                    header->point.next_offset, header->log_start_offset,
-                                    header->point.timestamp_ms);
-        struct segment_log_problem problem = {.index = header->point.index};
-        if (!restored) {
-            opened = open_failed(group, "the state was written by a newer version", &problem,
-                                 OPEN_DAMAGED);
-        }
+    if (opened && repair__is_needed(group)) {
+        mending__begin(group, &hard_state, header, state, &found);
+    } else if (opened) {
+        opened = group__start(group, NULL, &hard_state, header, state, &found);
+    } else {
+        tree_unref(state);
     }
-    if (opened) {
-        const struct raft_hard_state hard_state = {
-            .term = record->term,
-            .voted_for = {.node = record->vote_node, .epoch = record->vote_epoch},
-        };
-        opened =
-            group__start_core(group, &hard_state, found.items, found.count, header->point.index);
-    }
-    if (opened) opened = check_start(group);
-    tree_unref(state);
     free(header);
     if (!opened) return note_lost(group);
-    group__attach(group);
-    struct segment_log_info info;
-    segment_log_info(group->log, &info);
-    node__log(node, "info",
-              "event=\"replica opened\" group=%" PRIu64 " last_index=%" PRIu64 " term=%" PRIu64
-              " next_offset=%" PRIu64 " applied=%" PRIu64,
-              group->id, info.last_index, info.last_term, info.next_offset, group->applied_index);
     return true;
 }

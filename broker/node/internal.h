@@ -28,6 +28,7 @@
 #include <broker/raft_codec.h>
 #include <raft/raft.h>
 #include <segment_log/node_store.h>
+#include <segment_log/repair.h>
 #include <segment_log/segment_log.h>
 #include <snapshot/snapshot.h>
 
@@ -56,6 +57,8 @@
 #define RETENTION_PAYLOAD_BYTES 32u
 #define NODE_BASE_SENDS_MAX     4u /* of all groups */
 #define NODE_BASE_RECEIVES_MAX  4u
+#define NODE_REPAIRS_MAX        4u /* sessions at once, of all groups */
+#define NODE_REPAIR_SERVES_MAX  4u /* answers that are being read, for all peers */
 
 enum request_stage {
     STAGE_NEW,
@@ -96,12 +99,14 @@ struct request_state {
     bool created;       /* TOPIC_CREATE: the entry is applied */
     bool may_be_stored; /* an entry of it may be in a log: failure is "unknown" */
     bool poll_expired;
-    bool confirmed; /* the read was confirmed by a ReadIndex round */
+    bool confirmed;      /* the read was confirmed by a ReadIndex round */
+    uint32_t damaged_at; /* fetch: bit per peer that was asked because of damage (elsewhere.c) */
     bool
         internal; /* a command of this leader of meta itself (registry.c): ends with its leadership */
     bool owned;   /* malloc'ed by the node itself, freed by its done() */
     struct meta_settings settings;
     void *reading;    /* READING: the job */
+    bool reads_range; /* READING: of elsewhere.c */
     uint8_t *payload; /* QUEUED: an encoded META command, owned */
     uint32_t payload_bytes;
     uint64_t parked_us;
@@ -187,6 +192,10 @@ struct group_counters {
     uint64_t bases_installed;
     uint64_t base_bytes_sent;
     uint64_t regressions; /* D8 */
+    uint64_t holes_found;
+    uint64_t segments_repaired;
+    uint64_t entries_repaired, bytes_repaired; /* that peers supplied */
+    uint64_t repair_bytes_served;
 };
 
 /* A replica of one Raft group on this node. */
@@ -274,6 +283,12 @@ struct group {
     struct list_link sends; /* struct base_send (base_send.c) */
     uint64_t sends_told_us;
     struct base_receive *receive; /* base_receive.c; NULL: none */
+    struct repair *repair;        /* repair.c; NULL: the log is whole, as far as is known */
+    struct mending *mending;      /* mending.c; NULL: the core runs */
+    bool core_is_damaged;         /* it was told so, at damaged_us (damaged.c) */
+    uint64_t damaged_us;
+    bool scrub_asked;     /* somebody waits for the end of this pass */
+    uint64_t scrubbed_us; /* end of the last one */
     /* S3: what was committed when a base replaced the log. Until it is applied, nothing is read locally */
     uint64_t reads_from_index;
 
@@ -393,6 +408,7 @@ struct node {
     struct list_link removals; /* struct group_removal under way (drop.c) */
     struct list_link dropping; /* groups that wait for their jobs to end */
     struct list_link lost;     /* struct lost_replica (lost.c) */
+    struct list_link mending;  /* groups whose core has not started (mending.c) */
     uint32_t groups_count;
     struct group *meta_group;
     struct meta_state meta;
@@ -415,6 +431,13 @@ struct node {
 
     uint32_t base_sends_count, base_receives_count;
     struct clock_watch clock_watch; /* PROTOCOL C8: of this node's own clock */
+    uint32_t repairs_count, repair_serves_count;
+    struct { /* scrub.c */
+        bool is_reading;
+        uint64_t group_id, began_us; /* of the background's pass */
+        uint64_t earned_us;
+        int64_t credit_bytes;
+    } scrub;
 
     int64_t producer_next, producer_end; /* leader of meta: rest of its block */
     bool producer_taking;
@@ -489,6 +512,7 @@ struct node {
         uint64_t refused_overload, refused_full;
         uint64_t bad_frames;
         uint64_t unknown_groups;
+        uint64_t scrubbed_bytes;
         uint64_t time_gaps;
         uint64_t replicas_lost;
         uint64_t chain_disputes;
@@ -582,10 +606,30 @@ bool group__open(struct node *node, const struct node_record *record);
 bool group__survives_lost_vote(struct node *node, uint64_t group_id, uint64_t *ret_last_index,
                                struct node_record *ret_record);
 struct group *group__new(struct node *node, uint64_t id, uint64_t epoch);
+/* Configurations that the core is to know: array[count], index rising. The newest, with as many before it as it remembers. */
+struct found_configurations {
+    struct raft_indexed_configuration items[RAFT_CONFIGURATIONS_MAX];
+    uint32_t count;
+    uint64_t unreadable_index; /* 0: none */
+};
+/* In its place by its index. What the entries up to the first one, the state's, say is over. */
+void group__found_configuration(struct found_configurations *found, uint64_t index,
+                                const uint8_t *payload, uint32_t payload_bytes);
+/* A recorded replica begins to live: state (moved), core, found by others from here on. `begin`: the core begins behind it, as
+ * behind a base; NULL: where the log begins. False: fatal was called. */
+bool group__start(struct group *group, const struct segment_log_point *begin,
+                  const struct raft_hard_state *hard_state, const struct snapshot_header *header,
+                  struct tree *state, const struct found_configurations *found);
+/* What is applied becomes the state, which is moved. False: it was written by a newer version. */
+bool group__restore(struct group *group, const struct snapshot_header *header, struct tree *state);
 /* configurations: array[count], index rising: the one of the state at commit_index, then those of the log behind it. */
 bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
                        const struct raft_indexed_configuration *configurations, uint32_t count,
                        uint64_t commit_index);
+bool group__start_core_behind(struct group *group, const struct segment_log_point *begin,
+                              const struct raft_hard_state *hard_state,
+                              const struct raft_indexed_configuration *configurations,
+                              uint32_t count, uint64_t commit_index);
 void group__attach(struct group *group); /* from here on it is found and stepped */
 void group__detach(struct group *group);
 /* By the configuration in its own log, which may lag behind that of the group. */
@@ -666,6 +710,9 @@ enum segment_log_status read__start(struct group *group, struct group_read *read
                                     size_t bytes_max);
 void read__fatal(struct group *group, enum segment_log_status status,
                  const struct segment_log_problem *problem);
+
+/* Start the job that `read` holds already. */
+void read__submit(struct group *group, struct group_read *read);
 
 /* ---- perform.c -------------------------------------------------------------------------------------------------- */
 /* Step the core and perform its update. The status is the core's. */
@@ -749,6 +796,53 @@ void base_receive__free(struct group *group);
 enum segment_log_status produce__append(struct group *group, uint64_t term,
                                         uint64_t *ret_last_index);
 
+/* ---- regress.c ----------------------------------------------------------------------------------------------------- */
+struct raft_message;
+void regress__replied(struct group *group,
+                      const struct raft_message *reply); /* an APPEND_REPLY came, and was stepped */
+
+/* ---- repair.c -------------------------------------------------------------------------------------------------------- */
+struct repair_message;
+/* Whatever is next to make the log whole. Cheap when it is. */
+void repair__run(struct group *group);
+void repair__frame(struct node *node, const struct peer_frame *frame);
+void repair__free(struct group *group);
+/* Its log has holes. */
+bool repair__is_needed(const struct group *group);
+/* Every hole was tried, with everybody who answers, since it was found. */
+bool repair__was_tried(const struct group *group);
+/* What is lost and why it is not repaired yet, for people. */
+void repair__describe(const struct group *group, char *text, size_t bytes);
+
+/* ---- damaged.c --------------------------------------------------------------------------------------------------------- */
+/* It has to be whole first: a leader takes nothing new, others take no leadership (D5). What nobody can repair, and its
+ * state does not need, holds nothing back (D7). */
+bool damaged__holds_back(const struct group *group);
+/* An APPEND that touches what is damaged: answered so, and not taken (D3). */
+bool damaged__refuses(struct group *group, const struct raft_message *append);
+void damaged__run(struct group *group);
+
+/* ---- repair_serve.c ---------------------------------------------------------------------------------------------------- */
+void repair_serve__request(struct node *node, uint64_t from, uint64_t group_id,
+                           const struct repair_message *request);
+
+/* ---- scrub.c ----------------------------------------------------------------------------------------------------------- */
+void scrub__run(struct node *node);
+
+/* ---- mending.c --------------------------------------------------------------------------------------------------------- */
+/* At start: the log has holes. Takes over `state`; the group is not attached. */
+void mending__begin(struct group *group, const struct raft_hard_state *hard_state,
+                    const struct snapshot_header *header, struct tree *state,
+                    const struct found_configurations *found);
+void mending__run(struct node *node);
+struct group *mending__find(const struct node *node, uint64_t group_id);
+const struct raft_configuration *mending__configuration(const struct group *group);
+void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,
+                                 uint32_t payload_bytes);
+/* Nobody ever held what is damaged from here on: it is cut (D4). */
+void mending__cut(struct group *group, uint64_t from_index);
+void mending__free(struct group *group);
+
 /* ---- replicate.c -------------------------------------------------------------------------------------------------- */
 struct append_cut {
     raft_node_id to;
@@ -762,10 +856,6 @@ bool replicate__send(struct group *group, const struct raft_message *message,
 enum segment_log_status replicate__append(struct group *group, uint64_t first, uint64_t last);
 void replicate__flush_heartbeats(struct node *node);
 void replicate__frame(struct node *node, const struct peer_frame *frame);
-
-/* ---- regress.c ---------------------------------------------------------------------------------------------------- */
-/* An APPEND_REPLY came, and was stepped. */
-void regress__replied(struct group *group, const struct raft_message *reply);
 
 /* ---- apply.c ------------------------------------------------------------------------------------------------------ */
 void apply__run(struct group *group);
@@ -800,6 +890,13 @@ void fetch__behind_barrier(struct node_request *request, struct group *group);
 void fetch__wake_polls(struct group *group); /* the end of the log may have moved */
 void fetch__forget(struct node_request *request);
 void fetch__start(struct node_request *request, struct group *group);
+
+/* ---- elsewhere.c ------------------------------------------------------------------------------------------------------ */
+/* What a fetch asks for is damaged here: another replica answers it, or it fails and names what is lost. */
+void elsewhere__read(struct node_request *request, struct group *group);
+/* The replica that was asked is damaged there, too. False: nothing was done, its answer is the answer. */
+bool elsewhere__damaged_there(struct node_request *request, uint64_t node_id);
+void elsewhere__forget(void *reading);
 
 /* ---- produce.c ------------------------------------------------------------------------------------------------------ */
 void produce__start(struct node_request *request, struct group *group);
@@ -852,6 +949,8 @@ void growth__run(struct node *node);
 /* ---- replicas.c ------------------------------------------------------------------------------------------------------ */
 void replicas__make_topic(struct node *node, const struct meta_topic *topic);
 void replicas__drop_topic(struct node *node, uint64_t index, const struct meta_topic *topic);
+/* The applied state does not hold this replica of the node any more. */
+bool replicas__is_let_go(const struct node *node, uint64_t group_id, uint64_t epoch);
 /* What a dropped replica is recorded with: entries at or below it make no other one (M4). */
 uint64_t replicas__drop_index(const struct node *node, uint64_t group_id, uint64_t epoch);
 /* Make and drop what the applied state says. */

@@ -86,6 +86,28 @@ static uint64_t value_regressions(const struct group *group)
 {
     return group->counters.regressions;
 }
+static uint64_t value_holes(const struct group *group)
+{
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    return info.holes_count;
+}
+static uint64_t value_holes_found(const struct group *group)
+{
+    return group->counters.holes_found;
+}
+static uint64_t value_segments_repaired(const struct group *group)
+{
+    return group->counters.segments_repaired;
+}
+static uint64_t value_entries_repaired(const struct group *group)
+{
+    return group->counters.entries_repaired;
+}
+static uint64_t value_repair_served(const struct group *group)
+{
+    return group->counters.repair_bytes_served;
+}
 static uint64_t value_next_offset(const struct group *group)
 {
     return group->is_meta ? 0 : group->partition.next_offset;
@@ -128,6 +150,15 @@ static const struct group_metric group_metrics[] = {
     {"raft_match_regressions_total", "counter",
      "Times that a follower lacked what it had acknowledged: its disk lies about syncs.",
      value_regressions},
+    {"log_holes", "gauge", "Ranges of entries that are damaged on this disk now.", value_holes},
+    {"log_holes_found_total", "counter", "Ranges of entries that were found damaged.",
+     value_holes_found},
+    {"log_segments_repaired_total", "counter", "Segment files that were made whole from peers.",
+     value_segments_repaired},
+    {"log_entries_repaired_total", "counter", "Entries that peers supplied for it.",
+     value_entries_repaired},
+    {"log_repair_served_bytes_total", "counter", "Bytes of entries sent to damaged replicas.",
+     value_repair_served},
     {"partition_next_offset", "gauge", "Offset of the next message.", value_next_offset},
     {"partition_first_offset", "gauge", "Offset of the first message that is kept.",
      value_first_offset},
@@ -287,6 +318,8 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
             node->counters.replicas_quarantined);
     counter(out, "time_gaps_total", "Pauses longer than an election timeout.",
             node->counters.time_gaps);
+    counter(out, "log_scrubbed_bytes_total", "Bytes of logs read to find damage.",
+            node->counters.scrubbed_bytes);
     struct peer_counters peers;
     peer_hub_counters(node->hub, &peers);
     counter(out, "peer_bytes_in_total", "Bytes received from peers.", peers.bytes_in);

@@ -233,6 +233,7 @@ static void init_lists(struct node *node)
     list_init(&node->removals);
     list_init(&node->dropping);
     list_init(&node->lost);
+    list_init(&node->mending);
     list_init(&node->requests);
     list_init(&node->done);
     list_init(&node->parked);
@@ -360,6 +361,7 @@ void node_destroy(struct node *node)
     proxy__free_all(node);
     topics__free_watches(node);
     free_groups(&node->groups);
+    free_groups(&node->mending);
     free_groups(&node->dropping);
     group__free_births(node);
     group__free_removals(node);

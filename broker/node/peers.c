@@ -410,6 +410,9 @@ static void on_frame(void *data, const struct peer_frame *frame)
     case PEER_FRAME_BASE:
         base_receive__frame(node, frame);
         break;
+    case PEER_FRAME_REPAIR:
+        if (node__peer_is_usable(node, frame->node_id)) repair__frame(node, frame);
+        break;
     case PEER_FRAME_HELLO:
     case PEER_FRAME_HELLO_ACK:
     case PEER_FRAME_GOODBYE:

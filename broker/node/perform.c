@@ -235,7 +235,7 @@ enum raft_status group__step(struct group *group, struct raft_event *event)
 {
     struct node *node = group->node;
     assert(!node->stepping);
-    if (group->dropping || node->state == NODE_FAILED) return RAFT_NOT_LEADER;
+    if (group->dropping || group->mending || node->state == NODE_FAILED) return RAFT_NOT_LEADER;
     struct cut_list cuts = {.count = 0};
     event->now_ms = io_now_ms(node->io);
     node->stepping = true;

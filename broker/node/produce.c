@@ -399,6 +399,7 @@ void produce__propose(struct group *group)
     if (!collector) abort();
     while (has_work(group) && node->state != NODE_FAILED) {
         bool is_ready = group->own_noop_applied || PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP);
+        if (damaged__holds_back(group)) is_ready = false;
         if (group->role != RAFT_LEADER || !is_ready) {
             repark(group, &group->queued);
             group->control.payload_bytes = 0;

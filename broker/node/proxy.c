@@ -191,6 +191,9 @@ static void received_response(struct node *node, const struct peer_frame *frame)
         request__park(request, NULL);
         return;
     }
+    if (request->status == NODE_DAMAGED && elsewhere__damaged_there(request, frame->node_id)) {
+        return;
+    }
     char detail[sizeof(request->detail)];
     memcpy(detail, request->detail, sizeof(detail));
     detail[sizeof(detail) - 1] = 0;

@@ -48,6 +48,14 @@ static void done_read(struct io_job *job)
     free(read);
 }
 
+void read__submit(struct group *group, struct group_read *read)
+{
+    read->base.job.run = run_read;
+    read->base.job.done = done_read;
+    read->base.discard = discard_read;
+    group__submit(group, group->read_queue, &read->base);
+}
+
 enum segment_log_status read__start(struct group *group, struct group_read *read,
                                     enum segment_log_key key, uint64_t value, uint64_t last_index,
                                     size_t bytes_max)
@@ -58,10 +66,7 @@ enum segment_log_status read__start(struct group *group, struct group_read *read
         free(read);
         return status;
     }
-    read->base.job.run = run_read;
-    read->base.job.done = done_read;
-    read->base.discard = discard_read;
-    group__submit(group, group->read_queue, &read->base);
+    read__submit(group, read);
     return SEGMENT_LOG_OK;
 }
 

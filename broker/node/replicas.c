@@ -114,7 +114,7 @@ uint64_t replicas__drop_index(const struct node *node, uint64_t group_id, uint64
     return index;
 }
 
-static bool is_let_go(const struct node *node, uint64_t group_id, uint64_t epoch)
+bool replicas__is_let_go(const struct node *node, uint64_t group_id, uint64_t epoch)
 {
     /* Of an entry that is not applied yet the state cannot tell. */
     return epoch <= node->meta.applied_index &&
@@ -127,7 +127,7 @@ static void drop_let_go(struct node *node)
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
-        if (group->is_meta || !is_let_go(node, group->id, group->epoch)) continue;
+        if (group->is_meta || !replicas__is_let_go(node, group->id, group->epoch)) continue;
         node__log(node, "info",
                   "event=\"replica let go\" group=%" PRIu64 " topic=\"%s\" partition=%u", group->id,
                   group->topic, group->partition_number);
@@ -137,7 +137,7 @@ static void drop_let_go(struct node *node)
     list_for_each_safe(link, after, &node->births) {
         const struct group_birth *birth = list_entry(link, struct group_birth, link);
         if (birth->group_id == 0 || birth->drop_index) continue;
-        if (!is_let_go(node, birth->group_id, birth->epoch)) continue;
+        if (!replicas__is_let_go(node, birth->group_id, birth->epoch)) continue;
         (void)group__cancel_birth(node, birth->group_id,
                                   replicas__drop_index(node, birth->group_id, birth->epoch));
     }

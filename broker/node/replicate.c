@@ -69,10 +69,11 @@ static void append_read_done(struct group_read *base, enum segment_log_status st
     struct node *node = group->node;
     struct raft_message *message = &read->message;
     group->append_reading[reading_slot(group, message->to.node)] = 0;
-    if (status == SEGMENT_LOG_DAMAGED || status == SEGMENT_LOG_IO) {
+    if (status == SEGMENT_LOG_IO) {
         read__fatal(group, status, problem);
         return;
     }
+    if (status == SEGMENT_LOG_DAMAGED && !group->dropping) repair__run(group); /* then sent */
     const bool still_leads =
         group->role == RAFT_LEADER && group->term == message->term && !group->dropping;
     uint64_t sent = message->append.previous_index;
@@ -97,12 +98,18 @@ static bool start_append_read(struct group *group, const struct raft_message *me
     /* All taken: reads for members that were removed meanwhile are among them. */
     const uint32_t slot = reading_slot(group, 0);
     if (slot == RAFT_MEMBERS_MAX) return false;
+    uint64_t last = message->append.last;
+    struct segment_log_hole hole;
+    if (segment_log_hole_from(group->log, message->append.first, &hole)) {
+        if (hole.first_index <= message->append.first) return false;
+        if (hole.first_index <= last) last = hole.first_index - 1u;
+    }
     struct append_read *read = calloc(1, sizeof(*read));
     if (!read) abort();
     read->base.done = append_read_done;
     read->message = *message;
-    if (read__start(group, &read->base, SEGMENT_LOG_BY_INDEX, message->append.first,
-                    message->append.last, NODE_APPEND_BYTES_MAX) != SEGMENT_LOG_OK) {
+    if (read__start(group, &read->base, SEGMENT_LOG_BY_INDEX, message->append.first, last,
+                    NODE_APPEND_BYTES_MAX) != SEGMENT_LOG_OK) {
         return false;
     }
     group->append_reading[slot] = message->to.node;
@@ -259,6 +266,7 @@ static void receive_append(struct group *group, struct raft_message *message,
         return;
     }
     if (!chains__agree(group, message)) return;
+    if (message->to.epoch == group->epoch && damaged__refuses(group, message)) return;
     node->received_entries = entries;
     node->received_bytes = bytes;
     node->received_first = message->append.first;
@@ -309,6 +317,8 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->state == NODE_STOPPING) return;
     /* Nor does one without space: those that have none would do the same (C7). */
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->disk_full) return;
+    /* Nor a replica that is damaged (D5). */
+    if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && damaged__holds_back(group)) return;
     if (!chains__agree(group, &message)) return;
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
     (void)group__step(group, &event);

@@ -176,6 +176,21 @@ static bool majority_is_reachable(struct node *node, uint64_t group_id, char *wh
     return false;
 }
 
+/* D5, D7: the group stands still until it is whole. */
+static bool refuse_damaged(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct group *group = node__group(state->node, state->group_id);
+    char why[NODE_STATUS_TEXT_BYTES];
+    if (!group) group = mending__find(state->node, state->group_id);
+    if (!group || !repair__is_needed(group)) return false;
+    if (!group->mending && !damaged__holds_back(group)) return false;
+    repair__describe(group, why, sizeof(why));
+    request->retry_after_ms = 1000;
+    request__finish(request, NODE_DAMAGED, "%s", why);
+    return true;
+}
+
 static void refuse_parked(struct node_request *request)
 {
     struct request_state *state = request_state(request);
@@ -187,6 +202,7 @@ static void refuse_parked(struct node_request *request)
                         "the cluster is not founded yet: every node of --peers must be up once");
         return;
     }
+    if (refuse_damaged(request)) return;
     (void)majority_is_reachable(node, state->group_id, why, sizeof(why));
     request__finish(request, NODE_NO_LEADER, "%s", why);
 }
@@ -256,6 +272,7 @@ static void timed_out(struct node_request *request)
         }
         return;
     case STAGE_BARRIER:
+        if (refuse_damaged(request)) return;
         (void)majority_is_reachable(state->node, state->group_id, why, sizeof(why));
         request->retry_after_ms = 200;
         request__finish(request, NODE_TIMEOUT, "the read could not be confirmed (%s)", why);
@@ -421,6 +438,8 @@ static void on_partition(struct node_request *request)
     if (!group || group->role != RAFT_LEADER) {
         to_leader(request, partition.group);
     } else if (!group->own_noop_applied && !PLANTED(P1_TAKES_BATCHES_BEFORE_NOOP)) { /* P1 */
+        request__park(request, group);
+    } else if (request->type != NODE_REQUEST_TRANSFER && damaged__holds_back(group)) { /* D5 */
         request__park(request, group);
     } else if (request->type == NODE_REQUEST_PRODUCE) {
         produce__start(request, group);

@@ -203,6 +203,9 @@ static void fill_state(struct node *node, struct node_cluster_status *status)
         break;
     case NODE_JOINING:
         snprintf(status->state, sizeof(status->state), "joining");
+        if (mending__find(node, 0)) {
+            repair__describe(mending__find(node, 0), status->problem, sizeof(status->problem));
+        }
         break;
     case NODE_RUNNING:
         running_state(node, status);
@@ -428,11 +431,32 @@ bool node_is_ready(struct node *node, char *why, size_t why_bytes)
                without_leader, node->groups_count);
     check_line(why, why_bytes, behind == 0, "applied, behind in %" PRIu64 " groups", behind);
     check_line(why, why_bytes, !node->disk_full, "disk space");
+    check_line(why, why_bytes, list_is_empty(&node->mending), "damaged replicas mended");
+    ready = ready && list_is_empty(&node->mending);
     ready = ready && without_leader == 0 && behind == 0;
     return ready;
 }
 
 /* ---- groups ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Its core has not started. */
+static void fill_mending(const struct group *group, struct node_group_status *status)
+{
+    memset(status, 0, sizeof(*status));
+    struct segment_log_info info;
+    struct meta_partition partition;
+    segment_log_info(group->log, &info);
+    status->group = group->id;
+    if (!group->is_meta &&
+        meta_group_find(&group->node->meta, group->id, status->topic, &partition, NULL)) {
+        status->partition = partition.number;
+    }
+    snprintf(status->role, sizeof(status->role), "mending");
+    status->term = group->term;
+    status->last_index = info.last_index;
+    status->durable_index = info.durable_index;
+    repair__describe(group, status->problem, sizeof(status->problem));
+}
 
 static void fill_group(const struct group *group, struct node_group_status *status)
 {
@@ -464,6 +488,7 @@ static void fill_group(const struct group *group, struct node_group_status *stat
         status->chain_at_commit = point.chain;
     }
     memcpy(status->problem, group->problem, sizeof(status->problem));
+    if (info.holes_count > 0) repair__describe(group, status->problem, sizeof(status->problem));
 }
 
 uint32_t node_groups_status(struct node *node, struct node_group_status *ret_groups, uint32_t max)
@@ -475,6 +500,10 @@ uint32_t node_groups_status(struct node *node, struct node_group_status *ret_gro
     }
     for (uint32_t at = 0; count < max && lost__at(node, at, &ret_groups[count]); at++) {
         count++;
+    }
+    for (struct list_link *link = node->mending.next; link != &node->mending && count < max;
+         link = link->next) {
+        fill_mending(list_entry(link, struct group, link), &ret_groups[count++]);
     }
     return count;
 }

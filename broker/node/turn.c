@@ -21,6 +21,10 @@ void node__dirty(struct group *group)
 
 static void work_group(struct group *group)
 {
+    if (group->mending) {
+        disk__pump_log(group, false);
+        return;
+    }
     produce__propose(group);
     if (group->node->state == NODE_FAILED) return;
     apply__run(group);
@@ -146,6 +150,9 @@ static bool is_settled(struct node *node)
     if (node->setup_jobs_count || node->store_running || node->space_running) return false;
     if (!list_is_empty(&node->dropping)) return false;
     bool settled = true;
+    for (struct list_link *link = node->mending.next; link != &node->mending; link = link->next) {
+        if (!list_is_empty(&list_entry(link, struct group, link)->jobs)) settled = false;
+    }
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
         if (!list_is_empty(&group->jobs)) settled = false;
@@ -243,6 +250,8 @@ static void on_maintenance(struct io_timer *timer)
     if (node->state == NODE_FAILED) return;
     broadcast__check(node);
     group__retry_births(node);
+    mending__run(node);
+    if (node->state == NODE_FAILED) return;
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
@@ -253,8 +262,10 @@ static void on_maintenance(struct io_timer *timer)
         base__maintain(group);
         base_send__maintain(group);
         base_receive__maintain(group);
+        repair__run(group);
         if (node->state == NODE_FAILED) return;
     }
+    scrub__run(node);
     if (node->state == NODE_STOPPING) {
         continue_stop(node);
         if (node->state == NODE_STOPPED) return;

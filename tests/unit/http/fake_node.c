@@ -116,6 +116,19 @@ uint32_t node_groups_status(struct node *node, struct node_group_status *ret_gro
     return 1;
 }
 
+uint32_t node_scrub(struct node *node, const char *topic)
+{
+    node->scrubs_count++;
+    return topic && strcmp(topic, node->scrub.topic) != 0 ? 0 : 1;
+}
+
+uint32_t node_scrub_status(struct node *node, struct node_scrub_status *ret_logs, uint32_t max)
+{
+    assert(max > 0);
+    ret_logs[0] = node->scrub;
+    return 1;
+}
+
 /* ---- views ---------------------------------------------------------------------------------------------------- */
 
 static void store_u32(uint8_t *at, uint32_t value)

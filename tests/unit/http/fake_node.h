@@ -16,6 +16,8 @@ struct node {
     bool ready;
     struct node_cluster_status status;
     struct node_group_status group;
+    struct node_scrub_status scrub;
+    int scrubs_count;
     int views_released;
 };
 

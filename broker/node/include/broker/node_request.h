@@ -340,4 +340,23 @@ struct node_group_status {
 };
 uint32_t node_groups_status(struct node *node, struct node_group_status *ret_groups, uint32_t max);
 
+/* Begin to read the logs of a topic's replicas here, or of all (NULL), from the first to the last byte, and repair what is
+ * damaged. Returns how many; one that is read already is begun again. */
+uint32_t node_scrub(struct node *node, const char *topic);
+
+/* How far that is, log by log, and what was found since the node started. */
+struct node_scrub_status {
+    uint64_t group;
+    char topic[META_TOPIC_NAME_BYTES_MAX + 1];
+    uint32_t partition;
+    bool is_asked;  /* a pass that was asked for has not ended */
+    bool is_active; /* a pass is under way, of the background perhaps */
+    uint64_t bytes_done, bytes_total;
+    uint64_t passes;
+    uint32_t holes; /* ranges that are damaged now */
+    uint64_t holes_found, blocks_mended, segments_repaired, entries_repaired;
+    char problem[NODE_STATUS_TEXT_BYTES]; /* what stands in the way of repair */
+};
+uint32_t node_scrub_status(struct node *node, struct node_scrub_status *ret_logs, uint32_t max);
+
 #endif

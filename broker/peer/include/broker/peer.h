@@ -64,9 +64,10 @@ enum peer_frame_type {
     PEER_FRAME_CHANGE,        /* how a change of members stands, to the leader of meta */
     PEER_FRAME_JOIN,          /* a node asks to join (join_codec.h, M5) */
     PEER_FRAME_JOIN_ANSWER,
-    PEER_FRAME_CHAIN, /* replicas compare their chains (PROTOCOL D6) */
+    PEER_FRAME_CHAIN,  /* replicas compare their chains (PROTOCOL D6) */
+    PEER_FRAME_REPAIR, /* entries that a replica has lost, asked of any other (repair_codec.h) */
 };
-#define PEER_FRAME_LAST PEER_FRAME_CHAIN
+#define PEER_FRAME_LAST PEER_FRAME_REPAIR
 
 struct peer_config {
     uint64_t node_id;

@@ -186,6 +186,11 @@
       "a write that was not confirmed in time is called failed")                                   \
     X(C9_SLOW_BROADCASTS_ARE_NOT_TOLD, node,                                                       \
       "broadcasts that take too long for the election timeout are not told")                       \
+    X(D3_ACKS_OVER_DAMAGE, node, "a follower acknowledges entries behind damage in its log")       \
+    X(D4_ONE_ANSWER_CUTS, node,                                                                    \
+      "damaged entries that one voter never held are cut, as if nobody could hold them")           \
+    X(D5_DAMAGED_LEADER_TAKES_PRODUCE, node,                                                       \
+      "a leader with damage in its log takes messages before it is whole")                         \
     X(D5_DAMAGED_STANDS_AT_ONCE, core, "a replica with damaged entries stands like a whole one")   \
     X(D8_REGRESSION_IS_IGNORED, node,                                                              \
       "a member that lacks what it acknowledged is believed to have it")                           \

@@ -1,0 +1,124 @@
+/* What a replica that knows of damage in its log does not do (PROTOCOL D3, D5): it acknowledges nothing that touches the damage,
+ * stands last, takes no leadership, and as a leader takes nothing from producers until it is whole, and hands over when that
+ * takes long. Damage that its newest checkpoint covers, and that nobody can repair, holds nothing back (D7). */
+#include "internal.h"
+
+#include <planted/planted.h>
+
+#include <inttypes.h>
+
+#define OFFER_EVERY_US 2000000u
+
+/* Below its newest checkpoint a hole is of no use to the state. */
+static bool state_covers_holes(const struct group *group)
+{
+    struct segment_log_hole hole;
+    return !segment_log_hole_from(group->log, group->checkpoint_index + 1u, &hole);
+}
+
+bool damaged__holds_back(const struct group *group)
+{
+    if (!repair__is_needed(group) || PLANTED(D5_DAMAGED_LEADER_TAKES_PRODUCE)) return false;
+    return !repair__was_tried(group) || !state_covers_holes(group);
+}
+
+/* ---- appends (D3) --------------------------------------------------------------------------------------------------------- */
+
+/* First index at which the message names another term than this log has; 0: none. Nothing else may be cut. */
+static uint64_t conflict_of(const struct group *group, const struct raft_message *append)
+{
+    const raft_term behind = raft_term_at(group->raft, append->append.previous_index);
+    if (behind != 0 && behind != append->append.previous_term) return append->append.previous_index;
+    for (uint32_t i = 0; i < append->append.runs_count; i++) {
+        const struct raft_term_run *run = &append->append.runs[i];
+        for (uint64_t at = run->first; at < run->first + run->count; at++) {
+            const raft_term term = raft_term_at(group->raft, at);
+            if (term == 0) return 0; /* behind the end of this log */
+            if (term != run->term) return at;
+        }
+    }
+    return 0;
+}
+
+static void answer_damaged(struct group *group, const struct raft_message *append,
+                           const struct segment_log_hole *hole)
+{
+    struct raft_message reply = {.type = RAFT_MESSAGE_APPEND_REPLY,
+                                 .group = group->id,
+                                 .from = append->to,
+                                 .to = append->from,
+                                 .term = group->term,
+                                 .refusal = RAFT_REFUSED_DAMAGED};
+    reply.append_reply.request_index = append->append.previous_index;
+    reply.append_reply.hint_index = hole->first_index - 1u;
+    struct append_cut cut;
+    (void)replicate__send(group, &reply, &cut);
+}
+
+/* Damage at or below what is known to be committed cannot be cut, and no ack of what follows commits it: the log goes on
+ * behind it. Above, an ack would count this replica for entries that it may not give back. */
+bool damaged__refuses(struct group *group, const struct raft_message *append)
+{
+    struct segment_log_hole hole;
+    if (append->term < group->term || PLANTED(D3_ACKS_OVER_DAMAGE)) return false;
+    if (!segment_log_hole_from(group->log, group->commit_index + 1u, &hole)) return false;
+    if (append->append.last < hole.first_index &&
+        append->append.previous_index < hole.first_index) {
+        return false;
+    }
+    const uint64_t conflict = conflict_of(group, append);
+    /* An ordinary conflict is cut, but inside of a hole: what would stay is not known. */
+    if (conflict != 0 &&
+        (!segment_log_hole_from(group->log, conflict, &hole) || conflict <= hole.first_index)) {
+        return false;
+    }
+    if (append->term == group->term) answer_damaged(group, append, &hole);
+    return true;
+}
+
+/* ---- standing and leading (D5) ------------------------------------------------------------------------------------------- */
+
+static void tell_core(struct group *group, bool is_damaged)
+{
+    if (group->core_is_damaged == is_damaged) return;
+    group->core_is_damaged = is_damaged;
+    group->damaged_us = io_now_us(group->node->io);
+    struct raft_event event = {.type = RAFT_EVENT_DAMAGED};
+    event.damaged = is_damaged;
+    (void)group__step(group, &event);
+}
+
+/* What was applied is needed from the log no more once a checkpoint holds it. */
+static void cover(struct group *group)
+{
+    struct segment_log_hole hole;
+    const bool is_covered =
+        !segment_log_hole_from(group->log, group->checkpoint_index + 1u, &hole) ||
+        hole.first_index > group->applied_index;
+    if (!is_covered) checkpoint__maintain(group, true);
+}
+
+/* Whoever is damaged, too, does not take it. */
+static void offer_leadership(struct group *group)
+{
+    struct node *node = group->node;
+    const uint64_t now_us = io_now_us(node->io);
+    if (group->role != RAFT_LEADER || node->state != NODE_RUNNING) return;
+    if (now_us - group->damaged_us < node->options.election_timeout_ms_max * 1000u) return;
+    if (now_us - group->offered_us < OFFER_EVERY_US) return;
+    group->offered_us = now_us;
+    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
+    if (group__step(group, &event) != RAFT_OK) return;
+    node__log(node, "info", "event=\"damaged, offering leadership\" group=%" PRIu64, group->id);
+}
+
+void damaged__run(struct group *group)
+{
+    if (group->dropping || group->mending || group->node->state == NODE_FAILED) return;
+    const bool is_damaged = damaged__holds_back(group);
+    if (!is_damaged && !group->core_is_damaged && !repair__is_needed(group)) return;
+    tell_core(group, is_damaged);
+    if (group->node->state == NODE_FAILED) return;
+    cover(group);
+    if (is_damaged) offer_leadership(group);
+}

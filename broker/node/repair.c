@@ -1,0 +1,644 @@
+/* Mending the log of a replica whose disk lost entries (PROTOCOL D4), whether its core runs or not.
+ *
+ *   hole ─> session ─> wants entries ─> one peer after the other is asked ─> supplied ─> file rewritten ─> no hole
+ *                          │                                                    └ the chain disagrees: without that peer, anew
+ *                          └ everybody refused: given up for a while; the next hole
+ *
+ * A peer is any node that is connected, in any role, with a leader or without. Each chunk is checked by the log against the
+ * chain in front of it, and the whole against what stands behind it, so a peer can be useless and never harmful. One request
+ * of a replica is under way at a time and NODE_REPAIRS_MAX sessions of a node, so repair never competes with appends for
+ * more than that. */
+#include "internal.h"
+
+#include <planted/planted.h>
+
+#include <broker/repair_codec.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_US     1000000u /* a request is lost after that */
+#define REST_US       500000u  /* when every hole was given up */
+#define TELL_US       10000000u
+#define SUPPLIERS_MAX 8u
+
+struct verdict {
+    uint64_t node_id;
+    uint64_t epoch;
+    uint64_t term;
+    enum repair_answer answer;
+    bool is_known; /* it answered, in words that will not change soon */
+};
+
+struct repair {
+    struct group_job job;                 /* a piece of the session's work */
+    struct segment_log_repair_job *piece; /* NULL: none runs */
+    bool has_place; /* counted in node->repairs_count; it has begun a session */
+    uint64_t number, asked_node, asked_us; /* the request under way; number 0: none */
+    uint64_t wanted_index;                 /* the verdicts are about the entries behind it */
+    struct verdict verdicts[PEER_KNOWN_MAX];
+    uint32_t verdicts_count;
+    uint64_t suppliers[SUPPLIERS_MAX]; /* nodes whose entries are in this session's file */
+    uint32_t suppliers_count;
+    uint64_t barred[PEER_KNOWN_MAX]; /* their chain disagreed; until this round is over */
+    uint32_t barred_count;
+    uint64_t from_index; /* holes in front of it were given up in this round */
+    uint64_t rests_until_us;
+    uint32_t rounds; /* over all holes, since the last repair */
+    uint64_t told_us;
+    uint64_t holes_told; /* last index of the newest hole that the log was told of */
+    char stuck[NODE_STATUS_TEXT_BYTES];
+};
+
+bool repair__is_needed(const struct group *group)
+{
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    return info.holes_count > 0;
+}
+
+bool repair__was_tried(const struct group *group)
+{
+    return group->repair && group->repair->rounds > 0;
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------------------------------- */
+
+static struct verdict *verdict_of(struct repair *repair, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < repair->verdicts_count; i++) {
+        if (repair->verdicts[i].node_id == node_id) return &repair->verdicts[i];
+    }
+    if (repair->verdicts_count == PEER_KNOWN_MAX) return NULL;
+    struct verdict *verdict = &repair->verdicts[repair->verdicts_count++];
+    *verdict = (struct verdict){.node_id = node_id};
+    return verdict;
+}
+
+static bool is_barred(const struct repair *repair, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < repair->barred_count; i++) {
+        if (repair->barred[i] == node_id) return true;
+    }
+    return false;
+}
+
+static void bar(struct repair *repair, uint64_t node_id)
+{
+    if (is_barred(repair, node_id) || repair->barred_count == PEER_KNOWN_MAX) return;
+    repair->barred[repair->barred_count++] = node_id;
+}
+
+static const struct raft_configuration *configuration_of(const struct group *group)
+{
+    return group->mending ? mending__configuration(group) : raft_configuration_of(group->raft);
+}
+
+static void add_name(char *text, size_t bytes, uint64_t node_id, const char *what)
+{
+    const size_t used = strlen(text);
+    snprintf(text + used, bytes - used, "%sn%" PRIu64 ": %s", used ? ", " : "", node_id, what);
+}
+
+/* What each other member said, for people. */
+static void describe_verdicts(struct group *group, char *text, size_t bytes)
+{
+    struct repair *repair = group->repair;
+    const struct raft_configuration *configuration = configuration_of(group);
+    text[0] = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const uint64_t id = configuration->members[i].id.node;
+        if (id == group->node->identity.node_id) continue;
+        const struct verdict *verdict = verdict_of(repair, id);
+        const char *what = "does not answer";
+        if (verdict && verdict->is_known) what = repair_answer_text(verdict->answer);
+        if (is_barred(repair, id)) what = repair_answer_text(REPAIR_DIFFERS);
+        add_name(text, bytes, id, what);
+    }
+    if (!text[0]) snprintf(text, bytes, "there is no other replica");
+}
+
+/* ---- nobody ever held it ----------------------------------------------------------------------------------------------- */
+
+/* D4: what n - majority + 1 whole voters never held is not committed. Where a configuration may stand in what is lost, a
+ * majority is asked for, which says the same of one that differs by a voter. An answer given in the term in
+ * which this replica may have acknowledged the entries proves nothing: their leader may still count that ack and send them to
+ * who answered. In a later term it cannot; nor where all others answered, for then none of them is that leader. */
+static bool is_uncommitted(struct group *group, const struct segment_log_hole *hole)
+{
+    struct repair *repair = group->repair;
+    const struct raft_configuration *configuration = configuration_of(group);
+    uint32_t voters[2] = {0, 0};
+    uint32_t lacking[2] = {0, 0};
+    uint32_t later[2] = {0, 0};
+    uint32_t others[2] = {0, 0};
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        const bool is_in[2] = {member->voter, member->voter_old};
+        const struct verdict *verdict = verdict_of(repair, member->id.node);
+        const bool lacks = verdict && verdict->is_known && verdict->answer == REPAIR_NEVER_HELD &&
+                           verdict->epoch == member->id.epoch;
+        for (int half = 0; half < 2; half++) {
+            if (!is_in[half]) continue;
+            voters[half]++;
+            if (member->id.node != group->node->identity.node_id) others[half]++;
+            if (!lacks) continue;
+            lacking[half]++;
+            if (verdict->term > group->hard_state.term) later[half]++;
+        }
+    }
+    for (int half = 0; half < 2; half++) {
+        if (voters[half] == 0) continue;
+        const uint32_t counted = lacking[half] == others[half] ? lacking[half] : later[half];
+        const uint32_t majority = voters[half] / 2u + 1u;
+        uint32_t needed = hole->configurations_known ? voters[half] - majority + 1u : majority;
+        if (PLANTED(D4_ONE_ANSWER_CUTS)) needed = 1;
+        if (counted < needed) return false;
+    }
+    return true;
+}
+
+/* The session stands in front of the first entry of a hole, and nobody ever had it: there is nothing to be repaired. */
+static bool cut_if_uncommitted(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct segment_log_hole hole;
+    if (!group->mending || info->state != SEGMENT_LOG_REPAIR_WANTS) return false;
+    if (!segment_log_hole_from(group->log, info->want_first, &hole)) return false;
+    if (hole.first_index != info->want_first || !is_uncommitted(group, &hole)) return false;
+    segment_log_repair_end(group->log);
+    node__log(group->node, "warn",
+              "event=\"damaged entries that no majority ever held were cut\" group=%" PRIu64
+              " from=%" PRIu64,
+              group->id, hole.first_index);
+    mending__cut(group, hole.first_index);
+    return true;
+}
+
+/* ---- sessions ---------------------------------------------------------------------------------------------------------- */
+
+static void leave_place(struct group *group)
+{
+    struct repair *repair = group->repair;
+    if (repair->has_place) group->node->repairs_count--;
+    repair->has_place = false;
+    repair->number = 0;
+    repair->suppliers_count = 0;
+    repair->verdicts_count = 0;
+}
+
+static void end_session(struct group *group)
+{
+    segment_log_repair_end(group->log);
+    leave_place(group);
+}
+
+static void on_configuration(void *data, uint64_t index, const uint8_t *payload,
+                             uint32_t payload_bytes)
+{
+    struct group *group = data;
+    if (group->mending) mending__note_configuration(group, index, payload, payload_bytes);
+}
+
+static void rest(struct group *group)
+{
+    group->repair->rests_until_us = io_now_us(group->node->io) + REST_US;
+}
+
+/* Every hole was given up: from the first one again, a little later, with everybody. */
+static void end_round(struct group *group)
+{
+    struct repair *repair = group->repair;
+    repair->from_index = 0;
+    repair->barred_count = 0;
+    repair->rounds++;
+    rest(group);
+}
+
+static void begin_session(struct group *group)
+{
+    struct repair *repair = group->repair;
+    struct node *node = group->node;
+    if (io_now_us(node->io) < repair->rests_until_us) return;
+    if (node->repairs_count == NODE_REPAIRS_MAX || node->disk_full) return;
+    switch (segment_log_repair_begin(group->log, repair->from_index, on_configuration, group)) {
+    case SEGMENT_LOG_OK:
+        node->repairs_count++;
+        repair->has_place = true;
+        repair->wanted_index = UINT64_MAX;
+        return;
+    case SEGMENT_LOG_OUT_OF_RANGE:
+        end_round(group);
+        return;
+    case SEGMENT_LOG_FULL:
+    case SEGMENT_LOG_IO:
+    case SEGMENT_LOG_DAMAGED:
+    case SEGMENT_LOG_LOST_POSITION:
+    case SEGMENT_LOG_FOREIGN:
+    case SEGMENT_LOG_MISSING:
+    case SEGMENT_LOG_BAD_VERSION:
+    case SEGMENT_LOG_BROKEN_CHAIN:
+    case SEGMENT_LOG_BAD_ENTRY:
+    case SEGMENT_LOG_NOT_CACHED:
+    case SEGMENT_LOG_SUPERSEDED:
+        rest(group);
+        return;
+    }
+}
+
+static void give_up(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct repair *repair = group->repair;
+    struct node *node = group->node;
+    char who[160];
+    describe_verdicts(group, who, sizeof(who));
+    snprintf(repair->stuck, sizeof(repair->stuck), "entry %" PRIu64 " is damaged; %s",
+             info->want_first, who);
+    const uint64_t now_us = io_now_us(node->io);
+    if (repair->told_us == 0 || now_us - repair->told_us >= TELL_US) {
+        repair->told_us = now_us;
+        node__log(node, "error",
+                  "event=\"damage cannot be repaired yet, trying again\" group=%" PRIu64
+                  " topic=\"%s\" partition=%u first=%" PRIu64 " last=%" PRIu64 " peers=\"%s\"",
+                  group->id, group->topic, group->partition_number, info->want_first,
+                  info->want_last, who);
+    }
+    repair->from_index = info->last_index + 1u;
+    end_session(group);
+}
+
+/* ---- work ---------------------------------------------------------------------------------------------------------------- */
+
+static struct repair *repair_of(struct group_job *job)
+{
+    return (struct repair *)(void *)job; /* its first member */
+}
+
+static void run_piece(struct io_job *job)
+{
+    segment_log_repair_job_run(repair_of(job->data)->piece);
+}
+
+static void discard_piece(struct group_job *job)
+{
+    struct repair *repair = repair_of(job);
+    if (!repair->piece) return;
+    segment_log_repair_job_finish(job->group->log, repair->piece);
+    repair->piece = NULL;
+}
+
+static void done_piece(struct io_job *job)
+{
+    struct repair *repair = repair_of(job->data);
+    struct group *group = repair->job.group;
+    struct node *node = group->node;
+    discard_piece(&repair->job);
+    if (!node__enter(node)) {
+        list_remove(&repair->job.link);
+        return;
+    }
+    if (!group->dropping) repair__run(group);
+    if (node->state == NODE_FAILED) {
+        if (!repair->piece) list_remove(&repair->job.link);
+        return;
+    }
+    if (!repair->piece) group__job_ended(&repair->job); /* may free the group */
+    node__post(node);
+}
+
+static void work(struct group *group)
+{
+    struct repair *repair = group->repair;
+    disk__pump_log(group, false); /* a roll, a new file put in place */
+    if (repair->piece) return;
+    repair->piece = segment_log_repair_next_job(group->log);
+    if (!repair->piece) return;
+    list_remove(&repair->job.link);
+    repair->job.job.run = run_piece;
+    repair->job.job.done = done_piece;
+    repair->job.discard = discard_piece;
+    group__submit(group, group->read_queue, &repair->job);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------------------------------- */
+
+static bool may_ask(struct group *group, uint64_t node_id)
+{
+    const struct node *node = group->node;
+    if (node_id == 0 || node_id == node->identity.node_id) return false;
+    if (!node__peer_is_usable(group->node, node_id)) return false;
+    if (!peer_is_up(node->hub, node_id, PEER_BULK)) return false;
+    if (is_barred(group->repair, node_id)) return false;
+    const struct verdict *verdict = verdict_of(group->repair, node_id);
+    return verdict && !verdict->is_known;
+}
+
+/* Of those that were not asked yet, the next one behind the one that was asked last, so that no peer serves all alone. */
+static uint64_t next_peer(struct group *group)
+{
+    const struct node *node = group->node;
+    const uint64_t last = group->repair->asked_node;
+    uint64_t lowest = 0, next = 0;
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        const uint64_t id = node->peers[i].node_id;
+        if (!may_ask(group, id)) continue;
+        if (lowest == 0 || id < lowest) lowest = id;
+        if (id > last && (next == 0 || id < next)) next = id;
+    }
+    return next ? next : lowest;
+}
+
+static void note_silence(struct group *group)
+{
+    struct repair *repair = group->repair;
+    struct verdict *verdict = verdict_of(repair, repair->asked_node);
+    if (verdict) verdict->is_known = true;
+    if (verdict) verdict->answer = REPAIR_BUSY;
+    repair->number = 0;
+}
+
+static void ask(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct repair *repair = group->repair;
+    struct node *node = group->node;
+    if (repair->wanted_index != info->want_before.index) {
+        repair->wanted_index = info->want_before.index;
+        repair->verdicts_count = 0;
+    }
+    for (uint32_t tries = 0; tries < PEER_KNOWN_MAX; tries++) {
+        const uint64_t to = next_peer(group);
+        if (to == 0) break;
+        const struct repair_message request = {.type = REPAIR_REQUEST,
+                                               .number = node__random_number(node),
+                                               .from_epoch = group->epoch,
+                                               .index = info->want_before.index,
+                                               .chain = info->want_before.chain,
+                                               .last_index = info->want_last};
+        uint8_t body[REPAIR_CODEC_BYTES];
+        repair_codec_encode(&request, body);
+        const struct io_buffer part = {.data = body, .bytes = sizeof(body)};
+        repair->asked_node = to;
+        if (peer_send(node->hub, to, PEER_BULK, PEER_FRAME_REPAIR, group->id, &part, 1)) {
+            repair->number = request.number;
+            repair->asked_us = io_now_us(node->io);
+            return;
+        }
+        note_silence(group);
+    }
+    if (!cut_if_uncommitted(group, info)) give_up(group, info);
+}
+
+static void want(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct repair *repair = group->repair;
+    if (repair->number != 0) {
+        if (io_now_us(group->node->io) - repair->asked_us < ANSWER_US) return;
+        note_silence(group);
+    }
+    ask(group, info);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------------------- */
+
+static void supplied(struct group *group, uint64_t from, const uint8_t *entries, size_t bytes)
+{
+    struct repair *repair = group->repair;
+    switch (segment_log_repair_supply(group->log, entries, bytes)) {
+    case SEGMENT_LOG_OK:
+        group->counters.bytes_repaired += bytes;
+        for (uint32_t i = 0; i < repair->suppliers_count; i++) {
+            if (repair->suppliers[i] == from) return;
+        }
+        if (repair->suppliers_count < SUPPLIERS_MAX) {
+            repair->suppliers[repair->suppliers_count++] = from;
+        }
+        return;
+    case SEGMENT_LOG_BAD_ENTRY:
+    case SEGMENT_LOG_BROKEN_CHAIN:
+        bar(repair, from);
+        return;
+    case SEGMENT_LOG_FULL:
+    case SEGMENT_LOG_IO:
+    case SEGMENT_LOG_DAMAGED:
+    case SEGMENT_LOG_LOST_POSITION:
+    case SEGMENT_LOG_FOREIGN:
+    case SEGMENT_LOG_MISSING:
+    case SEGMENT_LOG_BAD_VERSION:
+    case SEGMENT_LOG_NOT_CACHED:
+    case SEGMENT_LOG_OUT_OF_RANGE:
+    case SEGMENT_LOG_SUPERSEDED:
+        return;
+    }
+}
+
+static void take_answer(struct group *group, uint64_t from, const struct repair_message *answer,
+                        const uint8_t *entries, size_t bytes)
+{
+    struct repair *repair = group->repair;
+    if (!repair || repair->number != answer->number || repair->asked_node != from) return;
+    struct segment_log_repair_info info;
+    segment_log_repair_info(group->log, &info);
+    if (info.state != SEGMENT_LOG_REPAIR_WANTS || info.want_before.index != answer->index) return;
+    repair->number = 0;
+    if (answer->answer == REPAIR_ENTRIES) {
+        supplied(group, from, entries, bytes);
+    } else {
+        struct verdict *verdict = verdict_of(repair, from);
+        if (verdict) {
+            verdict->is_known = true;
+            verdict->answer = answer->answer;
+            verdict->epoch = answer->from_epoch;
+            verdict->term = answer->term;
+        }
+    }
+    repair__run(group);
+}
+
+void repair__frame(struct node *node, const struct peer_frame *frame)
+{
+    struct repair_message message;
+    const size_t used = repair_codec_decode(frame->body, frame->bytes, &message);
+    if (used == 0) {
+        node->counters.bad_frames++;
+        return;
+    }
+    if (node->stop_quiet) return;
+    if (message.type == REPAIR_REQUEST) {
+        repair_serve__request(node, frame->node_id, frame->group, &message);
+        return;
+    }
+    struct group *group = node__group(node, frame->group);
+    if (!group) group = mending__find(node, frame->group);
+    if (group) {
+        take_answer(group, frame->node_id, &message, frame->body + used, frame->bytes - used);
+    }
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------------------------ */
+
+static void tell_repaired(struct group *group, const struct segment_log_repair_info *info)
+{
+    const struct repair *repair = group->repair;
+    char from[96] = "";
+    for (uint32_t i = 0; i < repair->suppliers_count; i++) {
+        const size_t used = strlen(from);
+        snprintf(from + used, sizeof(from) - used, "%sn%" PRIu64, used ? "," : "",
+                 repair->suppliers[i]);
+    }
+    node__log(group->node, "info",
+              "event=\"damage repaired\" group=%" PRIu64
+              " topic=\"%s\" partition=%u segment_first=%" PRIu64 " segment_last=%" PRIu64
+              " entries=%" PRIu64 " bytes=%" PRIu64 " from=\"%s\"",
+              group->id, group->topic, group->partition_number, info->first_index, info->last_index,
+              info->supplied_count, info->supplied_bytes, from);
+}
+
+static void ended(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct repair *repair = group->repair;
+    switch (info->status) {
+    case SEGMENT_LOG_OK:
+        tell_repaired(group, info);
+        group->counters.segments_repaired++;
+        group->counters.entries_repaired += info->supplied_count;
+        repair->rounds = 0;
+        repair->stuck[0] = 0;
+        repair->barred_count = 0;
+        break;
+    case SEGMENT_LOG_BROKEN_CHAIN: /* what it was supplied leads elsewhere than what stands behind it */
+        for (uint32_t i = 0; i < repair->suppliers_count; i++) {
+            bar(repair, repair->suppliers[i]);
+            node__log(group->node, "warn",
+                      "event=\"entries of a peer do not lead to this log, repairing without it\" "
+                      "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,
+                      group->id, repair->suppliers[i], info->first_index);
+        }
+        if (repair->suppliers_count == 0) repair->from_index = info->last_index + 1u;
+        break;
+    case SEGMENT_LOG_FULL:
+        group->node->disk_full = true;
+        rest(group);
+        break;
+    case SEGMENT_LOG_IO:
+        read__fatal(group, info->status, &info->problem);
+        return;
+    case SEGMENT_LOG_SUPERSEDED:
+        break;
+    case SEGMENT_LOG_DAMAGED: /* more of it than was known: its holes are looked at anew */
+    case SEGMENT_LOG_LOST_POSITION:
+    case SEGMENT_LOG_FOREIGN:
+    case SEGMENT_LOG_MISSING:
+    case SEGMENT_LOG_BAD_VERSION:
+    case SEGMENT_LOG_BAD_ENTRY:
+    case SEGMENT_LOG_NOT_CACHED:
+    case SEGMENT_LOG_OUT_OF_RANGE:
+        rest(group);
+        break;
+    }
+    end_session(group);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------------------------------- */
+
+static void tell_holes(struct group *group)
+{
+    struct repair *repair = group->repair;
+    struct segment_log_hole hole;
+    uint64_t index = 0;
+    uint64_t last = 0;
+    while (segment_log_hole_from(group->log, index, &hole)) {
+        index = hole.last_index + 1u;
+        last = hole.last_index;
+    }
+    if (last == repair->holes_told) return;
+    repair->holes_told = last;
+    index = 0;
+    while (segment_log_hole_from(group->log, index, &hole)) {
+        struct segment_log_problem problem = {0};
+        segment_log_hole_problem(group->log, &hole, &problem);
+        group->counters.holes_found++;
+        node__log(group->node, "error",
+                  "event=\"damaged entries, repairing them from peers\" group=%" PRIu64
+                  " topic=\"%s\" partition=%u first=%" PRIu64 " last=%" PRIu64
+                  " path=\"%s\" pos=%" PRIu64 " reason=\"%s\"",
+                  group->id, group->topic, group->partition_number, hole.first_index,
+                  hole.last_index, problem.path, problem.pos, hole.reason);
+        index = hole.last_index + 1u;
+    }
+}
+
+/* Nothing is missing any more: what waited for it goes on. */
+static void is_whole(struct group *group)
+{
+    repair__free(group);
+    if (group->mending) return;
+    node__dirty(group);
+    request__unpark(group->node, group);
+}
+
+void repair__run(struct group *group)
+{
+    struct node *node = group->node;
+    if (!group->mending) damaged__run(group);
+    if (group->dropping || node->state == NODE_FAILED || node->stop_quiet) return;
+    struct segment_log_info log;
+    segment_log_info(group->log, &log);
+    if (log.holes_count == 0 && !group->repair) return;
+    if (!group->repair) {
+        group->repair = calloc(1, sizeof(*group->repair));
+        if (!group->repair) abort();
+    }
+    tell_holes(group);
+    /* A step of a session leads to another one at most a few times before it waits for a job, a peer or time. */
+    for (int steps = 0; steps < 8; steps++) {
+        struct segment_log_repair_info before, info;
+        segment_log_repair_info(group->log, &before);
+        segment_log_info(group->log, &log);
+        switch (before.state) {
+        case SEGMENT_LOG_REPAIR_NONE:
+            if (log.holes_count == 0) {
+                if (!group->repair->piece) is_whole(group);
+                return;
+            }
+            begin_session(group);
+            break;
+        case SEGMENT_LOG_REPAIR_WORKS:
+            work(group);
+            break;
+        case SEGMENT_LOG_REPAIR_WANTS:
+            want(group, &before);
+            break;
+        case SEGMENT_LOG_REPAIR_ENDED:
+            if (group->repair->piece) return;
+            ended(group, &before);
+            break;
+        }
+        if (node->state == NODE_FAILED || !group->repair) return;
+        segment_log_repair_info(group->log, &info);
+        if (info.state == before.state) return;
+    }
+    node__post(node);
+}
+
+void repair__describe(const struct group *group, char *text, size_t bytes)
+{
+    struct segment_log_hole hole;
+    text[0] = 0;
+    if (!segment_log_hole_from(group->log, 0, &hole)) return;
+    const char *stuck = group->repair ? group->repair->stuck : "";
+    snprintf(text, bytes, "entries %" PRIu64 "..%" PRIu64 " are damaged on this node, %s%.150s",
+             hole.first_index, hole.last_index, stuck[0] ? "not repaired yet: " : "being repaired",
+             stuck);
+}
+
+void repair__free(struct group *group)
+{
+    struct repair *repair = group->repair;
+    if (!repair) return;
+    assert(!repair->piece);
+    segment_log_repair_end(group->log);
+    leave_place(group);
+    free(repair);
+    group->repair = NULL;
+}

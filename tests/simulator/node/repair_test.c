@@ -1,0 +1,382 @@
+/* Goal: what rots on one disk is made whole from the others, whoever leads, and nothing wrong is served meanwhile (PROTOCOL D1,
+ * D4, D5, D7). Method: simulated clusters; one bit flipped, one file lost, at every kind of place; restarts and scrubs. */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peek.h"
+#include "rot.h"
+
+#define SECOND_US 1000000u
+#define MESSAGES  124u     /* the last file has some of them */
+#define NEVER     1000000u /* checkpoint_entries: only the one it was born with */
+
+TestSuite(simulated_repair, .timeout = 120);
+
+static uint32_t follower_of(struct cluster *cluster)
+{
+    const int leader = cluster_leader(cluster, cluster_group(cluster, 0, ROT_TOPIC));
+    cr_assert_geq(leader, 0);
+    return ((uint32_t)leader + 1u) % cluster->options.nodes_count;
+}
+
+#define ABOVE 12u
+
+/* Entries that no state on any disk covers: a base follows the first of them, the crash the others before the next base is
+ * due. Returns the index of the last but one. */
+static uint64_t append_above_the_state(struct cluster *cluster)
+{
+    for (uint64_t i = 0; i < ABOVE; i++) {
+        if (i == 1) sim_run_for(cluster->sim, 60000);
+        cr_assert(cluster_produce_once(cluster, 0, ROT_TOPIC, MESSAGES + i, -1, -1, 10 * SECOND_US,
+                                       NULL));
+    }
+    const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+    for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
+        struct node_group_status status;
+        do {
+            sim_run_for(cluster->sim, 200);
+            cr_assert(cluster_group_status(cluster, i, group, &status));
+        } while (status.durable_index < MESSAGES + ABOVE + 1u);
+    }
+    return MESSAGES + ABOVE;
+}
+
+static void restart(struct cluster *cluster, uint32_t node)
+{
+    cluster_start(cluster, node);
+    sim_run_for(cluster->sim, SECOND_US / 2u);
+}
+
+/* ---- one disk ----------------------------------------------------------------------------------------------------- */
+
+/* Every region of a file that nobody writes to any more, and of the last one: header, marks, records, payloads. */
+Test(simulated_repair, what_rots_while_a_node_is_down_is_whole_again_after_its_restart)
+{
+    for (uint64_t checkpoints = 0; checkpoints < 2; checkpoints++) {
+        struct cluster *cluster = rot_cluster(3, 3, 3, MESSAGES, checkpoints ? 20 : NEVER);
+        uint64_t found = 0;
+        for (uint32_t nth = 0; nth < 4; nth++) {
+            char path[160];
+            uint64_t bytes = 0;
+            const uint32_t node = follower_of(cluster);
+            if (!rot_segment(cluster, node, nth, path, sizeof(path), &bytes)) break;
+            for (uint64_t pos = 5 + nth; pos < bytes; pos += pos < 12288 ? 1021 : 97) {
+                cluster_crash(cluster, node, SIM_CRASH_KILL);
+                rot_flip(cluster, node, path, pos);
+                restart(cluster, node);
+                cr_assert(sim_is_running(cluster->sim, node), "byte %" PRIu64 " of %s: %s", pos,
+                          path, cluster->last_fatal_reason);
+                (void)rot_scrub(cluster, node,
+                                20 * SECOND_US); /* nobody reads a sealed file at a start */
+                cr_assert(rot_is_repaired(cluster, 5 * SECOND_US), "byte %" PRIu64 " of %s", pos,
+                          path);
+                found += rot_repaired_segments(cluster, node);
+            }
+        }
+        cr_assert_gt(found, 5, "records were among it");
+        rot_expect_values(cluster, MESSAGES);
+        cluster_destroy(cluster);
+    }
+}
+
+Test(simulated_repair, what_rots_under_a_running_node_is_found_by_a_scrub_and_repaired)
+{
+    struct cluster *cluster = rot_cluster(4, 3, 3, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    uint64_t repaired = 0;
+    for (uint32_t nth = 0; nth < 3; nth++) {
+        char path[160];
+        uint64_t bytes = 0;
+        cr_assert(rot_segment(cluster, node, nth, path, sizeof(path), &bytes));
+        for (uint64_t pos = 12288 + 11 * nth; pos < bytes; pos += 677) {
+            rot_flip(cluster, node, path, pos);
+            (void)rot_scrub(cluster, node, 20 * SECOND_US);
+            cr_assert(rot_is_repaired(cluster, 5 * SECOND_US), "byte %" PRIu64 " of %s", pos, path);
+            cr_assert_eq(rot_scrub(cluster, node, 20 * SECOND_US), 0);
+        }
+    }
+    repaired = rot_repaired_segments(cluster, node);
+    cr_assert_gt(repaired, 3);
+    rot_expect_values(cluster, MESSAGES);
+    cluster_destroy(cluster);
+}
+
+/* Nobody asks for it: the scrubber is on. */
+Test(simulated_repair, what_rots_under_a_running_node_is_found_in_the_background)
+{
+    struct cluster *cluster = rot_cluster(5, 3, 3, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    char path[160];
+    const uint64_t pos = rot_find(cluster, node, 40, path, sizeof(path));
+    rot_flip(cluster, node, path, pos + 90);
+    sim_run_for(cluster->sim, 120 * SECOND_US);
+    cr_assert_geq(rot_repaired_segments(cluster, node), 1);
+    cr_assert(rot_is_repaired(cluster, SECOND_US));
+    cr_assert_eq(rot_scrub(cluster, node, 20 * SECOND_US), 0);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_repair, a_lost_file_is_made_again)
+{
+    for (uint32_t nth = 0; nth < 4; nth++) {
+        struct cluster *cluster = rot_cluster(6 + nth, 3, 3, MESSAGES, NEVER);
+        const uint32_t node = follower_of(cluster);
+        char path[160], last[160];
+        uint64_t bytes = 0;
+        cr_assert(rot_segment(cluster, node, nth, path, sizeof(path), &bytes));
+        if (!rot_segment(cluster, node, nth + 1u, last, sizeof(last), &bytes)) {
+            cluster_destroy(cluster);
+            break; /* the last one holds the position */
+        }
+        cluster_crash(cluster, node, SIM_CRASH_KILL);
+        rot_remove(cluster, node, path);
+        restart(cluster, node);
+        cr_assert(sim_is_running(cluster->sim, node), "%s", cluster->last_fatal_reason);
+        cr_assert(rot_is_repaired(cluster, 5 * SECOND_US), "%s", path);
+        rot_expect_values(cluster, MESSAGES);
+        cluster_destroy(cluster);
+    }
+}
+
+/* ---- without a leader ----------------------------------------------------------------------------------------------- */
+
+/* Two of three are up, and one of them is damaged: no leader can be before it is whole. */
+Test(simulated_repair, a_damaged_replica_is_mended_without_a_leader)
+{
+    struct cluster *cluster = rot_cluster(11, 3, 3, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    const uint32_t away = (node + 1u) % 3u;
+    char path[160];
+    const uint64_t pos = rot_find(cluster, node, 40, path, sizeof(path));
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_crash(cluster, i, SIM_CRASH_KILL);
+    }
+    rot_flip(cluster, node, path, pos + 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i != away) cluster_start(cluster, i);
+    }
+    cr_assert(rot_is_repaired(cluster, 10 * SECOND_US));
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 10 * SECOND_US), 0);
+    rot_expect_values(cluster, MESSAGES);
+    cluster_destroy(cluster);
+}
+
+/* A whole one that is away is waited for: what it holds may be committed. */
+Test(simulated_repair, what_only_a_node_that_is_away_can_give_is_waited_for)
+{
+    struct cluster *cluster = rot_cluster(12, 2, 2, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    char path[160];
+    const uint64_t index = append_above_the_state(cluster);
+    const uint64_t pos = rot_find(cluster, node, index, path, sizeof(path));
+    const uint64_t group = cluster_group(cluster, node, ROT_TOPIC);
+    cluster_crash(cluster, 0, SIM_CRASH_KILL);
+    cluster_crash(cluster, 1, SIM_CRASH_KILL);
+    rot_flip(cluster, node, path, pos + 3);
+    cluster_start(cluster, node);
+    sim_run_for(cluster->sim, 20 * SECOND_US);
+    struct node_group_status status;
+    cr_assert(cluster_group_status(cluster, node, group, &status));
+    cr_assert_str_eq(status.role, "mending");
+    cr_assert_not_null(strstr(status.problem, "damaged"), "%s", status.problem);
+    cluster_start(cluster, 1u - node);
+    cr_assert(rot_is_repaired(cluster, 10 * SECOND_US));
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 10 * SECOND_US), 0);
+    rot_expect_values(cluster, MESSAGES + ABOVE);
+    cluster_destroy(cluster);
+}
+
+/* ---- all disks ------------------------------------------------------------------------------------------------------- */
+
+/* Helical: each node is damaged at another place, and each holds what the others lack. */
+Test(simulated_repair, replicas_that_are_all_damaged_in_different_places_mend_each_other)
+{
+    for (uint64_t seed = 20; seed < 26; seed++) {
+        struct cluster *cluster = rot_cluster(seed, 3, 3, MESSAGES, seed % 2u ? 30 : NEVER);
+        char path[160];
+        uint64_t bytes = 0;
+        for (uint32_t i = 0; i < 3; i++) {
+            cluster_crash(cluster, i, SIM_CRASH_KILL);
+        }
+        for (uint32_t i = 0; i < 3; i++) {
+            for (uint32_t nth = i; rot_segment(cluster, i, nth, path, sizeof(path), &bytes);
+                 nth += 3) {
+                char next[160];
+                uint64_t next_bytes = 0;
+                if (!rot_segment(cluster, i, nth + 1u, next, sizeof(next), &next_bytes)) break;
+                rot_flip(cluster, i, path, 12288 + (seed * 131u + nth * 57u) % (bytes - 12288));
+            }
+        }
+        cluster_start_all(cluster);
+        cr_assert(rot_is_repaired(cluster, 20 * SECOND_US), "seed %" PRIu64, seed);
+        cr_assert_geq(cluster_wait_leader(cluster, 0, 10 * SECOND_US), 0);
+        rot_expect_values(cluster, MESSAGES);
+        cluster_destroy(cluster);
+    }
+}
+
+/* The entry with this index, on every disk. */
+static void damage_everywhere(struct cluster *cluster, uint64_t index)
+{
+    for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
+        cluster_crash(cluster, i, SIM_CRASH_KILL);
+        char path[160];
+        const uint64_t pos = rot_find(cluster, i, index, path, sizeof(path));
+        rot_flip(cluster, i, path, pos + 100);
+    }
+}
+
+static enum node_status fetch(struct cluster *cluster, uint32_t node, uint64_t offset,
+                              struct cluster_call *call)
+{
+    memset(call, 0, sizeof(*call));
+    cluster_fill_fetch(call, ROT_TOPIC, offset, 0);
+    cluster_submit(cluster, node, call);
+    cr_assert(cluster_wait(call, 30 * SECOND_US));
+    return call->request.status;
+}
+
+/* D7: below a checkpoint only reads of that range fail, and say where, what and on which nodes. */
+Test(simulated_repair, what_is_lost_everywhere_below_a_checkpoint_fails_by_name_and_nothing_else)
+{
+    struct cluster *cluster = rot_cluster(31, 3, 3, MESSAGES, 10);
+    damage_everywhere(cluster, 41);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 20 * SECOND_US), 0);
+    sim_run_for(cluster->sim, 10 * SECOND_US);
+    const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+    cr_assert_geq(cluster_wait_leader(cluster, group, 20 * SECOND_US), 0);
+    struct cluster_call *call = malloc(sizeof(*call));
+    uint32_t lost = 0;
+    for (uint64_t offset = 0; offset < MESSAGES; offset++) {
+        const enum node_status status = fetch(cluster, (uint32_t)(offset % 3u), offset, call);
+        if (status == NODE_DAMAGED) {
+            lost++;
+            char range[64];
+            snprintf(range, sizeof(range),
+                     "offsets %" PRIu64 "..%" PRIu64 " of topic \"" ROT_TOPIC "\"", offset, offset);
+            cr_assert_not_null(strstr(call->request.detail, range), "%s", call->request.detail);
+            for (uint32_t i = 0; i < 3; i++) {
+                char name[8];
+                snprintf(name, sizeof(name), "n%u", i + 1u);
+                cr_assert_not_null(strstr(call->request.detail, name), "%s", call->request.detail);
+            }
+        } else {
+            cr_assert_eq(status, NODE_OK, "offset %" PRIu64 ": %s", offset, call->request.detail);
+        }
+        cluster_call_close(call);
+    }
+    free(call);
+    cr_assert_eq(lost, 1, "%u", lost);
+    cr_assert(cluster_produce_once(cluster, 0, ROT_TOPIC, MESSAGES, -1, -1, 20 * SECOND_US, NULL),
+              "it takes messages");
+    cluster_destroy(cluster);
+}
+
+/* D7: above the newest checkpoint the state cannot be known: the group halts and says where. */
+Test(simulated_repair, what_is_lost_everywhere_above_a_checkpoint_halts_the_group_by_name)
+{
+    struct cluster *cluster = rot_cluster(33, 3, 3, MESSAGES, NEVER);
+    const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+    const uint64_t index = append_above_the_state(cluster);
+    char range[64];
+    snprintf(range, sizeof(range), "%" PRIu64 "..%" PRIu64, index, index);
+    damage_everywhere(cluster, index);
+    cluster_start_all(cluster);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 20 * SECOND_US), 0);
+    sim_run_for(cluster->sim, 20 * SECOND_US);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct node_group_status status;
+        cr_assert(cluster_group_status(cluster, i, group, &status));
+        cr_assert_str_eq(status.role, "mending");
+        cr_assert_not_null(strstr(status.problem, range), "%s", status.problem);
+        cr_assert_not_null(strstr(status.problem, "damaged here, too"), "%s", status.problem);
+        cr_assert_geq(status.last_index, index, "nothing was cut");
+    }
+    cr_assert_neq(cluster_produce(cluster, 0, ROT_TOPIC, 1, -1, -1, NULL), NODE_OK);
+    struct cluster_call *call = malloc(sizeof(*call));
+    cr_assert_eq(fetch(cluster, 0, 60, call), NODE_DAMAGED, "%s", call->request.detail);
+    cr_assert_not_null(strstr(call->request.detail, range), "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+    cluster_destroy(cluster);
+}
+
+/* ---- who leads --------------------------------------------------------------------------------------------------------- */
+
+Test(simulated_repair, a_damaged_leader_is_whole_again_and_loses_nothing)
+{
+    struct cluster *cluster = rot_cluster(41, 3, 3, MESSAGES, NEVER);
+    const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+    const int leader = cluster_leader(cluster, group);
+    cr_assert_geq(leader, 0);
+    char path[160];
+    const uint64_t pos = rot_find(cluster, (uint32_t)leader, 40, path, sizeof(path));
+    rot_flip(cluster, (uint32_t)leader, path, pos + 3);
+    (void)rot_scrub(cluster, (uint32_t)leader, 20 * SECOND_US);
+    cr_assert(cluster_produce_once(cluster, 0, ROT_TOPIC, MESSAGES, -1, -1, 20 * SECOND_US, NULL));
+    cr_assert(rot_is_repaired(cluster, 5 * SECOND_US));
+    rot_expect_values(cluster, MESSAGES + 1u);
+    cluster_destroy(cluster);
+}
+
+/* A read finds it before the scrubber does: who is whole answers in its place. */
+Test(simulated_repair, a_read_of_damage_is_answered_by_a_whole_replica)
+{
+    struct cluster *cluster = rot_cluster(42, 3, 3, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    char path[160];
+    cluster_crash(cluster, node, SIM_CRASH_KILL); /* nothing of it is in memory then */
+    restart(cluster, node);
+    const uint64_t pos = rot_find(cluster, node, 40, path, sizeof(path));
+    rot_flip(cluster, node, path, pos + 100);
+    rot_expect_values(cluster, MESSAGES);
+    cr_assert_geq(rot_found(cluster, node), 1, "it was found by reading");
+    cr_assert(rot_is_repaired(cluster, 5 * SECOND_US));
+    cluster_destroy(cluster);
+}
+
+/* ---- alone --------------------------------------------------------------------------------------------------------------- */
+
+Test(simulated_repair, one_of_a_pair_is_mended_by_the_other)
+{
+    struct cluster *cluster = rot_cluster(51, 2, 2, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    char path[160];
+    const uint64_t pos = rot_find(cluster, node, 40, path, sizeof(path));
+    cluster_crash(cluster, node, SIM_CRASH_KILL);
+    rot_flip(cluster, node, path, pos + 3);
+    restart(cluster, node);
+    cr_assert(rot_is_repaired(cluster, 5 * SECOND_US));
+    rot_expect_values(cluster, MESSAGES);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_repair, a_node_alone_names_what_it_lost_and_cuts_nothing)
+{
+    for (uint32_t is_above = 0; is_above < 2; is_above++) {
+        struct cluster *cluster = rot_cluster(52, 1, 1, MESSAGES, NEVER);
+        const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+        const uint64_t above = append_above_the_state(cluster);
+        const uint64_t index = is_above ? above : 41u;
+        char range[64];
+        snprintf(range, sizeof(range), "%" PRIu64 "..%" PRIu64, index, index);
+        damage_everywhere(cluster, index);
+        cluster_start_all(cluster);
+        sim_run_for(cluster->sim, 10 * SECOND_US);
+        struct cluster_call *call = malloc(sizeof(*call));
+        cr_assert_eq(fetch(cluster, 0, 39, call), NODE_DAMAGED, "%s", call->request.detail);
+        cluster_call_close(call);
+        cr_assert_eq(fetch(cluster, 0, 45, call), is_above ? NODE_DAMAGED : NODE_OK, "%s",
+                     call->request.detail);
+        cluster_call_close(call);
+        free(call);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(cluster, 0, group, &status));
+        cr_assert_not_null(strstr(status.problem, range), "%s", status.problem);
+        cr_assert_geq(status.last_index, above, "nothing was cut");
+        cluster_destroy(cluster);
+    }
+}

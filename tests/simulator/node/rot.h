@@ -1,0 +1,32 @@
+/* Damage on the disks of a simulated cluster, and whether it was repaired. */
+#ifndef SIMULATOR_NODE_ROT_H
+#define SIMULATOR_NODE_ROT_H
+
+#include "sim_cluster.h"
+
+#define ROT_TOPIC "orders"
+
+/* A topic with `replicas` replicas and `count` messages of rising values; segments of 4 KiB. Checkpoints after
+ * checkpoint_entries. */
+struct cluster *rot_cluster(uint64_t seed, uint32_t nodes, uint32_t replicas, uint32_t count,
+                            uint64_t checkpoint_entries);
+
+/* The n-th segment file of the topic's log on a node, oldest first. False: there is none. */
+bool rot_segment(struct cluster *cluster, uint32_t node, uint32_t nth, char *path, size_t bytes,
+                 uint64_t *ret_file_bytes);
+void rot_flip(struct cluster *cluster, uint32_t node, const char *path, uint64_t pos);
+void rot_remove(struct cluster *cluster, uint32_t node, const char *path);
+/* The record of the entry with this index: position and file. */
+uint64_t rot_find(struct cluster *cluster, uint32_t node, uint64_t index, char *path, size_t bytes);
+
+/* No log of any running node is damaged or being mended, within `us`. */
+bool rot_is_repaired(struct cluster *cluster, uint64_t us);
+/* A pass over all logs of the node was asked for and has ended, within `us`. Returns the damage that is left. */
+uint32_t rot_scrub(struct cluster *cluster, uint32_t node, uint64_t us);
+uint64_t rot_repaired_segments(struct cluster *cluster, uint32_t node);
+uint64_t rot_found(struct cluster *cluster, uint32_t node);
+
+/* Every running node serves exactly the values 0 .. count - 1. */
+void rot_expect_values(struct cluster *cluster, uint32_t count);
+
+#endif
