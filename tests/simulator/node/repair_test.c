@@ -166,7 +166,7 @@ Test(simulated_repair, a_damaged_replica_is_mended_without_a_leader)
 /* A whole one that is away is waited for: what it holds may be committed. */
 Test(simulated_repair, what_only_a_node_that_is_away_can_give_is_waited_for)
 {
-    struct cluster *cluster = rot_cluster(12, 2, 2, MESSAGES, NEVER);
+    struct cluster *cluster = rot_cluster(13, 2, 2, MESSAGES, NEVER);
     const uint32_t node = follower_of(cluster);
     char path[160];
     const uint64_t index = append_above_the_state(cluster);

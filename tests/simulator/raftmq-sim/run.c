@@ -291,6 +291,53 @@ static bool is_settled(void *data)
                                  sizeof(rest->why));
 }
 
+/* ---- damage ------------------------------------------------------------------------------------------------------- */
+
+#define LOGS_MAX      512u
+#define REPAIR_US_MAX 60000000u
+
+static bool is_whole(struct rest *rest, uint32_t number, bool asked)
+{
+    static struct node_scrub_status logs[LOGS_MAX];
+    struct node *node = rest->run->cluster->nodes[number].node;
+    if (!node) {
+        snprintf(rest->why, sizeof(rest->why), "n%u is down", number + 1u);
+        return false;
+    }
+    const uint32_t count = node_scrub_status(node, logs, LOGS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        if (logs[i].holes == 0 && !(asked && logs[i].is_asked)) continue;
+        snprintf(rest->why, sizeof(rest->why), "n%u, group %llu: %u damaged ranges; %.120s",
+                 number + 1u, (unsigned long long)logs[i].group, logs[i].holes, logs[i].problem);
+        return false;
+    }
+    return true;
+}
+
+static bool all_are_whole(void *data)
+{
+    struct rest *rest = data;
+    const uint32_t members = members_wished(rest->run);
+    for (uint32_t i = 0; i < rest->run->plan.nodes_count; i++) {
+        if (members & 1u << i && !is_whole(rest, i, /* asked= */ true)) return false;
+    }
+    return true;
+}
+
+/* Whatever befell a disk, the others hold it: every log is read through on every node, and nothing damaged is left. */
+static void demand_repair(struct run *run)
+{
+    struct rest rest = {.run = run};
+    const uint32_t members = members_wished(run);
+    if (run->damage.damaged == 0) return;
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        struct node *node = run->cluster->nodes[i].node;
+        if (members & 1u << i && node) (void)node_scrub(node, NULL);
+    }
+    if (sim_run_until_true(run->sim, REPAIR_US_MAX, all_are_whole, &rest)) return;
+    failure("not-repaired", "%s", rest.why);
+}
+
 static void rest_phase(struct run *run)
 {
     run_tell(run, "all nodes are healed");
@@ -311,6 +358,7 @@ static void rest_phase(struct run *run)
         election_print(run);
         failure("not-settled", "%s", rest.why);
     }
+    demand_repair(run);
     clients_read_everything(run, members_wished(run), READ_US_MAX);
 }
 
