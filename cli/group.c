@@ -261,7 +261,7 @@ int group_set_command(const struct options *options)
                             .partition = options_number(options, "partition")};
     const char *topic = options_text(options, "topic");
     if (!topic || !options_has(options, "durable")) {
-        message_error("group set needs --topic TOPIC and --durable on|off");
+        message_error("group set needs --topic TOPIC and --durable, or --durable=off");
         message_hint("raftmq group set %s --topic orders --durable", set.group);
         return EXIT_CODE_USAGE;
     }

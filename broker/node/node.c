@@ -85,6 +85,11 @@ static bool lock_directory(struct node *node)
                     node->data_directory);
         return false;
     }
+    if (locked == -EIO) { /* of the disk, not of the path (L11) */
+        node__fatal(node, NODE_FATAL_DISK, "data directory %s cannot be opened: %s",
+                    node->data_directory, strerror(EIO));
+        return false;
+    }
     node__fatal(node, NODE_FATAL_CONFIG,
                 "data directory %s cannot be opened: %s; check the path and its permissions",
                 node->data_directory, strerror(-locked));
