@@ -91,6 +91,11 @@ void invariants_forget_process(struct cluster_invariants *invariants, uint32_t n
     }
 }
 
+void invariants_note_damage(struct cluster_invariants *invariants, uint32_t number)
+{
+    invariants->is_damaged[number] = true;
+}
+
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants)
 {
     return invariants->leaders.count;
@@ -286,7 +291,7 @@ static void check_start(struct cluster_invariants *invariants, uint32_t number,
                 known - 1u);
     }
     if (group->base_is_installed || group->applied_index < group->reads_from_index) return;
-    if (group->skipped_checkpoint) return;
+    if (group->skipped_checkpoint || invariants->is_damaged[number]) return;
     if (group->base_next_offset > group->log_start_offset ||
         group->base_index > group->trimmed_index) {
         failure("files-lead",

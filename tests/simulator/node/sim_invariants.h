@@ -24,6 +24,8 @@ void invariants_check(struct cluster_invariants *invariants, uint32_t number,
                       const struct node *node);
 /* The process on this node is gone: what holds within a process starts anew, what was durable must come back. */
 void invariants_forget_process(struct cluster_invariants *invariants, uint32_t number);
+/* A file of the node was damaged: its state may be an older one than it had written. */
+void invariants_note_damage(struct cluster_invariants *invariants, uint32_t number);
 /* Demand of every two replicas of a group on these nodes (NULL: down) that they are equal: after everything has settled.
  * Returns false, with the reason in `why`, while they differ. */
 bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,

@@ -55,6 +55,7 @@ struct cluster_invariants {
     struct seen_list seen[INVARIANTS_NODES_MAX];
     struct peek_mark marks[INVARIANTS_NODES_MAX][PEEK_GROUPS_MAX];
     uint32_t marks_count[INVARIANTS_NODES_MAX];
+    bool is_damaged[INVARIANTS_NODES_MAX];
     struct group_facts_list groups;
     uint64_t bases_installed;
     struct peek_group scratch[PEEK_GROUPS_MAX];

@@ -14,6 +14,7 @@
 #include "members.h"
 #include "operator.h"
 #include "run.h"
+#include "sim_invariants.h"
 
 #define FILES_MAX    4096u /* of a node that are looked at */
 #define SECTOR_BYTES 512u
@@ -212,6 +213,7 @@ static bool strike_file(struct run *run, enum fault fault, uint32_t node, struct
         if (fault == FAULT_MISDIRECT) copy_sectors(run, &files, file, other, draw);
         if (fault == FAULT_LOST_FILE) lose_file(run, &files, file, draw);
         run->damage.damaged |= 1u << node;
+        invariants_note_damage(run->cluster->invariants, node);
     }
     files_free(&files);
     return file;
