@@ -199,6 +199,7 @@ enum segment_log_status recovery__read_records(struct recovery *recovery, struct
     stretch__init(&stretch, recovery->file, recovery->seed, segment->sector_bytes,
                   &segment->points[0], &mark->point, mark->end_pos, recovery->file_bytes);
     stretch.scan.restored = mark;
+    if (mark->tail_bytes > 0) stretch.scan.limit_pos = mark->end_pos;
     enum segment_log_status status = read_synced(recovery, segment, &stretch);
     if (status == SEGMENT_LOG_OK && !mark->continued) {
         const struct segment_point behind = {.pos = stretch.scan.pos, .before = stretch.scan.at};

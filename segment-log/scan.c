@@ -61,6 +61,19 @@ static void restore_tail(const struct segment_scan *scan, uint8_t *bytes, size_t
     }
 }
 
+/* How much of a window is there: what a mark restores also when the file lost its end, with zeros in front of it, as a start
+ * makes the file again. */
+static size_t present_bytes(struct segment_scan *scan, size_t got, size_t window, uint64_t pos)
+{
+    const struct segment_mark *mark = scan->restored;
+    if (!mark || mark->tail_bytes == 0 || mark->end_pos <= pos + got) return got;
+    uint64_t bytes = mark->end_pos - pos;
+    if (bytes > window) bytes = window;
+    if (bytes <= got) return got;
+    memset(scan->buffer + got, 0, (size_t)bytes - got);
+    return (size_t)bytes;
+}
+
 static bool reserve_buffer(struct segment_scan *scan, size_t bytes)
 {
     if (scan->buffer_capacity >= bytes) return true;
@@ -123,9 +136,9 @@ const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes,
             got = (ssize_t)window;
         }
         scan->buffer_pos = pos;
-        scan->buffer_bytes = (size_t)got;
+        scan->buffer_bytes = present_bytes(scan, (size_t)got, window, pos);
         restore_tail(scan, scan->buffer, scan->buffer_bytes, pos);
-        if (bytes > (size_t)got) bytes = (size_t)got;
+        if (bytes > scan->buffer_bytes) bytes = scan->buffer_bytes;
         if (bytes == 0) return NULL;
     }
     *ret_bytes = bytes;
