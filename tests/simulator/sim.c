@@ -20,6 +20,13 @@ void *sim__allocate(size_t bytes)
     return memory;
 }
 
+void *sim__allocate_raw(size_t bytes)
+{
+    void *memory = malloc(bytes > 0 ? bytes : 1u);
+    if (!memory) abort();
+    return memory;
+}
+
 void *sim__reallocate(void *memory, size_t bytes)
 {
     memory = realloc(memory, bytes);
@@ -106,7 +113,10 @@ void sim_destroy(struct sim *sim)
             sim__events_free(sim, &sim->held[node][to]);
         }
     }
-    sim__events_free(sim, &sim->heap);
+    for (struct sim_event *event; (event = sim__event_pop(sim)) != NULL;) {
+        sim__event_free(sim, event);
+    }
+    free(sim->heap.slots);
     assert(sim->connections_live_count == 0);
     free(sim->connections);
     free(sim);
@@ -409,7 +419,7 @@ bool sim_step(struct sim *sim)
 
 static bool has_event_until(const struct sim *sim, uint64_t time_us)
 {
-    return sim->heap.items_count > 0 && sim->heap.items[0]->time_us <= time_us;
+    return sim->heap.slots_count > 0 && sim->heap.slots[0].time_us <= time_us;
 }
 
 void sim_run_until(struct sim *sim, uint64_t time_us)

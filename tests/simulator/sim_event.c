@@ -5,60 +5,58 @@
 
 #include "sim_private.h"
 
-static bool is_before(const struct sim_event *a, const struct sim_event *b)
+static bool is_before(const struct sim_event_slot *a, const struct sim_event_slot *b)
 {
     if (a->time_us != b->time_us) return a->time_us < b->time_us;
     return a->sequence < b->sequence;
 }
 
-static void place(struct sim_event_list *heap, size_t index, struct sim_event *event)
+static void place(struct sim_event_heap *heap, size_t index, struct sim_event_slot slot)
 {
-    heap->items[index] = event;
-    event->heap_index = index;
+    heap->slots[index] = slot;
+    slot.event->heap_index = index;
 }
 
-static void sift_up(struct sim_event_list *heap, size_t index)
+static void sift_up(struct sim_event_heap *heap, size_t index)
 {
-    struct sim_event *event = heap->items[index];
-    while (index > 0 && is_before(event, heap->items[(index - 1u) / 2u])) {
-        place(heap, index, heap->items[(index - 1u) / 2u]);
+    const struct sim_event_slot slot = heap->slots[index];
+    while (index > 0 && is_before(&slot, &heap->slots[(index - 1u) / 2u])) {
+        place(heap, index, heap->slots[(index - 1u) / 2u]);
         index = (index - 1u) / 2u;
     }
-    place(heap, index, event);
+    place(heap, index, slot);
 }
 
-static void sift_down(struct sim_event_list *heap, size_t index)
+static size_t lesser_child(const struct sim_event_heap *heap, size_t child)
 {
-    struct sim_event *event = heap->items[index];
-    for (;;) {
-        size_t child = 2u * index + 1u;
-        if (child >= heap->items_count) break;
-        if (child + 1u < heap->items_count &&
-            is_before(heap->items[child + 1u], heap->items[child])) {
-            child++;
-        }
-        if (!is_before(heap->items[child], event)) break;
-        place(heap, index, heap->items[child]);
+    const bool has_two = child + 1u < heap->slots_count;
+    return has_two && is_before(&heap->slots[child + 1u], &heap->slots[child]) ? child + 1u : child;
+}
+
+static void sift_down(struct sim_event_heap *heap, size_t index)
+{
+    const struct sim_event_slot slot = heap->slots[index];
+    for (size_t child = 2u * index + 1u; child < heap->slots_count; child = 2u * index + 1u) {
+        child = lesser_child(heap, child);
+        if (!is_before(&heap->slots[child], &slot)) break;
+        place(heap, index, heap->slots[child]);
         index = child;
     }
-    place(heap, index, event);
+    place(heap, index, slot);
 }
 
 /* The hole sinks to a leaf along the lesser children and the last event rises from there: it comes from a leaf and mostly
  * ends near one, so comparing it on the way down, too, would be in vain. */
-static void heap_remove(struct sim_event_list *heap, struct sim_event *event)
+static void heap_remove(struct sim_event_heap *heap, struct sim_event *event)
 {
     size_t index = event->heap_index;
-    assert(heap->items[index] == event);
-    struct sim_event *last = heap->items[--heap->items_count];
+    assert(heap->slots[index].event == event);
+    const struct sim_event_slot last = heap->slots[--heap->slots_count];
     event->heap_index = SIZE_MAX;
-    if (last == event) return;
-    for (size_t child = 2u * index + 1u; child < heap->items_count; child = 2u * index + 1u) {
-        if (child + 1u < heap->items_count &&
-            is_before(heap->items[child + 1u], heap->items[child])) {
-            child++;
-        }
-        place(heap, index, heap->items[child]);
+    if (last.event == event) return;
+    for (size_t child = 2u * index + 1u; child < heap->slots_count; child = 2u * index + 1u) {
+        child = lesser_child(heap, child);
+        place(heap, index, heap->slots[child]);
         index = child;
     }
     place(heap, index, last);
@@ -76,9 +74,15 @@ void sim__events_append(struct sim_event_list *list, struct sim_event *event)
 
 void sim__event_push(struct sim *sim, struct sim_event *event)
 {
+    struct sim_event_heap *heap = &sim->heap;
     event->sequence = sim->sequence++;
-    sim__events_append(&sim->heap, event);
-    sift_up(&sim->heap, sim->heap.items_count - 1u);
+    if (heap->slots_count == heap->slots_capacity) {
+        heap->slots_capacity = heap->slots_capacity ? 2u * heap->slots_capacity : 1024u;
+        heap->slots = sim__reallocate(heap->slots, heap->slots_capacity * sizeof(*heap->slots));
+    }
+    heap->slots[heap->slots_count++] =
+        (struct sim_event_slot){event->time_us, event->sequence, event};
+    sift_up(heap, heap->slots_count - 1u);
 }
 
 struct sim_event *sim__event_add(struct sim *sim, enum sim_event_kind kind, uint64_t delay_us)
@@ -92,8 +96,8 @@ struct sim_event *sim__event_add(struct sim *sim, enum sim_event_kind kind, uint
 
 struct sim_event *sim__event_pop(struct sim *sim)
 {
-    if (sim->heap.items_count == 0) return NULL;
-    struct sim_event *first = sim->heap.items[0];
+    if (sim->heap.slots_count == 0) return NULL;
+    struct sim_event *first = sim->heap.slots[0].event;
     heap_remove(&sim->heap, first);
     return first;
 }
@@ -130,17 +134,17 @@ void sim__events_free_of(struct sim *sim, struct sim_event_list *list, const str
 
 void sim__events_drop(struct sim *sim, const struct sim_io *io)
 {
-    struct sim_event_list *heap = &sim->heap;
+    struct sim_event_heap *heap = &sim->heap;
     size_t kept_count = 0;
-    for (size_t i = 0; i < heap->items_count; i++) {
-        struct sim_event *event = heap->items[i];
-        if (event->io == io) {
-            sim__event_free(sim, event);
+    for (size_t i = 0; i < heap->slots_count; i++) {
+        const struct sim_event_slot slot = heap->slots[i];
+        if (slot.event->io == io) {
+            sim__event_free(sim, slot.event);
         } else {
-            place(heap, kept_count++, event);
+            place(heap, kept_count++, slot);
         }
     }
-    heap->items_count = kept_count;
+    heap->slots_count = kept_count;
     for (size_t i = kept_count / 2u; i-- > 0;) {
         sift_down(heap, i);
     }
@@ -149,13 +153,14 @@ void sim__events_drop(struct sim *sim, const struct sim_io *io)
 void sim__events_rescale(struct sim *sim, const struct sim_io *io, enum sim_event_kind kind,
                          uint64_t factor, uint64_t old_factor)
 {
-    struct sim_event_list *heap = &sim->heap;
-    for (size_t i = 0; i < heap->items_count; i++) {
-        struct sim_event *event = heap->items[i];
+    struct sim_event_heap *heap = &sim->heap;
+    for (size_t i = 0; i < heap->slots_count; i++) {
+        struct sim_event *event = heap->slots[i].event;
         if (event->io != io || event->kind != kind) continue;
         event->time_us = sim->now_us + (event->time_us - sim->now_us) * factor / old_factor;
+        heap->slots[i].time_us = event->time_us;
     }
-    for (size_t i = heap->items_count / 2u; i-- > 0;) {
+    for (size_t i = heap->slots_count / 2u; i-- > 0;) {
         sift_down(heap, i);
     }
 }

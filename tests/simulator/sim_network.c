@@ -95,7 +95,7 @@ static struct sim_connection *connection_create(struct sim *sim)
     connection->references = 1;
     connection->id = ++sim->connections_count;
     for (int i = 0; i < 2; i++) {
-        connection->pipes[i].ring = sim__allocate(sim->options.window_bytes);
+        connection->pipes[i].ring = sim__allocate_raw(sim->options.window_bytes);
     }
     if (sim->connections_live_count == sim->connections_capacity) {
         sim->connections_capacity =

@@ -56,6 +56,17 @@ struct sim_event {
     size_t heap_index; /* SIZE_MAX: not in the heap */
 };
 
+/* By (time, sequence), which stand here, too: whoever compares two events reads one array. */
+struct sim_event_heap {
+    struct sim_event_slot {
+        uint64_t time_us;
+        uint64_t sequence;
+        struct sim_event *event;
+    } * slots;
+    size_t slots_count;
+    size_t slots_capacity;
+};
+
 struct sim_event_list {
     struct sim_event **items;
     size_t items_count;
@@ -291,7 +302,7 @@ struct sim {
     uint64_t connections_count;
     uint32_t event_node;
     struct sim_io *running; /* whose callback is on the stack */
-    struct sim_event_list heap;
+    struct sim_event_heap heap;
     struct sim_node nodes[SIM_NODES_MAX];
     enum sim_link links[SIM_NODES_MAX][SIM_NODES_MAX];
     struct sim_event_list held[SIM_NODES_MAX][SIM_NODES_MAX]; /* on a stalled link */
@@ -300,7 +311,8 @@ struct sim {
     size_t connections_capacity;
 };
 
-void *sim__allocate(size_t bytes);
+void *sim__allocate(size_t bytes);     /* zeroed */
+void *sim__allocate_raw(size_t bytes); /* never NULL, also for no bytes */
 void *sim__reallocate(void *memory, size_t bytes);
 uint64_t sim__draw_between(struct sim *sim, uint64_t first, uint64_t last);
 /* Into the hash, and the trace file if there is one. subject: a connection's id, a path's hash, 0.

@@ -63,7 +63,7 @@ static void queue_push(struct sim_stream *stream, const struct io_buffer *buffer
                                 .release = buffer->release,
                                 .owner = buffer->owner};
     if (!item->release) {
-        void *copy = sim__allocate(buffer->bytes + 1u); /* never NULL, also for no bytes */
+        void *copy = sim__allocate_raw(buffer->bytes);
         if (buffer->bytes > 0) memcpy(copy, buffer->data, buffer->bytes);
         item->data = item->owner = copy;
         item->release = free;
@@ -391,7 +391,7 @@ static void on_read(struct sim_stream *stream)
     }
     size_t bytes = draw_read_bytes(io->sim, pipe->arrived_bytes);
     /* A block of its own, so that a reader that keeps the pointer or reads past it is found by ASan. */
-    uint8_t *data = sim__allocate(bytes);
+    uint8_t *data = sim__allocate_raw(bytes);
     bytes = sim__pipe_read(io->sim, connection, stream->side, data, bytes);
     sim__stream_wake_reader(stream, 0); /* for what is left; goes if the owner pauses or closes */
     sim__trace(io->sim, "read", io->node, connection->id, bytes, checksum64(data, bytes));
