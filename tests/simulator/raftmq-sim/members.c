@@ -218,7 +218,10 @@ static void check_count(struct count_check *check, uint64_t group)
         return;
     }
     for (uint32_t i = 0; i < committed.configuration.members_count; i++) {
-        if (committed.configuration.members[i].id.node != check->node + 1u) continue;
+        const struct raft_replica_id *id = &committed.configuration.members[i].id;
+        if (id->node != check->node + 1u) continue;
+        /* The replica of an incarnation before: it is dead, and the group loses it in its own time. */
+        if (node_at(check->run, check->node) && !has_replica(check->run, group, id)) continue;
         check->group = group;
         check->counts = true;
     }

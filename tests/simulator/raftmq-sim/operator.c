@@ -286,8 +286,9 @@ static void look_at_damaged(struct run *run, uint32_t node)
     if (!(run->damage.damaged & 1u << node)) return;
     if (state->repair_us[node] == 0) {
         state->repair_us[node] = now_us + draw_between(&state->draw, REPAIR_US_MIN, REPAIR_US_MAX);
-    } else if (state->repair_us[node] <= now_us) {
-        replace_disk(run, node);
+    } else if (state->repair_us[node] <= now_us &&
+               (!(members_known(run) & 1u << node) || members_can_lose(run, node))) {
+        replace_disk(run, node); /* not one of the only two of a group: then it is left as it is */
     }
 }
 
