@@ -22,7 +22,6 @@ static bool add_run(struct raft_message *message, uint64_t index, uint64_t term)
 struct found_configurations {
     struct raft_indexed_configuration *items;
     uint32_t count;
-    raft_index first_too_many; /* 0: none */
 };
 
 static bool add_configuration(struct found_configurations *found, const struct entry_header *header,
@@ -32,26 +31,9 @@ static bool add_configuration(struct found_configurations *found, const struct e
     if (!raft_codec_decode_configuration(payload, header->payload_bytes, &configuration)) {
         return false;
     }
-    if (found->count < RAFT_MESSAGE_CONFIGURATIONS_MAX) {
-        found->items[found->count++] = (struct raft_indexed_configuration){
-            .index = header->index, .configuration = configuration};
-    } else if (found->first_too_many == 0) {
-        found->first_too_many = header->index;
-    }
+    found->items[found->count++] =
+        (struct raft_indexed_configuration){.index = header->index, .configuration = configuration};
     return true;
-}
-
-static void shorten(struct raft_message *message, raft_index last)
-{
-    message->append.last = last;
-    while (message->append.runs_count > 0) {
-        struct raft_term_run *run = &message->append.runs[message->append.runs_count - 1];
-        if (run->first <= last) {
-            run->count = last - run->first + 1u;
-            return;
-        }
-        message->append.runs_count--;
-    }
 }
 
 enum received received_check(
@@ -61,6 +43,7 @@ enum received received_check(
 {
     uint64_t chain = append->append.previous_chain;
     uint64_t index = append->append.first;
+    raft_index kept_last = append->append.last;
     struct found_configurations found = {.items = configurations};
     size_t pos = 0;
     append->append.runs_count = 0;
@@ -75,15 +58,20 @@ enum received received_check(
         if (PLANTED(L2_CHAIN_OF_ENTRIES_UNCHECKED)) chain = 0;
         if (chain != 0 && entry_chain(&header, chain) != header.chain) return RECEIVED_BROKEN_CHAIN;
         chain = header.chain;
-        if (!add_run(append, index, header.term)) return RECEIVED_MALFORMED;
-        if (header.type == ENTRY_CONFIG && !add_configuration(&found, &header, payload)) {
-            return RECEIVED_MALFORMED;
+        const bool is_configuration = header.type == ENTRY_CONFIG;
+        const bool has_room = !is_configuration || found.count < RAFT_MESSAGE_CONFIGURATIONS_MAX;
+        if (index <= kept_last) {
+            if (!has_room || !add_run(append, index, header.term)) {
+                kept_last = index - 1u;
+            } else if (is_configuration && !add_configuration(&found, &header, payload)) {
+                return RECEIVED_MALFORMED;
+            }
         }
         pos += entry_bytes(header.payload_bytes);
         index++;
     }
     if (index != append->append.last + 1u) return RECEIVED_MALFORMED;
-    if (found.first_too_many) shorten(append, found.first_too_many - 1u);
+    append->append.last = kept_last;
     append->append.configurations = found.count > 0 ? configurations : NULL;
     append->append.configurations_count = found.count;
     return RECEIVED_OK;

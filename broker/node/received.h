@@ -15,7 +15,7 @@ enum received {
 
 /* PROTOCOL L2: checksum, payload hash, contiguity and chain of every entry that follows an APPEND. Fills in what the core
  * needs to know of them: the runs of terms, and the CONFIG entries, in `configurations`, which the message then points to.
- * When there are more of those than a message may have, it is shortened before the first one too many: `append.last` falls,
+ * When there are more of either than a message may have, it is shortened before the first one too many: `append.last` falls,
  * the bytes behind it are left over. A previous chain of 0 is not known to the sender, and not compared. */
 enum received received_check(
     struct raft_message *append,

@@ -231,6 +231,41 @@ Test(node_received, more_configurations_than_a_message_may_have_shorten_it)
     cr_assert_eq(covered, RAFT_MESSAGE_CONFIGURATIONS_MAX);
 }
 
+/* As many leaders in a row, of whom each appended its no-op and got no further. */
+Test(node_received, more_terms_than_a_message_may_have_shorten_it)
+{
+    enum { TERMS = RAFT_MESSAGE_RUNS_MAX + 3u };
+    struct {
+        uint8_t bytes[TERMS * (ENTRY_HEADER_BYTES + 8u)];
+    } entries;
+    struct raft_message message = {.type = RAFT_MESSAGE_APPEND, .term = TERMS};
+    message.append.first = FIRST;
+    message.append.last = FIRST + TERMS - 1u;
+    message.append.previous_chain = PREVIOUS;
+    uint64_t chain = PREVIOUS;
+    for (uint32_t i = 0; i < TERMS; i++) {
+        uint8_t *bytes = entries.bytes + i * entry_bytes(8);
+        memset(bytes + ENTRY_HEADER_BYTES, (int)i, 8);
+        struct entry_header header = {
+            .type = ENTRY_META, .payload_bytes = 8, .index = FIRST + i, .term = 1u + i};
+        header.payload_hash = entry_payload_hash(header.type, bytes + ENTRY_HEADER_BYTES, 8);
+        entry_encode_header(&header, seed(), chain, bytes);
+        chain = header.chain;
+    }
+    cr_assert_eq(
+        received_check(&message, configurations, seed(), entries.bytes, TERMS * entry_bytes(8)),
+        RECEIVED_OK);
+    cr_assert_eq(message.append.runs_count, RAFT_MESSAGE_RUNS_MAX);
+    cr_assert_eq(message.append.last, FIRST + RAFT_MESSAGE_RUNS_MAX - 1u);
+    cr_assert_eq(message.append.runs[RAFT_MESSAGE_RUNS_MAX - 1u].term, RAFT_MESSAGE_RUNS_MAX);
+    cr_assert_eq(message.append.runs[RAFT_MESSAGE_RUNS_MAX - 1u].count, 1);
+    entries.bytes[sizeof(entries.bytes) - 1u] ^= 1u; /* what is cut off is checked, too */
+    message.append.last = FIRST + TERMS - 1u;
+    cr_assert_neq(
+        received_check(&message, configurations, seed(), entries.bytes, TERMS * entry_bytes(8)),
+        RECEIVED_OK);
+}
+
 Test(node_received, an_unreadable_configuration_is_refused)
 {
     static struct changes changes;
