@@ -253,7 +253,7 @@ static bool is_held_up(struct group *group, uint64_t start_index)
            kept <= HOLD_SEGMENTS * group->node->options.segment_bytes_max;
 }
 
-static void forget_below(struct group *group, uint64_t index)
+void base__forget_below(struct group *group, uint64_t index)
 {
     while (group->bases_count > 0 && group->bases[group->bases_count - 1u].index < index) {
         group->bases_count--;
@@ -286,7 +286,7 @@ static void drop_prefix(struct group *group)
         return;
     }
     group->dropped_below = start.index;
-    forget_below(group, start.index);
+    base__forget_below(group, start.index);
     base__remove_older(group, start.index);
     if (PLANTED(S2_BASE_MISSING_AT_TRIM) && group->bases_count > 1)
         base__remove_one(group, start.index);

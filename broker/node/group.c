@@ -550,6 +550,9 @@ static bool check_start(struct group *group)
     if (oldest > info.base.index && oldest > group->trimmed_durable) {
         return open_failed(group, "the base at the start of the log is missing", &problem, false);
     }
+    if (oldest < info.base.index && group->bases[0].index >= info.base.index) {
+        base__forget_below(group, info.base.index);
+    }
     return true;
 }
 

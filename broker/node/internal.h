@@ -748,6 +748,8 @@ uint64_t broadcast__wanted_ms(uint64_t p99_us);
 /* ---- base.c -------------------------------------------------------------------------------------------------------- */
 void base__note(struct group *group, const struct segment_log_point *point); /* it is durable */
 void base__installed(struct group *group, const struct segment_log_point *point);
+/* Older ones are not sent any more: the log starts at `index`, where one stands. Their files go with the next prefix. */
+void base__forget_below(struct group *group, uint64_t index);
 /* Make a base of what the log holds now, when that is applied and durable. Does nothing while one is being made. */
 void base__begin(struct group *group);
 void base__applied(struct group *group); /* one more entry */
