@@ -5,7 +5,7 @@
  *
  * Looked at about once a second, at most ten times, never for a message: the candidates are the bases that this replica has made, so a TRIM
  * frees whole files, here at once and elsewhere at the next base below it. Rules
- *  1. Size: what is behind the start is at most retention_bytes, entries of every kind counted.
+ *  1. Size: the newest retention_bytes stay, entries of every kind counted, and what stands between them and the next base.
  *  2. Time: every entry in front of the start is older than retention_ms by the clock of the group (C8).
  *  3. Consumed: every durable group is behind the start, or at it.
  * The first two pass slow groups. At most one entry of a leader is under way. */
@@ -129,15 +129,15 @@ static const struct segment_log_point *newest(const struct group *group, may_sta
     return NULL;
 }
 
-/* The oldest base behind which there is not more than the limit; when there is more behind all of them, the newest. */
+/* The newest base behind which all that is to be kept stands; NULL: none. */
 static const struct segment_log_point *by_size(const struct group *group, uint64_t limit)
 {
-    const struct segment_log_point *start = &group->bases[0];
-    for (uint32_t i = 1; i < group->bases_count; i++) {
-        if (segment_log_bytes_behind(group->log, group->bases[i].index) > limit) break;
-        start = &group->bases[i];
+    for (uint32_t i = 0; i < group->bases_count; i++) {
+        if (segment_log_bytes_behind(group->log, group->bases[i].index) >= limit) {
+            return &group->bases[i];
+        }
     }
-    return start;
+    return NULL;
 }
 
 static const struct segment_log_point *by_time(struct group *group, uint64_t retention_ms)
@@ -185,7 +185,7 @@ static void propose_trim(struct group *group)
     const struct segment_log_point *start = NULL;
     if (settings.retention_bytes >= 0) {
         const uint64_t limit = (uint64_t)settings.retention_bytes;
-        if (segment_log_bytes_behind(group->log, 0) > limit) start = by_size(group, limit);
+        start = by_size(group, limit);
     }
     if (settings.retention_ms >= 0) {
         start = later(start, by_time(group, (uint64_t)settings.retention_ms));

@@ -79,7 +79,7 @@ def full_disks_under_load_refuse_and_recover_within_five_seconds(folder):
         check_equal(cluster.node(2).fetch("orders", limit=1).status, 200, "a read while full")
         since = time.monotonic()
         for disk in disks:
-            disk.grow("80m")
+            disk.grow("1g")  # not full again before the load ends
         grown = first_ack_after(load, since)
         time.sleep(2)
         load.stop()

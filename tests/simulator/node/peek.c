@@ -125,6 +125,12 @@ uint64_t peek_base_bytes_sent(const struct peek_group *peek)
     return peek->inside->counters.base_bytes_sent;
 }
 
+uint64_t peek_bytes_kept(const struct peek_group *group)
+{
+    return segment_log_bytes_behind(group->inside->log,
+                                    partition_trimmed_index(&group->inside->partition));
+}
+
 uint64_t peek_bases_installed(const struct peek_group *peek)
 {
     return peek->inside->counters.bases_installed;

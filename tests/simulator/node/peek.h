@@ -70,6 +70,8 @@ uint64_t peek_state_digest(const struct peek_group *group);
 /* A base is being received, and its log is being born or published. */
 bool peek_is_switching(const struct peek_group *group);
 uint64_t peek_base_bytes_sent(const struct peek_group *group); /* since the process started */
+/* Bytes of the log behind what is trimmed. */
+uint64_t peek_bytes_kept(const struct peek_group *group);
 /* Bases that replaced the log since the process started. */
 uint64_t peek_bases_installed(const struct peek_group *group);
 const struct raft_configuration *peek_configuration(const struct peek_group *group);

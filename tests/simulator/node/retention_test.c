@@ -104,6 +104,7 @@ Test(simulated_retention, size_trims_every_replica_alike_and_the_files_follow)
             const struct peek_group peek = look(cluster, i);
             cr_assert_gt(peek.base_next_offset, 500, "node %u keeps its files", i);
             cr_assert_leq(peek.base_next_offset, first);
+            cr_assert_geq(peek_bytes_kept(&peek), 32768);
         }
         static struct cluster_ack records[1300];
         const int count = cluster_read_all(cluster, 1, TOPIC, records, 1300);
