@@ -265,7 +265,8 @@ Test(segment_log_scrub, every_flipped_byte_of_an_open_log_is_found_and_mended)
 
 Test(segment_log_scrub, a_file_that_vanishes_is_found_and_made_again)
 {
-    struct segment_log *peer = open_on(memory_disk_clone(disk, 9));
+    struct disk *whole = memory_disk_clone(disk, 9);
+    struct segment_log *peer = open_on(whole);
     for (uint64_t sequence = 1; sequence <= info.segments_count; sequence++) {
         struct disk *damaged = memory_disk_clone(disk, sequence);
         struct segment_log *log = open_on(damaged);
@@ -282,6 +283,8 @@ Test(segment_log_scrub, a_file_that_vanishes_is_found_and_made_again)
         segment_log_close(log);
         memory_disk_destroy(damaged);
     }
+    segment_log_close(peer);
+    memory_disk_destroy(whole);
 }
 
 Test(segment_log_scrub, a_reader_that_meets_damage_makes_it_known)
