@@ -200,6 +200,11 @@ enum segment_log_status recovery__read_records(struct recovery *recovery, struct
                   &segment->points[0], &mark->point, mark->end_pos, recovery->file_bytes);
     stretch.scan.restored = mark;
     if (mark->tail_bytes > 0) stretch.scan.limit_pos = mark->end_pos;
+    /* The last file gets an end back that it lost (recovery.c): read as it will be, or the next start finds another log. */
+    if (!mark->continued) {
+        stretch.scan.limit_pos = mark->end_pos;
+        stretch.scan.zeros_behind = true;
+    }
     enum segment_log_status status = read_synced(recovery, segment, &stretch);
     if (status == SEGMENT_LOG_OK && !mark->continued) {
         const struct segment_point behind = {.pos = stretch.scan.pos, .before = stretch.scan.at};

@@ -84,6 +84,7 @@ static bool find_behind(const struct stretch *stretch, uint64_t pos,
     scan__init(&scan, stretch->scan.file, stretch->scan.group_seed, stretch->scan.sector_bytes,
                &stretch->start, pos, stretch->scan.limit_pos);
     scan.restored = stretch->scan.restored;
+    scan.zeros_behind = stretch->scan.zeros_behind;
     bool found = false;
     while (!found && pos + ENTRY_HEADER_BYTES <= scan.limit_pos) {
         uint64_t next_pos = pos + ENTRY_ALIGNMENT;
