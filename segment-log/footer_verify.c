@@ -1,12 +1,12 @@
 /* Judging a footer for people: where recovery says "none" and goes on, this says what is wrong with it and where. It also reads the
- * whole file once more and compares its hash, which nobody does at a start. */
+ * records once more and compares their hash, which nobody does at a start. */
 #include "footer.h"
+
+#include "scan.h"
 
 #include "bytes.h"
 
 #include <stdlib.h>
-
-#define PIECE_BYTES 262144u
 
 struct verification {
     struct disk_file *file;
@@ -21,30 +21,27 @@ static void told(struct verification *verification, uint64_t pos, const char *te
     verification->cb(verification->data, pos, text);
 }
 
-/* Of the header block, then of [SEGMENT_DATA_POS, end_pos). False: told. */
-static bool hash_file(struct verification *verification, uint64_t end_pos, uint64_t *ret_hash)
+/* Of the header block, then of the records, one behind the other. False: out of memory, or they cannot be followed, which
+ * whoever reads them tells. */
+static bool hash_file(const struct verification *verification, uint64_t group_seed,
+                      const struct segment_footer *footer, uint64_t *ret_hash)
 {
-    uint8_t *buffer = malloc(PIECE_BYTES);
+    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
     struct checksum_stream *hash = checksum_stream_create(0);
-    bool good = buffer && hash;
-    uint64_t pos = 0;
-    while (good && pos < end_pos) {
-        uint64_t limit = pos < SEGMENT_BLOCK_BYTES ? SEGMENT_BLOCK_BYTES : end_pos;
-        size_t bytes = limit - pos < PIECE_BYTES ? (size_t)(limit - pos) : PIECE_BYTES;
-        ssize_t got = disk_pread(verification->file, buffer, bytes, pos);
-        good = got == (ssize_t)bytes;
-        if (!good) break;
-        checksum_stream_add(hash, buffer, bytes);
-        pos += bytes;
-        if (pos == SEGMENT_BLOCK_BYTES) pos = SEGMENT_DATA_POS;
+    bool good =
+        hash && disk_pread(verification->file, block, sizeof block, 0) == (ssize_t)sizeof block;
+    if (good) checksum_stream_add(hash, block, sizeof block);
+    struct segment_scan scan;
+    scan__init(&scan, verification->file, group_seed, footer->sector_bytes, &footer->base,
+               SEGMENT_DATA_POS, footer->end_pos);
+    while (good && scan.at.index < footer->last.index) {
+        struct segment_scan_record record;
+        good = scan__next(&scan, &record) == SEGMENT_SCAN_RECORD;
+        if (good) checksum_stream_add(hash, record.bytes, record.bytes_count);
     }
-    if (good) {
-        *ret_hash = checksum_stream_value(hash);
-    } else {
-        told(verification, pos, "the file cannot be read to compare its hash");
-    }
+    scan__close(&scan);
+    if (good) *ret_hash = checksum_stream_value(hash);
     checksum_stream_destroy(hash);
-    free(buffer);
     return good;
 }
 
@@ -113,7 +110,7 @@ bool footer__verify(struct disk_file *file, uint64_t group_seed, uint64_t file_b
     }
     verify_sections(&verification, group_seed, ret_footer);
     uint64_t hash;
-    if (hash_file(&verification, ret_footer->end_pos, &hash) && hash != ret_footer->file_hash) {
+    if (!hash_file(&verification, group_seed, ret_footer, &hash) || hash != ret_footer->file_hash) {
         told(&verification, 0, "the file has another hash than its footer says");
     }
     return true;

@@ -8,6 +8,8 @@
 #include "footer.h"
 #include "log.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -74,6 +76,7 @@ void segment_log_scrub_info(const struct segment_log *log, struct segment_log_sc
         .passes_total = log->scrub.passes_total,
         .holes_found_total = log->holes_found_total,
         .blocks_mended_total = log->blocks_mended_total,
+        .footers_owed = seal__owed_count(log),
     };
 }
 
@@ -201,9 +204,8 @@ enum segment_log_status segment_log_scrub_job_finish(struct segment_log *log,
         if (ret_problem) *ret_problem = job->problem;
     } else if (is_current) {
         status = take_finding(log, job, ret_problem);
-        if (job->footer_is_bad) {
+        if (job->footer_is_bad && !PLANTED(L8_ROTTEN_FOOTER_STAYS)) {
             seal__anew(log, job->header.sequence);
-            log->blocks_mended_total++;
         }
         if (job->front_is_bad) {
             scrub->mend_wanted = true;
@@ -367,4 +369,8 @@ void scrub__finish_mend(struct segment_log *log, const struct segment_log_job *j
 {
     log->scrub.mend_wanted = false;
     log->blocks_mended_total += job->mended_blocks;
+    /* A segment that could not be sealed for them; one whose entries are damaged is refused once more. */
+    if (job->ran && job->status == SEGMENT_LOG_OK && job->mended_blocks > 0) {
+        seal__try_again(log, job->mend_header.sequence);
+    }
 }

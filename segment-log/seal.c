@@ -27,7 +27,7 @@ struct segment_log_seal_job {
 
     struct disk_file *file;
     struct segment_scan scan;
-    struct checksum_stream *hash; /* of the file, through scan.pos */
+    struct checksum_stream *hash; /* of header block and records, through scan.pos */
     struct footer_point *points;
     uint64_t points_spacing;
     uint8_t *terms, *configurations; /* encoded */
@@ -84,7 +84,29 @@ void seal__anew(struct segment_log *log, uint64_t sequence)
     if (!segment || !segment->sealed) return;
     index_cache__forget(&log->indexes, sequence, sequence + 1);
     segment__unseal(segment);
+    segment->footer_owed = true;
+    log->blocks_mended_total++;
+    /* It had one, so all of it is committed, whether the driver knows that already or not. */
+    segment_log_committed(log, segment->last_index);
     seal__plan(log);
+}
+
+void seal__try_again(struct segment_log *log, uint64_t sequence)
+{
+    struct segment *segment = log__find_sequence(log, sequence);
+    if (!segment || !segment->unsealable) return;
+    segment->unsealable = false;
+    seal__plan(log);
+}
+
+uint32_t seal__owed_count(const struct segment_log *log)
+{
+    uint32_t count = 0;
+    if (log->seal_refused) return 0; /* a footer is no need */
+    for (uint32_t i = 0; i + 1 < log->segments_count; i++) {
+        count += log->segments[i].footer_owed && is_candidate(&log->segments[i]);
+    }
+    return count;
 }
 
 static struct segment_log_seal_job *create(const struct segment_log *log, uint32_t position)
@@ -325,24 +347,10 @@ static void note_message_time(struct segment_log_seal_job *job,
     if (time_ms > job->footer.max_message_time_ms) job->footer.max_message_time_ms = time_ms;
 }
 
-/* The bytes between two records belong to the file as well. */
-static bool hash_gap(struct segment_log_seal_job *job, uint64_t from, uint64_t to)
-{
-    uint8_t gap[SEGMENT_SECTOR_MAX];
-    assert(to - from < sizeof gap);
-    if (from == to) return true;
-    ssize_t got = disk_pread(job->file, gap, (size_t)(to - from), from);
-    if (got != (ssize_t)(to - from)) {
-        return fail(job, SEGMENT_LOG_DAMAGED, from, got < 0 ? (int)got : 0, "reading failed");
-    }
-    checksum_stream_add(job->hash, gap, (size_t)got);
-    return true;
-}
-
+/* What stands between records means nothing to anybody, and is not of the hash either. */
 static bool take_record(struct segment_log_seal_job *job, const struct segment_log_point *before,
-                        uint64_t before_pos, const struct segment_scan_record *record)
+                        const struct segment_scan_record *record)
 {
-    if (!hash_gap(job, before_pos, record->pos)) return false;
     checksum_stream_add(job->hash, record->bytes, record->bytes_count);
     note_point(job, before, record->pos);
     note_message_time(job, record);
@@ -408,7 +416,6 @@ void segment_log_seal_job_run(struct segment_log_seal_job *job)
     uint64_t until_pos = job->scan.pos + PIECE_BYTES;
     while (job->scan.at.index < job->last.index && job->scan.pos < until_pos) {
         const struct segment_log_point before = job->scan.at;
-        const uint64_t before_pos = job->scan.pos;
         struct segment_scan_record record;
         if (scan__next(&job->scan, &record) != SEGMENT_SCAN_RECORD) {
             fail(job, job->scan.error == -ENOMEM ? SEGMENT_LOG_FULL : SEGMENT_LOG_DAMAGED,
@@ -416,7 +423,7 @@ void segment_log_seal_job_run(struct segment_log_seal_job *job)
                  job->scan.error ? "reading failed" : job->scan.reason);
             return;
         }
-        if (!take_record(job, &before, before_pos, &record)) return;
+        if (!take_record(job, &before, &record)) return;
     }
     if (job->scan.at.index == job->last.index) write_footer(job);
 }

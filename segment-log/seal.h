@@ -21,6 +21,10 @@ bool seal__is_busy_from(const struct segment_log *log, uint64_t sequence);
 void seal__give_up(struct segment_log *log, uint64_t first, uint64_t end);
 /* The footer of this segment turned out to be damaged: it is written again. */
 void seal__anew(struct segment_log *log, uint64_t sequence);
+/* Header or marks of this segment are whole again; its entries may be, too. */
+void seal__try_again(struct segment_log *log, uint64_t sequence);
+/* Damaged footers that were found and are not written again yet. */
+uint32_t seal__owed_count(const struct segment_log *log);
 void seal__close(struct segment_log *log);
 
 #endif

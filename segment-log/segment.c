@@ -81,6 +81,7 @@ void segment__seal(struct segment *segment, const struct segment_footer *footer)
     assert(footer->end_pos == segment->end_pos);
     assert(footer->last.index == segment->last_index);
     segment->sealed = true;
+    segment->footer_owed = false;
     segment->footer = *footer;
     segment->points_count = 1;
     struct segment_point *points = realloc(segment->points, sizeof *points);
@@ -91,7 +92,7 @@ void segment__seal(struct segment *segment, const struct segment_footer *footer)
 
 void segment__unseal(struct segment *segment)
 {
-    segment->sealed = segment->unsealable = false;
+    segment->sealed = segment->unsealable = segment->footer_owed = false;
 }
 
 bool segment__point_precedes(const struct segment_log_point *before, enum segment_log_key key,

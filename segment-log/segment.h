@@ -28,8 +28,7 @@ struct segment_footer {
     uint32_t sector_bytes;
     uint64_t first_pos; /* of the footer */
     uint64_t end_pos;   /* of the records */
-    uint64_t
-        file_hash; /* header block and records; not the marks, which a repair may write again */
+    uint64_t file_hash; /* header block and records: not marks and gaps, which may change */
     struct segment_log_point base, last;
     int64_t
         max_message_time_ms; /* as the producers stamped them; FOOTER_NO_TIME: there are no messages */
@@ -54,7 +53,8 @@ struct segment {
     uint32_t points_count, points_capacity;
     /* Has a footer: there is no other point in memory, the others are in the file. */
     bool sealed;
-    bool unsealable; /* does not check out as it is, or is of no common shape: a start walks it */
+    bool footer_owed; /* it had one, which rotted: it is written again */
+    bool unsealable;  /* does not check out as it is, or is of no common shape: a start walks it */
     struct segment_footer footer;
 };
 

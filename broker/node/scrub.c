@@ -45,6 +45,13 @@ static enum segment_log_status finish_piece(struct scrub_piece *piece,
     return status;
 }
 
+static uint32_t footers_owed(const struct group *group)
+{
+    struct segment_log_scrub_info info;
+    segment_log_scrub_info(group->log, &info);
+    return info.footers_owed;
+}
+
 static void discard_piece(struct group_job *job)
 {
     struct segment_log_problem problem = {0};
@@ -66,6 +73,7 @@ static void done_piece(struct io_job *job)
     const enum segment_log_status status = finish_piece(piece, &problem);
     if (status == SEGMENT_LOG_IO) read__fatal(group, status, &problem);
     if (status == SEGMENT_LOG_DAMAGED && !group->dropping) repair__run(group);
+    if (footers_owed(group) > 0 && !group->dropping) node__dirty(group); /* which seals */
     if (node->state == NODE_FAILED) {
         list_remove(&piece->base.link);
     } else {
@@ -195,7 +203,9 @@ static void fill(const struct group *group, struct node_scrub_status *status)
     status->group = group->id;
     memcpy(status->topic, group->topic, sizeof(status->topic));
     status->partition = group->partition_number;
-    status->is_asked = group->scrub_asked;
+    /* Footers that rotted are written again by sealing, which goes on behind the pass. */
+    const bool seals = info.footers_owed > 0 && !group->mending && !group->node->disk_full;
+    status->is_asked = group->scrub_asked || seals;
     status->is_active = info.active;
     status->bytes_done = info.bytes_done;
     status->bytes_total = info.bytes_total;

@@ -244,7 +244,7 @@ class Footer:
                 highest = max(highest, struct.unpack_from(">q", entry.payload, 35)[0])
             before = entry.point()
         wrong = [name for name, holds in (
-            ("content hash", xxh3_64(data[:BLOCK] + data[ENTRIES_POS:segment.mark.end_pos]) == self.content_hash),
+            ("content hash", xxh3_64(data[:BLOCK] + b"".join(data[e.pos:e.end] for e in entries)) == self.content_hash),
             ("term changes", terms == self.terms),
             ("CONFIG entries", [(e.index, e.payload) for e in entries if e.type == 3] == self.configurations),
             ("highest message time", highest == self.highest_time),

@@ -138,6 +138,8 @@ struct segment_log_scrub_info {
     uint64_t passes_total;
     uint64_t holes_found_total;   /* by scrubs and reads since open */
     uint64_t blocks_mended_total; /* headers, marks, footers rebuilt since open */
+    uint32_t
+        footers_owed; /* of these, footers that are not written again yet: ask for seal jobs; 0 on a full disk */
 };
 void segment_log_scrub_begin(struct segment_log *log);
 void segment_log_scrub_info(const struct segment_log *log, struct segment_log_scrub_info *ret_info);

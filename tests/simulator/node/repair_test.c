@@ -103,6 +103,26 @@ Test(simulated_repair, what_rots_under_a_running_node_is_found_by_a_scrub_and_re
     cluster_destroy(cluster);
 }
 
+/* Footers and the gaps between records, which are no entries that a peer could give. */
+Test(simulated_repair, what_rots_beside_the_entries_of_a_running_node_is_gone_behind_a_scrub)
+{
+    struct cluster *cluster = rot_cluster(41, 3, 3, MESSAGES, NEVER);
+    const uint32_t node = follower_of(cluster);
+    char path[160];
+    uint64_t bytes = 0;
+    cr_assert(rot_segment(cluster, node, 0, path, sizeof(path), &bytes));
+    const uint64_t places[] = {bytes - 1, bytes - 4096, bytes - 4000, bytes - 5000, bytes - 12000};
+    for (uint32_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        rot_flip(cluster, node, path, places[i]);
+        cr_assert_gt(rot_problems(cluster, node), 0, "byte %" PRIu64, places[i]);
+        cr_assert_eq(rot_scrub(cluster, node, 20 * SECOND_US), 0);
+        cr_assert_eq(rot_problems(cluster, node), 0, "byte %" PRIu64, places[i]);
+    }
+    cr_assert_eq(rot_repaired_segments(cluster, node), 0, "nothing was asked of a peer");
+    rot_expect_values(cluster, MESSAGES);
+    cluster_destroy(cluster);
+}
+
 /* Nobody asks for it: the scrubber is on. */
 Test(simulated_repair, what_rots_under_a_running_node_is_found_in_the_background)
 {

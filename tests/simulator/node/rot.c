@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <memory_disk.h>
 #include <segment_log/entry.h>
+#include <segment_log/segment_log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,18 @@ uint64_t rot_find(struct cluster *cluster, uint32_t node, uint64_t index, char *
     }
     cr_assert_fail("entry %" PRIu64 " is not on the disk of n%u", index, node + 1u);
     return 0;
+}
+
+uint64_t rot_problems(struct cluster *cluster, uint32_t node)
+{
+    char directory[128];
+    struct segment_log_walk_summary summary;
+    struct segment_log_problem problem;
+    snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group_of_topic(cluster));
+    cr_assert_eq(segment_log_walk(sim_memory_disk(cluster->sim, node), directory, NULL, NULL,
+                                  &summary, &problem),
+                 SEGMENT_LOG_OK);
+    return summary.problems_count;
 }
 
 /* ---- repair ------------------------------------------------------------------------------------------------------ */

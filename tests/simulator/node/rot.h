@@ -19,6 +19,9 @@ void rot_remove(struct cluster *cluster, uint32_t node, const char *path);
 /* The record of the entry with this index: position and file. */
 uint64_t rot_find(struct cluster *cluster, uint32_t node, uint64_t index, char *path, size_t bytes);
 
+/* What `log verify` would name in the files of the topic's log on that node. */
+uint64_t rot_problems(struct cluster *cluster, uint32_t node);
+
 /* No log of any running node is damaged or being mended, within `us`. */
 bool rot_is_repaired(struct cluster *cluster, uint64_t us);
 /* A pass over all logs of the node was asked for and has ended, within `us`. Returns the damage that is left. */

@@ -125,6 +125,8 @@
     X(L7_MARKS_STAY_ABOVE_CUT, log, "a truncation cuts without lowering the marks first")          \
     X(L8_FOOTER_BEFORE_COMMIT, log, "a segment is sealed though its entries are not committed")    \
     X(L8_FOOTER_IS_BELIEVED_UNCHECKED, log, "a footer is believed without its checksums")          \
+    X(L8_ROTTEN_FOOTER_STAYS, log,                                                                 \
+      "a footer that rots while its log is open is not written again")                             \
     X(L9_PAGE_CACHE_IS_TRUSTED, log, "recovery relies on what only the page cache holds")          \
     X(L10_DAMAGE_IS_A_SHORT_LOG, log,                                                              \
       "a bad record below the synced mark ends the log, as if it were a torn tail")                \
