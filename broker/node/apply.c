@@ -1,6 +1,21 @@
 /* Committed entries go, in order, into the state; whoever waits for an entry is answered here (PROTOCOL P1, P4). */
-#include "internal.h"
+#include "apply.h"
 
+#include "base.h"
+#include "directory.h"
+#include "group.h"
+#include "internal.h"
+#include "list.h"
+#include "read.h"
+#include "repair.h"
+#include "replicas.h"
+#include "request.h"
+#include "topics.h"
+#include "turn.h"
+
+#include <segment_log/repair.h>
+
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

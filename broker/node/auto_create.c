@@ -1,6 +1,11 @@
 /* A produce to a topic that is not there creates it (options.auto_create_topics). Those that come meanwhile wait for the same
  * command: a thousand first messages are one topic, not a thousand entries in meta. */
+#include "auto_create.h"
+
+#include "dispatch.h"
 #include "internal.h"
+#include "list.h"
+#include "request.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,9 +5,20 @@
  *      └───── PARKED: no leader, or it gave no answer <───┘
  *
  * An index covers every request that was there when the event was stepped. */
+#include "barrier.h"
+
+#include "fetch.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "perform.h"
+#include "request.h"
+#include "turn.h"
 
 #include <planted/planted.h>
+
+#include <assert.h>
 
 void barrier__start(struct node_request *request, struct group *group)
 {

@@ -5,11 +5,24 @@
  *
  * The boundary is chosen before anything behind it can be applied, so the state at exactly that entry is never missed; when
  * it is cut, it is chosen again. */
+#include "base.h"
+
+#include "base_send.h"
+#include "checkpoint.h"
+#include "disk.h"
+#include "drop.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "perform.h"
+#include "retention.h"
 
 #include <planted/planted.h>
+#include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

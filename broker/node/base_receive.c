@@ -7,13 +7,29 @@
  * One per replica, at most NODE_BASE_RECEIVES_MAX per node. Disk work is one job at a time; chunks that arrive meanwhile wait,
  * at most CHUNKS_MAX of them. From BIRTH on the log gives out no other disk work (segment_log_install), so what is published
  * and what is in the log cannot come apart. A new process begins again: what a process before received is not trusted. */
-#include "internal.h"
+#include "base_receive.h"
 
-#include <planted/planted.h>
+#include "base.h"
+#include "base_send.h"
+#include "disk.h"
+#include "drop.h"
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "perform.h"
+#include "received.h"
+#include "request.h"
+#include "topics.h"
+#include "turn.h"
 
 #include <broker/base_codec.h>
+#include <broker/raft_codec.h>
+#include <planted/planted.h>
+#include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

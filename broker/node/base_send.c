@@ -6,10 +6,20 @@
  *
  * At most NODE_BASE_SENDS_MAX per node and one per receiving replica. A few chunks are under way at once; one is read from
  * the file at a time, by a job. The object belongs to its group and lives until its last job has ended. */
+#include "base_send.h"
+
+#include "base.h"
+#include "drop.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "perform.h"
+#include "turn.h"
 
 #include <broker/base_codec.h>
 #include <planted/planted.h>
+#include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
 #include <inttypes.h>

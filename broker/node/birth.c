@@ -5,9 +5,24 @@
  *              └ deleted meanwhile: files removed, nothing was recorded
  *
  * Files without a record are left-overs of a crash and are removed first. */
-#include "internal.h"
+#include "birth.h"
 
+#include "base.h"
+#include "directory.h"
+#include "disk.h"
+#include "drop.h"
+#include "group.h"
+#include "internal.h"
+#include "list.h"
+#include "lost.h"
+#include "mending.h"
+#include "perform.h"
+#include "request.h"
+#include "turn.h"
+
+#include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <snapshot/snapshot.h>
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,3 +1,6 @@
+#include "broadcast.h"
+
+#include "group.h"
 #include "internal.h"
 
 #include <planted/planted.h>

@@ -34,4 +34,15 @@ uint64_t broadcast_p99_us(const struct broadcast_times *times);
  * is not told over and over. */
 bool broadcast_is_slow(uint64_t p99_us, uint64_t election_timeout_ms_min, bool was_slow);
 
+/* ---- of the groups of a node --------------------------------------------------------------------------------------- */
+
+struct group;
+struct node;
+
+void broadcast__appended(struct group *group, uint64_t index, uint64_t term); /* by its leader */
+void broadcast__committed(struct group *group);
+void broadcast__check(struct node *node); /* from time to time: tells when they are slow (C9) */
+/* An election timeout that such broadcasts fit into. */
+uint64_t broadcast__wanted_ms(uint64_t p99_us);
+
 #endif

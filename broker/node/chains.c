@@ -12,11 +12,17 @@
  * Nobody is believed alone, the leader neither: it judges itself like everybody else, and when it is outside it is gone.
  * Being in dispute is being cut off for the group, which Raft is safe under. The chain at an entry stands for all before it,
  * so one that was found with the majority through some index is not asked about again below it. */
+#include "chains.h"
+
+#include "drop.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
 
 #include <broker/wire_cursor.h>
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

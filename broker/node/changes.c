@@ -5,12 +5,21 @@
  *
  * Reports are soft: the next one is never far, a lost one costs a quarter of a second, and a new leader of meta has heard
  * them all after that time. */
-#include "internal.h"
+#include "changes.h"
 
+#include "barrier.h"
+#include "directory.h"
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "placement.h"
 #include "reconfigure.h"
+#include "registry.h"
+#include "request.h"
 
 #include <broker/request_codec.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

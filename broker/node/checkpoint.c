@@ -2,9 +2,16 @@
  *
  * Taking one is a reference to the root of the state, on the loop. It is written by a background job, while commits go on.
  * The replicas of a group take theirs at different entries, so that not all of them are busy with it at once. */
-#include "internal.h"
+#include "checkpoint.h"
 
+#include "base.h"
+#include "group.h"
+#include "internal.h"
+#include "list.h"
+
+#include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <snapshot/snapshot.h>
 
 #include <inttypes.h>
 #include <stdio.h>

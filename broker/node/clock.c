@@ -1,8 +1,12 @@
 #include "clock.h"
 
+#include "group.h"
+#include "internal.h"
+#include "peers.h"
+
 #include <planted/planted.h>
 
-#include "internal.h"
+#include <assert.h>
 
 void clock_take(struct clock_reading *reading, int64_t wall_ms, uint64_t now_us)
 {

@@ -46,4 +46,11 @@ struct clock_watch {
 void clock_watch_look(struct clock_watch *watch, int64_t wall_ms, uint64_t now_us);
 bool clock_watch_rests(const struct clock_watch *watch, uint64_t retention_ms, uint64_t now_us);
 
+/* ---- of the groups of a node --------------------------------------------------------------------------------------- */
+
+struct group;
+
+/* What time it is for the stamps of a group that this node leads (PROTOCOL C8). */
+int64_t clock__of_group(struct group *group);
+
 #endif

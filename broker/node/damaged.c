@@ -1,9 +1,17 @@
 /* What a replica that knows of damage in its log does not do (PROTOCOL D3, D5): it acknowledges nothing that touches the damage,
  * stands last, takes no leadership, and as a leader takes nothing from producers until it is whole, and hands over when that
  * takes long. Damage that its newest checkpoint covers, and that nobody can repair, holds nothing back (D7). */
+#include "damaged.h"
+
+#include "checkpoint.h"
+#include "group.h"
 #include "internal.h"
+#include "perform.h"
+#include "repair.h"
+#include "replicate.h"
 
 #include <planted/planted.h>
+#include <segment_log/repair.h>
 
 #include <inttypes.h>
 

@@ -2,7 +2,17 @@
  *
  * A notice may be lost with a connection, or come before its receiver knows the group. So nobody relies on one: leadership
  * is told again when a node connects, and whoever waits for a notice asks for it from time to time. */
+#include "directory.h"
+
+#include "birth.h"
+#include "drop.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "lost.h"
+#include "request.h"
+#include "topics.h"
 
 #include <broker/wire_cursor.h>
 

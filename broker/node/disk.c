@@ -1,5 +1,14 @@
 /* Disk work of a node as jobs: log writes, the vote store, free space. Completions come back here. */
+#include "disk.h"
+
+#include "base_receive.h"
+#include "birth.h"
+#include "drop.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "perform.h"
+#include "turn.h"
 
 #include <planted/planted.h>
 

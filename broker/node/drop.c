@@ -4,8 +4,20 @@
  *
  * The other way round a crash would leave a record of files that are gone, which is damage. Files that a crash left behind
  * the record are swept at start. */
-#include "internal.h"
+#include "drop.h"
 
+#include "birth.h"
+#include "directory.h"
+#include "disk.h"
+#include "group.h"
+#include "internal.h"
+#include "list.h"
+#include "lost.h"
+#include "mending.h"
+#include "request.h"
+#include "turn.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,9 +1,18 @@
 /* Reads of what this node's disk has lost (PROTOCOL D7): they go to the other replicas, one after the other, until one is
  * whole there. When none is, exactly that range fails, with topic, offsets and nodes named; everything beside it is read as
  * ever. A node that was asked by a peer answers for itself: the one that the client asked goes round. */
+#include "elsewhere.h"
+
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "proxy.h"
+#include "read.h"
+#include "repair.h"
+#include "request.h"
 
 #include <planted/planted.h>
+#include <segment_log/repair.h>
 
 #include <inttypes.h>
 #include <stdio.h>

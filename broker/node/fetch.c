@@ -1,7 +1,21 @@
 /* Fetches, behind the barrier, on leader and followers alike.
  *
  * A fetch that finds nothing waits without a confirmation (POLL) and confirms when it is about to answer (R; DESIGN §5). */
+#include "fetch.h"
+
+#include "barrier.h"
+#include "base.h"
+#include "dispatch.h"
+#include "elsewhere.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "offsets.h"
+#include "read.h"
+#include "repair.h"
+#include "request.h"
+#include "topic_info.h"
 
 #include <planted/planted.h>
 

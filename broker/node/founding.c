@@ -11,10 +11,23 @@
  *
  * A node makes one founding durable, ever. It is the base of group 0 at index 0. A founded node sends it to every empty
  * node that connects, so a lost frame costs nothing but the reconnect. */
-#include "internal.h"
+#include "founding.h"
 
+#include "birth.h"
+#include "drop.h"
+#include "group.h"
+#include "internal.h"
+#include "lost.h"
+#include "mending.h"
+#include "opening.h"
+#include "peers.h"
+#include "turn.h"
+#include "votes.h"
+
+#include <broker/raft_codec.h>
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,12 @@
  *
  * A removal that nobody could make up for leaves such partitions behind. It acts only on settled ones, a few at a time, and
  * each step names the wish that it goes out from, so that whatever an operator says meanwhile wins. */
+#include "growth.h"
+
+#include "group.h"
 #include "internal.h"
+#include "placement.h"
+#include "registry.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

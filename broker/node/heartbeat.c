@@ -1,8 +1,10 @@
 #include "heartbeat.h"
 
-#include <planted/planted.h>
+#include "group.h"
 
+#include <broker/raft_codec.h>
 #include <broker/wire_cursor.h>
+#include <planted/planted.h>
 #include <segment_log/checksum.h>
 
 #include <assert.h>

@@ -13,11 +13,21 @@
  *
  * A node whose replica of group 0 alone was lost (lost.c) asks in the same way for another one: the leader writes down that
  * the old epoch is over (META_REPLICA_RENEW), and the rest is the same. */
+#include "join.h"
+
+#include "founding.h"
+#include "group.h"
 #include "internal.h"
+#include "lost.h"
+#include "peers.h"
+#include "registry.h"
 
 #include <broker/join_codec.h>
+#include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <snapshot/snapshot.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

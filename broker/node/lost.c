@@ -10,10 +10,23 @@
  *
  * All but the files is forgotten with the process, and found again: the record in the node store says that the replica was
  * made, and what is set aside is missing (M4). That of group 0 is asked for anew by join.c. */
+#include "lost.h"
+
+#include "directory.h"
+#include "disk.h"
+#include "drop.h"
+#include "founding.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "registry.h"
+#include "replicas.h"
+#include "request.h"
+#include "turn.h"
 
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>

@@ -2,10 +2,18 @@
  *
  * What a command would do is found out by applying it to a copy of the state, which costs nothing: the state is a
  * copy-on-write tree. So the refusal of what would lose a quorum judges exactly the wishes that the entry would make. */
+#include "membership.h"
+
+#include "barrier.h"
+#include "group.h"
 #include "internal.h"
+#include "placement.h"
+#include "produce.h"
+#include "request.h"
 
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,10 +9,25 @@
  * behind a base.
  *
  * A mending replica is not among the groups of the node: nothing steps it, and requests look for another replica. */
+#include "mending.h"
+
+#include "base.h"
+#include "disk.h"
+#include "drop.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "opening.h"
+#include "repair.h"
+#include "replicas.h"
+#include "request.h"
+#include "turn.h"
 
 #include <planted/planted.h>
+#include <segment_log/repair.h>
+#include <snapshot/snapshot.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

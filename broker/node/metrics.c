@@ -1,5 +1,9 @@
 /* Prometheus text (0.0.4) of a node's own counters; names as in the peers' metrics where there is a common one. */
+#include "base.h"
+#include "broadcast.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -1,8 +1,26 @@
 /* Life of a node: open the data directory, found or join, run, stop. */
+#include "birth.h"
+#include "changes.h"
+#include "directory.h"
+#include "disk.h"
+#include "drop.h"
+#include "founding.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "lost.h"
+#include "peers.h"
+#include "perform.h"
+#include "proxy.h"
+#include "replicas.h"
+#include "request.h"
+#include "topics.h"
+#include "turn.h"
 
 #include <broker/base_codec.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>

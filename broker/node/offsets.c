@@ -1,5 +1,11 @@
 /* Consumer offsets of groups: commit on the leader (PROTOCOL P5), read anywhere behind a barrier. */
-#include "internal.h"
+#include "offsets.h"
+
+#include "barrier.h"
+#include "base.h"
+#include "group.h"
+#include "request.h"
+#include "turn.h"
 
 #include <planted/planted.h>
 

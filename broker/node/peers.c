@@ -4,8 +4,29 @@
  * has not met yet the founding and the configuration of group 0. A node's incarnations are ordered by the meta entries that
  * brought them. So a directory that was replaced is refused for good, and one that is newer than what is applied here is
  * not: this node may lag, and the leader that it must learn from may be that very one. */
-#include "internal.h"
+#include "peers.h"
 
+#include "base_receive.h"
+#include "base_send.h"
+#include "chains.h"
+#include "changes.h"
+#include "directory.h"
+#include "founding.h"
+#include "group.h"
+#include "heartbeat.h"
+#include "internal.h"
+#include "join.h"
+#include "list.h"
+#include "perform.h"
+#include "proxy.h"
+#include "repair.h"
+#include "replicate.h"
+#include "request.h"
+#include "turn.h"
+
+#include <broker/raft_codec.h>
+
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

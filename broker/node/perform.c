@@ -9,9 +9,29 @@
  *  5. Committed entries are applied; waiters of entries are answered.
  *  6. Reads get their index and wait for applied >= index (R3).
  *  7. Bases begin their way to members that need what the log has no more (S3). */
-#include "internal.h"
+#include "perform.h"
 
+#include "apply.h"
+#include "barrier.h"
+#include "base.h"
+#include "base_receive.h"
+#include "base_send.h"
+#include "broadcast.h"
+#include "chains.h"
+#include "disk.h"
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "produce.h"
+#include "reconfigure.h"
+#include "replicate.h"
+#include "request.h"
+#include "turn.h"
+
+#include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <snapshot/snapshot.h>
 
 #include <assert.h>
 #include <inttypes.h>

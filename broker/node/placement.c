@@ -1,7 +1,14 @@
 /* Where replicas go: the nodes that can hold them, how many they hold, and the choice for a new topic or in the stead of a
  * node that leaves. Runs on the leader of meta; what it chose travels in the command. */
-#include "internal.h"
+#include "placement.h"
 
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "request.h"
+
+#include <assert.h>
 #include <string.h>
 
 bool placement__is_reached(struct node *node, uint64_t node_id)

@@ -3,12 +3,23 @@
  *
  * The verdict on a batch and its place in the overlay are settled before the core is stepped: within one turn the indexes
  * and offsets are known, because nothing else appends to the log of a leader. */
-#include "internal.h"
+#include "produce.h"
 
-#include <planted/planted.h>
+#include "barrier.h"
+#include "clock.h"
+#include "damaged.h"
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "perform.h"
+#include "request.h"
+#include "turn.h"
 
 #include <broker/record_batch.h>
+#include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,13 +2,20 @@
  *
  * A produce that left is never sent again (PROTOCOL P4): if the connection breaks before the answer its outcome is
  * unknown. An answer "I do not lead" is definite, nothing was stored, and the request looks for the leader again. */
-#include "internal.h"
-
-#include <planted/planted.h>
+#include "proxy.h"
 
 #include "attachment.h"
+#include "directory.h"
+#include "elsewhere.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "peers.h"
+#include "request.h"
+#include "transfer.h"
 
 #include <broker/request_codec.h>
+#include <planted/planted.h>
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,6 +1,11 @@
 /* Reads of entries that are no longer in memory, as jobs: for fetches, for followers that are behind, for apply after a
  * restart. */
+#include "read.h"
+
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "turn.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,8 +1,7 @@
 #include "received.h"
 
-#include <planted/planted.h>
-
 #include <broker/raft_codec.h>
+#include <planted/planted.h>
 #include <segment_log/entry.h>
 
 static bool add_run(struct raft_message *message, uint64_t index, uint64_t term)

@@ -21,14 +21,21 @@
  *     it leads still. A leader that was replaced may hold the very configuration that is wished again, while the group has
  *     gone on to another one: its report would let members of that one go (M4). Who is elected later acts on no older wish,
  *     by invariant 2. */
-#include "internal.h"
-
-#include <planted/planted.h>
-
 #include "reconfigure.h"
 
+#include "barrier.h"
+#include "changes.h"
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "perform.h"
+#include "placement.h"
+#include "request.h"
+
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

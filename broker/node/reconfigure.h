@@ -1,8 +1,12 @@
-/* What the driver of changes and the reports about them share. */
+/* The driver of changes: on the leader of a group, it makes the group what is wished (PROTOCOL C1, M3, M5, M9). */
 #ifndef BROKER_NODE_RECONFIGURE_H
 #define BROKER_NODE_RECONFIGURE_H
 
-#include "internal.h"
+#include <broker/node.h>
+#include <raft/raft.h>
+
+struct group;
+struct node;
 
 /* What a group is to be. */
 struct reconfigure_wish {
@@ -24,8 +28,7 @@ struct reconfigure_plan {
 bool reconfigure__look(struct group *group, struct raft_view *view, struct reconfigure_wish *wish,
                        struct reconfigure_plan *plan);
 
-/* Tell the leader of meta how the change of this group stands. */
-void changes__report(struct group *group, const struct raft_view *view,
-                     const struct reconfigure_wish *wish, const struct reconfigure_plan *plan);
+void reconfigure__run(struct node *node);
+void reconfigure__elected(struct group *group); /* this replica leads now */
 
 #endif

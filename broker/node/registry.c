@@ -1,6 +1,16 @@
 /* What the leader of meta writes down of its own accord: the nodes, as they told in their handshakes, and blocks of producer
  * ids. Its commands are requests that it owns itself; they end with its leadership, and the next leader does them anew. */
+#include "registry.h"
+
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "placement.h"
+#include "produce.h"
+#include "request.h"
+
+#include <broker/raft_codec.h>
 
 #include <stdio.h>
 #include <stdlib.h>

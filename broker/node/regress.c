@@ -3,7 +3,11 @@
  * A leader hears of it when a member refuses an APPEND at an entry that it said to have durably. An answer that was on its
  * way for long may say that, too, so it is believed when it comes twice with no ack between. To believe it wrongly costs
  * nothing but to ask again. */
+#include "regress.h"
+
+#include "group.h"
 #include "internal.h"
+#include "perform.h"
 
 #include <planted/planted.h>
 

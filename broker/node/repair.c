@@ -8,12 +8,26 @@
  * chain in front of it, and the whole against what stands behind it, so a peer can be useless and never harmful. One request
  * of a replica is under way at a time and NODE_REPAIRS_MAX sessions of a node, so repair never competes with appends for
  * more than that. */
-#include "internal.h"
+#include "repair.h"
 
-#include <planted/planted.h>
+#include "damaged.h"
+#include "disk.h"
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "mending.h"
+#include "read.h"
+#include "repair_serve.h"
+#include "repair_verdicts.h"
+#include "request.h"
+#include "turn.h"
 
 #include <broker/repair_codec.h>
+#include <planted/planted.h>
+#include <segment_log/repair.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,26 +38,15 @@
 #define TELL_US       10000000u
 #define SUPPLIERS_MAX 8u
 
-struct verdict {
-    uint64_t node_id;
-    uint64_t epoch;
-    uint64_t term;
-    enum repair_answer answer;
-    bool is_known; /* it answered, in words that will not change soon */
-};
-
 struct repair {
     struct group_job job;                 /* a piece of the session's work */
     struct segment_log_repair_job *piece; /* NULL: none runs */
     bool has_place; /* counted in node->repairs_count; it has begun a session */
     uint64_t number, asked_node, asked_us; /* the request under way; number 0: none */
     uint64_t wanted_index;                 /* the verdicts are about the entries behind it */
-    struct verdict verdicts[PEER_KNOWN_MAX];
-    uint32_t verdicts_count;
-    uint64_t suppliers[SUPPLIERS_MAX]; /* nodes whose entries are in this session's file */
+    struct repair_verdicts verdicts;       /* who is barred is so until this round is over */
+    uint64_t suppliers[SUPPLIERS_MAX];     /* nodes whose entries are in this session's file */
     uint32_t suppliers_count;
-    uint64_t barred[PEER_KNOWN_MAX]; /* their chain disagreed; until this round is over */
-    uint32_t barred_count;
     uint64_t from_index; /* holes in front of it were given up in this round */
     uint64_t rests_until_us;
     uint32_t rounds; /* over all holes, since the last repair */
@@ -64,100 +67,16 @@ bool repair__was_tried(const struct group *group)
     return group->repair && group->repair->rounds > 0;
 }
 
-/* ---- verdicts -------------------------------------------------------------------------------------------------------- */
-
-static struct verdict *verdict_of(struct repair *repair, uint64_t node_id)
-{
-    for (uint32_t i = 0; i < repair->verdicts_count; i++) {
-        if (repair->verdicts[i].node_id == node_id) return &repair->verdicts[i];
-    }
-    if (repair->verdicts_count == PEER_KNOWN_MAX) return NULL;
-    struct verdict *verdict = &repair->verdicts[repair->verdicts_count++];
-    *verdict = (struct verdict){.node_id = node_id};
-    return verdict;
-}
-
-static bool is_barred(const struct repair *repair, uint64_t node_id)
-{
-    for (uint32_t i = 0; i < repair->barred_count; i++) {
-        if (repair->barred[i] == node_id) return true;
-    }
-    return false;
-}
-
-static void bar(struct repair *repair, uint64_t node_id)
-{
-    if (is_barred(repair, node_id) || repair->barred_count == PEER_KNOWN_MAX) return;
-    repair->barred[repair->barred_count++] = node_id;
-}
-
 static const struct raft_configuration *configuration_of(const struct group *group)
 {
     return group->mending ? mending__configuration(group) : raft_configuration_of(group->raft);
 }
 
-static void add_name(char *text, size_t bytes, uint64_t node_id, const char *what)
-{
-    const size_t used = strlen(text);
-    snprintf(text + used, bytes - used, "%sn%" PRIu64 ": %s", used ? ", " : "", node_id, what);
-}
-
-/* What each other member said, for people. */
-static void describe_verdicts(struct group *group, char *text, size_t bytes)
-{
-    struct repair *repair = group->repair;
-    const struct raft_configuration *configuration = configuration_of(group);
-    text[0] = 0;
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        const uint64_t id = configuration->members[i].id.node;
-        if (id == group->node->identity.node_id) continue;
-        const struct verdict *verdict = verdict_of(repair, id);
-        const char *what = "does not answer";
-        if (verdict && verdict->is_known) what = repair_answer_text(verdict->answer);
-        if (is_barred(repair, id)) what = repair_answer_text(REPAIR_DIFFERS);
-        add_name(text, bytes, id, what);
-    }
-    if (!text[0]) snprintf(text, bytes, "there is no other replica");
-}
-
-/* ---- nobody ever held it ----------------------------------------------------------------------------------------------- */
-
-/* D4: what n - majority + 1 whole voters never held is not committed. Where a configuration may stand in what is lost, a
- * majority is asked for, which says the same of one that differs by a voter. An answer given in the term in
- * which this replica may have acknowledged the entries proves nothing: their leader may still count that ack and send them to
- * who answered. In a later term it cannot; nor where all others answered, for then none of them is that leader. */
 static bool is_uncommitted(struct group *group, const struct segment_log_hole *hole)
 {
-    struct repair *repair = group->repair;
-    const struct raft_configuration *configuration = configuration_of(group);
-    uint32_t voters[2] = {0, 0};
-    uint32_t lacking[2] = {0, 0};
-    uint32_t later[2] = {0, 0};
-    uint32_t others[2] = {0, 0};
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        const struct raft_member *member = &configuration->members[i];
-        const bool is_in[2] = {member->voter, member->voter_old};
-        const struct verdict *verdict = verdict_of(repair, member->id.node);
-        const bool lacks = verdict && verdict->is_known && verdict->answer == REPAIR_NEVER_HELD &&
-                           verdict->epoch == member->id.epoch;
-        for (int half = 0; half < 2; half++) {
-            if (!is_in[half]) continue;
-            voters[half]++;
-            if (member->id.node != group->node->identity.node_id) others[half]++;
-            if (!lacks) continue;
-            lacking[half]++;
-            if (verdict->term > group->hard_state.term) later[half]++;
-        }
-    }
-    for (int half = 0; half < 2; half++) {
-        if (voters[half] == 0) continue;
-        const uint32_t counted = lacking[half] == others[half] ? lacking[half] : later[half];
-        const uint32_t majority = voters[half] / 2u + 1u;
-        uint32_t needed = hole->configurations_known ? voters[half] - majority + 1u : majority;
-        if (PLANTED(D4_ONE_ANSWER_CUTS)) needed = 1;
-        if (counted < needed) return false;
-    }
-    return true;
+    return repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
+                                              group->node->identity.node_id, group->hard_state.term,
+                                              hole);
 }
 
 /* The session stands in front of the first entry of a hole, and nobody ever had it: there is nothing to be repaired. */
@@ -185,7 +104,7 @@ static void leave_place(struct group *group)
     repair->has_place = false;
     repair->number = 0;
     repair->suppliers_count = 0;
-    repair->verdicts_count = 0;
+    repair_verdicts_forget(&repair->verdicts);
 }
 
 static void end_session(struct group *group)
@@ -211,7 +130,7 @@ static void end_round(struct group *group)
 {
     struct repair *repair = group->repair;
     repair->from_index = 0;
-    repair->barred_count = 0;
+    repair_verdicts_pardon_all(&repair->verdicts);
     repair->rounds++;
     rest(group);
 }
@@ -252,7 +171,8 @@ static void give_up(struct group *group, const struct segment_log_repair_info *i
     struct repair *repair = group->repair;
     struct node *node = group->node;
     char who[160];
-    describe_verdicts(group, who, sizeof(who));
+    repair_verdicts_describe(&repair->verdicts, configuration_of(group), node->identity.node_id,
+                             who, sizeof(who));
     snprintf(repair->stuck, sizeof(repair->stuck), "entry %" PRIu64 " is damaged; %s",
              info->want_first, who);
     const uint64_t now_us = io_now_us(node->io);
@@ -329,8 +249,8 @@ static bool may_ask(struct group *group, uint64_t node_id)
     if (node_id == 0 || node_id == node->identity.node_id) return false;
     if (!node__peer_is_usable(group->node, node_id)) return false;
     if (!peer_is_up(node->hub, node_id, PEER_BULK)) return false;
-    if (is_barred(group->repair, node_id)) return false;
-    const struct verdict *verdict = verdict_of(group->repair, node_id);
+    if (repair_verdicts_is_barred(&group->repair->verdicts, node_id)) return false;
+    const struct repair_verdict *verdict = repair_verdicts_of(&group->repair->verdicts, node_id);
     return verdict && !verdict->is_known;
 }
 
@@ -352,7 +272,7 @@ static uint64_t next_peer(struct group *group)
 static void note_silence(struct group *group)
 {
     struct repair *repair = group->repair;
-    struct verdict *verdict = verdict_of(repair, repair->asked_node);
+    struct repair_verdict *verdict = repair_verdicts_of(&repair->verdicts, repair->asked_node);
     if (verdict) verdict->is_known = true;
     if (verdict) verdict->answer = REPAIR_BUSY;
     repair->number = 0;
@@ -364,7 +284,7 @@ static void ask(struct group *group, const struct segment_log_repair_info *info)
     struct node *node = group->node;
     if (repair->wanted_index != info->want_before.index) {
         repair->wanted_index = info->want_before.index;
-        repair->verdicts_count = 0;
+        repair_verdicts_forget(&repair->verdicts);
     }
     for (uint32_t tries = 0; tries < PEER_KNOWN_MAX; tries++) {
         const uint64_t to = next_peer(group);
@@ -416,7 +336,7 @@ static void supplied(struct group *group, uint64_t from, const uint8_t *entries,
         return;
     case SEGMENT_LOG_BAD_ENTRY:
     case SEGMENT_LOG_BROKEN_CHAIN:
-        bar(repair, from);
+        repair_verdicts_bar(&repair->verdicts, from);
         return;
     case SEGMENT_LOG_FULL:
     case SEGMENT_LOG_IO:
@@ -444,7 +364,7 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (answer->answer == REPAIR_ENTRIES) {
         supplied(group, from, entries, bytes);
     } else {
-        struct verdict *verdict = verdict_of(repair, from);
+        struct repair_verdict *verdict = repair_verdicts_of(&repair->verdicts, from);
         if (verdict) {
             verdict->is_known = true;
             verdict->answer = answer->answer;
@@ -504,11 +424,11 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         group->counters.entries_repaired += info->supplied_count;
         repair->rounds = 0;
         repair->stuck[0] = 0;
-        repair->barred_count = 0;
+        repair_verdicts_pardon_all(&repair->verdicts);
         break;
     case SEGMENT_LOG_BROKEN_CHAIN: /* what it was supplied leads elsewhere than what stands behind it */
         for (uint32_t i = 0; i < repair->suppliers_count; i++) {
-            bar(repair, repair->suppliers[i]);
+            repair_verdicts_bar(&repair->verdicts, repair->suppliers[i]);
             node__log(group->node, "warn",
                       "event=\"entries of a peer do not lead to this log, repairing without it\" "
                       "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,

@@ -1,13 +1,18 @@
 /* Entries for a peer whose disk has lost them (PROTOCOL D4): from whatever this replica holds, in any role, without a leader,
  * also while its own log is being mended. What leaves is whole and follows the chain that the asking one named; when it does
  * not, that is the answer. A few answers are read at once; who comes beyond that asks again. */
-#include "internal.h"
+#include "repair_serve.h"
 
 #include "attachment.h"
-
-#include <planted/planted.h>
+#include "group.h"
+#include "internal.h"
+#include "limits.h"
+#include "mending.h"
+#include "read.h"
 
 #include <broker/repair_codec.h>
+#include <planted/planted.h>
+#include <segment_log/repair.h>
 
 #include <stdlib.h>
 

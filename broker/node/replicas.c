@@ -6,7 +6,15 @@
  * The state lets go of a replica only by a recorded configuration, by the deletion of its topic, or because its incarnation
  * is over. So the comparison may be made at any applied index, as often as one likes: at the start, after entries that
  * change members, when something stood in the way before. */
+#include "replicas.h"
+
+#include "birth.h"
+#include "directory.h"
+#include "drop.h"
+#include "founding.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
 
 #include <inttypes.h>
 #include <stdio.h>

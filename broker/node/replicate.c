@@ -3,13 +3,29 @@
  * An APPEND leaves with the entries that are in memory, at most NODE_APPEND_BYTES_MAX of them; what does not fit, or a
  * full queue, is told to the core as a *cut*. Entries that are no longer in memory are read by a job; meanwhile later
  * APPENDs to the same member are dropped, and the cut after the read makes the core send them again. */
-#include "internal.h"
-
-#include <planted/planted.h>
+#include "replicate.h"
 
 #include "attachment.h"
+#include "chains.h"
+#include "clock.h"
+#include "damaged.h"
+#include "group.h"
+#include "heartbeat.h"
+#include "internal.h"
+#include "limits.h"
+#include "peers.h"
+#include "perform.h"
+#include "read.h"
 #include "received.h"
+#include "regress.h"
+#include "repair.h"
+#include "turn.h"
 
+#include <broker/raft_codec.h>
+#include <planted/planted.h>
+#include <segment_log/repair.h>
+
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

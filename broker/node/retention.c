@@ -9,10 +9,16 @@
  *  2. Time: every entry in front of the start is older than retention_ms by the clock of the group (C8).
  *  3. Consumed: every durable group is behind the start, or at it.
  * The first two pass slow groups. At most one entry of a leader is under way. */
+#include "retention.h"
+
+#include "clock.h"
+#include "group.h"
 #include "internal.h"
+#include "turn.h"
 
 #include <planted/planted.h>
 
+#include <assert.h>
 #include <inttypes.h>
 
 #define LOOK_US           1000000u

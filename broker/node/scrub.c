@@ -4,7 +4,17 @@
  * In the background one replica after the other is read, a piece at a time, at a rate that gets through what the node holds in
  * about a day. A pass that somebody asked for goes first and faster. Damage becomes holes of the log, and repair.c does the
  * rest. One piece is read at a time, so a slow disk slows the scrub and nothing else. */
+#include "scrub.h"
+
+#include "disk.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "read.h"
+#include "repair.h"
+#include "turn.h"
+
+#include <segment_log/repair.h>
 
 #include <inttypes.h>
 #include <stdio.h>

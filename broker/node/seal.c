@@ -1,6 +1,11 @@
 /* Sealing the closed segments of a group's log as jobs, piece by piece (PROTOCOL L8): on the queue of the reads, since a
  * segment that is full must not hold up the writes into the next one. */
+#include "seal.h"
+
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "turn.h"
 
 #include <inttypes.h>
 

@@ -6,7 +6,12 @@
  *
  * A full disk still takes votes and marks, and a leader on it still serves reads; only what it should store is refused. So it
  * offers its leadership to one follower after the other, and goes on leading while nobody with space takes it (L11). */
+#include "stall.h"
+
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "perform.h"
 
 #include <inttypes.h>
 

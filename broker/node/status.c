@@ -1,6 +1,19 @@
 /* What a node knows about itself and its cluster, for status pages, readiness and metrics. */
+#include "base.h"
+#include "broadcast.h"
+#include "founding.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "lost.h"
+#include "mending.h"
+#include "peers.h"
+#include "repair.h"
 
+#include <broker/raft_codec.h>
+#include <snapshot/snapshot.h>
+
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,11 @@
 /* What a client is told about topics: list and describe. */
+#include "topic_info.h"
+
+#include "base.h"
+#include "directory.h"
+#include "group.h"
 #include "internal.h"
+#include "request.h"
 
 #include <stdlib.h>
 #include <string.h>

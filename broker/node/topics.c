@@ -1,5 +1,18 @@
 /* Topics: create and delete, and what applying a META entry does on this node (PROTOCOL M4, M7, M8). */
+#include "topics.h"
+
+#include "directory.h"
+#include "group.h"
 #include "internal.h"
+#include "limits.h"
+#include "list.h"
+#include "membership.h"
+#include "placement.h"
+#include "produce.h"
+#include "registry.h"
+#include "replicas.h"
+#include "request.h"
+#include "topic_info.h"
 
 #include <inttypes.h>
 #include <stdio.h>

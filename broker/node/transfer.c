@@ -5,7 +5,16 @@
  *          └── no voter, behind, not reached, a transfer runs ──> refused: why
  *
  * Produces that come meanwhile are parked by the leader and find the next one; nothing is answered for it here. */
+#include "transfer.h"
+
+#include "barrier.h"
+#include "group.h"
 #include "internal.h"
+#include "list.h"
+#include "perform.h"
+#include "proxy.h"
+#include "request.h"
+#include "turn.h"
 
 #include <inttypes.h>
 #include <stdio.h>

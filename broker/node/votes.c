@@ -6,8 +6,17 @@
  * Of a group whose only voter is here nobody else was promised anything: it goes on, in the term behind that of its last
  * entry. Every other replica is over: that of group 0 is asked for anew (join.c), and then meta's state tells which others
  * there were (birth.c, lost.c). Each step may be repeated after a crash. */
-#include "internal.h"
+#include "votes.h"
 
+#include "founding.h"
+#include "group.h"
+#include "internal.h"
+#include "lost.h"
+#include "opening.h"
+
+#include <broker/raft_codec.h>
+
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

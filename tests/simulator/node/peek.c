@@ -1,6 +1,8 @@
 #include "peek.h"
 
 /* With poke.c the only test file that knows the private structs of broker/node. */
+#include "base_receive.h"
+#include "group.h"
 #include "internal.h"
 
 static void fill(const struct group *group, struct peek_group *peek)

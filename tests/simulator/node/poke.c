@@ -1,7 +1,13 @@
 #include "poke.h"
 
 /* With peek.c the only test file that knows the private structs of broker/node. */
+#include "base.h"
+#include "group.h"
 #include "internal.h"
+#include "join.h"
+#include "perform.h"
+#include "replicate.h"
+#include "turn.h"
 
 enum raft_status poke_configure(struct node *node, uint64_t group_id,
                                 const struct raft_configuration *target)

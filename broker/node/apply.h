@@ -1,0 +1,12 @@
+/* Committed entries go, in order, into the state (PROTOCOL P1, P4). */
+#ifndef BROKER_NODE_APPLY_H
+#define BROKER_NODE_APPLY_H
+
+#include <stdint.h>
+
+struct group;
+
+void apply__run(struct group *group);
+void apply__truncated(struct group *group, uint64_t from_index);
+
+#endif

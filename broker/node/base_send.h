@@ -1,0 +1,22 @@
+/* Sending a base to a replica that needs entries which this log does not have any more (PROTOCOL S3). */
+#ifndef BROKER_NODE_BASE_SEND_H
+#define BROKER_NODE_BASE_SEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct base_message;
+struct group;
+struct raft_snapshot_request;
+
+struct base_message;
+void base_send__start(struct group *group, const struct raft_snapshot_request *request);
+void base_send__answer(struct group *group, uint64_t from, const struct base_message *answer);
+void base_send__peer_up(struct group *group, uint64_t node_id);
+/* May the log not be dropped up to that index yet? */
+bool base_send__holds(const struct group *group, uint64_t index);
+void base_send__maintain(struct group *group);
+void base_send__free_all(struct group *group);
+uint64_t base_send__lowest(const struct group *group); /* base on its way; UINT64_MAX: none */
+
+#endif

@@ -1,0 +1,31 @@
+/* Replicas compare their chains (PROTOCOL C3, D6). */
+#ifndef BROKER_NODE_CHAINS_H
+#define BROKER_NODE_CHAINS_H
+
+#include <raft/raft.h>
+
+struct group;
+struct node;
+struct peer_frame;
+
+/* Whether this replica or another one has diverged (chains.c). */
+struct chain_dispute {
+    uint64_t index;       /* 0: none */
+    uint64_t term, chain; /* what this replica has there */
+    uint64_t asked_us;
+    bool told
+        [RAFT_MEMBERS_MAX]; /* by position in the configuration, which stays while nothing is taken */
+    uint64_t chains[RAFT_MEMBERS_MAX];
+    uint64_t found_with; /* through this index it was found to be with the majority */
+};
+
+#define CHAINS_BYTES 40u
+/* Of a HEARTBEAT or an APPEND. False: its sender has another chain, and it is not to be stepped. */
+bool chains__agree(struct group *group, const struct raft_message *message);
+/* No message of the core is taken or sent. */
+bool chains__is_in_dispute(const struct group *group);
+void chains__received(struct node *node, const struct peer_frame *frame);
+void chains__truncated(struct group *group, uint64_t from_index);
+void chains__run(struct node *node);
+
+#endif

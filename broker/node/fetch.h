@@ -1,0 +1,13 @@
+/* Fetches, behind the barrier, on leader and followers alike. */
+#ifndef BROKER_NODE_FETCH_H
+#define BROKER_NODE_FETCH_H
+
+struct group;
+struct node_request;
+
+void fetch__behind_barrier(struct node_request *request, struct group *group);
+void fetch__wake_polls(struct group *group); /* the end of the log may have moved */
+void fetch__forget(struct node_request *request);
+void fetch__start(struct node_request *request, struct group *group);
+
+#endif

@@ -1,0 +1,9 @@
+/* Partitions with fewer replicas than are wanted get new ones: on the leader of meta. */
+#ifndef BROKER_NODE_GROWTH_H
+#define BROKER_NODE_GROWTH_H
+
+struct node;
+
+void growth__run(struct node *node);
+
+#endif

@@ -1,0 +1,19 @@
+/* Requests for another node, and those of other nodes for this one. */
+#ifndef BROKER_NODE_PROXY_H
+#define BROKER_NODE_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node;
+struct node_request;
+struct peer_frame;
+
+/* Hand the request to another node; false: not connected. */
+bool proxy__send(struct node_request *request, uint64_t to);
+void proxy__frame(struct node *node, const struct peer_frame *frame);
+void proxy__peer_down(struct node *node, uint64_t node_id);
+void proxy__check_leader(struct node_request *request, uint64_t now_us);
+void proxy__free_all(struct node *node);
+
+#endif

@@ -1,0 +1,25 @@
+/* Mending the log of a replica whose disk lost entries (PROTOCOL D4). */
+#ifndef BROKER_NODE_REPAIR_H
+#define BROKER_NODE_REPAIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct group;
+struct node;
+struct peer_frame;
+struct repair_message;
+
+struct repair_message;
+/* Whatever is next to make the log whole. Cheap when it is. */
+void repair__run(struct group *group);
+void repair__frame(struct node *node, const struct peer_frame *frame);
+void repair__free(struct group *group);
+/* Its log has holes. */
+bool repair__is_needed(const struct group *group);
+/* Every hole was tried, with everybody who answers, since it was found. */
+bool repair__was_tried(const struct group *group);
+/* What is lost and why it is not repaired yet, for people. */
+void repair__describe(const struct group *group, char *text, size_t bytes);
+
+#endif

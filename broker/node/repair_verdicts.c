@@ -1,0 +1,108 @@
+#include "repair_verdicts.h"
+
+#include "internal.h"
+
+#include <planted/planted.h>
+#include <segment_log/repair.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct repair_verdict *repair_verdicts_of(struct repair_verdicts *verdicts, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < verdicts->count; i++) {
+        if (verdicts->items[i].node_id == node_id) return &verdicts->items[i];
+    }
+    if (verdicts->count == PEER_KNOWN_MAX) return NULL;
+    struct repair_verdict *verdict = &verdicts->items[verdicts->count++];
+    *verdict = (struct repair_verdict){.node_id = node_id};
+    return verdict;
+}
+
+void repair_verdicts_forget(struct repair_verdicts *verdicts)
+{
+    verdicts->count = 0;
+}
+
+bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < verdicts->barred_count; i++) {
+        if (verdicts->barred[i] == node_id) return true;
+    }
+    return false;
+}
+
+void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id)
+{
+    if (repair_verdicts_is_barred(verdicts, node_id)) return;
+    if (verdicts->barred_count == PEER_KNOWN_MAX) return;
+    verdicts->barred[verdicts->barred_count++] = node_id;
+}
+
+void repair_verdicts_pardon_all(struct repair_verdicts *verdicts)
+{
+    verdicts->barred_count = 0;
+}
+
+static void add_name(char *text, size_t bytes, uint64_t node_id, const char *what)
+{
+    const size_t used = strlen(text);
+    snprintf(text + used, bytes - used, "%sn%" PRIu64 ": %s", used ? ", " : "", node_id, what);
+}
+
+void repair_verdicts_describe(struct repair_verdicts *verdicts,
+                              const struct raft_configuration *configuration, uint64_t self,
+                              char *text, size_t bytes)
+{
+    text[0] = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const uint64_t id = configuration->members[i].id.node;
+        if (id == self) continue;
+        const struct repair_verdict *verdict = repair_verdicts_of(verdicts, id);
+        const char *what = "does not answer";
+        if (verdict && verdict->is_known) what = repair_answer_text(verdict->answer);
+        if (repair_verdicts_is_barred(verdicts, id)) what = repair_answer_text(REPAIR_DIFFERS);
+        add_name(text, bytes, id, what);
+    }
+    if (!text[0]) snprintf(text, bytes, "there is no other replica");
+}
+
+/* D4: what n - majority + 1 whole voters never held is not committed. Where a configuration may stand in what is lost, a
+ * majority is asked for, which says the same of one that differs by a voter. An answer given in the term in
+ * which this replica may have acknowledged the entries proves nothing: their leader may still count that ack and send them to
+ * who answered. In a later term it cannot; nor where all others answered, for then none of them is that leader. */
+bool repair_verdicts_are_of_uncommitted(struct repair_verdicts *verdicts,
+                                        const struct raft_configuration *configuration,
+                                        uint64_t self, uint64_t term,
+                                        const struct segment_log_hole *hole)
+{
+    uint32_t voters[2] = {0, 0};
+    uint32_t lacking[2] = {0, 0};
+    uint32_t later[2] = {0, 0};
+    uint32_t others[2] = {0, 0};
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        const bool is_in[2] = {member->voter, member->voter_old};
+        const struct repair_verdict *verdict = repair_verdicts_of(verdicts, member->id.node);
+        const bool lacks = verdict && verdict->is_known && verdict->answer == REPAIR_NEVER_HELD &&
+                           verdict->epoch == member->id.epoch;
+        for (int half = 0; half < 2; half++) {
+            if (!is_in[half]) continue;
+            voters[half]++;
+            if (member->id.node != self) others[half]++;
+            if (!lacks) continue;
+            lacking[half]++;
+            if (verdict->term > term) later[half]++;
+        }
+    }
+    for (int half = 0; half < 2; half++) {
+        if (voters[half] == 0) continue;
+        const uint32_t counted = lacking[half] == others[half] ? lacking[half] : later[half];
+        const uint32_t majority = voters[half] / 2u + 1u;
+        uint32_t needed = hole->configurations_known ? voters[half] - majority + 1u : majority;
+        if (PLANTED(D4_ONE_ANSWER_CUTS)) needed = 1;
+        if (counted < needed) return false;
+    }
+    return true;
+}

@@ -1,0 +1,53 @@
+/* What peers said of the entries that a repair wants, and who is not asked any more (PROTOCOL D4).
+ *
+ * Pure. */
+#ifndef BROKER_NODE_REPAIR_VERDICTS_H
+#define BROKER_NODE_REPAIR_VERDICTS_H
+
+#include <broker/peer.h>
+#include <broker/repair_codec.h>
+#include <raft/raft.h>
+#include <segment_log/repair.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct repair_verdict {
+    uint64_t node_id;
+    uint64_t epoch; /* of the replica that answered */
+    uint64_t term;  /* in which it did */
+    enum repair_answer answer;
+    bool is_known; /* it answered, in words that will not change soon */
+};
+
+/* Zero is empty. */
+struct repair_verdicts {
+    struct repair_verdict items[PEER_KNOWN_MAX];
+    uint32_t count;
+    uint64_t barred[PEER_KNOWN_MAX]; /* their chain disagreed */
+    uint32_t barred_count;
+};
+
+/* That of a node; made when there is none. NULL: no room. Valid until they are forgotten. */
+struct repair_verdict *repair_verdicts_of(struct repair_verdicts *verdicts, uint64_t node_id);
+/* Other entries are wanted now. Who is barred stays so. */
+void repair_verdicts_forget(struct repair_verdicts *verdicts);
+
+void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id);
+bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id);
+void repair_verdicts_pardon_all(struct repair_verdicts *verdicts);
+
+/* What each member but `self` said, for people. */
+void repair_verdicts_describe(struct repair_verdicts *verdicts,
+                              const struct raft_configuration *configuration, uint64_t self,
+                              char *text, size_t bytes);
+
+/* Did so many voters never hold the entries of this hole that they cannot be committed? `term` is that of the damaged replica,
+ * on node `self`. */
+bool repair_verdicts_are_of_uncommitted(struct repair_verdicts *verdicts,
+                                        const struct raft_configuration *configuration,
+                                        uint64_t self, uint64_t term,
+                                        const struct segment_log_hole *hole);
+
+#endif

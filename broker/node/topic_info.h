@@ -1,0 +1,13 @@
+/* What a client is told about topics. */
+#ifndef BROKER_NODE_TOPIC_INFO_H
+#define BROKER_NODE_TOPIC_INFO_H
+
+struct meta_topic;
+struct node;
+struct node_request;
+struct node_topic_info;
+
+void topic_info__answer(struct node_request *request);
+struct node_topic_info *topic_info__make(struct node *node, const struct meta_topic *topic);
+
+#endif
