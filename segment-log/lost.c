@@ -146,7 +146,8 @@ static enum segment_log_status open_again(struct recovery *recovery, struct foun
 
 /* The other mark is damaged. When the one that is left is an old one, which a lost write did not replace, everything behind
  * would be dropped with the next file. Should that file be left of a roll or a truncation that did not end, taking it for
- * the successor gives the log as it was before, of which nothing was acknowledged otherwise. */
+ * the successor gives the log as it was before, of which nothing was acknowledged otherwise. Not one that was being born
+ * when the power went, and lacks its marks: nothing was ever in it. */
 enum segment_log_status recovery__has_successor(struct recovery *recovery, uint32_t position,
                                                 bool *ret_has_successor)
 {
@@ -154,7 +155,8 @@ enum segment_log_status recovery__has_successor(struct recovery *recovery, uint3
     uint32_t next;
     enum segment_log_status status = find_usable(recovery, position, &next);
     if (status != SEGMENT_LOG_OK) return status;
-    *ret_has_successor = next == position + 1 && recovery->found[next].header_is_whole;
+    *ret_has_successor = next == position + 1 && recovery->found[next].header_is_whole &&
+                         recovery->marks.newest >= 0;
     return open_again(recovery, &recovery->found[position]);
 }
 

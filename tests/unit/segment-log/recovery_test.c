@@ -298,6 +298,63 @@ Test(segment_log_recovery, a_file_cut_below_the_mark_is_a_hole_not_a_short_log)
     disk = original;
 }
 
+struct birth {
+    char path[DISK_PATH_MAX]; /* of the second segment */
+    uint8_t bytes[12288];     /* as it is written first */
+    bool is_known;
+};
+
+static void note_birth(void *data, struct disk *rolled)
+{
+    struct birth *birth = data;
+    struct disk_file *file;
+    if (birth->is_known || disk_open(rolled, birth->path, DISK_READ, &file) != 0) return;
+    birth->is_known = disk_pread(file, birth->bytes, sizeof birth->bytes, 0) == 12288;
+    disk_close(file);
+}
+
+static void make_birth(struct birth *birth)
+{
+    birth->is_known = false;
+    fixture_segment_path("/group", 2, birth->path);
+    struct segment_log_options rolled = options;
+    rolled.disk = memory_disk_clone(disk, 2);
+    struct segment_log *log = fixture_open(&rolled);
+    memory_disk_set_hook(rolled.disk, note_birth, birth);
+    segment_log_roll(log);
+    fixture_append(log, 1, 1, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    segment_log_close(log);
+    memory_disk_destroy(rolled.disk);
+    cr_assert(birth->is_known);
+}
+
+/* The power goes in the middle of a birth, and tears the last mark of the segment before, which no sync had reached. */
+Test(segment_log_recovery, a_half_born_segment_is_no_successor)
+{
+    make_log(6);
+    static struct birth birth;
+    make_birth(&birth);
+    struct disk *const before = disk;
+    for (uint64_t i = 0; i < 3 * 25; i++) {
+        const uint64_t block = i / 25, keep = i % 25 * 512; /* 0: no mark is torn */
+        options.disk = disk = memory_disk_clone(before, i + 1);
+        struct disk_file *file;
+        cr_assert_eq(disk_open(disk, birth.path, DISK_CREATE_NEW, &file), 0);
+        cr_assert_eq(disk_pwrite(file, birth.bytes, keep, 0), 0);
+        disk_close(file);
+        if (block > 0) cr_assert_eq(memory_disk_flip(disk, path, 4096 * block + 40, 1), 0);
+        struct segment_log *log = fixture_open(&options);
+        cr_assert_eq(fixture_info(log).last_index, 6, "%d bytes of a birth", (int)keep);
+        cr_assert_eq(fixture_info(log).holes_count, 0);
+        fixture_append(log, 2, 1, 100);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        segment_log_close(log);
+        memory_disk_destroy(disk);
+    }
+    options.disk = disk = before;
+}
+
 Test(segment_log_recovery, a_first_segment_without_a_header_is_damage_when_nothing_proves_its_start)
 {
     const struct segment_log_point base = {
