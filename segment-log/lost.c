@@ -156,7 +156,8 @@ enum segment_log_status recovery__has_successor(struct recovery *recovery, uint3
     enum segment_log_status status = find_usable(recovery, position, &next);
     if (status != SEGMENT_LOG_OK) return status;
     *ret_has_successor = next == position + 1 && recovery->found[next].header_is_whole &&
-                         recovery->marks.newest >= 0;
+                         recovery->marks.newest >= 0 &&
+                         !marks__are_cut(&recovery->marks, recovery->file_bytes);
     return open_again(recovery, &recovery->found[position]);
 }
 

@@ -51,6 +51,13 @@ bool marks__is_damaged(const struct segment_marks *marks, uint32_t block)
     return marks->newest < 0 || marks->mark[marks->newest].continued;
 }
 
+bool marks__are_cut(const struct segment_marks *marks, uint64_t file_bytes)
+{
+    if (file_bytes >= SEGMENT_DATA_POS) return false;
+    if (marks->newest < 0) return true;
+    return !marks->valid[1 - marks->newest] && !marks->mark[marks->newest].continued;
+}
+
 void writer__init(struct segment_writer *writer, struct disk_file *file,
                   const struct segment_header *header, const struct segment_marks *marks,
                   uint64_t file_bytes)

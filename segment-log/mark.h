@@ -35,6 +35,9 @@ int marks__read(struct disk_file *file, uint64_t group_seed, const struct segmen
 /* Block 0 or 1 is not what a crash may leave: in a segment that is written a crash may tear the mark in flight; in one that is
  * continued both say so, and were synced. */
 bool marks__is_damaged(const struct segment_marks *marks, uint32_t block);
+/* The file ends in front of a mark block, though both were synced with the birth of the segment: it was cut, and the mark
+ * that is left may be the older one. Nothing in the file tells, for what that one does not tell of is cut off, too. */
+bool marks__are_cut(const struct segment_marks *marks, uint64_t file_bytes);
 /* Where it stands in the file. */
 uint64_t marks__pos(uint32_t block);
 

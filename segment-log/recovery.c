@@ -223,7 +223,8 @@ static enum segment_log_status settle_mark(struct recovery *recovery, uint32_t p
         status = recovery__has_successor(recovery, position, &is_found);
         if (status != SEGMENT_LOG_OK) return status;
     }
-    if (marks->newest >= 0 && !is_found) {
+    const bool are_cut = marks__are_cut(marks, recovery->file_bytes);
+    if (marks->newest >= 0 && !is_found && !are_cut) {
         const struct segment_mark *mark = &marks->mark[marks->newest];
         const struct segment_mark *other = &marks->mark[1 - marks->newest];
         found->mend_marks =
@@ -247,7 +248,8 @@ static enum segment_log_status settle_mark(struct recovery *recovery, uint32_t p
     if (status != SEGMENT_LOG_OK || is_found) return status;
     if (is_lost && position > 0) return does_not_follow(recovery);
     return recovery__fail(recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES, 0, 0,
-                          "neither synced mark is valid");
+                          marks->newest < 0 ? "neither synced mark is valid"
+                                            : "the file ends in front of one of its synced marks");
 }
 
 static enum segment_log_status add_segment(struct recovery *recovery,

@@ -294,6 +294,9 @@ static bool walk_segment(struct walk *walk, uint64_t sequence)
     } else {
         mark = &marks.mark[marks.newest];
         walk->summary->mark_index = mark->point.index;
+        if (marks__are_cut(&marks, size)) {
+            say(walk, true, size, "the file ends in front of one of its synced marks");
+        }
         for (uint32_t i = 0; i < 2; i++) {
             if (marks__is_damaged(&marks, i)) {
                 say(walk, true, marks__pos(i), "one of the two marks is damaged");

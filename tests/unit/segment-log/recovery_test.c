@@ -298,6 +298,47 @@ Test(segment_log_recovery, a_file_cut_below_the_mark_is_a_hole_not_a_short_log)
     disk = original;
 }
 
+/* Returns how many of the cuts in front of the entries are a lost position. */
+static uint32_t cut_in_front_of_entries(uint64_t last_index)
+{
+    uint32_t lost = 0;
+    for (uint64_t keep = 0; keep < 12288; keep += 128) {
+        options.disk = memory_disk_clone(disk, keep);
+        struct disk_file *file;
+        cr_assert_eq(disk_open(options.disk, path, DISK_WRITE, &file), 0);
+        cr_assert_eq(disk_truncate(file, keep), 0);
+        disk_close(file);
+        struct segment_log *log;
+        struct segment_log_problem problem;
+        const enum segment_log_status status = segment_log_open(&options, &log, &problem);
+        if (status == SEGMENT_LOG_OK) {
+            cr_assert_eq(fixture_info(log).last_index, last_index, "cut at %d", (int)keep);
+            segment_log_close(log);
+        } else {
+            cr_assert_eq(status, SEGMENT_LOG_LOST_POSITION, "%s", problem.reason);
+            lost++;
+        }
+        memory_disk_destroy(options.disk);
+    }
+    options.disk = disk;
+    return lost;
+}
+
+/* The mark that is left may be the older one, and the entries that would tell are cut off, too. */
+Test(segment_log_recovery, a_file_cut_in_front_of_its_entries_is_never_a_shorter_log)
+{
+    const struct segment_log_point origin = fixture_origin();
+    options.start = &origin;
+    make_log(5);
+    cr_assert_geq(cut_in_front_of_entries(5), 8192 / 128);
+    /* One more, and the newest mark stands in the other block. */
+    struct segment_log *log = fixture_open(&options);
+    fixture_append(log, 1, 1, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    segment_log_close(log);
+    cr_assert_geq(cut_in_front_of_entries(6), 8192 / 128);
+}
+
 struct birth {
     char path[DISK_PATH_MAX]; /* of the second segment */
     uint8_t bytes[12288];     /* as it is written first */
