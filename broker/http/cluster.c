@@ -16,28 +16,12 @@ static void out_of_memory(struct http_exchange *exchange)
 
 /* ---- cluster ---------------------------------------------------------------------------------------------- */
 
-static void member(struct http_json *json, const char *name, uint64_t value)
-{
-    http__json_key(json, name);
-    http__json_u64(json, value);
-}
-
-static void text_member(struct http_json *json, const char *name, const char *value)
-{
-    http__json_key(json, name);
-    if (*value) {
-        http__json_string(json, value);
-    } else {
-        http__json_null(json);
-    }
-}
-
 static void hex_member(struct http_json *json, const char *name, const uint8_t *bytes, size_t count)
 {
     char text[33];
     for (size_t i = 0; i < count && i < 16; i++)
         snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    text_member(json, name, text);
+    http__json_member_text(json, name, text);
 }
 
 /* 64-bit identities as hex: JSON numbers lose bits above 2^53 in many readers. */
@@ -45,20 +29,17 @@ static void identity_member(struct http_json *json, const char *name, uint64_t v
 {
     char text[17];
     snprintf(text, sizeof text, "%016" PRIx64, value);
-    http__json_key(json, name);
-    http__json_string(json, text);
+    http__json_member_string(json, name, text);
 }
 
 static void write_member(struct http_json *json, const struct node_member_status *member_status)
 {
     http__json_object_begin(json);
-    member(json, "id", member_status->node_id);
-    http__json_key(json, "self");
-    http__json_bool(json, member_status->self);
-    http__json_key(json, "connected");
-    http__json_bool(json, member_status->connected);
-    text_member(json, "role", member_status->role);
-    text_member(json, "vote", member_status->vote);
+    http__json_member_u64(json, "id", member_status->node_id);
+    http__json_member_bool(json, "self", member_status->self);
+    http__json_member_bool(json, "connected", member_status->connected);
+    http__json_member_text(json, "role", member_status->role);
+    http__json_member_text(json, "vote", member_status->vote);
     identity_member(json, "incarnation", member_status->incarnation);
     http__json_key(json, "match_index");
     if (member_status->match_known) {
@@ -66,34 +47,34 @@ static void write_member(struct http_json *json, const struct node_member_status
     } else {
         http__json_null(json);
     }
-    text_member(json, "http", member_status->http_address);
-    text_member(json, "peer", member_status->peer_address);
-    text_member(json, "version", member_status->version);
-    text_member(json, "problem", member_status->problem);
+    http__json_member_text(json, "http", member_status->http_address);
+    http__json_member_text(json, "peer", member_status->peer_address);
+    http__json_member_text(json, "version", member_status->version);
+    http__json_member_text(json, "problem", member_status->problem);
     http__json_object_end(json);
 }
 
 static void write_group(struct http_json *json, const struct node_group_status *group)
 {
     http__json_object_begin(json);
-    member(json, "group", group->group);
-    text_member(json, "topic", group->topic);
-    member(json, "partition", group->partition);
-    text_member(json, "role", group->role);
+    http__json_member_u64(json, "group", group->group);
+    http__json_member_text(json, "topic", group->topic);
+    http__json_member_u64(json, "partition", group->partition);
+    http__json_member_text(json, "role", group->role);
     http__json_key(json, "leader");
     http__json_id(json, group->leader);
-    member(json, "term", group->term);
-    member(json, "last_index", group->last_index);
-    member(json, "durable_index", group->durable_index);
-    member(json, "commit_index", group->commit_index);
-    member(json, "applied_index", group->applied_index);
-    member(json, "first_offset", group->first_offset);
-    member(json, "next_offset", group->next_offset);
-    member(json, "reads_confirmed", group->reads_confirmed);
-    member(json, "reads_skipped", group->reads_skipped);
-    member(json, "reads_local", group->reads_local);
+    http__json_member_u64(json, "term", group->term);
+    http__json_member_u64(json, "last_index", group->last_index);
+    http__json_member_u64(json, "durable_index", group->durable_index);
+    http__json_member_u64(json, "commit_index", group->commit_index);
+    http__json_member_u64(json, "applied_index", group->applied_index);
+    http__json_member_u64(json, "first_offset", group->first_offset);
+    http__json_member_u64(json, "next_offset", group->next_offset);
+    http__json_member_u64(json, "reads_confirmed", group->reads_confirmed);
+    http__json_member_u64(json, "reads_skipped", group->reads_skipped);
+    http__json_member_u64(json, "reads_local", group->reads_local);
     if (group->chain_at_commit) identity_member(json, "chain_at_commit", group->chain_at_commit);
-    text_member(json, "problem", group->problem);
+    http__json_member_text(json, "problem", group->problem);
     http__json_object_end(json);
 }
 
@@ -117,23 +98,23 @@ static void write_cluster(struct http_json *json, const struct node_cluster_stat
     if (founded) {
         hex_member(json, "cluster_id", status->cluster.bytes, sizeof status->cluster.bytes);
     } else {
-        text_member(json, "cluster_id", "");
+        http__json_member_text(json, "cluster_id", "");
     }
-    text_member(json, "state", status->state);
-    text_member(json, "problem", status->problem);
-    text_member(json, "warning", status->warning);
-    member(json, "node", status->node_id);
+    http__json_member_text(json, "state", status->state);
+    http__json_member_text(json, "problem", status->problem);
+    http__json_member_text(json, "warning", status->warning);
+    http__json_member_u64(json, "node", status->node_id);
     identity_member(json, "incarnation", status->incarnation);
     http__json_key(json, "leader");
     http__json_id(json, status->leader);
-    member(json, "term", status->term);
-    member(json, "commit_index", status->commit_index);
-    member(json, "applied_index", status->applied_index);
-    member(json, "topics", status->topics_count);
-    member(json, "groups_hosted", status->groups_count);
-    member(json, "groups_led", status->groups_led);
-    member(json, "data_bytes", status->data_bytes);
-    member(json, "uptime_ms", status->uptime_ms);
+    http__json_member_u64(json, "term", status->term);
+    http__json_member_u64(json, "commit_index", status->commit_index);
+    http__json_member_u64(json, "applied_index", status->applied_index);
+    http__json_member_u64(json, "topics", status->topics_count);
+    http__json_member_u64(json, "groups_hosted", status->groups_count);
+    http__json_member_u64(json, "groups_led", status->groups_led);
+    http__json_member_u64(json, "data_bytes", status->data_bytes);
+    http__json_member_u64(json, "uptime_ms", status->uptime_ms);
     http__json_key(json, "nodes");
     http__json_array_begin(json);
     for (uint32_t i = 0; i < status->members_count && i < 16; i++) {
@@ -212,10 +193,8 @@ void http__status_version(struct http_exchange *exchange)
 {
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
-    http__json_key(&json, "name");
-    http__json_string(&json, "raftmq");
-    http__json_key(&json, "version");
-    http__json_string(&json, http__exchange_server(exchange)->version);
+    http__json_member_string(&json, "name", "raftmq");
+    http__json_member_string(&json, "version", http__exchange_server(exchange)->version);
     http__json_object_end(&json);
     http__reply_finish(exchange);
 }

@@ -151,6 +151,8 @@ void http__reply_problem(struct http_exchange *exchange, enum http_problem probl
                          const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The problem that the node answered in exchange->node (a redirect, if wished, becomes 307). Finishes. */
 void http__reply_node_problem(struct http_exchange *exchange);
+/* True: the node did not answer OK, and its problem is the reply. */
+bool http__reply_failed(struct http_exchange *exchange);
 /* The same as the two above, for a problem with members of its own: begin, add members, end (which finishes). */
 struct http_json http__reply_problem_begin(struct http_exchange *exchange,
                                            struct http_status status, const char *detail);

@@ -150,10 +150,8 @@ static void write_message(struct http_json *json, uint32_t partition,
                           const struct record_view *record)
 {
     http__json_object_begin(json);
-    http__json_key(json, "partition");
-    http__json_u64(json, partition);
-    http__json_key(json, "offset");
-    http__json_u64(json, record->offset);
+    http__json_member_u64(json, "partition", partition);
+    http__json_member_u64(json, "offset", record->offset);
     http__json_key(json, "timestamp");
     http__json_time(json, record->timestamp_ms);
     http__json_member_bytes(json, "key", "key_b64", record->key, record->key_bytes);
@@ -246,15 +244,11 @@ static void end_json(struct message_writer *writer)
     const struct node_request *node = &writer->exchange->node;
     struct http_json *json = &writer->json;
     http__json_array_end(json);
-    http__json_key(json, "next_offset");
-    http__json_u64(json, writer->next_offset);
-    http__json_key(json, "high_watermark");
-    http__json_u64(json, node->ret_high_watermark);
-    http__json_key(json, "first_offset");
-    http__json_u64(json, node->ret_first_offset);
+    http__json_member_u64(json, "next_offset", writer->next_offset);
+    http__json_member_u64(json, "high_watermark", node->ret_high_watermark);
+    http__json_member_u64(json, "first_offset", node->ret_first_offset);
     if (node->ret_local_lag) {
-        http__json_key(json, "local_lag");
-        http__json_u64(json, node->ret_local_lag);
+        http__json_member_u64(json, "local_lag", node->ret_local_lag);
     }
     http__json_object_end(json);
 }
@@ -331,10 +325,7 @@ static void fetch_done(struct http_exchange *exchange)
 {
     struct node_request *node = &exchange->node;
     struct http_server *server = http__exchange_server(exchange);
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     if (server->output_bytes + node->ret_view.bytes_total > server->limits.reply_bytes_total_max) {
         server->metrics.budget_refused++;
         segment_log_view_release(&node->ret_view);

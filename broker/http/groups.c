@@ -28,16 +28,12 @@ static bool read_place(struct http_exchange *exchange)
 
 static void write_offset(struct http_json *json, const struct partition_offset *offset)
 {
-    http__json_key(json, "offset");
-    http__json_u64(json, offset->offset);
-    http__json_key(json, "generation");
-    http__json_i64(json, offset->generation);
+    http__json_member_u64(json, "offset", offset->offset);
+    http__json_member_i64(json, "generation", offset->generation);
     http__json_key(json, "timestamp");
     http__json_time(json, offset->timestamp_ms);
-    http__json_key(json, "durable");
-    http__json_bool(json, offset->durable);
-    http__json_key(json, "expired");
-    http__json_u64(json, offset->expired);
+    http__json_member_bool(json, "durable", offset->durable);
+    http__json_member_u64(json, "expired", offset->expired);
     http__json_member_bytes(json, "metadata", "metadata_b64", offset->metadata,
                             offset->metadata_bytes);
 }
@@ -47,23 +43,16 @@ static void write_offset(struct http_json *json, const struct partition_offset *
 static void get_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
-    http__json_key(&json, "group");
-    http__json_string(&json, node->group.group);
-    http__json_key(&json, "topic");
-    http__json_string(&json, node->topic);
-    http__json_key(&json, "partition");
-    http__json_u64(&json, node->partition);
+    http__json_member_string(&json, "group", node->group.group);
+    http__json_member_string(&json, "topic", node->topic);
+    http__json_member_u64(&json, "partition", node->partition);
     if (node->ret_offsets_count > 0) {
         write_offset(&json, &node->ret_offsets[0]);
     } else {
-        http__json_key(&json, "offset");
-        http__json_u64(&json, node->ret_offset);
+        http__json_member_u64(&json, "offset", node->ret_offset);
     }
     http__json_object_end(&json);
     http__reply_finish(exchange);
@@ -85,10 +74,7 @@ static void put_done(struct http_exchange *exchange)
                             "read the committed offset again and decide anew");
         return;
     }
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     http__reply_empty(exchange, 204);
 }
 
@@ -158,22 +144,16 @@ static bool topic_parameter(struct http_exchange *exchange)
 static void list_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
-    http__json_key(&json, "topic");
-    http__json_string(&json, node->topic);
-    http__json_key(&json, "partition");
-    http__json_u64(&json, node->partition);
+    http__json_member_string(&json, "topic", node->topic);
+    http__json_member_u64(&json, "partition", node->partition);
     http__json_key(&json, "groups");
     http__json_array_begin(&json);
     for (uint32_t i = 0; i < node->ret_offsets_count; i++) {
         http__json_object_begin(&json);
-        http__json_key(&json, "group");
-        http__json_string(&json, node->ret_offsets[i].group);
+        http__json_member_string(&json, "group", node->ret_offsets[i].group);
         write_offset(&json, &node->ret_offsets[i]);
         http__json_object_end(&json);
     }
@@ -239,8 +219,7 @@ static void partition_done(struct http_exchange *exchange)
     if (node->status == NODE_OK && node->ret_offsets_count > 0) {
         struct http_json json = resume_json(exchange);
         http__json_object_begin(&json);
-        http__json_key(&json, "partition");
-        http__json_u64(&json, node->partition);
+        http__json_member_u64(&json, "partition", node->partition);
         write_offset(&json, &node->ret_offsets[0]);
         http__json_object_end(&json);
         exchange->context[CONTEXT_COMMA] = json.comma;
@@ -266,19 +245,14 @@ static void next_partition(struct http_exchange *exchange)
 static void topic_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     exchange->context[CONTEXT_PARTITIONS] =
         node->ret_topics_count ? node->ret_topics[0].partitions_count : 0;
     struct http_json json = http__reply_json(exchange, 200);
     exchange->status = 0; /* not finished yet */
     http__json_object_begin(&json);
-    http__json_key(&json, "group");
-    http__json_string(&json, exchange->arguments[0]);
-    http__json_key(&json, "topic");
-    http__json_string(&json, node->topic);
+    http__json_member_string(&json, "group", exchange->arguments[0]);
+    http__json_member_string(&json, "topic", node->topic);
     http__json_key(&json, "offsets");
     http__json_array_begin(&json);
     exchange->context[CONTEXT_COMMA] = json.comma;

@@ -150,6 +150,40 @@ void http__json_time(struct http_json *json, int64_t unix_ms)
     http__json_text(json, text, bytes);
 }
 
+void http__json_member_string(struct http_json *json, const char *name, const char *text)
+{
+    http__json_key(json, name);
+    http__json_string(json, text);
+}
+
+void http__json_member_text(struct http_json *json, const char *name, const char *text)
+{
+    http__json_key(json, name);
+    if (*text) {
+        http__json_string(json, text);
+    } else {
+        http__json_null(json);
+    }
+}
+
+void http__json_member_u64(struct http_json *json, const char *name, uint64_t value)
+{
+    http__json_key(json, name);
+    http__json_u64(json, value);
+}
+
+void http__json_member_i64(struct http_json *json, const char *name, int64_t value)
+{
+    http__json_key(json, name);
+    http__json_i64(json, value);
+}
+
+void http__json_member_bool(struct http_json *json, const char *name, bool value)
+{
+    http__json_key(json, name);
+    http__json_bool(json, value);
+}
+
 void http__json_member_bytes(struct http_json *json, const char *name, const char *name_b64,
                              const uint8_t *data, size_t bytes)
 {

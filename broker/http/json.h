@@ -32,6 +32,14 @@ void http__json_null(struct http_json *json);
 void http__json_id(struct http_json *json, uint64_t id);
 void http__json_time(struct http_json *json, int64_t unix_ms);
 
+/* A member of an object: its key, then its value. */
+void http__json_member_string(struct http_json *json, const char *name, const char *text);
+/* "" is null: what is not known, or does not apply. */
+void http__json_member_text(struct http_json *json, const char *name, const char *text);
+void http__json_member_u64(struct http_json *json, const char *name, uint64_t value);
+void http__json_member_i64(struct http_json *json, const char *name, int64_t value);
+void http__json_member_bool(struct http_json *json, const char *name, bool value);
+
 /* "name": text, or "name_b64": base64 when the bytes are not valid UTF-8; null when data is NULL. */
 void http__json_member_bytes(struct http_json *json, const char *name, const char *name_b64,
                              const uint8_t *data, size_t bytes);

@@ -23,26 +23,17 @@ static bool take_node_id(struct http_exchange *exchange, const char *text, uint6
     return false;
 }
 
-static void u64_member(struct http_json *json, const char *name, uint64_t value)
-{
-    http__json_key(json, name);
-    http__json_u64(json, value);
-}
-
 /* ---- leadership ------------------------------------------------------------------------------------------- */
 
 static void transfer_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
     if (node->transfer.from) {
-        u64_member(&json, "from", node->transfer.from);
-        u64_member(&json, "groups", node->ret_count);
+        http__json_member_u64(&json, "from", node->transfer.from);
+        http__json_member_u64(&json, "groups", node->ret_count);
     } else {
         http__json_key(&json, "topic");
         if (node->transfer.meta) {
@@ -50,9 +41,9 @@ static void transfer_done(struct http_exchange *exchange)
         } else {
             http__json_string(&json, node->topic);
         }
-        u64_member(&json, "partition", node->partition);
-        u64_member(&json, "leader", node->ret_leader);
-        u64_member(&json, "term", node->ret_term);
+        http__json_member_u64(&json, "partition", node->partition);
+        http__json_member_u64(&json, "leader", node->ret_leader);
+        http__json_member_u64(&json, "term", node->ret_term);
     }
     http__json_object_end(&json);
     http__reply_finish(exchange);
@@ -117,20 +108,16 @@ void http__membership_transfer(struct http_exchange *exchange)
 static void member_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     const bool adds = node->type == NODE_REQUEST_NODE_ADD;
     /* Decided, and worked on from now on: GET /v1/cluster/changes tells how far it is. */
     struct http_json json = http__reply_json(exchange, !adds ? 202 : node->ret_created ? 201 : 200);
     http__json_object_begin(&json);
-    u64_member(&json, "node", node->node.id);
+    http__json_member_u64(&json, "node", node->node.id);
     if (adds) {
-        http__json_key(&json, "peer");
-        http__json_string(&json, node->node.peer_address);
+        http__json_member_string(&json, "peer", node->node.peer_address);
     }
-    if (node->node.with) u64_member(&json, "with", node->node.with);
+    if (node->node.with) http__json_member_u64(&json, "with", node->node.with);
     http__json_object_end(&json);
     http__reply_finish(exchange);
 }
@@ -211,15 +198,11 @@ void http__membership_replace(struct http_exchange *exchange)
 static void place_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 202);
     http__json_object_begin(&json);
-    http__json_key(&json, "topic");
-    http__json_string(&json, node->topic);
-    u64_member(&json, "partition", node->partition);
+    http__json_member_string(&json, "topic", node->topic);
+    http__json_member_u64(&json, "partition", node->partition);
     http__json_key(&json, "nodes");
     http__json_array_begin(&json);
     for (uint32_t i = 0; i < node->place.nodes_count; i++) {
@@ -295,14 +278,11 @@ static const char *role_name(enum node_change_role role)
 static void write_member(struct http_json *json, const struct node_change_member *member)
 {
     http__json_object_begin(json);
-    u64_member(json, "node", member->node_id);
-    u64_member(json, "epoch", member->epoch);
-    http__json_key(json, "role");
-    http__json_string(json, role_name(member->role));
-    http__json_key(json, "wished");
-    http__json_bool(json, member->wished);
-    http__json_key(json, "connected");
-    http__json_bool(json, member->connected);
+    http__json_member_u64(json, "node", member->node_id);
+    http__json_member_u64(json, "epoch", member->epoch);
+    http__json_member_string(json, "role", role_name(member->role));
+    http__json_member_bool(json, "wished", member->wished);
+    http__json_member_bool(json, "connected", member->connected);
     http__json_key(json, "match");
     if (member->match_known) {
         http__json_u64(json, member->match);
@@ -315,25 +295,19 @@ static void write_member(struct http_json *json, const struct node_change_member
 static void write_change(struct http_json *json, const struct node_change *change)
 {
     http__json_object_begin(json);
-    u64_member(json, "group", change->group);
+    http__json_member_u64(json, "group", change->group);
     http__json_key(json, "topic");
     if (change->meta) {
         http__json_null(json);
     } else {
         http__json_string(json, change->topic);
     }
-    u64_member(json, "partition", change->partition);
-    http__json_key(json, "state");
-    http__json_string(json, node_change_state_text(change->state));
-    http__json_key(json, "blocked");
-    if (change->blocked[0]) {
-        http__json_string(json, change->blocked);
-    } else {
-        http__json_null(json);
-    }
+    http__json_member_u64(json, "partition", change->partition);
+    http__json_member_string(json, "state", node_change_state_text(change->state));
+    http__json_member_text(json, "blocked", change->blocked);
     http__json_key(json, "leader");
     http__json_id(json, change->leader);
-    u64_member(json, "last_index", change->last_index);
+    http__json_member_u64(json, "last_index", change->last_index);
     http__json_key(json, "members");
     http__json_array_begin(json);
     for (uint32_t i = 0; i < change->members_count && i < NODE_CHANGE_MEMBERS_MAX; i++) {
@@ -346,10 +320,7 @@ static void write_change(struct http_json *json, const struct node_change *chang
 static void changes_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
     http__json_key(&json, "changes");

@@ -113,27 +113,22 @@ static void produce_done(struct http_exchange *exchange)
     bool duplicate = forgotten || node->ret_duplicate;
     struct http_json json = http__reply_json(exchange, duplicate ? 200 : 201);
     http__json_object_begin(&json);
-    http__json_key(&json, "topic");
-    http__json_string(&json, node->topic);
-    http__json_key(&json, "partition");
-    http__json_u64(&json, node->partition);
+    http__json_member_string(&json, "topic", node->topic);
+    http__json_member_u64(&json, "partition", node->partition);
     http__json_key(&json, "offset");
     if (forgotten) {
         http__json_null(&json);
     } else {
         http__json_u64(&json, node->ret_offset);
-        http__json_key(&json, "count");
-        http__json_u64(&json, node->ret_count);
+        http__json_member_u64(&json, "count", node->ret_count);
         http__json_key(&json, "timestamp");
         http__json_time(&json, node->ret_timestamp_ms);
     }
     if (node->ret_term) {
-        http__json_key(&json, "term");
-        http__json_u64(&json, node->ret_term);
+        http__json_member_u64(&json, "term", node->ret_term);
     }
     if (duplicate) {
-        http__json_key(&json, "duplicate");
-        http__json_bool(&json, true);
+        http__json_member_bool(&json, "duplicate", true);
     }
     http__json_object_end(&json);
     http__reply_finish(exchange);
@@ -211,16 +206,11 @@ void http__produce(struct http_exchange *exchange)
 static void producer_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 201);
     http__json_object_begin(&json);
-    http__json_key(&json, "producer_id");
-    http__json_i64(&json, node->ret_producer_id);
-    http__json_key(&json, "epoch");
-    http__json_i64(&json, node->ret_producer_epoch);
+    http__json_member_i64(&json, "producer_id", node->ret_producer_id);
+    http__json_member_i64(&json, "epoch", node->ret_producer_epoch);
     http__json_object_end(&json);
     http__reply_finish(exchange);
 }

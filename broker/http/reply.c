@@ -158,10 +158,8 @@ struct http_json http__reply_problem_begin(struct http_exchange *exchange,
     http__json_key(&json, "type");
     snprintf(text, sizeof text, "urn:raftmq:problem:%s", status.slug);
     http__json_string(&json, text);
-    http__json_key(&json, "title");
-    http__json_string(&json, status.title);
-    http__json_key(&json, "status");
-    http__json_u64(&json, (uint64_t)status.code);
+    http__json_member_string(&json, "title", status.title);
+    http__json_member_u64(&json, "status", (uint64_t)status.code);
     if (*detail) {
         http__json_key(&json, "detail");
         /* A detail may quote what came from outside. */
@@ -177,16 +175,13 @@ struct http_json http__reply_problem_begin(struct http_exchange *exchange,
 void http__reply_problem_end(struct http_exchange *exchange, struct http_json *json)
 {
     if (exchange->leader) {
-        http__json_key(json, "leader");
-        http__json_u64(json, exchange->leader);
+        http__json_member_u64(json, "leader", exchange->leader);
     }
     if (exchange->term) {
-        http__json_key(json, "term");
-        http__json_u64(json, exchange->term);
+        http__json_member_u64(json, "term", exchange->term);
     }
     if (exchange->retry_after_ms) {
-        http__json_key(json, "retry_after_ms");
-        http__json_u64(json, exchange->retry_after_ms);
+        http__json_member_u64(json, "retry_after_ms", exchange->retry_after_ms);
     }
     http__json_object_end(json);
     http__reply_finish(exchange);
@@ -259,12 +254,17 @@ void http__reply_node_problem(struct http_exchange *exchange)
     struct http_json json =
         http__reply_problem_begin(exchange, http__status_of_node(node->status), node->detail);
     if (node->status == NODE_OFFSET_OUT_OF_RANGE) {
-        http__json_key(&json, "first_offset");
-        http__json_u64(&json, node->ret_first_offset);
-        http__json_key(&json, "next_offset");
-        http__json_u64(&json, node->ret_next_offset);
+        http__json_member_u64(&json, "first_offset", node->ret_first_offset);
+        http__json_member_u64(&json, "next_offset", node->ret_next_offset);
     }
     http__reply_problem_end(exchange, &json);
+}
+
+bool http__reply_failed(struct http_exchange *exchange)
+{
+    if (exchange->node.status == NODE_OK) return false;
+    http__reply_node_problem(exchange);
+    return true;
 }
 
 /* ---- bodies by reference ---------------------------------------------------------------------------------- */

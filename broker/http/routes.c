@@ -189,19 +189,15 @@ void http__routes_index(struct http_exchange *exchange)
 {
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
-    http__json_key(&json, "name");
-    http__json_string(&json, "raftmq");
+    http__json_member_string(&json, "name", "raftmq");
     http__json_key(&json, "links");
     http__json_array_begin(&json);
     for (size_t i = 0; i < ROUTES_COUNT; i++) {
         http__json_object_begin(&json);
-        http__json_key(&json, "method");
-        http__json_string(&json, routes[i].method);
-        http__json_key(&json, "path");
-        http__json_string(&json, routes[i].path);
+        http__json_member_string(&json, "method", routes[i].method);
+        http__json_member_string(&json, "path", routes[i].path);
         if (routes[i].parameters) {
-            http__json_key(&json, "parameters");
-            http__json_string(&json, routes[i].parameters);
+            http__json_member_string(&json, "parameters", routes[i].parameters);
         }
         http__json_object_end(&json);
     }

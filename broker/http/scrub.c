@@ -8,41 +8,23 @@
 
 #define LOGS_MAX 4096u
 
-static void member(struct http_json *json, const char *name, uint64_t value)
-{
-    http__json_key(json, name);
-    http__json_u64(json, value);
-}
-
 static void write_log(struct http_json *json, const struct node_scrub_status *log)
 {
     http__json_object_begin(json);
-    member(json, "group", log->group);
-    http__json_key(json, "topic");
-    if (log->topic[0]) {
-        http__json_string(json, log->topic);
-    } else {
-        http__json_null(json);
-    }
-    member(json, "partition", log->partition);
-    http__json_key(json, "pending");
-    http__json_bool(json, log->is_asked);
-    http__json_key(json, "active");
-    http__json_bool(json, log->is_active);
-    member(json, "bytes_done", log->bytes_done);
-    member(json, "bytes_total", log->bytes_total);
-    member(json, "passes", log->passes);
-    member(json, "damaged_ranges", log->holes);
-    member(json, "damage_found", log->holes_found);
-    member(json, "blocks_mended", log->blocks_mended);
-    member(json, "segments_repaired", log->segments_repaired);
-    member(json, "entries_repaired", log->entries_repaired);
-    http__json_key(json, "problem");
-    if (log->problem[0]) {
-        http__json_string(json, log->problem);
-    } else {
-        http__json_null(json);
-    }
+    http__json_member_u64(json, "group", log->group);
+    http__json_member_text(json, "topic", log->topic);
+    http__json_member_u64(json, "partition", log->partition);
+    http__json_member_bool(json, "pending", log->is_asked);
+    http__json_member_bool(json, "active", log->is_active);
+    http__json_member_u64(json, "bytes_done", log->bytes_done);
+    http__json_member_u64(json, "bytes_total", log->bytes_total);
+    http__json_member_u64(json, "passes", log->passes);
+    http__json_member_u64(json, "damaged_ranges", log->holes);
+    http__json_member_u64(json, "damage_found", log->holes_found);
+    http__json_member_u64(json, "blocks_mended", log->blocks_mended);
+    http__json_member_u64(json, "segments_repaired", log->segments_repaired);
+    http__json_member_u64(json, "entries_repaired", log->entries_repaired);
+    http__json_member_text(json, "problem", log->problem);
     http__json_object_end(json);
 }
 
@@ -77,8 +59,8 @@ static void reply_logs(struct http_exchange *exchange, int status, const char *t
         write_log(&json, &logs[i]);
     }
     http__json_array_end(&json);
-    member(&json, "pending", pending);
-    member(&json, "damaged_ranges", damaged);
+    http__json_member_u64(&json, "pending", pending);
+    http__json_member_u64(&json, "damaged_ranges", damaged);
     http__json_object_end(&json);
     free(logs);
     http__reply_finish(exchange);

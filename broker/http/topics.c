@@ -25,11 +25,9 @@ static void write_replica(struct http_json *json, const struct node_partition_in
                           uint32_t index)
 {
     http__json_object_begin(json);
-    http__json_key(json, "node");
-    http__json_u64(json, partition->replicas[index].node_id);
+    http__json_member_u64(json, "node", partition->replicas[index].node_id);
     if (partition->progress_known) {
-        http__json_key(json, "match");
-        http__json_u64(json, partition->progress[index].match);
+        http__json_member_u64(json, "match", partition->progress[index].match);
         http__json_key(json, "lag");
         if (partition->progress[index].lag == UINT64_MAX) {
             http__json_null(json);
@@ -43,21 +41,15 @@ static void write_replica(struct http_json *json, const struct node_partition_in
 static void write_partition(struct http_json *json, const struct node_partition_info *partition)
 {
     http__json_object_begin(json);
-    http__json_key(json, "partition");
-    http__json_u64(json, partition->number);
-    http__json_key(json, "group");
-    http__json_u64(json, partition->group);
+    http__json_member_u64(json, "partition", partition->number);
+    http__json_member_u64(json, "group", partition->group);
     http__json_key(json, "leader");
     http__json_id(json, partition->leader);
-    http__json_key(json, "term");
-    http__json_u64(json, partition->term);
+    http__json_member_u64(json, "term", partition->term);
     if (partition->offsets_known) {
-        http__json_key(json, "first_offset");
-        http__json_u64(json, partition->first_offset);
-        http__json_key(json, "next_offset");
-        http__json_u64(json, partition->next_offset);
-        http__json_key(json, "commit_index");
-        http__json_u64(json, partition->commit_index);
+        http__json_member_u64(json, "first_offset", partition->first_offset);
+        http__json_member_u64(json, "next_offset", partition->next_offset);
+        http__json_member_u64(json, "commit_index", partition->commit_index);
     }
     http__json_key(json, "replicas");
     http__json_array_begin(json);
@@ -72,20 +64,16 @@ static void write_topic(struct http_json *json, const struct node_topic_info *to
                         bool with_partitions)
 {
     http__json_object_begin(json);
-    http__json_key(json, "name");
-    http__json_string(json, topic->name);
-    http__json_key(json, "partitions");
-    http__json_u64(json, topic->partitions_count);
-    http__json_key(json, "replicas");
-    http__json_u64(json, topic->partitions_count ? topic->partitions[0].replicas_count : 0);
+    http__json_member_string(json, "name", topic->name);
+    http__json_member_u64(json, "partitions", topic->partitions_count);
+    http__json_member_u64(json, "replicas",
+                          topic->partitions_count ? topic->partitions[0].replicas_count : 0);
     write_limit(json, "retention_ms", topic->settings.retention_ms);
     write_limit(json, "retention_bytes", topic->settings.retention_bytes);
-    http__json_key(json, "retain_until_consumed");
-    http__json_bool(json, topic->settings.until_consumed);
-    http__json_key(json, "max_message_bytes");
-    http__json_u64(json, topic->settings.message_bytes_max);
-    http__json_key(json, "consistency");
-    http__json_string(json, topic->settings.local_reads ? "local" : "linearizable");
+    http__json_member_bool(json, "retain_until_consumed", topic->settings.until_consumed);
+    http__json_member_u64(json, "max_message_bytes", topic->settings.message_bytes_max);
+    http__json_member_string(json, "consistency",
+                             topic->settings.local_reads ? "local" : "linearizable");
     http__json_key(json, "created");
     http__json_time(json, topic->created_ms);
     if (with_partitions) {
@@ -115,10 +103,7 @@ static void reply_topic(struct http_exchange *exchange, int status)
 static void list_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
     http__json_key(&json, "topics");
@@ -138,10 +123,7 @@ void http__topics_list(struct http_exchange *exchange)
 
 static void get_done(struct http_exchange *exchange)
 {
-    if (exchange->node.status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     reply_topic(exchange, 200);
 }
 
@@ -153,10 +135,7 @@ void http__topics_get(struct http_exchange *exchange)
 
 static void delete_done(struct http_exchange *exchange)
 {
-    if (exchange->node.status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     http__reply_empty(exchange, 204);
 }
 
@@ -231,10 +210,7 @@ static bool read_changes(struct http_exchange *exchange, struct http_document *d
 
 static void set_done(struct http_exchange *exchange)
 {
-    if (exchange->node.status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     reply_topic(exchange, 200);
 }
 
@@ -255,10 +231,7 @@ void http__topics_set(struct http_exchange *exchange)
 
 static void create_done(struct http_exchange *exchange)
 {
-    if (exchange->node.status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     reply_topic(exchange, exchange->node.ret_created ? 201 : 200);
 }
 
@@ -298,20 +271,13 @@ void http__topics_create(struct http_exchange *exchange)
 static void partition_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
-    if (node->status != NODE_OK) {
-        http__reply_node_problem(exchange);
-        return;
-    }
+    if (http__reply_failed(exchange)) return;
     struct http_json json = http__reply_json(exchange, 200);
     http__json_object_begin(&json);
-    http__json_key(&json, "topic");
-    http__json_string(&json, exchange->arguments[0]);
-    http__json_key(&json, "partition");
-    http__json_u64(&json, node->partition);
-    http__json_key(&json, "first_offset");
-    http__json_u64(&json, node->ret_first_offset);
-    http__json_key(&json, "next_offset");
-    http__json_u64(&json, node->ret_next_offset);
+    http__json_member_string(&json, "topic", exchange->arguments[0]);
+    http__json_member_u64(&json, "partition", node->partition);
+    http__json_member_u64(&json, "first_offset", node->ret_first_offset);
+    http__json_member_u64(&json, "next_offset", node->ret_next_offset);
     http__json_object_end(&json);
     http__reply_finish(exchange);
 }
