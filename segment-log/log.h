@@ -112,6 +112,9 @@ uint32_t log__find_segment(const struct segment_log *log, uint64_t index);
 /* First cached entry for `key`, at or behind from_index; 0 = none. */
 uint64_t log__find_cached(const struct segment_log *log, enum segment_log_key key, uint64_t value,
                           uint64_t from_index);
+/* What the limits of the log say of a read: OK, OUT_OF_RANGE or IO. *last_index falls to the end of the log. */
+enum segment_log_status log__check_range(const struct segment_log *log, enum segment_log_key key,
+                                         uint64_t value, uint64_t *last_index);
 /* View of cached entries first_index .. at most last_index. */
 void log__view(const struct segment_log *log, uint64_t first_index, uint64_t last_index,
                size_t bytes_max, struct segment_log_view *ret_view);

@@ -72,20 +72,28 @@ void log__view(const struct segment_log *log, uint64_t first_index, uint64_t las
     ret_view->last_index = index - 1;
 }
 
-enum segment_log_status segment_log_read(struct segment_log *log, enum segment_log_key key,
-                                         uint64_t value, uint64_t last_index, size_t bytes_max,
-                                         struct segment_log_view *ret_view)
+enum segment_log_status log__check_range(const struct segment_log *log, enum segment_log_key key,
+                                         uint64_t value, uint64_t *last_index)
 {
     if (log->broken) return SEGMENT_LOG_IO;
-    if (last_index > log->last.index) last_index = log->last.index;
-    if (last_index <= log->base.index) return SEGMENT_LOG_OUT_OF_RANGE;
-    if (key == SEGMENT_LOG_BY_INDEX && (value <= log->base.index || value > last_index)) {
+    if (*last_index > log->last.index) *last_index = log->last.index;
+    if (*last_index <= log->base.index) return SEGMENT_LOG_OUT_OF_RANGE;
+    if (key == SEGMENT_LOG_BY_INDEX && (value <= log->base.index || value > *last_index)) {
         return SEGMENT_LOG_OUT_OF_RANGE;
     }
     if (key == SEGMENT_LOG_BY_OFFSET &&
         (value < log->base.next_offset || value >= log->last.next_offset)) {
         return SEGMENT_LOG_OUT_OF_RANGE;
     }
+    return SEGMENT_LOG_OK;
+}
+
+enum segment_log_status segment_log_read(struct segment_log *log, enum segment_log_key key,
+                                         uint64_t value, uint64_t last_index, size_t bytes_max,
+                                         struct segment_log_view *ret_view)
+{
+    const enum segment_log_status status = log__check_range(log, key, value, &last_index);
+    if (status != SEGMENT_LOG_OK) return status;
     /* What lies in front of the cache may hold it unless the state there is already too early. */
     bool before_cache = !segment__point_precedes(&log->cache.before, key, value);
     if (before_cache && log->cache.first_index > log->base.index + 1) return SEGMENT_LOG_NOT_CACHED;

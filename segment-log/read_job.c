@@ -103,16 +103,8 @@ enum segment_log_status segment_log_read_job_create(struct segment_log *log,
                                                     uint64_t last_index, size_t bytes_max,
                                                     struct segment_log_read_job **ret_job)
 {
-    if (log->broken) return SEGMENT_LOG_IO;
-    if (last_index > log->last.index) last_index = log->last.index;
-    if (last_index <= log->base.index) return SEGMENT_LOG_OUT_OF_RANGE;
-    if (key == SEGMENT_LOG_BY_INDEX && (value <= log->base.index || value > last_index)) {
-        return SEGMENT_LOG_OUT_OF_RANGE;
-    }
-    if (key == SEGMENT_LOG_BY_OFFSET &&
-        (value < log->base.next_offset || value >= log->last.next_offset)) {
-        return SEGMENT_LOG_OUT_OF_RANGE;
-    }
+    const enum segment_log_status status = log__check_range(log, key, value, &last_index);
+    if (status != SEGMENT_LOG_OK) return status;
     uint32_t first = first_segment(log, key, value);
     uint32_t count = key == SEGMENT_LOG_BY_TIME ? log->segments_count - first : 1;
     struct segment_log_read_job *job = read_job__new(log, key, value, last_index, bytes_max, count);

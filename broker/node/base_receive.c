@@ -136,15 +136,8 @@ static void answer_about(struct node *node, uint64_t group_id, uint64_t term, ui
 static void answer(struct group *group, enum base_answer what, uint64_t position)
 {
     const struct base_receive *receive = group->receive;
-    const struct snapshot_identity *identity = &receive->identity;
     struct base_message message = {.from_epoch = receive->from.epoch, .to_epoch = group->epoch};
-    message.base.index = identity->point.index;
-    message.base.term = identity->point.term;
-    message.base.chain = identity->point.chain;
-    message.base.next_offset = identity->point.next_offset;
-    message.base.timestamp_ms = identity->point.timestamp_ms;
-    message.base.bytes = identity->bytes;
-    message.base.hash = identity->hash;
+    base_send__name(&message, &receive->identity);
     answer_about(group->node, group->id, group->term, receive->from.node, &message, what, position);
 }
 

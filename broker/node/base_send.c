@@ -109,22 +109,26 @@ static struct base_send *find(struct group *group, uint64_t node_id)
 
 /* ---- messages ---------------------------------------------------------------------------------------------------------------- */
 
+void base_send__name(struct base_message *message, const struct snapshot_identity *identity)
+{
+    message->base.index = identity->point.index;
+    message->base.term = identity->point.term;
+    message->base.chain = identity->point.chain;
+    message->base.next_offset = identity->point.next_offset;
+    message->base.timestamp_ms = identity->point.timestamp_ms;
+    message->base.bytes = identity->bytes;
+    message->base.hash = identity->hash;
+}
+
 static struct base_message message_of(const struct group *group, const struct base_send *send,
                                       enum base_message_type type)
 {
-    const struct snapshot_identity *identity = &send->source.identity;
     struct base_message message = {.type = type,
                                    .from_epoch = group->epoch,
                                    .to_epoch = send->to.epoch,
                                    .term = group->term,
                                    .commit_index = group->commit_index};
-    message.base.index = identity->point.index;
-    message.base.term = identity->point.term;
-    message.base.chain = identity->point.chain;
-    message.base.next_offset = identity->point.next_offset;
-    message.base.timestamp_ms = identity->point.timestamp_ms;
-    message.base.bytes = identity->bytes;
-    message.base.hash = identity->hash;
+    base_send__name(&message, &send->source.identity);
     return message;
 }
 

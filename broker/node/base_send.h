@@ -8,8 +8,10 @@
 struct base_message;
 struct group;
 struct raft_snapshot_request;
+struct snapshot_identity;
 
-struct base_message;
+/* Say in a message which base it is about. */
+void base_send__name(struct base_message *message, const struct snapshot_identity *identity);
 void base_send__start(struct group *group, const struct raft_snapshot_request *request);
 void base_send__answer(struct group *group, uint64_t from, const struct base_message *answer);
 void base_send__peer_up(struct group *group, uint64_t node_id);

@@ -198,6 +198,19 @@ static size_t bytes_max_of(const struct node_request *request)
                                                            : NODE_FETCH_BYTES_MAX;
 }
 
+/* The log has nothing at that place, up to what is readable. */
+static void not_there(struct node_request *request, struct group *group, enum segment_log_key key,
+                      uint64_t value, uint64_t last_index)
+{
+    if (last_index < group->applied_index) {
+        elsewhere__read(request, group);
+    } else if (key == SEGMENT_LOG_BY_TIME) {
+        nothing_yet(request, group, group->partition.next_offset);
+    } else {
+        out_of_range(request, group, value);
+    }
+}
+
 static void start_read(struct node_request *request, struct group *group, enum segment_log_key key,
                        uint64_t value, uint64_t last_index)
 {
@@ -210,13 +223,7 @@ static void start_read(struct node_request *request, struct group *group, enum s
     read->last_index = last_index;
     if (read__start(group, &read->base, key, value, last_index, bytes_max_of(request)) !=
         SEGMENT_LOG_OK) {
-        if (last_index < group->applied_index) {
-            elsewhere__read(request, group);
-        } else if (key == SEGMENT_LOG_BY_TIME) {
-            nothing_yet(request, group, group->partition.next_offset);
-        } else {
-            out_of_range(request, group, value);
-        }
+        not_there(request, group, key, value, last_index);
         return;
     }
     request__move(request, STAGE_READING, NULL);
@@ -251,13 +258,7 @@ static void read_through(struct node_request *request, struct group *group,
         elsewhere__read(request, group);
         return;
     case SEGMENT_LOG_OUT_OF_RANGE:
-        if (last_index < group->applied_index) {
-            elsewhere__read(request, group);
-        } else if (key == SEGMENT_LOG_BY_TIME) {
-            nothing_yet(request, group, group->partition.next_offset);
-        } else {
-            out_of_range(request, group, value);
-        }
+        not_there(request, group, key, value, last_index);
         return;
     case SEGMENT_LOG_FULL:
     case SEGMENT_LOG_IO:

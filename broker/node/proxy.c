@@ -31,33 +31,6 @@ struct guest {
     struct list_link link;
 };
 
-static bool only_reads(enum node_request_type type)
-{
-    switch (type) {
-    case NODE_REQUEST_FETCH:
-    case NODE_REQUEST_OFFSETS:
-    case NODE_REQUEST_TOPIC_LIST:
-    case NODE_REQUEST_TOPIC_GET:
-    case NODE_REQUEST_PRODUCER_INIT:
-    case NODE_REQUEST_GROUP_FETCH:
-    case NODE_REQUEST_GROUP_LIST:
-    case NODE_REQUEST_CHANGES:
-        return true;
-    case NODE_REQUEST_PRODUCE:
-    case NODE_REQUEST_TOPIC_CREATE:
-    case NODE_REQUEST_TOPIC_DELETE:
-    case NODE_REQUEST_TOPIC_SET:
-    case NODE_REQUEST_GROUP_COMMIT:
-    case NODE_REQUEST_NODE_ADD:
-    case NODE_REQUEST_NODE_REMOVE:
-    case NODE_REQUEST_NODE_REPLACE:
-    case NODE_REQUEST_PLACE:
-    case NODE_REQUEST_TRANSFER:
-        return false;
-    }
-    return false;
-}
-
 /* ---- asking ---------------------------------------------------------------------------------------------------------------- */
 
 static struct list_link *bucket_of(struct node *node, uint64_t number)
@@ -115,7 +88,7 @@ static void answer_lost(struct node_request *request, uint64_t node_id)
         transfer__answer_lost(request, node_id);
         return;
     }
-    if (only_reads(request->type) || PLANTED(P4_PROXY_SENDS_AGAIN)) {
+    if (request__effect(request->type) == REQUEST_READS || PLANTED(P4_PROXY_SENDS_AGAIN)) {
         request__park(request, NULL); /* asked again, of whoever can answer then */
         return;
     }
@@ -236,7 +209,9 @@ static void free_guest(struct guest *guest)
 /* Large answers must not pile up before a slow node, or keep appends from it: it asks again. */
 static void shorten(struct node_request *request)
 {
-    if (request->status != NODE_OK || !only_reads(request->type)) return;
+    if (request->status != NODE_OK || request__effect(request->type) != REQUEST_READS) {
+        return;
+    }
     request->status = NODE_OVERLOADED;
     request->retry_after_ms = 100;
     drop_outputs(request);

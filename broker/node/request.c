@@ -225,7 +225,7 @@ static void refuse_parked(struct node_request *request)
 
 /* ---- when time runs out ---------------------------------------------------------------------------------------------------- */
 
-static bool stores_something(enum node_request_type type)
+enum request_effect request__effect(enum node_request_type type)
 {
     switch (type) {
     case NODE_REQUEST_PRODUCE:
@@ -237,7 +237,9 @@ static bool stores_something(enum node_request_type type)
     case NODE_REQUEST_NODE_REMOVE:
     case NODE_REQUEST_NODE_REPLACE:
     case NODE_REQUEST_PLACE:
-        return true;
+        return REQUEST_STORES;
+    case NODE_REQUEST_TRANSFER:
+        return REQUEST_ACTS;
     case NODE_REQUEST_PRODUCER_INIT: /* an id that nobody uses costs nothing */
     case NODE_REQUEST_FETCH:
     case NODE_REQUEST_OFFSETS:
@@ -246,10 +248,14 @@ static bool stores_something(enum node_request_type type)
     case NODE_REQUEST_GROUP_FETCH:
     case NODE_REQUEST_GROUP_LIST:
     case NODE_REQUEST_CHANGES:
-    case NODE_REQUEST_TRANSFER:
-        return false;
+        return REQUEST_READS;
     }
-    return false;
+    return REQUEST_STORES;
+}
+
+static bool stores(const struct node_request *request)
+{
+    return request__effect(request->type) == REQUEST_STORES;
 }
 
 static void timed_out(struct node_request *request)
@@ -265,7 +271,7 @@ static void timed_out(struct node_request *request)
     case STAGE_WAITING:
     case STAGE_TOPIC:
         /* A produce waits there for its topic: nothing of it was appended. */
-        if (!state->may_be_stored || !stores_something(request->type)) {
+        if (!state->may_be_stored || !stores(request)) {
             refuse_parked(request);
             return;
         }
@@ -278,7 +284,7 @@ static void timed_out(struct node_request *request)
                         why);
         return;
     case STAGE_PROXIED:
-        if (stores_something(request->type)) {
+        if (stores(request)) {
             request__finish(request, NODE_OUTCOME_UNKNOWN,
                             "node n%" PRIu64 " took the request and did not answer in time",
                             state->proxy_node);
@@ -364,9 +370,8 @@ void request__fail_all(struct node *node, enum node_status status, const char *w
     list_for_each_safe(link, after, &node->requests) {
         struct request_state *state = list_entry(link, struct request_state, all);
         if (state->stage == STAGE_READING) continue;
-        const bool unknown =
-            state->may_be_stored || state->stage == STAGE_WAITING ||
-            (state->stage == STAGE_PROXIED && stores_something(request_of_state(state)->type));
+        const bool unknown = state->may_be_stored || state->stage == STAGE_WAITING ||
+                             (state->stage == STAGE_PROXIED && stores(request_of_state(state)));
         request__finish(request_of_state(state), unknown ? NODE_OUTCOME_UNKNOWN : status, "%s",
                         why);
     }

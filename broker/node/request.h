@@ -79,6 +79,14 @@ static inline struct node_request *request_of_state(struct request_state *state)
                                            offsetof(struct node_request, node_private));
 }
 
+/* What a request may have done when nobody answered it. */
+enum request_effect {
+    REQUEST_READS,  /* nothing: it may be asked again */
+    REQUEST_STORES, /* an entry of it may be in a log: the outcome is unknown */
+    REQUEST_ACTS,   /* nothing that is stored, but not to be done twice */
+};
+enum request_effect request__effect(enum node_request_type type);
+
 void request__finish(struct node_request *request, enum node_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void request__move(struct node_request *request, enum request_stage stage, struct list_link *list);

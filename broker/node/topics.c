@@ -23,16 +23,29 @@
 
 /* ---- create --------------------------------------------------------------------------------------------------------------------- */
 
+/* True: no topic can have such a name, and that is answered. */
+static bool refuse_name(struct node_request *request)
+{
+    const char *problem = meta_name_problem(request->topic, strlen(request->topic));
+    if (problem) request__finish(request, NODE_INVALID_NAME, "topic name: %s", problem);
+    return problem != NULL;
+}
+
+static struct meta_command *new_command(struct node *node, enum meta_command_type type)
+{
+    struct meta_command *command = calloc(1, sizeof(*command));
+    if (!command) abort();
+    command->type = type;
+    command->request = node__random_number(node);
+    return command;
+}
+
 void topics__create(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
     if (request__refuse_full(request)) return;
-    const char *problem = meta_name_problem(request->topic, strlen(request->topic));
-    if (problem) {
-        request__finish(request, NODE_INVALID_NAME, "topic name: %s", problem);
-        return;
-    }
-    problem = meta_settings_problem(&request->create.settings);
+    if (refuse_name(request)) return;
+    const char *problem = meta_settings_problem(&request->create.settings);
     if (problem) {
         request__finish(request, NODE_INVALID_ARGUMENT, "%s", problem);
         return;
@@ -60,10 +73,7 @@ void topics__create(struct node_request *request)
                         NODE_REPLICAS_MAX);
         return;
     }
-    struct meta_command *command = calloc(1, sizeof(*command));
-    if (!command) abort();
-    command->type = META_TOPIC_CREATE;
-    command->request = node__random_number(node);
+    struct meta_command *command = new_command(node, META_TOPIC_CREATE);
     snprintf(command->create.name, sizeof(command->create.name), "%s", request->topic);
     command->create.settings = request->create.settings;
     command->create.partitions_count = request->create.partitions_count;
@@ -76,15 +86,8 @@ void topics__create(struct node_request *request)
 void topics__delete(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
-    const char *problem = meta_name_problem(request->topic, strlen(request->topic));
-    if (problem) {
-        request__finish(request, NODE_INVALID_NAME, "topic name: %s", problem);
-        return;
-    }
-    struct meta_command *command = calloc(1, sizeof(*command));
-    if (!command) abort();
-    command->type = META_TOPIC_DELETE;
-    command->request = node__random_number(node);
+    if (refuse_name(request)) return;
+    struct meta_command *command = new_command(node, META_TOPIC_DELETE);
     snprintf(command->delete_name, sizeof(command->delete_name), "%s", request->topic);
     produce__meta_command(request, command);
     free(command);
@@ -93,22 +96,15 @@ void topics__delete(struct node_request *request)
 void topics__set(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
-    const char *problem = meta_name_problem(request->topic, strlen(request->topic));
-    if (problem) {
-        request__finish(request, NODE_INVALID_NAME, "topic name: %s", problem);
-        return;
-    }
-    struct meta_command *command = calloc(1, sizeof(*command));
-    if (!command) abort();
-    command->type = META_TOPIC_SET;
-    command->request = node__random_number(node);
+    if (refuse_name(request)) return;
+    struct meta_command *command = new_command(node, META_TOPIC_SET);
     snprintf(command->set.name, sizeof(command->set.name), "%s", request->topic);
     command->set.fields = request->set.fields & (uint32_t)META_SET_ALL;
     /* What is not set has to be in range all the same. */
     command->set.settings = (struct meta_settings){
         .message_bytes_max = 1024u * 1024u, .retention_ms = -1, .retention_bytes = -1};
     meta_settings_merge(&command->set.settings, &request->create.settings, command->set.fields);
-    problem = meta_settings_problem(&command->set.settings);
+    const char *problem = meta_settings_problem(&command->set.settings);
     if (command->set.fields == 0) problem = "no setting is named";
     if (problem) {
         request__finish(request, NODE_INVALID_ARGUMENT, "%s", problem);
