@@ -1,5 +1,6 @@
 /* Goal: replicas take checkpoints at a steady distance and not all at once (PROTOCOL S1, S2). Method: simulated nodes and
  * one partition that grows entry by entry; what each node calls its newest checkpoint is noted. */
+#include "founded.h"
 #include "peek.h"
 #include "sim_cluster.h"
 
@@ -49,9 +50,7 @@ Test(simulated_checkpoint, replicas_take_turns)
     struct cluster_options options;
     cluster_options_init(&options, 1, NODES);
     options.checkpoint_entries = DISTANCE;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", NODES), NODE_OK);
     const uint64_t group = cluster_group(cluster, 0, "orders");
     const int leader = cluster_wait_leader(cluster, group, 5 * SECOND_US);

@@ -1,5 +1,6 @@
 /* Goal: the stamps of messages follow what a majority of the voters' clocks says, whichever node leads and whatever its own
  * clock says, and never go back (PROTOCOL C8). Method: simulated nodes with clocks ten years off. */
+#include "founded.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -12,11 +13,7 @@
 
 static struct cluster *make(uint64_t seed, uint32_t nodes_count)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes_count);
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded(seed, nodes_count);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", nodes_count), NODE_OK);
     return cluster;
 }

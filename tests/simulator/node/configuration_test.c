@@ -1,6 +1,7 @@
 /* Goal: a CONFIG entry is used by every replica that has it, from the append on and after a restart, and given up when it is
  * cut (PROTOCOL C1; thesis §4.1). Method: the core of a leader is told to change the configuration of a group of simulated
  * nodes; then they are killed at chosen instants. */
+#include "founded.h"
 #include "peek.h"
 #include "poke.h"
 #include "sim_cluster.h"
@@ -30,13 +31,6 @@ static struct cluster *make(uint64_t seed, uint64_t checkpoint_entries, uint64_t
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", NODES), NODE_OK);
     *ret_group = cluster_group(cluster, 0, "orders");
     return cluster;
-}
-
-static uint32_t leader_of(struct cluster *cluster, uint64_t group)
-{
-    const int leader = cluster_wait_leader(cluster, group, 10 * SECOND_US);
-    cr_assert_geq(leader, 0);
-    return (uint32_t)leader;
 }
 
 static struct peek_group look(struct cluster *cluster, uint32_t node, uint64_t group)
@@ -98,7 +92,7 @@ static void change_and_restart(uint64_t seed, uint64_t checkpoint_entries)
     uint64_t group = 0;
     struct cluster *cluster = make(seed, checkpoint_entries, &group);
     produce(cluster, 0, 10);
-    const uint32_t leader = leader_of(cluster, group);
+    const uint32_t leader = founded_leader(cluster, group);
     cr_assert_eq(change(cluster, leader, group, (leader + 1u) % NODES), RAFT_OK);
     produce(cluster, 10, 30);
     sim_run_for(cluster->sim, SECOND_US);
@@ -108,7 +102,7 @@ static void change_and_restart(uint64_t seed, uint64_t checkpoint_entries)
     produce(cluster, 30, 40);
     /* A voter of the configuration before may stand once more, until it knows that the change is committed. */
     sim_run_for(cluster->sim, 2 * SECOND_US);
-    const uint32_t next = leader_of(cluster, group);
+    const uint32_t next = founded_leader(cluster, group);
     cr_assert_neq(next, (leader + 1u) % NODES, "a learner leads");
     cr_assert_eq(change(cluster, next, group, NODES), RAFT_OK);
     produce(cluster, 40, 50);
@@ -140,7 +134,7 @@ Test(simulated_configuration, an_uncommitted_change_outlives_a_restart_and_is_ta
         struct cluster *cluster = make(seed, 4, &group);
         produce(cluster, 0, 20);
         sim_run_for(cluster->sim, SECOND_US);
-        const uint32_t leader = leader_of(cluster, group);
+        const uint32_t leader = founded_leader(cluster, group);
         sim_isolate(cluster->sim, leader, SIM_LINK_CUT);
         cr_assert_eq(change(cluster, leader, group, (leader + 1u) % NODES), RAFT_OK);
         sim_run_for(cluster->sim, SECOND_US / 5u); /* durable, and nobody else has it */
@@ -151,7 +145,7 @@ Test(simulated_configuration, an_uncommitted_change_outlives_a_restart_and_is_ta
         sim_run_for(cluster->sim, 3 * SECOND_US); /* the others elect one of them */
         cr_assert_eq(voters_of(cluster, (leader + 1u) % NODES, group), NODES);
         sim_heal(cluster->sim);
-        cr_assert_neq(leader_of(cluster, group), leader);
+        cr_assert_neq(founded_leader(cluster, group), leader);
         produce(cluster, 20, 30);
         sim_run_for(cluster->sim, SECOND_US);
         expect_voters(cluster, group, NODES);
@@ -167,7 +161,7 @@ Test(simulated_configuration, a_checkpoint_below_a_change_holds_the_configuratio
     struct cluster *cluster = make(3, 1000000, &group);
     produce(cluster, 0, 5);
     sim_run_for(cluster->sim, SECOND_US);
-    const uint32_t leader = leader_of(cluster, group);
+    const uint32_t leader = founded_leader(cluster, group);
     sim_isolate(cluster->sim, leader, SIM_LINK_CUT);
     cr_assert_eq(change(cluster, leader, group, (leader + 1u) % NODES), RAFT_OK);
     cr_assert(cluster_stop(cluster, leader, 100, 10 * SECOND_US)); /* writes a checkpoint */

@@ -1,6 +1,7 @@
 /* Goal: two nodes that hold different entries at the same index and term notice it; the one outside the majority is quarantined
  * and made again, whoever leads, and without a majority either way the group stands still (PROTOCOL C3, D6). Method: between two lives of a follower, another history is written into its
  * log: whole records under a right mark, so nothing but the leader's chain can tell. */
+#include "founded.h"
 #include "members.h"
 #include "poke.h"
 #include "sim_invariants.h"
@@ -80,11 +81,8 @@ static struct world make(uint64_t seed, uint32_t nodes)
     struct cluster_options options;
     cluster_options_init(&options, seed, nodes);
     options.checkpoint_entries = 1000000; /* none covers the entry that is replaced */
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct world world = {.cluster = cluster_create(&options)};
+    struct world world = {.cluster = founded_with(&options)};
     struct cluster *cluster = world.cluster;
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", nodes), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US);
     world.group = cluster_group(cluster, 0, "orders");

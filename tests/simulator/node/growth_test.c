@@ -1,5 +1,6 @@
 /* Goal: nodes that are not of the founding take over, one place or all of them, while producers work (PROTOCOL M3, M5, M9).
  * Method: simulated clusters of three founders and nodes that know them and only join; requests as an operator sends them. */
+#include "founded.h"
 #include "members.h"
 
 #include <criterion/criterion.h>
@@ -17,12 +18,7 @@ static struct cluster *make(uint64_t seed, uint32_t nodes, uint64_t *ret_group)
     struct cluster_options options;
     cluster_options_init(&options, seed, nodes);
     options.founders_count = FOUNDERS;
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    for (uint32_t i = 0; i < FOUNDERS; i++) {
-        cluster_start(cluster, i);
-    }
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, FOUNDERS), NODE_OK);
     sim_run_for(cluster->sim, 2 * SECOND_US); /* the nodes register */
     *ret_group = peek_partition_group(cluster->nodes[0].node, TOPIC, 0);

@@ -1,5 +1,6 @@
 /* Goal: a cluster that nobody asks anything stays as it is: the same leaders in the same terms, and the marks of its logs
  * made durable soon after the last write (PROTOCOL C1, L5). Method: simulated nodes, left alone. */
+#include "founded.h"
 #include "peek.h"
 #include "sim_cluster.h"
 
@@ -10,11 +11,7 @@
 
 static struct cluster *make(uint64_t seed)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, NODES);
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded(seed, NODES);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", NODES), NODE_OK);
     cr_assert_eq(cluster_produce(cluster, 0, "orders", 0, -1, 0, NULL), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US / 4u); /* all three have made it */

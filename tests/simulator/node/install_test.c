@@ -2,6 +2,7 @@
  * dies, and then the same state as everybody (PROTOCOL S3, S5).
  * Method: group 0 drops its prefix after a few entries in these clusters. A node sleeps while topics are made and deleted,
  * then wakes; both ends are killed, cut off or lose power at chosen instants. */
+#include "founded.h"
 #include "peek.h"
 #include "poke.h"
 #include "sim_cluster.h"
@@ -23,10 +24,7 @@ static struct cluster *make(uint64_t seed)
     struct cluster_options options;
     cluster_options_init(&options, seed, NODES);
     options.base_chunk_bytes = CHUNK_BYTES;
-    if (getenv("RAFTMQ_TEST_LOG")) options.log = stderr;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     return cluster;
 }
 
@@ -252,10 +250,7 @@ static uint64_t installs_while_bases_are_made(uint64_t hold_bytes, bool *ret_is_
     options.base_chunk_bytes = 16;
     options.meta_log_entries = 2;
     options.base_hold_bytes = hold_bytes;
-    if (getenv("RAFTMQ_TEST_LOG")) options.log = stderr;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
     (void)fall_behind(cluster, sleeper);
     const uint32_t awake = (uint32_t)cluster_leader(cluster, 0);

@@ -2,6 +2,7 @@
  * under new epochs, as learners, and nothing acked is lost on the way; where nobody else could have the vote or the data, it
  * goes on or stands still (PROTOCOL D2, V3, M5). Method: real nodes in the simulated world, whose files are spoiled between two
  * lives, under load, with crashes at every disk call of the return. */
+#include "founded.h"
 #include "members.h"
 
 #include <criterion/criterion.h>
@@ -18,23 +19,13 @@
 
 static struct cluster *make(uint64_t seed, uint32_t nodes, uint32_t replicas, uint64_t *ret_group)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes);
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded(seed, nodes);
     cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, replicas), NODE_OK);
     cr_assert_eq(cluster_create_topic(cluster, 0, OTHER, nodes), NODE_OK);
     sim_run_for(cluster->sim, 2 * SECOND_US); /* the nodes register */
     *ret_group = peek_partition_group(cluster->nodes[0].node, TOPIC, 0);
     cr_assert_neq(*ret_group, 0);
     return cluster;
-}
-
-static uint32_t all_of(const struct cluster *cluster)
-{
-    return (1u << cluster->options.nodes_count) - 1u;
 }
 
 static uint64_t epoch_of(struct cluster *cluster, uint32_t node, uint64_t group)
@@ -112,7 +103,7 @@ struct return_wait {
 static bool are_all_back(void *data)
 {
     const struct return_wait *wait = data;
-    const uint32_t all = all_of(wait->cluster);
+    const uint32_t all = founded_mask(wait->cluster);
     const uint64_t groups[] = {0, wait->group};
     for (uint32_t node = 0; node < wait->cluster->options.nodes_count; node++) {
         for (uint32_t i = 0; i < 2u; i++) {
@@ -157,7 +148,7 @@ static void lose_under_load(uint64_t seed, enum loss loss, uint32_t times)
     const uint32_t victim = (uint32_t)seed % 3u; /* leads as often as it follows */
     const uint64_t other = peek_partition_group(cluster->nodes[0].node, OTHER, 0);
     const uint64_t groups[] = {0, group, other};
-    load_start(load, cluster, TOPIC, all_of(cluster));
+    load_start(load, cluster, TOPIC, founded_mask(cluster));
     for (uint32_t i = 0; i < times; i++) {
         uint64_t epochs[3];
         load_run(load, SECOND_US);
@@ -180,7 +171,7 @@ static void lose_under_load(uint64_t seed, enum loss loss, uint32_t times)
             }
         }
     }
-    load_check(load, all_of(cluster));
+    load_check(load, founded_mask(cluster));
     free(load);
     cluster_destroy(cluster);
 }
@@ -222,7 +213,7 @@ Test(simulated_loss, what_only_the_lost_replica_had_besides_the_leader_is_not_lo
         struct load *load = calloc(1, sizeof(*load));
         const uint32_t leader = (uint32_t)cluster_wait_leader(cluster, group, 10 * SECOND_US);
         const uint32_t behind = (leader + 1u) % 3u, victim = (leader + 2u) % 3u;
-        load_start(load, cluster, TOPIC, all_of(cluster));
+        load_start(load, cluster, TOPIC, founded_mask(cluster));
         load_run(load, SECOND_US);
         cluster_crash(cluster, behind, SIM_CRASH_POWER);
         load_run(load, SECOND_US);
@@ -235,7 +226,7 @@ Test(simulated_loss, what_only_the_lost_replica_had_besides_the_leader_is_not_lo
         cr_assert_leq(load->acks_count, acks_count + LOAD_PRODUCERS_MAX, "nobody is there to ack");
         cluster_start(cluster, behind);
         expect_all_back(load, group);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }

@@ -1,6 +1,7 @@
 /* Goal: a change of members goes on, and loses nothing, whoever dies, loses power, or stops leading in the midst of it; a node
  * that was taken out counts for nothing when it comes back (PROTOCOL M3, M4, C1). Method: the same replacement again and
  * again, with one fault at an instant that moves through all of it. */
+#include "founded.h"
 #include "members.h"
 
 #include <criterion/criterion.h>
@@ -21,29 +22,15 @@ struct course {
     char what[96];     /* the fault, for messages */
 };
 
-static uint32_t leader_of(struct cluster *cluster, uint64_t group)
-{
-    const int leader = cluster_wait_leader(cluster, group, 10 * SECOND_US);
-    cr_assert_geq(leader, 0);
-    return (uint32_t)leader;
-}
-
 /* The fourth node takes the place of one of three; of the group's leader when asked for. */
 static void begin(struct course *course, uint64_t seed, bool is_leader)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, NODES);
-    if (getenv("MEMBERS_LOG")) options.log = stderr;
-    struct cluster *cluster = cluster_create(&options);
-    *course = (struct course){.cluster = cluster};
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
-    cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, 3), NODE_OK);
-    course->group = peek_partition_group(cluster->nodes[0].node, TOPIC, 0);
-    sim_run_for(cluster->sim, 3 * SECOND_US); /* the nodes register */
+    uint64_t group;
+    struct cluster *cluster = founded_with_topic(seed, NODES, TOPIC, 3, &group);
+    *course = (struct course){.cluster = cluster, .group = group};
     while (members_has_replica(cluster, course->new, course->group))
         course->new ++;
-    const uint32_t leader = leader_of(cluster, course->group);
+    const uint32_t leader = founded_leader(cluster, course->group);
     course->old = leader;
     while (!is_leader && (course->old == leader || course->old == course->new))
         course->old = (course->old + 1u) % NODES;
@@ -249,10 +236,8 @@ Test(simulated_membership_faults, a_leader_that_was_replaced_lets_no_replica_go)
         struct cluster_options options;
         cluster_options_init(&options, seed, 5);
         options.election_timeout_ms_max = 3000; /* so long it believes to lead */
-        if (getenv("MEMBERS_LOG")) options.log = stderr;
-        struct cluster *cluster = cluster_create(&options);
-        cluster_start_all(cluster);
-        const uint32_t meta = leader_of(cluster, 0);
+        struct cluster *cluster = founded_with(&options);
+        const uint32_t meta = founded_leader(cluster, 0);
         uint32_t nodes[4]; /* the others */
         uint32_t count = 0;
         for (uint32_t i = 0; i < 5; i++) {
@@ -269,7 +254,7 @@ Test(simulated_membership_faults, a_leader_that_was_replaced_lets_no_replica_go)
         cluster_fill_transfer(call, TOPIC, (int)nodes[0]);
         cluster_submit(cluster, meta, call);
         cr_assert(cluster_wait(call, 15 * SECOND_US));
-        cr_assert_eq(leader_of(cluster, group), nodes[0], "seed %" PRIu64, seed);
+        cr_assert_eq(founded_leader(cluster, group), nodes[0], "seed %" PRIu64, seed);
         load_run(load, SECOND_US);
 
         for (uint32_t i = 1; i <= 2; i++) {
@@ -309,7 +294,7 @@ Test(simulated_membership_faults, a_removed_node_that_comes_back_votes_nowhere)
         cluster_crash(course.cluster, course.old, SIM_CRASH_KILL);
         replace(&course);
         cr_assert(load_run_until_settled(course.load, SETTLE_US, course.new));
-        const uint32_t leader = leader_of(course.cluster, course.group);
+        const uint32_t leader = founded_leader(course.cluster, course.group);
         struct peek_group before;
         cr_assert(peek_group(course.cluster->nodes[leader].node, course.group, &before));
         cluster_start(course.cluster, course.old);

@@ -1,6 +1,7 @@
 /* Goal: nodes are replaced, removed and partitions moved while producers work; nothing acked is lost, and a replica goes
  * only when its group's configuration without it is recorded (PROTOCOL M3, M4, M9, C1). Method: real nodes in the simulated
  * world, changes by request, the history of the producers read back through the nodes that stay. */
+#include "founded.h"
 #include "members.h"
 
 #include <criterion/criterion.h>
@@ -12,32 +13,6 @@
 #define SECOND_US 1000000u
 #define SETTLE_US (60u * SECOND_US)
 #define TOPIC     "orders"
-
-static struct cluster *make(uint64_t seed, uint32_t nodes, uint32_t replicas, uint64_t *ret_group)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes);
-    if (getenv("MEMBERS_LOG")) options.log = stderr;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
-    cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, replicas), NODE_OK);
-    *ret_group = peek_partition_group(cluster->nodes[0].node, TOPIC, 0);
-    sim_run_for(cluster->sim, 3 * SECOND_US); /* the nodes register */
-    return cluster;
-}
-
-static uint32_t all_of(const struct cluster *cluster)
-{
-    return (1u << cluster->options.nodes_count) - 1u;
-}
-
-static uint32_t leader_of(struct cluster *cluster, uint64_t group)
-{
-    const int leader = cluster_wait_leader(cluster, group, 10 * SECOND_US);
-    cr_assert_geq(leader, 0);
-    return (uint32_t)leader;
-}
 
 /* The only node without a replica. */
 static uint32_t outsider(struct cluster *cluster, uint64_t group)
@@ -64,13 +39,13 @@ static uint32_t other_than(const struct cluster *cluster, uint32_t a, uint32_t b
 static void replace_one(uint64_t seed, bool is_leader, bool is_dead)
 {
     uint64_t group = 0;
-    struct cluster *cluster = make(seed, 4, 3, &group);
+    struct cluster *cluster = founded_with_topic(seed, 4, TOPIC, 3, &group);
     struct load *load = calloc(1, sizeof(*load));
     const uint32_t new = outsider(cluster, group);
-    const uint32_t leader = leader_of(cluster, group);
+    const uint32_t leader = founded_leader(cluster, group);
     const uint32_t old = is_leader ? leader : other_than(cluster, leader, new);
     const uint32_t witness = other_than(cluster, old, new);
-    load_start(load, cluster, TOPIC, all_of(cluster)); /* through the one that leaves, too */
+    load_start(load, cluster, TOPIC, founded_mask(cluster)); /* through the one that leaves, too */
     load->acks_per_look = 64;
     load_run(load, SECOND_US);
     if (is_dead) cluster_crash(cluster, old, SIM_CRASH_KILL);
@@ -78,7 +53,7 @@ static void replace_one(uint64_t seed, bool is_leader, bool is_dead)
                  NODE_OK);
     load_expect_settled(load, SETTLE_US, witness);
 
-    const uint32_t rest = all_of(cluster) & ~(1u << old);
+    const uint32_t rest = founded_mask(cluster) & ~(1u << old);
     cr_assert_eq(members_voters(cluster, witness, group), rest);
     cr_assert_eq(members_voters(cluster, witness, 0), rest);
     cr_assert_eq(members_all(cluster, witness, 0), rest, "it left group 0, too");
@@ -118,9 +93,9 @@ Test(simulated_membership, two_of_three_are_replaced_at_once)
 {
     for (uint64_t seed = 31; seed <= 36; seed++) {
         uint64_t group = 0;
-        struct cluster *cluster = make(seed, 5, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 5, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t before = members_voters(cluster, leader_of(cluster, group), group);
+        const uint32_t before = members_voters(cluster, founded_leader(cluster, group), group);
         uint32_t old[3];
         uint32_t new[3];
         uint32_t olds = 0;
@@ -133,7 +108,7 @@ Test(simulated_membership, two_of_three_are_replaced_at_once)
             }
         }
         const uint32_t gone = 1u << old[0] | 1u << old[1];
-        load_start(load, cluster, TOPIC, all_of(cluster) & ~gone);
+        load_start(load, cluster, TOPIC, founded_mask(cluster) & ~gone);
         load->acks_per_look = 8;
         load_run(load, SECOND_US / 2u);
         for (uint32_t i = 0; i < 2; i++) {
@@ -142,7 +117,7 @@ Test(simulated_membership, two_of_three_are_replaced_at_once)
                 NODE_OK, "seed %" PRIu64, seed);
         }
         load_expect_settled(load, SETTLE_US, old[2]);
-        const uint32_t rest = all_of(cluster) & ~gone;
+        const uint32_t rest = founded_mask(cluster) & ~gone;
         cr_assert_eq(members_voters(cluster, old[2], group), rest);
         cr_assert_eq(members_all(cluster, old[2], 0), rest);
         load_check(load, rest);
@@ -157,11 +132,11 @@ Test(simulated_membership, a_removed_node_leaves_a_smaller_cluster)
 {
     for (uint64_t seed = 41; seed <= 46; seed++) {
         uint64_t group = 0;
-        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t old = seed % 2 ? leader_of(cluster, group) : leader_of(cluster, 0);
+        const uint32_t old = seed % 2 ? founded_leader(cluster, group) : founded_leader(cluster, 0);
         const uint32_t witness = (old + 1u) % 3u;
-        const uint32_t rest = all_of(cluster) & ~(1u << old);
+        const uint32_t rest = founded_mask(cluster) & ~(1u << old);
         load_start(load, cluster, TOPIC, rest);
         load_run(load, SECOND_US / 2u);
         cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
@@ -181,18 +156,18 @@ Test(simulated_membership, a_removed_node_leaves_a_smaller_cluster)
 Test(simulated_membership, a_removed_replica_goes_to_a_node_that_has_none)
 {
     uint64_t group = 0;
-    struct cluster *cluster = make(51, 5, 3, &group);
+    struct cluster *cluster = founded_with_topic(51, 5, TOPIC, 3, &group);
     struct load *load = calloc(1, sizeof(*load));
-    const uint32_t old = leader_of(cluster, group);
+    const uint32_t old = founded_leader(cluster, group);
     const uint32_t witness = (old + 1u) % 5u;
-    load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << old));
+    load_start(load, cluster, TOPIC, founded_mask(cluster) & ~(1u << old));
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, old, 0),
                  NODE_OK);
     load_expect_settled(load, SETTLE_US, witness);
-    const uint32_t voters = members_voters(cluster, leader_of(cluster, group), group);
+    const uint32_t voters = members_voters(cluster, founded_leader(cluster, group), group);
     cr_assert_eq(__builtin_popcount(voters), 3, "still three replicas");
     cr_assert_eq(voters & 1u << old, 0);
-    load_check(load, all_of(cluster) & ~(1u << old));
+    load_check(load, founded_mask(cluster) & ~(1u << old));
     free(load);
     cluster_destroy(cluster);
 }
@@ -203,9 +178,10 @@ Test(simulated_membership, a_change_that_would_lose_a_quorum_is_refused_in_words
 {
     uint64_t group = 0;
     char detail[256];
-    struct cluster *cluster = make(61, 3, 3, &group);
-    const uint32_t dead = other_than(cluster, leader_of(cluster, 0), leader_of(cluster, group));
-    const uint32_t alive = leader_of(cluster, 0);
+    struct cluster *cluster = founded_with_topic(61, 3, TOPIC, 3, &group);
+    const uint32_t dead =
+        other_than(cluster, founded_leader(cluster, 0), founded_leader(cluster, group));
+    const uint32_t alive = founded_leader(cluster, 0);
     const uint32_t third = other_than(cluster, alive, dead);
     cluster_crash(cluster, dead, SIM_CRASH_KILL);
     sim_run_for(cluster->sim, 2 * SECOND_US);
@@ -225,7 +201,7 @@ Test(simulated_membership, a_change_that_would_lose_a_quorum_is_refused_in_words
 Test(simulated_membership, nonsense_is_refused_and_changes_nothing)
 {
     uint64_t group = 0;
-    struct cluster *cluster = make(62, 3, 3, &group);
+    struct cluster *cluster = founded_with_topic(62, 3, TOPIC, 3, &group);
     const enum node_request_type remove = NODE_REQUEST_NODE_REMOVE;
     const enum node_request_type replace = NODE_REQUEST_NODE_REPLACE;
     cr_assert_eq(members_change(cluster, 0, remove, 8, 0, NULL), NODE_UNKNOWN_NODE);
@@ -254,32 +230,32 @@ Test(simulated_membership, a_change_that_cannot_go_on_says_what_it_waits_for)
 {
     uint64_t group = 0;
     struct node_change change;
-    struct cluster *cluster = make(63, 4, 3, &group);
+    struct cluster *cluster = founded_with_topic(63, 4, TOPIC, 3, &group);
     struct load *load = calloc(1, sizeof(*load));
     const uint32_t new = outsider(cluster, group);
-    const uint32_t old = other_than(cluster, leader_of(cluster, group), new);
+    const uint32_t old = other_than(cluster, founded_leader(cluster, group), new);
     const uint32_t witness = other_than(cluster, old, new);
     const uint32_t before = members_voters(cluster, witness, group);
     cluster_crash(cluster, new, SIM_CRASH_KILL);
     sim_run_for(cluster->sim, 2 * SECOND_US);
-    load_start(load, cluster, TOPIC, all_of(cluster));
+    load_start(load, cluster, TOPIC, founded_mask(cluster));
     cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REPLACE, old, new),
                  NODE_OK);
     load_run(load, 5 * SECOND_US);
     cr_assert(members_change_of(cluster, witness, group, &change));
     cr_assert_str_eq(change.topic, TOPIC);
-    cr_assert_eq(change.leader, leader_of(cluster, group) + 1u);
+    cr_assert_eq(change.leader, founded_leader(cluster, group) + 1u);
     cr_assert_eq(change.state, NODE_CHANGE_COPYING);
     char name[32];
     snprintf(name, sizeof(name), "n%u is not reached", new + 1u);
     cr_assert(strstr(change.blocked, name), "%s", change.blocked);
-    cr_assert_eq(members_voters(cluster, leader_of(cluster, group), group), before);
+    cr_assert_eq(members_voters(cluster, founded_leader(cluster, group), group), before);
     cr_assert(members_change_of(cluster, witness, 0, &change));
     snprintf(name, sizeof(name), "n%u stays until", old + 1u);
     cr_assert(strstr(change.blocked, name), "%s", change.blocked);
     cluster_start(cluster, new);
     load_expect_settled(load, SETTLE_US, witness);
-    load_check(load, all_of(cluster) & ~(1u << old));
+    load_check(load, founded_mask(cluster) & ~(1u << old));
     free(load);
     cluster_destroy(cluster);
 }
@@ -291,9 +267,9 @@ Test(simulated_membership, a_partition_follows_wishes_that_change_on_the_way)
 {
     for (uint64_t seed = 71; seed <= 80; seed++) {
         uint64_t group = 0;
-        struct cluster *cluster = make(seed, 5, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 5, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        load_start(load, cluster, TOPIC, all_of(cluster));
+        load_start(load, cluster, TOPIC, founded_mask(cluster));
         uint32_t voters = 0;
         for (uint32_t round = 0; round < 12; round++) {
             uint32_t nodes[3];
@@ -313,14 +289,14 @@ Test(simulated_membership, a_partition_follows_wishes_that_change_on_the_way)
             load_run(load, sim_draw(cluster->sim, SECOND_US / 2u));
         }
         load_expect_settled(load, SETTLE_US, 0);
-        cr_assert_eq(members_voters(cluster, leader_of(cluster, group), group), voters);
+        cr_assert_eq(members_voters(cluster, founded_leader(cluster, group), group), voters);
         load_run(load, SECOND_US);
         for (uint32_t i = 0; i < 5; i++) {
             const bool holds = (voters & 1u << i) != 0;
             cr_assert_eq(members_has_replica(cluster, i, group), holds, "seed %" PRIu64, seed);
             cr_assert_eq(members_has_files(cluster, i, group), holds, "seed %" PRIu64, seed);
         }
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -332,16 +308,16 @@ Test(simulated_membership, a_leader_that_knows_only_an_old_wish_leaves_its_group
 {
     for (uint64_t seed = 101; seed <= 106; seed++) {
         uint64_t group = 0;
-        struct cluster *cluster = make(seed, 5, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 5, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t meta = leader_of(cluster, 0);
+        const uint32_t meta = founded_leader(cluster, 0);
         uint32_t nodes[4]; /* the others */
         uint32_t count = 0;
         for (uint32_t i = 0; i < 5; i++) {
             if (i != meta) nodes[count++] = i;
         }
         cr_assert_eq(members_place(cluster, meta, TOPIC, nodes, 3), NODE_OK);
-        load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << nodes[1]));
+        load_start(load, cluster, TOPIC, founded_mask(cluster) & ~(1u << nodes[1]));
         load_expect_settled(load, SETTLE_US, meta);
         load_run(load, SECOND_US);
 
@@ -368,7 +344,7 @@ Test(simulated_membership, a_leader_that_knows_only_an_old_wish_leaves_its_group
             cr_assert_eq(members_all(cluster, nodes[1], group), moved, "seed %" PRIu64, seed);
         }
         sim_heal(cluster->sim);
-        load_check(load, all_of(cluster) & ~(1u << nodes[1]));
+        load_check(load, founded_mask(cluster) & ~(1u << nodes[1]));
         free(load);
         cluster_destroy(cluster);
     }
@@ -382,9 +358,10 @@ Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
         uint64_t group = 0;
         struct peek_group before;
         struct peek_group after;
-        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t away = other_than(cluster, leader_of(cluster, 0), leader_of(cluster, group));
+        const uint32_t away =
+            other_than(cluster, founded_leader(cluster, 0), founded_leader(cluster, group));
         const uint32_t a = (away + 1u) % 3u;
         const uint32_t b = (away + 2u) % 3u;
         load_start(load, cluster, TOPIC, 1u << a | 1u << b);
@@ -397,10 +374,10 @@ Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
         load_run(load, SECOND_US);
         sim_heal(cluster->sim);
         load_expect_settled(load, SETTLE_US, a);
-        cr_assert_eq(members_voters(cluster, a, group), all_of(cluster));
+        cr_assert_eq(members_voters(cluster, a, group), founded_mask(cluster));
         cr_assert(peek_group(cluster->nodes[away].node, group, &after));
         cr_assert_gt(after.epoch, before.epoch);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -412,14 +389,14 @@ Test(simulated_membership, a_replica_wished_again_while_its_files_are_made_is_ma
     for (uint64_t seed = 141; seed <= 144; seed++) {
         uint64_t group = 0;
         struct peek_group after;
-        struct cluster *cluster = make(seed, 4, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 4, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
         const uint32_t late = outsider(cluster, group);
         const uint32_t a = (late + 1u) % 4u;
         const uint32_t b = (late + 2u) % 4u;
         const uint32_t c = (late + 3u) % 4u;
-        load_start(load, cluster, TOPIC, all_of(cluster) & ~(1u << late));
-        if (leader_of(cluster, 0) == late) {
+        load_start(load, cluster, TOPIC, founded_mask(cluster) & ~(1u << late));
+        if (founded_leader(cluster, 0) == late) {
             struct cluster_call *call = calloc(1, sizeof(*call));
             cluster_fill_transfer(call, NULL, (int)a);
             cluster_submit(cluster, a, call);
@@ -440,9 +417,9 @@ Test(simulated_membership, a_replica_wished_again_while_its_files_are_made_is_ma
                       "it was made on a disk that hangs");
         sim_hang_disk(cluster->sim, late, false);
         load_expect_settled(load, SETTLE_US, a);
-        cr_assert_eq(members_voters(cluster, a, group), all_of(cluster));
+        cr_assert_eq(members_voters(cluster, a, group), founded_mask(cluster));
         cr_assert(peek_group(cluster->nodes[late].node, group, &after));
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -455,9 +432,10 @@ Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_
         uint64_t group = 0;
         struct peek_group before;
         struct peek_group after;
-        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t away = other_than(cluster, leader_of(cluster, 0), leader_of(cluster, group));
+        const uint32_t away =
+            other_than(cluster, founded_leader(cluster, 0), founded_leader(cluster, group));
         const uint32_t a = (away + 1u) % 3u;
         const uint32_t b = (away + 2u) % 3u;
         load_start(load, cluster, TOPIC, 1u << a | 1u << b);
@@ -486,7 +464,7 @@ Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_
         load_expect_settled(load, SETTLE_US, a);
         cr_assert(peek_group(cluster->nodes[away].node, group, &after));
         cr_assert_gt(after.epoch, before.epoch);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -496,9 +474,9 @@ Test(simulated_membership, a_replica_let_go_in_an_installed_base_is_dropped_and_
 Test(simulated_membership, who_waits_for_messages_where_a_replica_leaves_gets_them)
 {
     uint64_t group = 0;
-    struct cluster *cluster = make(121, 4, 3, &group);
+    struct cluster *cluster = founded_with_topic(121, 4, TOPIC, 3, &group);
     const uint32_t new = outsider(cluster, group);
-    const uint32_t old = other_than(cluster, leader_of(cluster, group), new);
+    const uint32_t old = other_than(cluster, founded_leader(cluster, group), new);
     const uint32_t witness = other_than(cluster, old, new);
     struct cluster_call *call = calloc(1, sizeof(*call));
     cluster_fill_fetch(call, TOPIC, 0, 60000);
@@ -527,11 +505,11 @@ Test(simulated_membership, of_seven_nodes_five_vote_in_meta_and_others_take_thei
 {
     for (uint64_t seed = 91; seed <= 93; seed++) {
         uint64_t group = 0;
-        struct cluster *cluster = make(seed, 7, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 7, TOPIC, 3, &group);
         cr_assert_eq(members_voters(cluster, 6, 0), 0x1fu);
         cr_assert_eq(members_all(cluster, 6, 0), 0x7fu);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t first = leader_of(cluster, 0);
+        const uint32_t first = founded_leader(cluster, 0);
         const uint32_t second = (first + 1u) % 5u;
         load_start(load, cluster, TOPIC, 0x7fu & ~(1u << first | 1u << second));
         cr_assert_eq(members_change_surely(cluster, 6, NODE_REQUEST_NODE_REMOVE, first, 0),

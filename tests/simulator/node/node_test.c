@@ -1,6 +1,7 @@
 /* Goal: whole nodes keep their promises through crashes, power cuts and partitions. Method: real nodes (core, log,
  * snapshots, node code, peer connections) in one thread over simulated io and disk; sim_cluster.h lists the invariants that
  * are held against every node after every event. */
+#include "founded.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -9,17 +10,6 @@
 
 #define SECOND_US   1000000u
 #define RECORDS_MAX 4096u
-
-static struct cluster *make(uint64_t seed, uint32_t nodes_count)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes_count);
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
-    return cluster;
-}
 
 static uint32_t other_than(const struct cluster *cluster, int node)
 {
@@ -53,7 +43,7 @@ static void expect_values(struct cluster *cluster, uint32_t node, const char *to
 
 static uint64_t crash_and_recover(uint64_t seed, enum sim_crash mode)
 {
-    struct cluster *cluster = make(seed, 3);
+    struct cluster *cluster = founded(seed, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     const uint64_t group = cluster_group(cluster, 0, "orders");
     cr_assert_neq(group, 0);

@@ -1,5 +1,6 @@
 /* Goal: an operator who asks for a change of nodes is told the truth at any moment, also right after the founding and right
  * after the change was decided. Method: whole simulated nodes, requests without a pause between them. */
+#include "founded.h"
 #include "members.h"
 
 #include <criterion/criterion.h>
@@ -8,24 +9,13 @@
 
 #define SECOND_US 1000000u
 
-static struct cluster *make(uint64_t seed, uint32_t nodes)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes);
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
-    return cluster;
-}
-
 /* Founders are written into meta one by one after the founding; until then nobody may be told that they are unknown. */
 Test(simulated_operator, a_founder_may_be_asked_for_right_after_the_founding)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
         for (uint32_t node = 0; node < 5; node++) {
             char why[256] = "";
-            struct cluster *cluster = make(seed, 5);
+            struct cluster *cluster = founded(seed, 5);
             const uint32_t through = (node + 1u) % 5u;
             const enum node_status status =
                 members_change(cluster, through, NODE_REQUEST_NODE_REMOVE, node, 0, why);
@@ -38,7 +28,7 @@ Test(simulated_operator, a_founder_may_be_asked_for_right_after_the_founding)
 
 Test(simulated_operator, the_one_that_is_unknown_is_named)
 {
-    struct cluster *cluster = make(1, 3);
+    struct cluster *cluster = founded(1, 3);
     char why[256];
     cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 8, 0, why),
                  NODE_UNKNOWN_NODE);
@@ -52,7 +42,7 @@ Test(simulated_operator, the_one_that_is_unknown_is_named)
 /* Between the decision and the first report of a group's leader nothing is wrong, so nothing is said to be. */
 Test(simulated_operator, no_leader_is_missed_before_it_could_report)
 {
-    struct cluster *cluster = make(2, 4);
+    struct cluster *cluster = founded(2, 4);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US);
     const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
@@ -95,7 +85,7 @@ static struct node_cluster_status *status_of(struct cluster *cluster, uint32_t n
 Test(simulated_operator, a_node_that_was_removed_is_missed_by_nobody_and_says_so_itself)
 {
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        struct cluster *cluster = make(seed, 4);
+        struct cluster *cluster = founded(seed, 4);
         cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 3, 0, NULL), NODE_OK);
         for (int i = 0; i < 100 && !is_settled(cluster); i++) {
             sim_run_for(cluster->sim, SECOND_US / 10);

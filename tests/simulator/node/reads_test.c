@@ -1,5 +1,6 @@
 /* Goal: what a follower answers is as new as the question (PROTOCOL R1, R3). Method: simulated nodes; the leader's answers
  * are held on their way until a later question stands behind an earlier one. */
+#include "founded.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -27,11 +28,7 @@ static void expect_next_offset(struct cluster_call *call, uint64_t least)
 
 static void ask_behind_an_older_question(uint64_t seed)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, 3);
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded(seed, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US / 4u); /* all three have made it */
     const uint64_t group = cluster_group(cluster, 0, "orders");

@@ -1,5 +1,6 @@
 /* Goal: every request is answered, and answered rightly, whatever its node is doing: stopping, full, paused, without a
  * replica. Method: whole simulated nodes, many requests at once. */
+#include "founded.h"
 #include "peek.h"
 #include "sim_cluster.h"
 
@@ -11,22 +12,6 @@
 
 #define SECOND_US 1000000u
 #define CALLS     64u
-
-static struct cluster *make_with(struct cluster_options *options)
-{
-    if (getenv("SIM_VERBOSE")) options->log = stderr;
-    struct cluster *cluster = cluster_create(options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
-    return cluster;
-}
-
-static struct cluster *make(uint64_t seed, uint32_t nodes_count)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes_count);
-    return make_with(&options);
-}
 
 static struct cluster_call *new_calls(void)
 {
@@ -76,7 +61,7 @@ static void stop_under_load(bool leads)
     struct cluster_options options;
     cluster_options_init(&options, leads ? 1 : 2, 3);
     load_calls = new_calls();
-    struct cluster *cluster = make_with(&options);
+    struct cluster *cluster = founded_with(&options);
     load_cluster = cluster;
     load_value = 0;
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
@@ -117,7 +102,7 @@ static void note_stopped(void *data)
 Test(simulated_requests, a_stopping_node_answers_all_it_has_and_refuses_the_rest)
 {
     bool is_stopped = false;
-    struct cluster *cluster = make(3, 3);
+    struct cluster *cluster = founded(3, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     settle(cluster, "orders");
     struct cluster_call *calls = new_calls();
@@ -157,7 +142,7 @@ Test(simulated_requests, many_first_messages_make_one_topic_and_survive_those_wh
     struct cluster_options options;
     cluster_options_init(&options, 4, 3);
     options.auto_create = true;
-    struct cluster *cluster = make_with(&options);
+    struct cluster *cluster = founded_with(&options);
     struct cluster_call *calls = new_calls();
     struct node_group_status before;
     cr_assert(cluster_group_status(cluster, 0, 0, &before));
@@ -187,7 +172,7 @@ Test(simulated_requests, many_first_messages_make_one_topic_and_survive_those_wh
 
 Test(simulated_requests, a_node_without_a_replica_serves_and_waits_as_long_as_asked)
 {
-    struct cluster *cluster = make(5, 5);
+    struct cluster *cluster = founded(5, 5);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     struct cluster_call *calls = new_calls();
     for (uint32_t node = 0; node < 5; node++) {
@@ -253,7 +238,7 @@ static enum node_status produce_until_refused(struct cluster *cluster, uint32_t 
 Test(simulated_requests, a_full_cluster_refuses_stays_up_and_recovers_alone)
 {
     for (uint64_t seed = 1; seed <= 8; seed++) {
-        struct cluster *cluster = make(seed, 3);
+        struct cluster *cluster = founded(seed, 3);
         cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
         settle(cluster, "orders");
         for (uint32_t node = 0; node < 3; node++) {
@@ -292,7 +277,7 @@ Test(simulated_requests, a_full_cluster_refuses_stays_up_and_recovers_alone)
 
 Test(simulated_requests, one_full_follower_does_not_stop_the_others_and_catches_up)
 {
-    struct cluster *cluster = make(9, 3);
+    struct cluster *cluster = founded(9, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     settle(cluster, "orders");
     const uint64_t group = cluster_group(cluster, 0, "orders");
@@ -324,7 +309,7 @@ Test(simulated_requests, one_full_follower_does_not_stop_the_others_and_catches_
 
 Test(simulated_requests, a_leader_that_was_paused_does_not_judge_by_its_old_table)
 {
-    struct cluster *cluster = make(6, 3);
+    struct cluster *cluster = founded(6, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     settle(cluster, "orders");
     const uint32_t old = (uint32_t)cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
@@ -385,7 +370,7 @@ Test(simulated_requests, a_retry_that_meets_a_leader_which_just_took_over_is_sto
 {
     uint32_t met_count = 0;
     for (uint64_t seed = 1; seed <= 30; seed++) {
-        struct cluster *cluster = make(seed, 3);
+        struct cluster *cluster = founded(seed, 3);
         cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
         settle(cluster, "orders");
         struct last_entry entry = {.cluster = cluster};
@@ -433,7 +418,7 @@ static bool leads_nobody(void *data)
 Test(simulated_requests, a_retry_at_a_leader_that_was_deposed_and_leads_again_is_stored_once)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
-        struct cluster *cluster = make(seed, 3);
+        struct cluster *cluster = founded(seed, 3);
         cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
         settle(cluster, "orders");
         struct last_entry entry = {.cluster = cluster};
@@ -476,7 +461,7 @@ Test(simulated_requests, a_retry_at_a_leader_that_was_deposed_and_leads_again_is
  * changes nothing, would be a lie. */
 Test(simulated_requests, a_commit_that_equals_an_old_state_is_made)
 {
-    struct cluster *cluster = make(8, 3);
+    struct cluster *cluster = founded(8, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     settle(cluster, "orders");
     for (uint64_t value = 0; value < 10; value++) {
@@ -512,7 +497,7 @@ Test(simulated_requests, a_commit_that_equals_an_old_state_is_made)
 
 Test(simulated_requests, of_commits_that_compare_with_one_offset_one_wins)
 {
-    struct cluster *cluster = make(7, 3);
+    struct cluster *cluster = founded(7, 3);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
     settle(cluster, "orders");
     uint64_t offset;

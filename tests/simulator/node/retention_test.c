@@ -1,5 +1,6 @@
 /* Goal: what is kept is what the settings say, alike on every replica, on every one from a committed TRIM on (PROTOCOL S2, S4,
  * S5, C8). Method: simulated nodes with small segments and limits; a node sleeps, clocks jump, groups lag, the disk fills. */
+#include "founded.h"
 #include "peek.h"
 #include "sim_cluster.h"
 
@@ -20,10 +21,7 @@ static struct cluster *make(uint64_t seed, uint32_t nodes_count)
     options.segment_bytes_max = 16384;
     options.retention_check_ms = 100;
     options.reserve_bytes = RESERVE_BYTES;
-    if (getenv("RAFTMQ_TEST_LOG")) options.log = stderr;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     return cluster;
 }
 

@@ -1,3 +1,4 @@
+#include "founded.h"
 #include "rot.h"
 
 #include <criterion/criterion.h>
@@ -20,10 +21,7 @@ struct cluster *rot_cluster(uint64_t seed, uint32_t nodes, uint32_t replicas, ui
     cluster_options_init(&options, seed, nodes);
     options.segment_bytes_max = 16384; /* 4 KiB of records */
     options.checkpoint_entries = checkpoint_entries;
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 10 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     cr_assert_eq(cluster_create_topic(cluster, 0, ROT_TOPIC, replicas), NODE_OK);
     for (uint64_t i = 0; i < count; i++) {
         cr_assert(cluster_produce_once(cluster, 0, ROT_TOPIC, i, -1, -1, 10 * SECOND_US, NULL));
@@ -192,40 +190,36 @@ static bool has_ended(void *data)
     return true;
 }
 
-uint32_t rot_scrub(struct cluster *cluster, uint32_t node, uint64_t us)
+/* Over all logs of a node. */
+static struct node_scrub_status totals_of(struct cluster *cluster, uint32_t node)
 {
     static struct node_scrub_status logs[LOGS_MAX];
+    struct node_scrub_status totals = {.group = 0};
+    const uint32_t count = logs_of(cluster, node, logs);
+    for (uint32_t i = 0; i < count; i++) {
+        totals.holes += logs[i].holes;
+        totals.holes_found += logs[i].holes_found;
+        totals.segments_repaired += logs[i].segments_repaired;
+    }
+    return totals;
+}
+
+uint32_t rot_scrub(struct cluster *cluster, uint32_t node, uint64_t us)
+{
     struct scrub_wait wait = {.cluster = cluster, .node = node};
     cr_assert_gt(node_scrub(cluster->nodes[node].node, NULL), 0);
     cr_assert(sim_run_until_true(cluster->sim, us, has_ended, &wait), "the pass has not ended");
-    const uint32_t count = logs_of(cluster, node, logs);
-    uint32_t holes = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        holes += logs[i].holes;
-    }
-    return holes;
+    return totals_of(cluster, node).holes;
 }
 
 uint64_t rot_repaired_segments(struct cluster *cluster, uint32_t node)
 {
-    static struct node_scrub_status logs[LOGS_MAX];
-    const uint32_t count = logs_of(cluster, node, logs);
-    uint64_t repaired = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        repaired += logs[i].segments_repaired;
-    }
-    return repaired;
+    return totals_of(cluster, node).segments_repaired;
 }
 
 uint64_t rot_found(struct cluster *cluster, uint32_t node)
 {
-    static struct node_scrub_status logs[LOGS_MAX];
-    const uint32_t count = logs_of(cluster, node, logs);
-    uint64_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        found += logs[i].holes_found;
-    }
-    return found;
+    return totals_of(cluster, node).holes_found;
 }
 
 void rot_expect_values(struct cluster *cluster, uint32_t count)

@@ -1,5 +1,6 @@
 /* Goal: clusters of one and two nodes follow the same rules as larger ones (PROTOCOL M9): an ack is durable, a restart
  * loses nothing, and half of a pair refuses instead of guessing. Method: real nodes in the simulated world. */
+#include "founded.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -11,11 +12,7 @@
 
 static struct cluster *make(uint64_t seed, uint32_t nodes_count)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes_count);
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
+    struct cluster *cluster = founded(seed, nodes_count);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", nodes_count), NODE_OK);
     return cluster;
 }

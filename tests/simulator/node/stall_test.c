@@ -1,6 +1,7 @@
 /* Goal: a leader whose disk stands still, or is full, does not keep the cluster from writing while others could lead
  * (PROTOCOL C7), and nobody gives way when there is nobody better (L11). Method: the disk of a leader of simulated nodes
  * hangs, or has no room. */
+#include "founded.h"
 #include "sim_cluster.h"
 
 #include <memory_disk.h>
@@ -13,11 +14,7 @@
 
 static struct cluster *make(uint64_t seed, uint64_t *ret_group, uint32_t *ret_leader)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, seed, NODES);
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded(seed, NODES);
     cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
     *ret_group = cluster_group(cluster, 0, TOPIC);
     const int leader = cluster_wait_leader(cluster, *ret_group, 5 * SECOND_US);

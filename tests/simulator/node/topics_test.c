@@ -1,5 +1,6 @@
 /* Goal: topics come and go, and a crash at any disk call of it leaves a cluster that starts again. Method: whole simulated
  * nodes; crashes before every disk call of one node while topics are made and deleted. */
+#include "founded.h"
 #include "peek.h"
 #include "sim_cluster.h"
 
@@ -9,17 +10,6 @@
 #include <stdlib.h>
 
 #define SECOND_US 1000000u
-
-static struct cluster *make(uint64_t seed, uint32_t nodes_count)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes_count);
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
-    return cluster;
-}
 
 static uint32_t replicas_of_partitions(struct cluster *cluster, uint32_t node)
 {
@@ -42,7 +32,7 @@ static uint32_t directories(struct cluster *cluster, uint32_t node)
 
 Test(simulated_topics, a_deleted_topic_leaves_no_replica_and_no_files)
 {
-    struct cluster *cluster = make(1, 3);
+    struct cluster *cluster = founded(1, 3);
     for (int round = 0; round < 5; round++) {
         cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
         cr_assert_eq(cluster_create_topic(cluster, 1, "orders", 3), NODE_OK, "asked again");
@@ -65,7 +55,7 @@ Test(simulated_topics, a_deleted_topic_leaves_no_replica_and_no_files)
 Test(simulated_topics, a_created_topic_is_led_at_once_by_whom_meta_named)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct cluster *cluster = make(seed, 3);
+        struct cluster *cluster = founded(seed, 3);
         sim_run_for(cluster->sim, SECOND_US);
         struct cluster_call *create = malloc(sizeof(*create));
         cluster_fill_create(create, "orders", 4, 3);
@@ -94,7 +84,7 @@ Test(simulated_topics, a_created_topic_is_led_at_once_by_whom_meta_named)
 Test(simulated_topics, a_delete_is_answered_when_a_majority_has_dropped_every_partition)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct cluster *cluster = make(seed, 3);
+        struct cluster *cluster = founded(seed, 3);
         cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
         const uint64_t group = cluster_group(cluster, 0, "orders");
         struct cluster_call *delete = malloc(sizeof(*delete));
@@ -118,7 +108,7 @@ Test(simulated_topics, a_delete_is_answered_when_a_majority_has_dropped_every_pa
 Test(simulated_topics, a_topic_may_be_deleted_while_it_is_being_made)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {
-        struct cluster *cluster = make(seed, 3);
+        struct cluster *cluster = founded(seed, 3);
         struct cluster_call *create = malloc(sizeof(*create));
         struct cluster_call *delete = malloc(sizeof(*delete));
         cluster_fill_create(create, "orders", 4, 3);
@@ -148,7 +138,7 @@ Test(simulated_topics, a_topic_may_be_deleted_while_it_is_being_made)
 /* False: all disk calls of the two operations were reached. */
 static bool crash_in_create_and_delete(uint64_t seed, uint64_t disk_call, enum sim_crash mode)
 {
-    struct cluster *cluster = make(seed, 3);
+    struct cluster *cluster = founded(seed, 3);
     const uint32_t victim = (uint32_t)(seed % 3u);
     const uint32_t other = (victim + 1u) % 3u;
     sim_crash_at_disk_call(cluster->sim, victim, disk_call, mode);

@@ -1,5 +1,6 @@
 /* Goal: leadership goes where an operator asks for it, nothing that clients wait for is failed by it, and what cannot be is
  * refused with the reason. Method: whole simulated nodes, with and without load. */
+#include "founded.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -9,17 +10,6 @@
 
 #define SECOND_US 1000000u
 #define LOADS     16u
-
-static struct cluster *make(uint64_t seed, uint32_t nodes_count)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes_count);
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "no leader of meta");
-    return cluster;
-}
 
 static uint64_t group_of_orders(struct cluster *cluster)
 {
@@ -32,7 +22,7 @@ static uint64_t group_of_orders(struct cluster *cluster)
 
 static struct cluster *make_with_topic(uint64_t seed, uint32_t nodes_count, uint32_t replicas)
 {
-    struct cluster *cluster = make(seed, nodes_count);
+    struct cluster *cluster = founded(seed, nodes_count);
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", replicas), NODE_OK);
     const uint64_t group = group_of_orders(cluster);
     cr_assert_neq(group, 0);
@@ -163,7 +153,7 @@ Test(simulated_transfer, to_who_leads_already_is_done_at_once)
 
 Test(simulated_transfer, a_node_hands_over_all_that_it_leads)
 {
-    struct cluster *cluster = make(5, 3);
+    struct cluster *cluster = founded(5, 3);
     struct cluster_call *call = malloc(sizeof(*call));
     cluster_fill_create(call, "orders", 7, 3);
     cluster_submit(cluster, 0, call);

@@ -1,6 +1,7 @@
 /* Goal: a node that lost its data directory comes back by itself, as a new incarnation, as a learner and then as a voter, and
  * nothing acked is lost on the way; the old directory is of no use any more (PROTOCOL M2, M3, M5). Method: real nodes in the
  * simulated world, disks that are wiped or moved aside under load, crashes at every disk call of the return. */
+#include "founded.h"
 #include "members.h"
 #include "poke.h"
 
@@ -15,33 +16,6 @@
 #define BACK_US    (60u * SECOND_US)
 #define POINTS_MAX 1000u
 #define TOPIC      "orders"
-
-static struct cluster *make(uint64_t seed, uint32_t nodes, uint32_t replicas, uint64_t *ret_group)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, nodes);
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    cluster_start_all(cluster);
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
-    cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, replicas), NODE_OK);
-    sim_run_for(cluster->sim, 2 * SECOND_US); /* the nodes register */
-    *ret_group = peek_partition_group(cluster->nodes[0].node, TOPIC, 0);
-    cr_assert_neq(*ret_group, 0);
-    return cluster;
-}
-
-static uint32_t all_of(const struct cluster *cluster)
-{
-    return (1u << cluster->options.nodes_count) - 1u;
-}
-
-static uint32_t leader_of(struct cluster *cluster, uint64_t group)
-{
-    const int leader = cluster_wait_leader(cluster, group, 10 * SECOND_US);
-    cr_assert_geq(leader, 0);
-    return (uint32_t)leader;
-}
 
 static void wipe(struct cluster *cluster, uint32_t node)
 {
@@ -74,7 +48,7 @@ struct return_wait {
 static bool are_all_back(void *data)
 {
     const struct return_wait *wait = data;
-    const uint32_t all = all_of(wait->cluster);
+    const uint32_t all = founded_mask(wait->cluster);
     const uint64_t groups[] = {0, wait->group};
     for (uint32_t node = 0; node < wait->cluster->options.nodes_count; node++) {
         for (uint32_t i = 0; i < 2u; i++) {
@@ -106,12 +80,12 @@ enum role {
 static void wipe_under_load(uint64_t seed, enum role role, uint32_t times)
 {
     uint64_t group;
-    struct cluster *cluster = make(seed, 3, 3, &group);
+    struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
     struct load *load = calloc(1, sizeof(*load));
-    const uint32_t leader = leader_of(cluster, group);
+    const uint32_t leader = founded_leader(cluster, group);
     const uint32_t victim = role == LEADER ? leader : (leader + 1u + (uint32_t)(seed % 2u)) % 3u;
     const uint64_t old = incarnation_of(cluster, victim);
-    load_start(load, cluster, TOPIC, all_of(cluster));
+    load_start(load, cluster, TOPIC, founded_mask(cluster));
     load_run(load, SECOND_US);
     for (uint32_t i = 0; i < times; i++) {
         wipe(cluster, victim);
@@ -123,7 +97,7 @@ static void wipe_under_load(uint64_t seed, enum role role, uint32_t times)
     }
     expect_all_back(load, group);
     cr_assert_neq(incarnation_of(cluster, victim), old);
-    load_check(load, all_of(cluster));
+    load_check(load, founded_mask(cluster));
     free(load);
     cluster_destroy(cluster);
 }
@@ -157,12 +131,12 @@ Test(simulated_wipe, what_only_the_wiped_follower_had_besides_the_leader_is_not_
 {
     for (uint64_t seed = 41; seed <= 46; seed++) {
         uint64_t group;
-        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t leader = leader_of(cluster, group);
+        const uint32_t leader = founded_leader(cluster, group);
         const uint32_t behind = (leader + 1u) % 3u;
         const uint32_t victim = (leader + 2u) % 3u;
-        load_start(load, cluster, TOPIC, all_of(cluster));
+        load_start(load, cluster, TOPIC, founded_mask(cluster));
         load_run(load, SECOND_US);
         cluster_crash(cluster, behind, SIM_CRASH_POWER);
         load_run(load, SECOND_US);
@@ -175,7 +149,7 @@ Test(simulated_wipe, what_only_the_wiped_follower_had_besides_the_leader_is_not_
         cr_assert_not(members_has_replica(cluster, victim, 0));
         cluster_start(cluster, behind);
         expect_all_back(load, group);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -185,20 +159,20 @@ Test(simulated_wipe, two_of_five_may_be_wiped_at_once)
 {
     for (uint64_t seed = 51; seed <= 56; seed++) {
         uint64_t group;
-        struct cluster *cluster = make(seed, 5, 5, &group);
+        struct cluster *cluster = founded_with_topic(seed, 5, TOPIC, 5, &group);
         struct load *load = calloc(1, sizeof(*load));
-        const uint32_t leader = leader_of(cluster, group);
+        const uint32_t leader = founded_leader(cluster, group);
         const uint32_t first =
             (leader + (uint32_t)(seed % 2u)) % 5u; /* every other time it leads */
         const uint32_t second = (first + 2u) % 5u;
-        load_start(load, cluster, TOPIC, all_of(cluster));
+        load_start(load, cluster, TOPIC, founded_mask(cluster));
         load_run(load, SECOND_US);
         wipe(cluster, first);
         wipe(cluster, second);
         cluster_start(cluster, first);
         cluster_start(cluster, second);
         expect_all_back(load, group);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -219,7 +193,7 @@ static bool is_victim_down(void *data)
 static bool returns_with_crash(uint64_t seed, uint64_t disk_call, enum sim_crash mode)
 {
     uint64_t group;
-    struct cluster *cluster = make(seed, 3, 3, &group);
+    struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
     const uint32_t victim = (uint32_t)(seed % 3u);
     for (uint64_t value = 0; value < 5; value++) {
         cr_assert_eq(cluster_produce(cluster, (victim + 1u) % 3u, TOPIC, value, -1, 0, NULL),
@@ -284,10 +258,10 @@ Test(simulated_wipe, a_directory_whose_place_another_one_took_is_refused_for_goo
 {
     for (uint64_t seed = 61; seed <= 64; seed++) {
         uint64_t group;
-        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
         const uint32_t victim = (uint32_t)(seed % 3u);
-        const uint32_t others = all_of(cluster) & ~(1u << victim);
+        const uint32_t others = founded_mask(cluster) & ~(1u << victim);
         load_start(load, cluster, TOPIC, others);
         load_run(load, SECOND_US);
         cluster_crash(cluster, victim, SIM_CRASH_KILL);
@@ -310,7 +284,7 @@ Test(simulated_wipe, a_directory_whose_place_another_one_took_is_refused_for_goo
         move_directory(cluster, victim, "/new", "/data");
         cluster_start(cluster, victim);
         expect_all_back(load, group);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -320,8 +294,8 @@ Test(simulated_wipe, a_directory_whose_place_another_one_took_is_refused_for_goo
 Test(simulated_wipe, a_disk_that_hangs_while_its_node_is_taken_in_delays_that_alone)
 {
     uint64_t group;
-    struct cluster *cluster = make(97, 3, 3, &group);
-    const uint32_t leader = leader_of(cluster, 0), victim = (leader + 1u) % 3u;
+    struct cluster *cluster = founded_with_topic(97, 3, TOPIC, 3, &group);
+    const uint32_t leader = founded_leader(cluster, 0), victim = (leader + 1u) % 3u;
     wipe(cluster, victim);
     cluster_start(cluster, victim);
     sim_hang_disk(cluster->sim, victim, true);
@@ -357,10 +331,10 @@ Test(simulated_wipe, a_late_request_of_a_directory_that_was_replaced_takes_no_pl
 {
     for (uint64_t seed = 91; seed <= 94; seed++) {
         uint64_t group;
-        struct cluster *cluster = make(seed, 3, 3, &group);
+        struct cluster *cluster = founded_with_topic(seed, 3, TOPIC, 3, &group);
         struct load *load = calloc(1, sizeof(*load));
-        load_start(load, cluster, TOPIC, all_of(cluster));
-        const uint32_t leader = leader_of(cluster, 0);
+        load_start(load, cluster, TOPIC, founded_mask(cluster));
+        const uint32_t leader = founded_leader(cluster, 0);
         const uint32_t victim = (leader + 1u) % 3u, sleeper = (leader + 2u) % 3u;
         struct join_question late = {.node_id = victim + 1u,
                                      .incarnation = 4711,
@@ -386,7 +360,7 @@ Test(simulated_wipe, a_late_request_of_a_directory_that_was_replaced_takes_no_pl
         }
         cluster_start(cluster, victim);
         expect_all_back(load, group);
-        load_check(load, all_of(cluster));
+        load_check(load, founded_mask(cluster));
         free(load);
         cluster_destroy(cluster);
     }
@@ -396,8 +370,8 @@ Test(simulated_wipe, a_late_request_of_a_directory_that_was_replaced_takes_no_pl
 Test(simulated_wipe, an_answer_to_an_earlier_asking_is_not_taken)
 {
     uint64_t group;
-    struct cluster *cluster = make(95, 3, 3, &group);
-    const uint32_t leader = leader_of(cluster, 0);
+    struct cluster *cluster = founded_with_topic(95, 3, TOPIC, 3, &group);
+    const uint32_t leader = founded_leader(cluster, 0);
     const uint32_t victim = (leader + 1u) % 3u;
     wipe(cluster, victim);
     cluster_crash(cluster, leader, SIM_CRASH_KILL); /* nobody takes it in */
@@ -422,8 +396,8 @@ Test(simulated_wipe, an_answer_to_an_earlier_asking_is_not_taken)
 Test(simulated_wipe, a_node_whose_address_cannot_be_written_down_is_told_so)
 {
     uint64_t group;
-    struct cluster *cluster = make(96, 3, 3, &group);
-    const uint32_t victim = (leader_of(cluster, 0) + 1u) % 3u;
+    struct cluster *cluster = founded_with_topic(96, 3, TOPIC, 3, &group);
+    const uint32_t victim = (founded_leader(cluster, 0) + 1u) % 3u;
     cluster->starts[victim].http_address = "here and there:80";
     wipe(cluster, victim);
     cluster_start(cluster, victim);
@@ -442,7 +416,7 @@ Test(simulated_wipe, a_node_whose_address_cannot_be_written_down_is_told_so)
 static bool is_in_meta(void *data)
 {
     const struct return_wait *wait = data;
-    return members_voters(wait->cluster, 0, 0) == all_of(wait->cluster) &&
+    return members_voters(wait->cluster, 0, 0) == founded_mask(wait->cluster) &&
            members_has_replica(wait->cluster, 3, 0);
 }
 
@@ -452,12 +426,7 @@ Test(simulated_wipe, a_new_node_comes_in_when_it_is_admitted_and_not_before)
     struct cluster_options options;
     cluster_options_init(&options, 71, 4);
     options.founders_count = 3;
-    options.log = getenv("SIM_VERBOSE") ? stderr : NULL;
-    struct cluster *cluster = cluster_create(&options);
-    for (uint32_t node = 0; node < 3u; node++) {
-        cluster_start(cluster, node);
-    }
-    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0);
+    struct cluster *cluster = founded_with(&options);
     cluster_start(cluster, 3);
     sim_run_for(cluster->sim, 10 * SECOND_US);
     expect_status(cluster, 3, "founding", "admit it with `raftmq cluster add n4=n4:7071`");
@@ -483,7 +452,7 @@ Test(simulated_wipe, a_new_node_comes_in_when_it_is_admitted_and_not_before)
 Test(simulated_wipe, a_removed_node_is_told_so)
 {
     uint64_t group;
-    struct cluster *cluster = make(81, 4, 3, &group);
+    struct cluster *cluster = founded_with_topic(81, 4, TOPIC, 3, &group);
     cluster_crash(cluster, 3, SIM_CRASH_KILL);
     cr_assert_eq(members_change_surely(cluster, 0, NODE_REQUEST_NODE_REMOVE, 3, 0), NODE_OK);
     struct load *load = calloc(1, sizeof(*load));

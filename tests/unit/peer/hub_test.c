@@ -38,23 +38,6 @@ static void close_three(void)
     fake_io_close(&io);
 }
 
-static void open_two(void)
-{
-    fake_io_init(&io);
-    party_open(&n1, &io, &(struct party_options){.node_id = 1, .cluster = 7, .nodes_count = 2});
-    party_open(&n2, &io, &(struct party_options){.node_id = 2, .cluster = 7, .nodes_count = 2});
-    fake_io_run(&io, SECOND_US / 2);
-    party_news(&n1);
-    party_news(&n2);
-}
-
-static void close_two(void)
-{
-    party_close(&n1);
-    party_close(&n2);
-    fake_io_close(&io);
-}
-
 Test(peer_hub, three_nodes_find_each_other_in_any_order_of_start)
 {
     static const int orders[6][3] = {{1, 2, 3}, {1, 3, 2}, {2, 1, 3},
@@ -208,7 +191,7 @@ Test(peer_hub, an_address_that_never_answers_is_dialed_anew)
     io.silent = NULL;
     fake_io_run(&io, SECOND_US * 5 / 2);
     cr_assert(peer_is_up(n1.hub, 2, PEER_CONTROL));
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* The list of peers leads to the wrong machine. */
@@ -233,7 +216,7 @@ Test(peer_hub, a_node_that_answers_for_another_is_refused_on_both_sides)
 
 Test(peer_hub, a_damaged_frame_closes_the_connection_is_counted_and_redialed)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     struct fake_stream *stream = fake_io_dialed(&io, "n2:7071"); /* the newest: bulk */
     stream->other->flip_at = stream->other->received_total + 60;
     cr_assert(party_send(&n1, 2, PEER_BULK, 5, "an append that gets damaged"));
@@ -249,13 +232,13 @@ Test(peer_hub, a_damaged_frame_closes_the_connection_is_counted_and_redialed)
     cr_assert_not_null(strstr(news, "trouble n1: a damaged frame from"), "%s", news);
     cr_assert_not_null(strstr(news, "bulk n1 up\n"), "%s", news);
     cr_assert_null(strstr(news, "down"), "the control connection is another one");
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* Goal: no byte of a frame can be changed without notice. Method: flip each one in turn, on a live connection. */
 Test(peer_hub, no_damaged_frame_ever_reaches_the_owner)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     for (uint64_t at = 0; at < 56 + 16; at++) {
         struct fake_stream *stream = fake_io_dialed(&io, "n2:7071");
         stream->other->flip_at = stream->other->received_total + at;
@@ -264,7 +247,7 @@ Test(peer_hub, no_damaged_frame_ever_reaches_the_owner)
         cr_assert_eq(n2.frames_count, 0, "byte %u", (unsigned)at);
         cr_assert(peer_is_up(n1.hub, 2, PEER_BULK));
     }
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* ---- half-open connections ------------------------------------------------------------------------------------------ */
@@ -322,7 +305,7 @@ Test(peer_hub, a_second_connection_of_the_higher_id_is_closed_while_the_first_li
     fake_io_run(&io, SECOND_US / 10);
     cr_assert_not_null(strstr(party_news(&n1), "\"hello\""));
     stranger_close(&second);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* Frames queued on the old bulk connection are lost, so the owner must hear of it. */
@@ -406,7 +389,7 @@ Test(peer_hub, set_cluster_makes_all_connections_again_under_it)
     peer_hub_set_membership(n1.hub, &adopted, 0, false);
     fake_io_run(&io, SECOND_US / 2);
     cr_assert_str_eq(party_news(&n1), "", "the same id again changes nothing");
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 static void adopt_on_up(struct party *party, const struct peer_hello *hello)
@@ -425,7 +408,7 @@ Test(peer_hub, set_cluster_inside_of_up_is_told_as_down_at_once)
     fake_io_run(&io, SECOND_US);
     cr_assert_str_eq(party_news(&n1), "up n2 process 102\ndown n2 process 102\n"
                                       "up n2 process 102\nbulk n2 up\n");
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------------------------------- */

@@ -294,3 +294,20 @@ void stranger_close(struct stranger *stranger)
 {
     io_stream_close(stranger->stream, false);
 }
+
+void party_open_two(struct fake_io *io, struct party *n1, struct party *n2)
+{
+    fake_io_init(io);
+    party_open(n1, io, &(struct party_options){.node_id = 1, .cluster = 7, .nodes_count = 2});
+    party_open(n2, io, &(struct party_options){.node_id = 2, .cluster = 7, .nodes_count = 2});
+    fake_io_run(io, 500000);
+    party_news(n1);
+    party_news(n2);
+}
+
+void party_close_two(struct fake_io *io, struct party *n1, struct party *n2)
+{
+    party_close(n1);
+    party_close(n2);
+    fake_io_close(io);
+}

@@ -39,6 +39,10 @@ struct party_options {
 
 void party_open(struct party *party, struct fake_io *io, const struct party_options *options);
 void party_close(struct party *party);
+
+/* A new world with the two nodes of one cluster in it, up for half a second. What they told until then is forgotten. */
+void party_open_two(struct fake_io *io, struct party *n1, struct party *n2);
+void party_close_two(struct fake_io *io, struct party *n1, struct party *n2);
 /* The lines since the last call. */
 const char *party_news(struct party *party);
 struct cluster_id party_cluster(uint8_t first);

@@ -11,23 +11,6 @@ static struct fake_io io;
 static struct party n1;
 static struct party n2;
 
-static void open_two(void)
-{
-    fake_io_init(&io);
-    party_open(&n1, &io, &(struct party_options){.node_id = 1, .cluster = 7, .nodes_count = 2});
-    party_open(&n2, &io, &(struct party_options){.node_id = 2, .cluster = 7, .nodes_count = 2});
-    fake_io_run(&io, SECOND_US / 2);
-    party_news(&n1);
-    party_news(&n2);
-}
-
-static void close_two(void)
-{
-    party_close(&n1);
-    party_close(&n2);
-    fake_io_close(&io);
-}
-
 /* A part that counts its releases. */
 struct owned {
     uint8_t *data;
@@ -64,7 +47,7 @@ static bool send_parts(const struct io_buffer *parts, int count)
 
 Test(peer_send, frames_of_one_turn_leave_in_one_write_and_in_order)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     struct fake_stream *bulk = fake_io_dialed(&io, "n2:7071");
     uint32_t writes = bulk->writes_count;
     for (int i = 0; i < 100; i++) {
@@ -83,7 +66,7 @@ Test(peer_send, frames_of_one_turn_leave_in_one_write_and_in_order)
         cr_assert_not_null(found);
         previous = found;
     }
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 static uint8_t expected[70000];
@@ -108,7 +91,7 @@ static void check_body(struct party *party, const struct peer_frame *frame)
 /* Copied and referenced parts, mixed, at every size class, arrive as one body; each owner is released exactly once. */
 Test(peer_send, mixed_parts_arrive_in_order_and_are_released_once)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     n2.on_frame = check_body;
     struct owned owned[3][4];
     for (int i = 0; i < 3; i++) {
@@ -128,12 +111,12 @@ Test(peer_send, mixed_parts_arrive_in_order_and_are_released_once)
             cr_assert_eq(owned[i][k].releases, 1);
         }
     }
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 Test(peer_send, small_parts_are_copied_and_released_at_once)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     struct owned owned[2];
     struct io_buffer parts[2] = {owned_part(&owned[0], 1024, '1'), owned_part(&owned[1], 10, '2')};
     cr_assert(send_parts(parts, 2));
@@ -141,13 +124,13 @@ Test(peer_send, small_parts_are_copied_and_released_at_once)
     cr_assert_eq(owned[1].releases, 1);
     fake_io_run(&io, 1000);
     cr_assert_eq(n2.frames_bytes, 1034);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* The parts of a view have one owner, released by the last part, however small that is. */
 Test(peer_send, the_last_part_may_own_the_memory_of_all)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     io.inbox_bytes_max = 1000; /* the first part is written in many steps */
     n2.logs_frames = false;
     struct owned owned;
@@ -164,7 +147,7 @@ Test(peer_send, the_last_part_may_own_the_memory_of_all)
     fake_io_run(&io, SECOND_US);
     cr_assert_eq(owned.releases, 1);
     cr_assert_eq(n2.frames_count, 1);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 Test(peer_send, parts_are_released_when_nobody_is_connected)
@@ -184,7 +167,7 @@ Test(peer_send, parts_are_released_when_nobody_is_connected)
 
 Test(peer_send, parts_are_released_when_the_connection_dies_before_they_leave)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     struct owned owned[2];
     struct io_buffer part = owned_part(&owned[0], 5000, 1);
     cr_assert(send_parts(&part, 1));
@@ -193,7 +176,7 @@ Test(peer_send, parts_are_released_when_the_connection_dies_before_they_leave)
     cr_assert_eq(owned[0].releases, 1);
 
     party_close(&n2);
-    open_two();
+    party_open_two(&io, &n1, &n2);
     io.inbox_bytes_max = 0; /* the receiver takes nothing */
     part = owned_part(&owned[1], 5000, 1);
     cr_assert(send_parts(&part, 1));
@@ -209,7 +192,7 @@ Test(peer_send, parts_are_released_when_the_connection_dies_before_they_leave)
 /* Bounded memory: above PEER_QUEUE_BYTES_MAX unsent bytes peer_send refuses, and takes again when they have moved. */
 Test(peer_send, a_full_queue_refuses_until_it_moves)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     io.inbox_bytes_max = 1000;
     n2.logs_frames = false;
     static struct owned owned[80];
@@ -233,12 +216,12 @@ Test(peer_send, a_full_queue_refuses_until_it_moves)
     for (int i = 0; i <= sent; i++) {
         cr_assert_eq(owned[i].releases, 1);
     }
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 Test(peer_send, the_largest_frame_passes_and_one_byte_more_is_refused)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     n2.logs_frames = false;
     struct owned owned;
     struct io_buffer part = owned_part(&owned, PEER_FRAME_BYTES_MAX, 4);
@@ -249,7 +232,7 @@ Test(peer_send, the_largest_frame_passes_and_one_byte_more_is_refused)
     part = owned_part(&owned, PEER_FRAME_BYTES_MAX + 1, 4);
     cr_assert_not(send_parts(&part, 1));
     cr_assert_eq(owned.releases, 1);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* Goal: small frames that wait for a slow receiver cost memory in proportion to their bytes. Method: 20,000 turns with a
@@ -257,7 +240,7 @@ Test(peer_send, the_largest_frame_passes_and_one_byte_more_is_refused)
  * must lie close together. */
 Test(peer_send, small_frames_of_many_turns_share_their_memory)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     io.inbox_bytes_max = 0;
     n2.logs_frames = false;
     for (int i = 0; i < 20000; i++) {
@@ -275,14 +258,14 @@ Test(peer_send, small_frames_of_many_turns_share_their_memory)
     io.inbox_bytes_max = 65536;
     fake_io_run(&io, SECOND_US);
     cr_assert_eq(n2.frames_count, 20000);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* ---- movement (PROTOCOL C4) ------------------------------------------------------------------------------------------- */
 
 Test(peer_send, bulk_movement_is_told_while_one_large_frame_is_half_way)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     n2.logs_frames = false;
     io.inbox_bytes_max = 0;
     struct owned owned;
@@ -302,13 +285,13 @@ Test(peer_send, bulk_movement_is_told_while_one_large_frame_is_half_way)
     fake_io_run(&io, SECOND_US);
     cr_assert_not_null(strstr(party_news(&n1), "moved n2 drained\n"));
     cr_assert_eq(n2.frames_count, 1);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* A path that lets only small packets through: the own kernel takes every repeat of what never arrives. */
 Test(peer_send, bytes_that_only_our_kernel_took_have_not_moved)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     io.unacknowledged_bytes = 1u << 20;
     for (int i = 0; i < 3; i++) {
         cr_assert(party_send(&n1, 2, PEER_BULK, 1, "append"));
@@ -323,12 +306,12 @@ Test(peer_send, bytes_that_only_our_kernel_took_have_not_moved)
     cr_assert_str_eq(party_news(&n1), "moved n2\n", "the last byte, too, without another write");
     fake_io_run(&io, SECOND_US);
     cr_assert_str_eq(party_news(&n1), "");
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 Test(peer_send, a_peer_was_heard_when_its_last_bytes_came)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     fake_io_run(&io, SECOND_US);
     cr_assert_eq(peer_heard_us(n1.hub, 3, PEER_CONTROL), 0u, "not connected");
     const uint64_t before = peer_heard_us(n1.hub, 2, PEER_CONTROL);
@@ -339,24 +322,24 @@ Test(peer_send, a_peer_was_heard_when_its_last_bytes_came)
     cr_assert(party_send(&n2, 1, PEER_CONTROL, 1, "reply"));
     fake_io_run(&io, SECOND_US / 1000);
     cr_assert_gt(peer_heard_us(n1.hub, 2, PEER_CONTROL), before + SECOND_US / 2);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 Test(peer_send, control_frames_are_no_bulk_movement)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     cr_assert(party_send(&n1, 2, PEER_CONTROL, 1, "heartbeat"));
     fake_io_run(&io, SECOND_US);
     cr_assert_str_eq(party_news(&n1), "");
     cr_assert(party_send(&n1, 2, PEER_BULK, 1, "append"));
     fake_io_run(&io, SECOND_US);
     cr_assert_str_eq(party_news(&n1), "moved n2\n");
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 Test(peer_send, counters_count_frames_and_bytes_of_both_sides)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     struct peer_counters before;
     struct peer_counters after;
     peer_hub_counters(n2.hub, &before);
@@ -370,7 +353,7 @@ Test(peer_send, counters_count_frames_and_bytes_of_both_sides)
     peer_hub_counters(n1.hub, &sender);
     cr_assert_eq(sender.bytes_out, after.bytes_in);
     cr_assert_eq(sender.frames_out, after.frames_in);
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }
 
 /* An answer sent from inside of a callback leaves in the same turn. */
@@ -383,10 +366,10 @@ static void echo(struct party *party, const struct peer_frame *frame)
 
 Test(peer_send, a_callback_may_answer)
 {
-    open_two();
+    party_open_two(&io, &n1, &n2);
     n2.on_frame = echo;
     cr_assert(party_send(&n1, 2, PEER_CONTROL, 4, "question"));
     fake_io_run(&io, 1000);
     cr_assert_str_eq(party_news(&n1), "frame n2 control type 20 group 4 \"question\"\n");
-    close_two();
+    party_close_two(&io, &n1, &n2);
 }

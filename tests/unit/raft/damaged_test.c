@@ -10,18 +10,23 @@ static void damage(struct rig *rig, bool damaged)
     rig_step(rig, event);
 }
 
+static void expect_third_timeout_stands(struct rig *rig)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        rig_tick(rig, RIG_TIMEOUT_MS_MAX);
+        cr_assert_eq(rig_view(rig).role, RAFT_FOLLOWER);
+        cr_assert_eq(rig_sent_count(rig, RAFT_MESSAGE_PREVOTE), 0);
+    }
+    rig_tick(rig, RIG_TIMEOUT_MS_MAX);
+    cr_assert_eq(rig_view(rig).role, RAFT_PRE_CANDIDATE);
+}
+
 Test(raft_damaged, it_stands_only_when_nobody_has_won_for_three_timeouts)
 {
     struct rig rig;
     rig_open(&rig, &(struct rig_setup){.voters = 3});
     damage(&rig, true);
-    for (uint32_t i = 0; i < 2; i++) {
-        rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
-        cr_assert_eq(rig_view(&rig).role, RAFT_FOLLOWER);
-        cr_assert_eq(rig_sent_count(&rig, RAFT_MESSAGE_PREVOTE), 0);
-    }
-    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
-    cr_assert_eq(rig_view(&rig).role, RAFT_PRE_CANDIDATE);
+    expect_third_timeout_stands(&rig);
     rig_close(&rig);
 }
 
@@ -34,12 +39,7 @@ Test(raft_damaged, a_leader_that_is_heard_gives_whole_voters_three_timeouts_agai
     rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
     struct raft_message heartbeat = rig_heartbeat(&rig, 2, 1, 0, 0);
     rig_receive(&rig, &heartbeat);
-    for (uint32_t i = 0; i < 2; i++) {
-        rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
-        cr_assert_eq(rig_view(&rig).role, RAFT_FOLLOWER);
-    }
-    rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
-    cr_assert_eq(rig_view(&rig).role, RAFT_PRE_CANDIDATE);
+    expect_third_timeout_stands(&rig);
     rig_close(&rig);
 }
 

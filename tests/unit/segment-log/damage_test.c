@@ -29,24 +29,6 @@ static void flush(struct segment_log *log)
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
 }
 
-static void note_chains(struct segment_log *log)
-{
-    info = fixture_info(log);
-    cr_assert_lt(info.last_index, ENTRIES_MAX);
-    for (uint64_t i = 1; i <= info.last_index; i++) {
-        struct segment_log_view view;
-        cr_assert_eq(fixture_read(log, SEGMENT_LOG_BY_INDEX, i, i, 1, &view), SEGMENT_LOG_OK);
-        struct entry_header header;
-        const uint8_t *payload;
-        cr_assert_eq(entry_decode(view.parts[0].bytes, view.parts[0].bytes_count,
-                                  checksum64_group(&fixture_cluster, FIXTURE_GROUP), &header,
-                                  &payload),
-                     ENTRY_DECODE_OK);
-        chains[i] = header.chain;
-        segment_log_view_release(&view);
-    }
-}
-
 static void set_up(void)
 {
     disk = memory_disk_create(1);
@@ -66,7 +48,7 @@ static void set_up(void)
         fixture_append(log, 3 + i / 9, 1 + i % 2, 60 + 41 * (i % 6));
         flush(log);
     }
-    note_chains(log);
+    info = fixture_note_chains(log, chains, ENTRIES_MAX);
     cr_assert_geq(info.segments_count, 3);
     segment_log_close(log);
     for (uint64_t sequence = 1; sequence <= info.segments_count; sequence++) {
@@ -277,13 +259,6 @@ Test(segment_log_damage, neighbours_that_are_lost_together_are_holes_side_by_sid
 
 static uint64_t random_state;
 
-static uint64_t draw(uint64_t below)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    uint64_t x = random_state ^ (random_state >> 29);
-    return ((x * 0xbf58476d1ce4e5b9u) >> 20) % below;
-}
-
 static bool read_sector(struct disk *from, uint64_t sequence, uint64_t pos, uint8_t sector[512])
 {
     char path[DISK_PATH_MAX];
@@ -297,7 +272,7 @@ static bool read_sector(struct disk *from, uint64_t sequence, uint64_t pos, uint
 
 static uint64_t draw_sequence(void)
 {
-    return 1 + draw(info.segments_count);
+    return 1 + fixture_draw(&random_state, info.segments_count);
 }
 
 /* When both marks of a segment are old ones, whole and of the same log, nothing tells: two writes were lost, each synced.
@@ -314,13 +289,14 @@ static bool damage_something(struct disk *damaged)
     uint8_t sector[512];
     char path[DISK_PATH_MAX];
     uint64_t sequence = draw_sequence();
-    uint64_t pos = draw(file_bytes[sequence]) / 512 * 512;
+    uint64_t pos = fixture_draw(&random_state, file_bytes[sequence]) / 512 * 512;
     fixture_segment_path("/group", sequence, path);
     bool touches_mark = sequence == info.segments_count && pos < DATA_POS;
-    switch (draw(8)) {
+    switch (fixture_draw(&random_state, 8)) {
     case 0:
     case 1: /* a bit */
-        (void)memory_disk_flip(damaged, path, pos + draw(512), (uint8_t)(1u << draw(8)));
+        (void)memory_disk_flip(damaged, path, pos + fixture_draw(&random_state, 512),
+                               (uint8_t)(1u << fixture_draw(&random_state, 8)));
         return touches_mark;
     case 2: /* a sector of zeros */
         memset(sector, 0, sizeof sector);
@@ -330,7 +306,8 @@ static bool damage_something(struct disk *damaged)
         if (!read_sector(older, sequence, pos, sector)) return touches_mark;
         break;
     case 4: /* one that went elsewhere in the file */
-        if (!read_sector(disk, sequence, draw(file_bytes[sequence]) / 512 * 512, sector)) {
+        if (!read_sector(disk, sequence,
+                         fixture_draw(&random_state, file_bytes[sequence]) / 512 * 512, sector)) {
             return touches_mark;
         }
         break;
@@ -348,7 +325,7 @@ static bool damage_something(struct disk *damaged)
         return touches_mark;
     default: /* a file */
         if (sequence == info.segments_count) return touches_mark;
-        damage_file(damaged, sequence, (enum file_damage)draw(FILE_DAMAGES));
+        damage_file(damaged, sequence, (enum file_damage)fixture_draw(&random_state, FILE_DAMAGES));
         return touches_mark;
     }
     overwrite(damaged, path, pos, sector, sizeof sector);
@@ -368,7 +345,7 @@ Test(segment_log_damage, no_damage_gives_a_wrong_byte_or_a_wrong_position)
         random_state = seed * 977 + 1;
         struct disk *damaged = memory_disk_clone(disk, seed);
         bool touches_mark = false;
-        for (uint64_t i = 1 + draw(4); i > 0; i--) {
+        for (uint64_t i = 1 + fixture_draw(&random_state, 4); i > 0; i--) {
             touches_mark |= damage_something(damaged);
         }
         if (range) fprintf(stderr, "seed %" PRIu64 "\n", seed);

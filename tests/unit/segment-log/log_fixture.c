@@ -49,6 +49,13 @@ struct segment_log *fixture_open(const struct segment_log_options *options)
     return log;
 }
 
+struct segment_log *fixture_open_on(const struct segment_log_options *options, struct disk *disk)
+{
+    struct segment_log_options opened = *options;
+    opened.disk = disk;
+    return fixture_open(&opened);
+}
+
 enum segment_log_status fixture_open_fails(const struct segment_log_options *options,
                                            struct segment_log_problem *ret_problem)
 {
@@ -150,6 +157,33 @@ struct segment_log_info fixture_info(const struct segment_log *log)
     struct segment_log_info info;
     segment_log_info(log, &info);
     return info;
+}
+
+struct segment_log_info fixture_note_chains(struct segment_log *log, uint64_t *chains,
+                                            uint64_t count)
+{
+    const struct segment_log_info info = fixture_info(log);
+    cr_assert_lt(info.last_index, count);
+    for (uint64_t i = 1; i <= info.last_index; i++) {
+        struct segment_log_view view;
+        cr_assert_eq(fixture_read(log, SEGMENT_LOG_BY_INDEX, i, i, 1, &view), SEGMENT_LOG_OK);
+        struct entry_header header;
+        const uint8_t *payload;
+        cr_assert_eq(entry_decode(view.parts[0].bytes, view.parts[0].bytes_count,
+                                  checksum64_group(&fixture_cluster, FIXTURE_GROUP), &header,
+                                  &payload),
+                     ENTRY_DECODE_OK);
+        chains[i] = header.chain;
+        segment_log_view_release(&view);
+    }
+    return info;
+}
+
+uint64_t fixture_draw(uint64_t *state, uint64_t below)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    uint64_t x = *state ^ (*state >> 29);
+    return ((x * 0xbf58476d1ce4e5b9u) >> 20) % below;
 }
 
 enum segment_log_status fixture_read_files(struct segment_log *log, enum segment_log_key key,

@@ -17,6 +17,8 @@ struct segment_log_point fixture_origin(void);
 /* A log on `disk` in `directory`, made or opened; a failing one fails the test. */
 struct segment_log *fixture_create(const struct segment_log_options *options);
 struct segment_log *fixture_open(const struct segment_log_options *options);
+/* The same log as it is on another disk. */
+struct segment_log *fixture_open_on(const struct segment_log_options *options, struct disk *disk);
 /* Open a log that must not open; returns why. */
 enum segment_log_status fixture_open_fails(const struct segment_log_options *options,
                                            struct segment_log_problem *ret_problem);
@@ -40,6 +42,12 @@ bool fixture_run_job(struct segment_log *log, bool idle, struct segment_log_job_
 enum segment_log_status fixture_seal(struct segment_log *log, uint64_t index);
 
 struct segment_log_info fixture_info(const struct segment_log *log);
+/* What stands in the log: the chain of every entry into chains[index], fewer than `count` of them. Returns fixture_info(). */
+struct segment_log_info fixture_note_chains(struct segment_log *log, uint64_t *chains,
+                                            uint64_t count);
+
+/* The next number of a seed, below `below`. */
+uint64_t fixture_draw(uint64_t *state, uint64_t below);
 
 /* Read from memory or, when not cached, by a read job. */
 enum segment_log_status fixture_read(struct segment_log *log, enum segment_log_key key,

@@ -22,31 +22,6 @@ static struct segment_log_info info;
 static uint64_t chains[ENTRIES_MAX];
 static uint64_t random_state;
 
-static uint64_t draw(uint64_t below)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    uint64_t x = random_state ^ (random_state >> 29);
-    return ((x * 0xbf58476d1ce4e5b9u) >> 20) % below;
-}
-
-static void note_chains(struct segment_log *log)
-{
-    info = fixture_info(log);
-    cr_assert_lt(info.last_index, ENTRIES_MAX);
-    for (uint64_t i = 1; i <= info.last_index; i++) {
-        struct segment_log_view view;
-        cr_assert_eq(fixture_read(log, SEGMENT_LOG_BY_INDEX, i, i, 1, &view), SEGMENT_LOG_OK);
-        struct entry_header header;
-        const uint8_t *payload;
-        cr_assert_eq(entry_decode(view.parts[0].bytes, view.parts[0].bytes_count,
-                                  checksum64_group(&fixture_cluster, FIXTURE_GROUP), &header,
-                                  &payload),
-                     ENTRY_DECODE_OK);
-        chains[i] = header.chain;
-        segment_log_view_release(&view);
-    }
-}
-
 static void set_up(void)
 {
     disk = memory_disk_create(1);
@@ -62,7 +37,7 @@ static void set_up(void)
         }
         cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     }
-    note_chains(log);
+    info = fixture_note_chains(log, chains, ENTRIES_MAX);
     cr_assert_geq(info.segments_count, 4);
     segment_log_close(log);
 }
@@ -73,13 +48,6 @@ static void tear_down(void)
 }
 
 TestSuite(segment_log_repair, .init = set_up, .fini = tear_down, .timeout = 120);
-
-static struct segment_log *open_on(struct disk *on)
-{
-    struct segment_log_options opened = options;
-    opened.disk = on;
-    return fixture_open(&opened);
-}
 
 /* Position of entry `index` in the files, which hold every flush at a sector of its own. */
 static void find_entry(uint64_t index, char path[DISK_PATH_MAX], uint64_t *ret_pos)
@@ -190,17 +158,17 @@ static void check_whole(struct segment_log *log)
 
 Test(segment_log_repair, every_entry_is_repaired_from_a_peer_and_stays_so)
 {
-    struct segment_log *peer = open_on(disk);
+    struct segment_log *peer = fixture_open_on(&options, disk);
     for (uint64_t index = 1; index <= info.last_index; index += 3) {
         struct disk *damaged = memory_disk_clone(disk, index);
         damage_entry(damaged, index);
-        struct segment_log *log = open_on(damaged);
+        struct segment_log *log = fixture_open_on(&options, damaged);
         cr_assert_eq(fixture_info(log).holes_count, 1);
         cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
         check_whole(log);
         segment_log_close(log);
         memory_disk_crash(damaged, MEMORY_DISK_POWER);
-        log = open_on(damaged);
+        log = fixture_open_on(&options, damaged);
         check_whole(log);
         cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
         segment_log_close(log);
@@ -230,7 +198,7 @@ static void note_run(void *data, uint64_t first, uint64_t count, uint64_t term)
 
 Test(segment_log_repair, a_lost_file_is_made_again_with_its_terms_and_configurations)
 {
-    struct segment_log *peer = open_on(disk);
+    struct segment_log *peer = fixture_open_on(&options, disk);
     uint64_t terms[ENTRIES_MAX] = {0}, found[ENTRIES_MAX] = {0};
     segment_log_term_runs(peer, note_run, terms);
     for (uint64_t sequence = 2; sequence < info.segments_count; sequence++) {
@@ -238,7 +206,7 @@ Test(segment_log_repair, a_lost_file_is_made_again_with_its_terms_and_configurat
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", sequence, path);
         cr_assert_eq(disk_unlink(damaged, path), 0);
-        struct segment_log *log = open_on(damaged);
+        struct segment_log *log = fixture_open_on(&options, damaged);
         struct segment_log_hole hole;
         cr_assert(segment_log_hole_from(log, 0, &hole));
         told_count = 0;
@@ -273,15 +241,15 @@ Test(segment_log_repair, three_that_are_damaged_everywhere_repair_each_other)
             disks[i] = memory_disk_clone(disk, seed * PEERS + i);
         }
         for (uint64_t index = 1; index <= info.last_index; index++) {
-            if (draw(3) > 0) continue;
+            if (fixture_draw(&random_state, 3) > 0) continue;
             /* On one or two of the three. */
-            uint64_t spared = draw(PEERS);
+            uint64_t spared = fixture_draw(&random_state, PEERS);
             for (uint32_t i = 0; i < PEERS; i++) {
-                if (i != spared && draw(2)) damage_entry(disks[i], index);
+                if (i != spared && fixture_draw(&random_state, 2)) damage_entry(disks[i], index);
             }
         }
         for (uint32_t i = 0; i < PEERS; i++) {
-            logs[i] = open_on(disks[i]);
+            logs[i] = fixture_open_on(&options, disks[i]);
         }
         bool is_whole = false;
         for (uint32_t round = 0; !is_whole && round < 200; round++) {
@@ -310,7 +278,7 @@ Test(segment_log_repair, three_that_are_damaged_everywhere_repair_each_other)
 /* A log of the same group with other entries from `from` on: what a diverged replica holds. */
 static struct segment_log *make_sibling(struct disk *on, uint64_t from)
 {
-    struct segment_log *log = open_on(on);
+    struct segment_log *log = fixture_open_on(&options, on);
     segment_log_truncate(log, from);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     uint64_t term = fixture_info(log).last_term;
@@ -327,8 +295,9 @@ Test(segment_log_repair, a_peer_of_another_history_is_refused_and_nothing_change
     for (uint64_t index = 20; index < 24; index++) {
         damage_entry(damaged, index);
     }
-    struct segment_log *sibling = make_sibling(other, 22), *log = open_on(damaged);
-    struct segment_log *whole = open_on(disk);
+    struct segment_log *sibling = make_sibling(other, 22),
+                       *log = fixture_open_on(&options, damaged);
+    struct segment_log *whole = fixture_open_on(&options, disk);
     /* 20 and 21 are the same there, and what follows does not lead to what is here behind the hole. */
     cr_assert_eq(repair(log, 0, &sibling, 1), SEGMENT_LOG_BROKEN_CHAIN);
     cr_assert_eq(fixture_info(log).holes_count, 1);
@@ -362,7 +331,8 @@ Test(segment_log_repair, a_supply_that_is_damaged_or_not_what_is_wanted_is_refus
     struct disk *damaged = memory_disk_clone(disk, 2);
     damage_entry(damaged, 20);
     damage_entry(damaged, 21);
-    struct segment_log *log = open_on(damaged), *peer = open_on(disk);
+    struct segment_log *log = fixture_open_on(&options, damaged),
+                       *peer = fixture_open_on(&options, disk);
     cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
     struct segment_log_repair_info last;
     while (step(log, NULL, 0, &last)) {
@@ -403,7 +373,8 @@ Test(segment_log_repair, appends_go_on_and_reads_of_the_old_file_too)
     struct disk *damaged = memory_disk_clone(disk, 1);
     damage_entry(damaged, 10);
     damage_entry(damaged, info.last_index - 1); /* in the last segment, which rolls for it */
-    struct segment_log *peer = open_on(disk), *log = open_on(damaged);
+    struct segment_log *peer = fixture_open_on(&options, disk),
+                       *log = fixture_open_on(&options, damaged);
     cr_assert_eq(fixture_info(log).holes_count, 2);
     struct segment_log_read_job *reading;
     cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 5, 9, 4096, &reading),
@@ -442,7 +413,7 @@ Test(segment_log_repair, appends_go_on_and_reads_of_the_old_file_too)
     uint64_t last_chain = fixture_info(log).last_chain;
     segment_log_close(log);
     memory_disk_crash(damaged, MEMORY_DISK_POWER);
-    log = open_on(damaged);
+    log = fixture_open_on(&options, damaged);
     cr_assert_eq(fixture_info(log).last_chain, last_chain);
     fixture_check_all(log);
     segment_log_close(log);
@@ -452,12 +423,12 @@ Test(segment_log_repair, appends_go_on_and_reads_of_the_old_file_too)
 
 Test(segment_log_repair, a_cut_or_a_drop_of_the_segment_gives_the_session_up)
 {
-    struct segment_log *peer = open_on(disk);
+    struct segment_log *peer = fixture_open_on(&options, disk);
     for (uint32_t steps = 0; steps < 6; steps++) {
         for (int drop = 0; drop < 2; drop++) {
             struct disk *damaged = memory_disk_clone(disk, steps);
             damage_entry(damaged, 10);
-            struct segment_log *log = open_on(damaged);
+            struct segment_log *log = fixture_open_on(&options, damaged);
             cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
             struct segment_log_repair_info last;
             for (uint32_t i = 0; i < steps; i++) {
@@ -481,7 +452,7 @@ Test(segment_log_repair, a_cut_or_a_drop_of_the_segment_gives_the_session_up)
             uint64_t last_chain = fixture_info(log).last_chain;
             segment_log_close(log);
             memory_disk_crash(damaged, MEMORY_DISK_POWER);
-            log = open_on(damaged);
+            log = fixture_open_on(&options, damaged);
             cr_assert_eq(fixture_info(log).last_chain, last_chain);
             fixture_check_all(log);
             segment_log_close(log);
@@ -502,7 +473,7 @@ Test(segment_log_repair, a_log_is_cut_at_a_hole_wherever_it_is)
         } else {
             cr_assert_eq(memory_disk_flip(damaged, path, DATA_POS + 1024 + 60, 1), 0);
         }
-        struct segment_log *log = open_on(damaged);
+        struct segment_log *log = fixture_open_on(&options, damaged);
         struct segment_log_hole hole;
         cr_assert(segment_log_hole_from(log, 0, &hole));
         segment_log_truncate(log, hole.first_index);
@@ -513,7 +484,7 @@ Test(segment_log_repair, a_log_is_cut_at_a_hole_wherever_it_is)
         fixture_check_all(log);
         segment_log_close(log);
         memory_disk_crash(damaged, MEMORY_DISK_POWER);
-        log = open_on(damaged);
+        log = fixture_open_on(&options, damaged);
         cr_assert_eq(fixture_info(log).last_index, hole.first_index + 1);
         cr_assert_eq(fixture_info(log).holes_count, 0);
         fixture_check_all(log);
@@ -546,7 +517,7 @@ static void damage_for_crash(struct disk *damaged, int kind)
 
 Test(segment_log_repair, a_crash_at_any_call_leaves_the_old_state_or_the_new_one)
 {
-    struct segment_log *peer = open_on(disk);
+    struct segment_log *peer = fixture_open_on(&options, disk);
     for (int kind = 0; kind < 3; kind++) {
         uint32_t whole = 0, holes = 0;
         bool reached = true;
@@ -554,14 +525,14 @@ Test(segment_log_repair, a_crash_at_any_call_leaves_the_old_state_or_the_new_one
             for (uint64_t seed = 1; seed <= 6; seed++) {
                 struct disk *damaged = memory_disk_clone(disk, nth * 16 + seed);
                 damage_for_crash(damaged, kind);
-                struct segment_log *log = open_on(damaged);
+                struct segment_log *log = fixture_open_on(&options, damaged);
                 uint64_t calls = memory_disk_calls(damaged);
                 memory_disk_stop_at(damaged, nth);
                 run_until_it_stops(log, peer);
                 reached = memory_disk_calls(damaged) - calls >= nth;
                 segment_log_close(log);
                 memory_disk_crash(damaged, seed % 3 ? MEMORY_DISK_POWER : MEMORY_DISK_KILL);
-                log = open_on(damaged);
+                log = fixture_open_on(&options, damaged);
                 cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
                 uint64_t lost = fixture_check_beside_holes(log, chains);
                 holes += lost > 0;
@@ -580,10 +551,10 @@ Test(segment_log_repair, a_crash_at_any_call_leaves_the_old_state_or_the_new_one
 
 Test(segment_log_repair, no_space_ends_the_session_and_the_log_goes_on)
 {
-    struct segment_log *peer = open_on(disk);
+    struct segment_log *peer = fixture_open_on(&options, disk);
     struct disk *damaged = memory_disk_clone(disk, 1);
     damage_entry(damaged, 10);
-    struct segment_log *log = open_on(damaged);
+    struct segment_log *log = fixture_open_on(&options, damaged);
     memory_disk_set_capacity(damaged, memory_disk_used(damaged) + 4096);
     cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_FULL);
     memory_disk_set_capacity(damaged, UINT64_MAX);

@@ -33,19 +33,7 @@ static void set_up(void)
         fixture_append(log, 1 + i / 20, 1 + i % 3, 60 + 37 * (i % 7));
         cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     }
-    info = fixture_info(log);
-    cr_assert_lt(info.last_index, ENTRIES_MAX);
-    for (uint64_t i = 1; i <= info.last_index; i++) {
-        struct segment_log_view view;
-        cr_assert_eq(fixture_read(log, SEGMENT_LOG_BY_INDEX, i, i, 1, &view), SEGMENT_LOG_OK);
-        struct entry_header header;
-        cr_assert_eq(entry_decode_header(view.parts[0].bytes, view.parts[0].bytes_count,
-                                         checksum64_group(&fixture_cluster, FIXTURE_GROUP),
-                                         &header),
-                     ENTRY_DECODE_OK);
-        chains[i] = header.chain;
-        segment_log_view_release(&view);
-    }
+    info = fixture_note_chains(log, chains, ENTRIES_MAX);
     segment_log_close(log);
 }
 
@@ -55,13 +43,6 @@ static void tear_down(void)
 }
 
 TestSuite(segment_log_scrub, .init = set_up, .fini = tear_down, .timeout = 120);
-
-static struct segment_log *open_on(struct disk *on)
-{
-    struct segment_log_options opened = options;
-    opened.disk = on;
-    return fixture_open(&opened);
-}
 
 static void finish_seal(struct segment_log *log, struct segment_log_seal_job *job)
 {
@@ -174,7 +155,7 @@ Test(segment_log_scrub, a_pass_over_a_whole_log_finds_nothing_and_changes_nothin
 {
     for (int sealed = 0; sealed < 2; sealed++) {
         struct disk *copy = memory_disk_clone(disk, 1);
-        struct segment_log *log = open_on(copy);
+        struct segment_log *log = fixture_open_on(&options, copy);
         if (sealed) seal(log);
         size_t bytes[SEGMENTS_MAX];
         uint8_t *before[SEGMENTS_MAX];
@@ -211,7 +192,7 @@ static void find_flip(uint64_t sequence, size_t pos, bool sealed, struct segment
                       uint32_t *holes, uint32_t *mended)
 {
     struct disk *damaged = memory_disk_clone(disk, pos);
-    struct segment_log *log = open_on(damaged);
+    struct segment_log *log = fixture_open_on(&options, damaged);
     if (sealed) seal(log);
     size_t bytes;
     uint8_t *before = read_file(damaged, sequence, &bytes);
@@ -243,7 +224,7 @@ static void find_flip(uint64_t sequence, size_t pos, bool sealed, struct segment
     cr_assert_eq(fixture_check_beside_holes(log, chains), 0);
     segment_log_close(log);
     memory_disk_crash(damaged, MEMORY_DISK_POWER);
-    log = open_on(damaged);
+    log = fixture_open_on(&options, damaged);
     cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
     cr_assert_eq(fixture_info(log).holes_count, 0);
 out:
@@ -254,7 +235,7 @@ out:
 
 Test(segment_log_scrub, every_flipped_byte_of_an_open_log_is_found_and_mended)
 {
-    struct segment_log *peer = open_on(disk);
+    struct segment_log *peer = fixture_open_on(&options, disk);
     for (int sealed = 0; sealed < 2; sealed++) {
         uint32_t holes = 0, mended = 0;
         for (uint64_t sequence = 1; sequence <= info.segments_count; sequence++) {
@@ -290,7 +271,7 @@ Test(segment_log_scrub, behind_a_pass_no_byte_of_footers_and_gaps_is_complained_
     for (uint64_t sequence = 1; sequence < info.segments_count; sequence++) {
         for (size_t pos = DATA_POS; pos < DATA_POS + 8192 + 3 * BLOCK; pos += 23) {
             struct disk *damaged = memory_disk_clone(disk, pos);
-            struct segment_log *log = open_on(damaged);
+            struct segment_log *log = fixture_open_on(&options, damaged);
             seal(log);
             size_t bytes;
             uint8_t *before = read_file(damaged, sequence, &bytes);
@@ -322,7 +303,7 @@ Test(segment_log_scrub, behind_a_pass_no_byte_of_footers_and_gaps_is_complained_
 Test(segment_log_scrub, a_segment_that_could_not_be_sealed_for_its_header_is_sealed_behind_a_pass)
 {
     struct disk *damaged = memory_disk_clone(disk, 7);
-    struct segment_log *log = open_on(damaged);
+    struct segment_log *log = fixture_open_on(&options, damaged);
     char path[DISK_PATH_MAX];
     fixture_segment_path("/group", 2, path);
     cr_assert_eq(memory_disk_flip(damaged, path, 70, 1), 0);
@@ -345,10 +326,10 @@ Test(segment_log_scrub, a_segment_that_could_not_be_sealed_for_its_header_is_sea
 Test(segment_log_scrub, a_file_that_vanishes_is_found_and_made_again)
 {
     struct disk *whole = memory_disk_clone(disk, 9);
-    struct segment_log *peer = open_on(whole);
+    struct segment_log *peer = fixture_open_on(&options, whole);
     for (uint64_t sequence = 1; sequence <= info.segments_count; sequence++) {
         struct disk *damaged = memory_disk_clone(disk, sequence);
-        struct segment_log *log = open_on(damaged);
+        struct segment_log *log = fixture_open_on(&options, damaged);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", sequence, path);
         cr_assert_eq(disk_unlink(damaged, path), 0);
@@ -356,7 +337,7 @@ Test(segment_log_scrub, a_file_that_vanishes_is_found_and_made_again)
         repair_all(log, peer);
         cr_assert_eq(fixture_check_beside_holes(log, chains), 0);
         segment_log_close(log);
-        log = open_on(damaged);
+        log = fixture_open_on(&options, damaged);
         cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
         cr_assert_eq(fixture_check_beside_holes(log, chains), 0);
         segment_log_close(log);
@@ -370,7 +351,7 @@ Test(segment_log_scrub, a_reader_that_meets_damage_makes_it_known)
 {
     for (int sealed = 0; sealed < 2; sealed++) {
         struct disk *damaged = memory_disk_clone(disk, 1);
-        struct segment_log *log = open_on(damaged);
+        struct segment_log *log = fixture_open_on(&options, damaged);
         if (sealed) seal(log);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", 1, path);
@@ -396,7 +377,7 @@ Test(segment_log_scrub, passes_and_writes_do_not_disturb_each_other)
 {
     for (uint64_t seed = 1; seed <= 40; seed++) {
         struct disk *copy = memory_disk_clone(disk, seed);
-        struct segment_log *log = open_on(copy);
+        struct segment_log *log = fixture_open_on(&options, copy);
         uint64_t x = seed;
         segment_log_scrub_begin(log);
         for (int i = 0; i < 300; i++) {
