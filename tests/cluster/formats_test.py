@@ -12,6 +12,7 @@ from promises import promise
 READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../reader")
 sys.path.insert(0, READER)
 import formats
+import replay
 
 
 def write_something(cluster):
@@ -73,6 +74,8 @@ def check_node(node, told, groups):
                   f"chain in {snapshot.path}")
             check_equal(sum(member["voter"] for member in snapshot.configuration), 3, f"voters in {snapshot.path}")
             check(set(snapshot.offsets().values()) <= {1, 5, 40}, f"offsets in {snapshot.path}")
+            if group > 0 and log.base.index == 0:
+                check_equal(snapshot.pairs, replay.state_at(log, snapshot.point.index).pairs(), f"state in {snapshot.path}")
             snapshots += 1
         entries += len(log.entries)
         footers += sum(segment.footer is not None for segment in log.segments)
