@@ -2,6 +2,7 @@
  * (thesis §5, PROTOCOL S3).
  *
  *     leader    COMPACTED ──> floor rises      an entry below is needed ──> update.snapshots
+ *               RECALLED ──> floor falls       who was to get the base, and has more than that, is probed
  *               SNAPSHOT_SENT or an ack ──> probes behind the base
  *     receiver  INSTALLED ──> log kept, or log replaced and acknowledged
  *
@@ -26,6 +27,25 @@ enum raft_status raft__compacted(struct raft_node *node, struct raft_update *upd
     if (raft__trail_term(&node->trail, index) != term) return RAFT_BAD_OPTIONS;
     raft__trail_forget(&node->trail, index);
     raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_COMPACTED, .index = index});
+    return RAFT_OK;
+}
+
+enum raft_status raft__recalled(struct raft_node *node, struct raft_update *update,
+                                const struct raft_recalled *recalled)
+{
+    if (recalled->index >= node->trail.floor_index) return RAFT_OK;
+    if (!raft__trail_recall(&node->trail, recalled->index, recalled->term, recalled->runs,
+                            recalled->runs_count)) {
+        return RAFT_BAD_OPTIONS;
+    }
+    raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_COMPACTED,
+                                            .index = node->trail.floor_index});
+    if (node->role != RAFT_LEADER) return RAFT_OK;
+    /* What they have tells whether they need a base still. */
+    for (uint32_t i = 0; i < node->configuration.members_count; i++) {
+        if (node->progress[i].state == RAFT_PROGRESS_SNAPSHOT)
+            raft__progress_probe(&node->progress[i], node->trail.last_index + 1);
+    }
     return RAFT_OK;
 }
 

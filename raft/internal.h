@@ -220,6 +220,8 @@ void raft__membership_advance(struct raft_node *node, struct raft_update *update
 
 RAFT_CHECKED enum raft_status raft__compacted(struct raft_node *node, struct raft_update *update,
                                               raft_index index, raft_term term);
+RAFT_CHECKED enum raft_status raft__recalled(struct raft_node *node, struct raft_update *update,
+                                             const struct raft_recalled *recalled);
 RAFT_CHECKED enum raft_status raft__installed(
     struct raft_node *node, struct raft_update *update, raft_index index, raft_term term,
     const struct raft_indexed_configuration *configuration);

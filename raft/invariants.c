@@ -218,7 +218,10 @@ static void check_step(const struct raft_node *node, const struct raft_node *pre
     assert(node->hard_durable.term >= previous->hard_durable.term);
     assert(node->commit_index >= previous->commit_index);
     assert(node->reads.number >= previous->reads.number);
-    assert(node->trail.floor_index >= previous->trail.floor_index);
+    /* It falls by RECALLED alone, and what was known stays. */
+    assert(raft__trail_term(&node->trail, previous->trail.floor_index) ==
+               previous->trail.floor_term ||
+           node->trail.floor_index > previous->trail.floor_index);
     check_edge(node, previous);
     if (node->hard.term == previous->hard.term) {
         check_same_term(node, previous);

@@ -298,6 +298,8 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
                                event->configure.always_joint);
     case RAFT_EVENT_COMPACTED:
         return raft__compacted(node, update, event->compacted.index, event->compacted.term);
+    case RAFT_EVENT_RECALLED:
+        return raft__recalled(node, update, &event->recalled);
     case RAFT_EVENT_SNAPSHOT_SENT:
         raft__snapshot_sent(node, event->snapshot_sent.to, event->snapshot_sent.index,
                             event->snapshot_sent.ok);

@@ -114,6 +114,41 @@ void raft__trail_forget(struct raft_trail *trail, raft_index index)
     run->first = index + 1;
 }
 
+/* Do they form a log from (index, term) to the floor? */
+static bool leads_to_floor(const struct raft_trail *trail, raft_index index, raft_term term,
+                           const struct raft_term_run *runs, uint32_t runs_count)
+{
+    for (uint32_t i = 0; i < runs_count; i++) {
+        if (runs[i].first != index + 1 || runs[i].count == 0) return false;
+        if (runs[i].term == 0 || runs[i].term < term) return false;
+        index = run_end(&runs[i]);
+        term = runs[i].term;
+    }
+    return index == trail->floor_index && term == trail->floor_term;
+}
+
+bool raft__trail_recall(struct raft_trail *trail, raft_index index, raft_term term,
+                        const struct raft_term_run *runs, uint32_t runs_count)
+{
+    if (!leads_to_floor(trail, index, term, runs, runs_count)) return false;
+    for (uint32_t i = runs_count; i > 0; i--) {
+        const struct raft_term_run *run = &runs[i - 1];
+        struct raft_term_run *first = &trail->runs[0];
+        if (trail->runs_count > 0 && first->term == run->term) {
+            first->first = run->first;
+            first->count += run->count;
+        } else {
+            if (trail->runs_count == trail->runs_max) break;
+            memmove(first + 1, first, trail->runs_count * sizeof *first);
+            *first = *run;
+            trail->runs_count++;
+        }
+        trail->floor_index = run->first - 1;
+        trail->floor_term = i > 1 ? runs[i - 2].term : term;
+    }
+    return true;
+}
+
 void raft__trail_reset(struct raft_trail *trail, raft_index index, raft_term term)
 {
     trail->runs_count = 0;

@@ -50,6 +50,11 @@ bool raft__trail_append(struct raft_trail *trail, uint64_t count, raft_term term
 /* Move the floor up to `index`, floor_index < index <= last_index: what lies below is forgotten. */
 void raft__trail_forget(struct raft_trail *trail, raft_index index);
 
+/* The opposite: the floor goes down to (index, term), below which nothing is known; `runs` tell of index + 1 .. the old floor.
+ * Of more runs than there is room for the oldest stay forgotten. False, and nothing changes, when they do not lead there. */
+bool raft__trail_recall(struct raft_trail *trail, raft_index index, raft_term term,
+                        const struct raft_term_run *runs, uint32_t runs_count);
+
 /* Nothing but a floor at (index, term). */
 void raft__trail_reset(struct raft_trail *trail, raft_index index, raft_term term);
 

@@ -15,6 +15,7 @@
 #include "limits.h"
 #include "list.h"
 #include "perform.h"
+#include "recall.h"
 #include "turn.h"
 
 #include <broker/base_codec.h>
@@ -326,7 +327,7 @@ void base_send__start(struct group *group, const struct raft_snapshot_request *r
     list_push_back(&group->sends, &send->link);
     /* Who is away will find newer bases when it is back. */
     if (node->base_sends_count == NODE_BASE_SENDS_MAX ||
-        !peer_is_up(node->hub, send->to.node, PEER_BULK)) {
+        !peer_is_up(node->hub, send->to.node, PEER_BULK) || recall__may_succeed(group)) {
         rest(group, send);
         return;
     }
@@ -469,6 +470,15 @@ void base_send__maintain(struct group *group)
         } else {
             pump(group, send); /* there may be room in the queue again */
         }
+    }
+}
+
+void base_send__end_all(struct group *group)
+{
+    struct list_link *next;
+    for (struct list_link *link = group->sends.next; link != &group->sends; link = next) {
+        next = link->next;
+        end(group, list_entry(link, struct base_send, link));
     }
 }
 

@@ -18,6 +18,7 @@ void base_send__peer_up(struct group *group, uint64_t node_id);
 /* May the log not be dropped up to that index yet? */
 bool base_send__holds(const struct group *group, uint64_t index);
 void base_send__maintain(struct group *group);
+void base_send__end_all(struct group *group); /* nobody needs one any more */
 void base_send__free_all(struct group *group);
 uint64_t base_send__lowest(const struct group *group); /* base on its way; UINT64_MAX: none */
 

@@ -11,6 +11,7 @@
 #include "list.h"
 #include "mending.h"
 #include "repair.h"
+#include "term_runs.h"
 #include "turn.h"
 
 #include <planted/planted.h>
@@ -207,29 +208,6 @@ void group__discard_jobs(struct group *group)
 
 /* ---- start of the core ---------------------------------------------------------------------------------------------- */
 
-struct run_list {
-    struct raft_term_run *runs;
-    uint32_t count, capacity;
-    uint64_t from_index; /* what is in front of it is left out */
-};
-
-static void collect_run(void *data, uint64_t first, uint64_t count, uint64_t term)
-{
-    struct run_list *list = data;
-    if (first + count <= list->from_index) return;
-    if (first < list->from_index) {
-        count -= list->from_index - first;
-        first = list->from_index;
-    }
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? list->capacity * 2u : 64u;
-        list->runs = realloc(list->runs, list->capacity * sizeof(*list->runs));
-        if (!list->runs) abort();
-    }
-    list->runs[list->count++] =
-        (struct raft_term_run){.first = first, .count = count, .term = term};
-}
-
 bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
                        const struct raft_indexed_configuration *configurations, uint32_t count,
                        uint64_t commit_index)
@@ -247,8 +225,9 @@ bool group__start_core_behind(struct group *group, const struct segment_log_poin
     struct segment_log_info info;
     segment_log_info(group->log, &info);
     if (!begin) begin = &info.base;
-    struct run_list runs = {.from_index = begin->index + 1u};
-    segment_log_term_runs(group->log, collect_run, &runs);
+    group->begun_behind = begin->index > info.base.index ? begin->index : 0;
+    struct term_runs runs;
+    term_runs__collect(group->log, begin->index + 1u, UINT64_MAX, &runs);
     struct raft_options options = {
         .group = group->id,
         .id = {.node = node->identity.node_id, .epoch = group->epoch},
@@ -273,14 +252,14 @@ bool group__start_core_behind(struct group *group, const struct segment_log_poin
         .history_count = count - 1u,
         .base_index = begin->index,
         .base_term = begin->term,
-        .runs = runs.runs,
+        .runs = runs.items,
         .runs_count = runs.count,
         .commit_index = PLANTED(B38_COMMIT_INDEX_GOES_BACK) ? begin->index : commit_index,
         .has_vote = true,
         .now_ms = io_now_ms(node->io),
     };
     const enum raft_status status = raft_init(group->raft, &options, &start);
-    free(runs.runs);
+    term_runs__free(&runs);
     if (status != RAFT_OK) {
         node__fatal(node, NODE_FATAL_CONFIG, "group %" PRIu64 ": %s", group->id,
                     raft_status_text(status));

@@ -160,7 +160,9 @@ struct group {
     struct base_receive *receive; /* base_receive.c; NULL: none */
     struct repair *repair;        /* repair.c; NULL: the log is whole, as far as is known */
     struct mending *mending;      /* mending.c; NULL: the core runs */
-    bool core_is_damaged;         /* it was told so, at damaged_us (damaged.c) */
+    uint64_t
+        begun_behind; /* where the core began, behind damage (recall.c); 0: at the start of the log */
+    bool core_is_damaged; /* it was told so, at damaged_us (damaged.c) */
     uint64_t damaged_us;
     bool scrub_asked;     /* somebody waits for the end of this pass */
     uint64_t scrubbed_us; /* end of the last one */

@@ -18,6 +18,7 @@
 #include "internal.h"
 #include "list.h"
 #include "opening.h"
+#include "recall.h"
 #include "repair.h"
 #include "replicas.h"
 #include "request.h"
@@ -113,16 +114,6 @@ static bool state_covers_holes(const struct group *group)
     return !segment_log_hole_from(group->log, group->mending->header.point.index + 1u, &hole);
 }
 
-static bool terms_are_known(const struct group *group)
-{
-    struct segment_log_hole hole;
-    for (uint64_t index = 0; segment_log_hole_from(group->log, index, &hole);
-         index = hole.last_index + 1u) {
-        if (!hole.terms_known) return false;
-    }
-    return true;
-}
-
 /* The log is whole, and on the disk is what memory says. */
 static bool is_ready(const struct group *group)
 {
@@ -143,7 +134,8 @@ static void start(struct group *group)
     struct node *node = group->node;
     struct mending *mending = group->mending;
     struct tree *state = mending->state;
-    const struct segment_log_point *begin = terms_are_known(group) ? NULL : &mending->header.point;
+    const struct segment_log_point *begin =
+        recall__knows_terms(group) ? NULL : &mending->header.point;
     mending->state = NULL;
     list_remove(&group->link);
     group->mending = NULL;

@@ -18,6 +18,7 @@
 #include "list.h"
 #include "mending.h"
 #include "read.h"
+#include "recall.h"
 #include "repair_serve.h"
 #include "repair_verdicts.h"
 #include "request.h"
@@ -493,6 +494,7 @@ static void is_whole(struct group *group)
 {
     repair__free(group);
     if (group->mending) return;
+    recall__run(group);
     node__dirty(group);
     request__unpark(group->node, group);
 }

@@ -121,6 +121,9 @@ enum raft_event_type {
     /* the log's prefix is gone, or may go any time: compacted.index is a durable base of this group
      * and the core no longer offers entries at or below it. Never above the commit index */
     RAFT_EVENT_COMPACTED,
+    /* terms of entries in front of the first one that the core offers are known: it was begun behind them because some
+     * were damaged (raft_start.base_index), and they are repaired. It offers them from now on, instead of a base */
+    RAFT_EVENT_RECALLED,
     /* the base that update.snapshots asked for is durable at the member (ok), or will not be */
     RAFT_EVENT_SNAPSHOT_SENT,
     /* a base that another replica sent is durable here, beside the log (PROTOCOL S3). The update says
@@ -138,6 +141,14 @@ enum raft_event_type {
     /* leader: `regressed.of` lacks what it said to be durable: its disk lies about syncs (PROTOCOL D8). Hints as in
      * its refusal. It counts for nothing until it has again what is committed now */
     RAFT_EVENT_REGRESSED,
+};
+
+/* A point of the log, and which terms wrote the entries behind it, as far as what the core knows already. */
+struct raft_recalled {
+    raft_index index;
+    raft_term term;
+    const struct raft_term_run *runs; /* array[runs_count], borrowed until return */
+    uint32_t runs_count;
 };
 
 struct raft_event {
@@ -180,6 +191,8 @@ struct raft_event {
             raft_index index;
             raft_term term;
         } compacted;
+        /* ends where the core begins; else RAFT_BAD_OPTIONS, and nothing changes */
+        struct raft_recalled recalled;
         struct {
             struct raft_replica_id to;
             raft_index index; /* of the base that it has now; only when ok */

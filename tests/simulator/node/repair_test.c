@@ -208,6 +208,64 @@ Test(simulated_repair, what_only_a_node_that_is_away_can_give_is_waited_for)
     cluster_destroy(cluster);
 }
 
+static uint64_t durable_index(struct cluster *cluster, uint32_t node, uint64_t group)
+{
+    struct node_group_status status;
+    return cluster_group_status(cluster, node, group, &status) ? status.durable_index : 0;
+}
+
+/* A replica whose damage hides a change of terms starts behind it. Repaired and leading, it gives who lags behind that place
+ * its entries: a base would take from there what it has in front. */
+Test(simulated_repair, who_lags_behind_repaired_damage_gets_entries_and_no_base)
+{
+    struct cluster *cluster = rot_cluster(61, 3, 3, MESSAGES, 20);
+    const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+    const uint32_t damaged = (uint32_t)cluster_leader(cluster, group);
+    const uint32_t away = (damaged + 1u) % 3u, whole = (damaged + 2u) % 3u;
+    const uint64_t term_begins = durable_index(cluster, damaged, group) + 1u;
+    uint64_t count = MESSAGES;
+    cluster_crash(cluster, damaged, SIM_CRASH_KILL);
+    cr_assert(
+        cluster_produce_once(cluster, whole, ROT_TOPIC, count++, -1, -1, 10 * SECOND_US, NULL));
+    restart(cluster, damaged);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cluster_crash(cluster, away, SIM_CRASH_KILL);
+    for (uint32_t i = 0; i < 60; i++) {
+        cr_assert(
+            cluster_produce_once(cluster, whole, ROT_TOPIC, count++, -1, -1, 10 * SECOND_US, NULL));
+    }
+    sim_run_for(cluster->sim, SECOND_US);
+    cluster_crash(cluster, damaged, SIM_CRASH_KILL);
+    cluster_crash(cluster, whole, SIM_CRASH_KILL);
+    char path[160];
+    (void)rot_find(cluster, damaged, term_begins, path, sizeof(path));
+    rot_remove(cluster, damaged, path);
+    cluster_start(cluster, damaged);
+    sim_run_for(cluster->sim, 10 * SECOND_US);
+    struct node_group_status status;
+    cr_assert(cluster_group_status(cluster, damaged, group, &status));
+    cr_assert_str_neq(status.role, "mending", "it starts without its peers");
+    cr_assert_not_null(strstr(status.problem, "damaged"), "%s", status.problem);
+
+    cluster_start(cluster, whole);
+    cr_assert(rot_is_repaired(cluster, 10 * SECOND_US));
+    cluster_crash(cluster, whole, SIM_CRASH_KILL);
+    cluster_start(cluster, away);
+    cr_assert_eq(cluster_wait_leader(cluster, group, 10 * SECOND_US), (int)damaged);
+    for (uint32_t i = 0;
+         i < 100 && durable_index(cluster, away, group) < durable_index(cluster, damaged, group);
+         i++)
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+    cr_assert_eq(durable_index(cluster, away, group), durable_index(cluster, damaged, group));
+    struct peek_group peek;
+    cr_assert(peek_group(cluster->nodes[away].node, group, &peek));
+    cr_assert_eq(peek_bases_installed(&peek), 0);
+    cr_assert_eq(peek.base_next_offset, 0);
+    cluster_start(cluster, whole);
+    rot_expect_values(cluster, (uint32_t)count);
+    cluster_destroy(cluster);
+}
+
 /* ---- all disks ------------------------------------------------------------------------------------------------------- */
 
 /* Helical: each node is damaged at another place, and each holds what the others lack. */

@@ -178,6 +178,27 @@ Test(raft_base, one_that_does_not_move_is_asked_for_again)
     rig_close(&rig);
 }
 
+/* n1 began behind its first six entries, for they were damaged; it knows of them again. */
+Test(raft_base, who_was_to_get_one_is_probed_when_the_log_is_whole_again)
+{
+    static const struct raft_term_run front = {1, 6, 1}, other = {1, 5, 1};
+    struct rig rig = open_waiting();
+    struct raft_event event = {.type = RAFT_EVENT_RECALLED,
+                               .recalled = {.runs = &other, .runs_count = 1}};
+    cr_assert_eq(rig_try(&rig, event), RAFT_BAD_OPTIONS, "they do not lead to what is known");
+    cr_assert_eq(third(&rig).state, RAFT_PROGRESS_SNAPSHOT);
+    event.recalled.runs = &front;
+    cr_assert_eq(rig_try(&rig, event), RAFT_OK);
+    cr_assert_eq(raft_term_at(rig.node, 1), 1);
+    cr_assert_eq(third(&rig).state, RAFT_PROGRESS_PROBE);
+    cr_assert_eq(rig_sent(&rig, RAFT_MESSAGE_APPEND, 3)->append.previous_index, 11);
+    refuse(&rig, 3, 11, 2);
+    cr_assert_eq(rig.update->snapshots_count, 0);
+    cr_assert_eq(rig_sent(&rig, RAFT_MESSAGE_APPEND, 3)->append.previous_index, 2);
+    cr_assert_eq(rig_try(&rig, event), RAFT_OK, "what is known already says nothing");
+    rig_close(&rig);
+}
+
 Test(raft_base, one_that_arrived_is_probed_behind)
 {
     struct rig rig = open_waiting();

@@ -77,6 +77,51 @@ Test(raft_trail, a_full_trail_forgets_committed_runs_only)
     cr_expect_eq(raft__trail_last_term(&trail), 5);
 }
 
+Test(raft_trail, what_was_not_known_in_front_is_recalled)
+{
+    struct raft_term_run runs[4];
+    struct raft_trail trail = empty_trail(runs, 4);
+    const struct raft_term_run front[] = {{11, 10, 2}, {21, 10, 3}, {31, 20, 4}};
+    raft__trail_reset(&trail, 50, 4);
+    cr_assert(raft__trail_append(&trail, 2, 4, 50));
+    cr_assert(raft__trail_append(&trail, 2, 5, 50));
+
+    cr_expect_not(raft__trail_recall(&trail, 10, 2, front, 2), "it ends in front of the floor");
+    cr_expect_not(raft__trail_recall(&trail, 11, 2, front, 3), "it begins behind a gap");
+    cr_expect_not(raft__trail_recall(&trail, 10, 3, front, 3), "terms fall");
+    const struct raft_term_run other[] = {{11, 40, 3}};
+    cr_expect_not(raft__trail_recall(&trail, 10, 2, other, 1), "another term at the floor");
+    cr_expect_eq(trail.floor_index, 50, "a refused recall changes nothing");
+    cr_expect_eq(trail.runs_count, 2);
+
+    cr_assert(raft__trail_recall(&trail, 10, 1, front, 3));
+    cr_expect_eq(trail.runs_count, 4, "the run at the floor is one with the one behind it");
+    cr_expect_eq(trail.floor_index, 10);
+    cr_expect_eq(trail.floor_term, 1);
+    cr_expect_eq(trail.last_index, 54);
+    const struct raft_term_run known[] = {
+        {10, 1, 1}, {11, 10, 2}, {21, 10, 3}, {31, 22, 4}, {53, 2, 5}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        for (raft_index index = known[i].first; index < known[i].first + known[i].count; index++)
+            cr_expect_eq(raft__trail_term(&trail, index), known[i].term);
+    }
+}
+
+Test(raft_trail, of_more_than_there_is_room_for_the_newest_is_recalled)
+{
+    struct raft_term_run runs[3];
+    struct raft_trail trail = empty_trail(runs, 3);
+    const struct raft_term_run front[] = {{1, 10, 1}, {11, 10, 2}, {21, 10, 3}};
+    raft__trail_reset(&trail, 30, 3);
+    cr_assert(raft__trail_append(&trail, 1, 4, 30));
+    cr_assert(raft__trail_recall(&trail, 0, 0, front, 3));
+    cr_expect_eq(trail.runs_count, 3);
+    cr_expect_eq(trail.floor_index, 10);
+    cr_expect_eq(trail.floor_term, 1);
+    cr_expect_eq(raft__trail_term(&trail, 11), 2);
+    cr_expect_eq(raft__trail_last_term(&trail), 4);
+}
+
 Test(raft_trail, below_the_floor_nothing_is_known)
 {
     struct raft_term_run runs[4];

@@ -191,6 +191,8 @@
     X(D3_ACKS_OVER_DAMAGE, node, "a follower acknowledges entries behind damage in its log")       \
     X(D4_ONE_ANSWER_CUTS, node,                                                                    \
       "damaged entries that one voter never held are cut, as if nobody could hold them")           \
+    X(D4_REPAIRED_ENTRIES_ARE_NOT_OFFERED, node,                                                   \
+      "a leader sends a base to who lags behind damage, though it has repaired it")                \
     X(D5_DAMAGED_LEADER_TAKES_PRODUCE, node,                                                       \
       "a leader with damage in its log takes messages before it is whole")                         \
     X(D5_DAMAGED_STANDS_AT_ONCE, core, "a replica with damaged entries stands like a whole one")   \

@@ -1,0 +1,17 @@
+/* A replica whose damage hides terms starts behind it, as if its log began there. Repaired, it has its entries to offer again:
+ * else who lags behind that place would be sent a base, and lose what it holds in front of it (PROTOCOL D4, S3). */
+#ifndef BROKER_NODE_RECALL_H
+#define BROKER_NODE_RECALL_H
+
+#include <stdbool.h>
+
+struct group;
+
+/* Does every hole of the log tell its terms? */
+bool recall__knows_terms(const struct group *group);
+/* The core begins behind damage, and a peer that may have what is missing was not heard of yet. */
+bool recall__may_succeed(const struct group *group);
+/* Tells the core of its entries in front, when they are known. Called when the log was repaired. */
+void recall__run(struct group *group);
+
+#endif
