@@ -190,6 +190,18 @@ static enum segment_log_status read_tail(struct recovery *recovery, struct segme
     }
 }
 
+/* One lost write can hit the newer mark, which stands in front of the entries, all of them, and what was acknowledged since the
+ * older mark: then nothing tells how far the log went. A crash that tears a mark damages nothing in front of the other. */
+static bool is_newer_mark_lost(const struct recovery *recovery, const struct segment_mark *mark)
+{
+    const struct segment_log *log = recovery->log;
+    const struct segment_marks *marks = &recovery->marks;
+    if (marks->newest < 0 || marks->valid[1 - marks->newest]) return false;
+    const struct hole *hole = holes__from(log, mark->point.index);
+    return hole && hole->told.first_index <= mark->point.index &&
+           log->last.index == mark->point.index;
+}
+
 /* Follow the records of one segment from the device. */
 enum segment_log_status recovery__read_records(struct recovery *recovery, struct segment *segment,
                                                const struct segment_mark *mark)
@@ -219,6 +231,11 @@ enum segment_log_status recovery__read_records(struct recovery *recovery, struct
     segment->file_bytes = recovery->file_bytes;
     recovery->log->last = stretch.scan.at;
     stretch__close(&stretch);
+    if (status == SEGMENT_LOG_OK && !mark->continued && is_newer_mark_lost(recovery, mark)) {
+        return recovery__fail(
+            recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES, mark->point.index, 0,
+            "one synced mark is damaged, and so are the entries in front of the other");
+    }
     return status;
 }
 

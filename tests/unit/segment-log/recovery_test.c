@@ -339,6 +339,59 @@ Test(segment_log_recovery, a_file_cut_in_front_of_its_entries_is_never_a_shorter
     cr_assert_geq(cut_in_front_of_entries(6), 8192 / 128);
 }
 
+/* Bytes of another file from pos to end, as one write that went astray leaves them. */
+static void overwrite(struct disk *on, uint64_t pos, uint64_t end)
+{
+    static uint8_t other[65536];
+    memset(other, 0x5a, sizeof other);
+    struct disk_file *file;
+    cr_assert_leq(end - pos, sizeof other);
+    cr_assert_eq(disk_open(on, path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pwrite(file, other, (size_t)(end - pos), pos), 0);
+    disk_close(file);
+}
+
+/* From the header, or either mark, up to any sector among the entries and behind them. Returns how many lose the position. */
+static uint32_t misdirect_onto(uint64_t last_index, uint64_t end_pos)
+{
+    uint32_t lost = 0;
+    for (uint64_t pos = 0; pos <= 8192; pos += 4096) {
+        for (uint64_t end = pos + 512; end <= end_pos + 1024; end += 512) {
+            options.disk = memory_disk_clone(disk, end);
+            overwrite(options.disk, pos, end);
+            struct segment_log *log;
+            struct segment_log_problem problem;
+            const enum segment_log_status status = segment_log_open(&options, &log, &problem);
+            if (status == SEGMENT_LOG_OK) {
+                cr_assert_eq(fixture_info(log).last_index, last_index, "%d to %d", (int)pos,
+                             (int)end);
+                segment_log_close(log);
+            } else {
+                cr_assert_eq(status, SEGMENT_LOG_LOST_POSITION, "%s", problem.reason);
+                lost++;
+            }
+            memory_disk_destroy(options.disk);
+        }
+    }
+    options.disk = disk;
+    return lost;
+}
+
+/* The newer mark stands in front of the entries: one write can hit it, all that the older one tells of, and what came since. */
+Test(segment_log_recovery, one_lost_write_over_a_mark_and_the_entries_is_never_a_shorter_log)
+{
+    const struct segment_log_point origin = fixture_origin();
+    options.start = &origin;
+    make_log(5);
+    struct segment_log *log = fixture_open(&options);
+    for (uint64_t last = 6; last < 9; last++) { /* the newest mark in each of the blocks */
+        fixture_append(log, 1, 1, 600);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        cr_assert_gt(misdirect_onto(last, 12288 + 8192), 0);
+    }
+    segment_log_close(log);
+}
+
 struct birth {
     char path[DISK_PATH_MAX]; /* of the second segment */
     uint8_t bytes[12288];     /* as it is written first */
