@@ -348,12 +348,13 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
         if (group->is_meta) break;
         offsets__answer(request, group);
         return;
-    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_PRODUCE: /* of meta: the topic was looked for; of the partition: it may be refused */
+    case NODE_REQUEST_GROUP_COMMIT:
+        break;
     case NODE_REQUEST_TOPIC_CREATE:
     case NODE_REQUEST_TOPIC_DELETE:
     case NODE_REQUEST_TOPIC_SET:
     case NODE_REQUEST_PRODUCER_INIT:
-    case NODE_REQUEST_GROUP_COMMIT:
     case NODE_REQUEST_NODE_ADD: /* asked whether this node still leads meta */
     case NODE_REQUEST_NODE_REMOVE:
     case NODE_REQUEST_NODE_REPLACE:
