@@ -58,9 +58,12 @@ static void destroy(struct segment_log_seal_job *job)
 
 /* ---- loop face -------------------------------------------------------------------------------------- */
 
+/* One without entries, as recovery makes it in the place of a lost file that had none, has nothing to be indexed: a start
+ * walks it as fast as it would read a footer. */
 static bool is_candidate(const struct segment *segment)
 {
-    return !segment->sealed && !segment->unsealable && !segment->missing;
+    const bool is_empty = segment->last_index == segment->base.index;
+    return !segment->sealed && !segment->unsealable && !segment->missing && !is_empty;
 }
 
 void seal__plan(struct segment_log *log)

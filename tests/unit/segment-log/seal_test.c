@@ -4,6 +4,7 @@
 
 #include "counting_disk.h"
 #include "memory_disk.h"
+#include "segment_format.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -104,6 +105,56 @@ Test(segment_log_seal, the_segment_that_is_written_is_never_sealed)
     cr_assert_eq(segment_log_sealed_count(log_), 1);
     reopen();
     cr_assert_eq(segment_log_sealed_count(log_), 1);
+}
+
+/* The last segment as if it had the next number, so that the one in front of it is missing and had no entries. */
+static void leave_out_a_number(uint64_t sequence)
+{
+    char path[DISK_PATH_MAX], next_path[DISK_PATH_MAX];
+    static uint8_t bytes[1024 * 1024];
+    struct disk_file *file;
+    struct segment_header header;
+    struct segment_mark mark;
+    const uint64_t count = file_bytes(sequence);
+    const uint64_t seed = checksum64_group(&fixture_cluster, FIXTURE_GROUP);
+    cr_assert_leq(count, sizeof bytes);
+    fixture_segment_path("/group", sequence, path);
+    fixture_segment_path("/group", sequence + 1, next_path);
+    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
+    cr_assert_eq(disk_pread(file, bytes, count, 0), (ssize_t)count);
+    disk_close(file);
+    cr_assert_eq(segment_format__decode_header(bytes, &header), SEGMENT_FORMAT_OK);
+    header.sequence++;
+    segment_format__encode_header(&header, bytes);
+    for (uint32_t i = 1; i <= 2; i++) {
+        uint8_t *block = bytes + i * SEGMENT_BLOCK_BYTES;
+        if (segment_format__decode_mark(block, seed, &mark) != SEGMENT_FORMAT_OK) continue;
+        mark.segment++;
+        segment_format__encode_mark(&mark, seed, block);
+    }
+    cr_assert_eq(disk_open(disk, next_path, DISK_CREATE_NEW, &file), 0);
+    cr_assert_eq(disk_pwrite(file, bytes, count, 0), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+    cr_assert_eq(disk_unlink(disk, path), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/group"), 0);
+}
+
+Test(segment_log_seal, a_segment_without_entries_gets_no_footer)
+{
+    fill_segments(2);
+    append_flush(1, 2);
+    segment_log_close(log_);
+    leave_out_a_number(2);
+    log_ = fixture_open(&options);
+    cr_assert_eq(fixture_info(log_).segments_count, 3);
+    cr_assert_eq(fixture_info(log_).holes_count, 0, "nothing is missing");
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    cr_assert_eq(fixture_info(log_).segments_count, 3);
+    fixture_check_all(log_);
 }
 
 Test(segment_log_seal, a_start_reads_footers_and_the_last_segment_and_finds_the_same_log)
