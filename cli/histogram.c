@@ -38,17 +38,6 @@ void histogram_record(struct histogram *histogram, uint64_t value, uint64_t time
     if (value > histogram->max) histogram->max = value;
 }
 
-void histogram_merge(struct histogram *target, const struct histogram *source)
-{
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        target->counts[i] += source->counts[i];
-    }
-    target->count += source->count;
-    target->sum += source->sum;
-    if (source->min < target->min) target->min = source->min;
-    if (source->max > target->max) target->max = source->max;
-}
-
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile)
 {
     assert(quantile >= 0);

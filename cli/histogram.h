@@ -19,7 +19,6 @@ struct histogram {
 
 void histogram_init(struct histogram *histogram);
 void histogram_record(struct histogram *histogram, uint64_t value, uint64_t times);
-void histogram_merge(struct histogram *target, const struct histogram *source);
 /* The value at or below which `quantile` (0..1) of the values lie: the upper end of its bucket, never above max. 0 when
  * empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile);

@@ -200,7 +200,7 @@ bool local_cluster_start(struct local_cluster *cluster, uint32_t number)
     return true;
 }
 
-void local_cluster_signal(struct local_cluster *cluster, uint32_t number, int signal)
+static void signal_node(struct local_cluster *cluster, uint32_t number, int signal)
 {
     const struct local_node *node = &cluster->nodes[number - 1];
     if (node->pid > 0) kill(node->pid, signal);
@@ -235,7 +235,7 @@ void local_cluster_stop(struct local_cluster *cluster, uint64_t patience_us)
     int status;
     bool killed = false;
     for (uint32_t i = 1; i <= cluster->options.nodes_count; i++) {
-        local_cluster_signal(cluster, i, SIGTERM);
+        signal_node(cluster, i, SIGTERM);
     }
     while (running_count(cluster) > 0) {
         while (local_cluster_reap(cluster, &status) > 0) {
@@ -244,7 +244,7 @@ void local_cluster_stop(struct local_cluster *cluster, uint64_t patience_us)
         if (!killed && clock_monotonic_us() >= deadline_us) {
             killed = true;
             for (uint32_t i = 1; i <= cluster->options.nodes_count; i++) {
-                local_cluster_signal(cluster, i, SIGKILL);
+                signal_node(cluster, i, SIGKILL);
             }
         }
         clock_sleep_us(POLL_US);

@@ -46,7 +46,6 @@ bool local_cluster_init(struct local_cluster *cluster, const struct local_cluste
 bool local_cluster_ports_are_free(struct local_cluster *cluster);
 /* Start one node; from the thread that lives as long as the process. False: error is set. */
 bool local_cluster_start(struct local_cluster *cluster, uint32_t number);
-void local_cluster_signal(struct local_cluster *cluster, uint32_t number, int signal);
 /* Collect one node that has ended, without waiting: its number and wait status, or 0. */
 uint32_t local_cluster_reap(struct local_cluster *cluster, int *ret_status);
 /* SIGTERM to all, SIGKILL to what is left after `patience_us`; waits for all. */

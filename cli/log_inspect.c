@@ -239,7 +239,7 @@ enum log_file_kind log_file_kind(const char *path)
     return has_mark ? LOG_FILE_SEGMENT : LOG_FILE_SNAPSHOT;
 }
 
-const char *log_file_kind_name(enum log_file_kind kind)
+static const char *kind_name(enum log_file_kind kind)
 {
     switch (kind) {
     case LOG_FILE_NONE:
@@ -326,9 +326,9 @@ uint64_t log_inspect_file(const char *path, enum log_file_kind kind, enum log_in
         json_name(&printer, "path");
         log_print_json_text(path);
         json_name(&printer, "kind");
-        log_print_json_text(log_file_kind_name(kind));
+        log_print_json_text(kind_name(kind));
     } else if (output == LOG_INSPECT_TABLE) {
-        printf("# %s %s\n", log_file_kind_name(kind), path);
+        printf("# %s %s\n", kind_name(kind), path);
     }
     inspect(path, kind, with_pairs, &sink);
     if (is_json) {
@@ -337,7 +337,7 @@ uint64_t log_inspect_file(const char *path, enum log_file_kind kind, enum log_in
         print_problems(&printer, path);
     }
     if (output == LOG_INSPECT_VERDICT) {
-        printf("%s %s: ", log_file_kind_name(kind), path);
+        printf("%s %s: ", kind_name(kind), path);
         if (printer.problems_count == 0) {
             puts("ok");
         } else {

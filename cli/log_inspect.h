@@ -15,7 +15,6 @@ enum log_file_kind {
 
 /* By its name, and when that says nothing by its first bytes: files may have been copied from anywhere. */
 enum log_file_kind log_file_kind(const char *path);
-const char *log_file_kind_name(enum log_file_kind kind);
 
 enum log_inspect_output {
     LOG_INSPECT_TABLE,

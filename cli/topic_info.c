@@ -8,7 +8,8 @@
 
 #define MESSAGE_BYTES_MAX_DEFAULT 1048576u
 
-const char *topic_name_problem(const char *name)
+/* NULL, or why this cannot be a name of a topic or group; checked before it stands in a path. */
+static const char *name_problem(const char *name)
 {
     size_t bytes = strlen(name);
     if (bytes == 0) return "is empty";
@@ -22,7 +23,7 @@ const char *topic_name_problem(const char *name)
 
 bool topic_name_check(const char *kind, const char *name)
 {
-    const char *problem = topic_name_problem(name);
+    const char *problem = name_problem(name);
     if (!problem) return true;
     message_error("the %s name '%.140s' %s", kind, name, problem);
     message_hint("allowed are 1 to 128 of letters, digits, '.', '_' and '-'");

@@ -22,9 +22,6 @@ enum exit_code topic_partition_offsets(struct client *client, const char *topic,
                                        const json_t *partition, uint64_t *ret_first,
                                        uint64_t *ret_next);
 
-/* NULL, or why this cannot be a name of a topic or group; checked before it stands in a path. */
-const char *topic_name_problem(const char *name);
-
 /* Prints the problem. False: not a name. */
 bool topic_name_check(const char *kind, const char *name);
 

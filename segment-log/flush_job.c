@@ -129,7 +129,7 @@ static uint64_t fill_step(const struct segment_log *log, uint64_t end_pos)
     return step > log->options.extend_bytes ? log->options.extend_bytes : step;
 }
 
-uint64_t flush__fill_target(const struct segment_log *log, uint64_t end_pos)
+static uint64_t fill_target(const struct segment_log *log, uint64_t end_pos)
 {
     uint64_t target = end_pos + fill_step(log, end_pos);
     if (target > log->options.segment_bytes_max) target = log->options.segment_bytes_max;
@@ -141,14 +141,14 @@ bool flush__wants_fill(const struct segment_log *log)
 {
     const struct segment_writer *writer = &log->writer;
     if (log->options.extend_bytes == 0 || log->full) return false;
-    if (flush__fill_target(log, writer->end_pos) <= writer->filled_pos) return false;
+    if (fill_target(log, writer->end_pos) <= writer->filled_pos) return false;
     return writer->filled_pos - writer->end_pos < fill_step(log, writer->end_pos) / 2;
 }
 
 void flush__run_fill(struct segment_log_job *job)
 {
     struct segment_writer *writer = &job->writer;
-    uint64_t target = flush__fill_target(job->log, writer->end_pos);
+    uint64_t target = fill_target(job->log, writer->end_pos);
     if (target > writer->filled_pos + FILL_JOB_BYTES_MAX) {
         target = writer->filled_pos + FILL_JOB_BYTES_MAX;
     }
@@ -175,7 +175,7 @@ static bool fill_behind(struct segment_log_job *job, uint64_t end_pos)
     if (end_pos <= writer->filled_pos) return true;
     writer->filled_pos = end_pos;
     if (job->log->options.extend_bytes == 0) return true;
-    uint64_t target = flush__fill_target(job->log, end_pos);
+    uint64_t target = fill_target(job->log, end_pos);
     int error = writer__zero(writer, end_pos, target);
     if (!error) {
         writer->filled_pos = target;

@@ -4,6 +4,7 @@
 
 #include "bytes.h"
 #include "mark.h"
+#include "stretch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -167,18 +168,12 @@ enum footer_status footer__read(struct disk_file *file, uint64_t group_seed, uin
     return FOOTER_OK;
 }
 
-static bool points_are_equal(const struct segment_log_point *a, const struct segment_log_point *b)
-{
-    return a->index == b->index && a->term == b->term && a->chain == b->chain &&
-           a->next_offset == b->next_offset && a->timestamp_ms == b->timestamp_ms;
-}
-
 bool footer__matches(const struct segment_footer *footer, const struct segment_header *header,
                      const struct segment_mark *mark)
 {
     return footer->sequence == header->sequence && footer->sector_bytes == header->sector_bytes &&
-           points_are_equal(&footer->base, &header->base) && mark->continued &&
-           footer->end_pos == mark->end_pos && points_are_equal(&footer->last, &mark->point);
+           points__are_equal(&footer->base, &header->base) && mark->continued &&
+           footer->end_pos == mark->end_pos && points__are_equal(&footer->last, &mark->point);
 }
 
 static bool is_sealed(struct disk_file *file, uint64_t sequence)
@@ -349,7 +344,7 @@ static bool point_follows(const struct segment_footer *footer, const struct foot
 {
     const struct segment_log_point *state = &point->point.before;
     if (!before) {
-        return point->point.pos == SEGMENT_DATA_POS && points_are_equal(state, &footer->base);
+        return point->point.pos == SEGMENT_DATA_POS && points__are_equal(state, &footer->base);
     }
     const struct segment_log_point *earlier = &before->point.before;
     return point->point.pos > before->point.pos && point->point.pos < footer->end_pos &&

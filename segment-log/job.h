@@ -78,7 +78,6 @@ void flush__finish(struct segment_log *log, struct segment_log_job *job);
 /* A roll without entries; flush__finish() takes it over. False: no memory. */
 bool flush__freeze_roll(struct segment_log *log, struct segment_log_job *job);
 /* How far a file whose records end at end_pos should be filled with zeros. */
-uint64_t flush__fill_target(const struct segment_log *log, uint64_t end_pos);
 bool flush__wants_fill(const struct segment_log *log);
 void flush__run_fill(struct segment_log_job *job);
 

@@ -41,13 +41,6 @@ struct segment_log_scrub_job {
 
 /* ---- the owner's side --------------------------------------------------------------------------------- */
 
-static struct segment *find_sequence(const struct segment_log *log, uint64_t sequence)
-{
-    const uint64_t first = log->segments[0].sequence;
-    if (sequence < first || sequence - first >= log->segments_count) return NULL;
-    return &log->segments[sequence - first];
-}
-
 static void enter(struct segment_log *log, const struct segment *segment)
 {
     log->scrub.sequence = segment->sequence;
@@ -113,10 +106,10 @@ static void skip_holes(struct segment_log *log, const struct segment *segment)
 static struct segment *find_next(struct segment_log *log)
 {
     struct scrub *scrub = &log->scrub;
-    struct segment *segment = find_sequence(log, scrub->sequence);
+    struct segment *segment = log__find_sequence(log, scrub->sequence);
     if (!segment && scrub->sequence > log->segments[0].sequence) return NULL; /* cut */
     if (!segment) enter(log, &log->segments[0]);                              /* dropped */
-    segment = find_sequence(log, scrub->sequence);
+    segment = log__find_sequence(log, scrub->sequence);
     for (;;) {
         if (!segment->missing) skip_holes(log, segment);
         const bool has_records = scrub->at.before.index < last_index_of(log, segment);
@@ -196,7 +189,7 @@ enum segment_log_status segment_log_scrub_job_finish(struct segment_log *log,
     *ret_bytes = job->bytes;
     const bool is_current = job->ran && job->cuts_total == log->cuts_total &&
                             job->replaces_total == log->replaces_total &&
-                            find_sequence(log, job->header.sequence) != NULL;
+                            log__find_sequence(log, job->header.sequence) != NULL;
     enum segment_log_status status = SEGMENT_LOG_SUPERSEDED;
     if (log->broken || (job->ran && job->status == SEGMENT_LOG_IO)) {
         log->broken = true;
@@ -217,7 +210,7 @@ enum segment_log_status segment_log_scrub_job_finish(struct segment_log *log,
         scrub->at = job->reached;
         scrub->is_at_front = false;
     } else if (job->ran && !scrub->begins_anew) {
-        const struct segment *segment = find_sequence(log, job->header.sequence);
+        const struct segment *segment = log__find_sequence(log, job->header.sequence);
         if (segment) enter(log, segment);
     }
     scrub->begins_anew = false;
@@ -335,7 +328,7 @@ void segment_log_scrub_job_run(struct segment_log_scrub_job *job)
 bool scrub__freeze_mend(struct segment_log *log, struct segment_log_job *job)
 {
     if (!log->scrub.mend_wanted) return false;
-    const struct segment *segment = find_sequence(log, log->scrub.mend_sequence);
+    const struct segment *segment = log__find_sequence(log, log->scrub.mend_sequence);
     if (!segment || segment->missing) {
         log->scrub.mend_wanted = false;
         return false;

@@ -78,13 +78,13 @@ struct segment_log_repair_job {
     struct repair_configuration *configurations, **configurations_tail;
 };
 
-/* build.c: one piece of work */
+/* repair_build.c: one piece of work */
 void repair__run_build(struct segment_log_repair_job *job);
 void repair__run_check(struct segment_log_repair_job *job);
 void repair__end_with(struct segment_log_repair_job *job, enum segment_log_status status,
                       uint64_t pos, int error, const char *reason);
 
-/* session.c, for the log */
+/* repair_session.c, for the log */
 bool repair__wants_roll(const struct segment_log *log);
 bool repair__freeze_replace(struct segment_log *log);
 void repair__run_replace(struct segment_log_job *write);

@@ -52,10 +52,10 @@ static enum snapshot_status check_source(struct disk *disk, const char *path, ui
     return SNAPSHOT_OK;
 }
 
-enum snapshot_status snapshot_source_open_at(struct disk *disk, const char *directory,
-                                             const struct cluster_id *cluster, uint64_t group,
-                                             uint64_t index, struct snapshot_source *ret_source,
-                                             struct segment_log_problem *ret_problem)
+enum snapshot_status snapshot_source_open(struct disk *disk, const char *directory,
+                                          const struct cluster_id *cluster, uint64_t group,
+                                          uint64_t index, struct snapshot_source *ret_source,
+                                          struct segment_log_problem *ret_problem)
 {
     bool found;
     char path[DISK_PATH_MAX];
@@ -90,14 +90,6 @@ enum snapshot_status snapshot_source_open_at(struct disk *disk, const char *dire
         disk_close(source.file);
     }
     return status;
-}
-
-enum snapshot_status snapshot_source_open(struct disk *disk, const char *directory,
-                                          const struct cluster_id *cluster, uint64_t group,
-                                          struct snapshot_source *ret_source,
-                                          struct segment_log_problem *ret_problem)
-{
-    return snapshot_source_open_at(disk, directory, cluster, group, 0, ret_source, ret_problem);
 }
 
 int snapshot_source_read(const struct snapshot_source *source, uint64_t pos, void *buffer,

@@ -52,8 +52,6 @@ uint32_t tree__leaf_position(const struct tree *leaf, struct tree_slice key, boo
 /* Position of the child of an inner node that holds `key` if any does. */
 uint32_t tree__child_position(const struct tree *node, struct tree_slice key);
 
-/* The 8 bytes of a key behind its first prefix_bytes, as a number (invariant 5). */
-uint64_t tree__head(struct tree_slice key, uint32_t prefix_bytes);
 /* Restore invariant 5: after any change of the items, or after the item at `position` alone was put in. */
 void tree__set_heads(struct tree *node);
 void tree__set_head(struct tree *node, uint32_t position);

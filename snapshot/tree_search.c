@@ -18,7 +18,8 @@ static uint32_t first_slot(const struct tree *node)
     return node->height > 0 ? 1 : 0;
 }
 
-uint64_t tree__head(struct tree_slice key, uint32_t prefix_bytes)
+/* The 8 bytes of a key behind its first prefix_bytes, as a number (invariant 5). */
+static uint64_t head_of(struct tree_slice key, uint32_t prefix_bytes)
 {
     uint8_t bytes[8] = {0};
     if (key.bytes > prefix_bytes) {
@@ -43,7 +44,7 @@ static uint32_t bound(const struct tree *node, struct tree_slice key, bool after
     if (order > 0) return high;
     if (order < 0 || key.bytes < prefix) return low;
 
-    uint64_t head = tree__head(key, prefix);
+    uint64_t head = head_of(key, prefix);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int item_order; /* of the key against the item */
@@ -92,7 +93,7 @@ void tree__set_heads(struct tree *node)
 {
     node->prefix_bytes = (uint16_t)shared_bytes(node);
     for (uint32_t i = first_slot(node); i < node->count; i++) {
-        node->heads[i] = tree__head(tree__item_key(node->items[i]), node->prefix_bytes);
+        node->heads[i] = head_of(tree__item_key(node->items[i]), node->prefix_bytes);
     }
 }
 
@@ -109,7 +110,7 @@ void tree__set_head(struct tree *node, uint32_t position)
             return;
         }
     }
-    node->heads[position] = tree__head(tree__item_key(item), node->prefix_bytes);
+    node->heads[position] = head_of(tree__item_key(item), node->prefix_bytes);
 }
 
 /* ---- the invariants, for tests ------------------------------------------------------------------------------ */
@@ -122,7 +123,7 @@ static bool has_sound_heads(const struct tree *node)
         if (item->refs == 0) return false;
         if (item->key_bytes < node->prefix_bytes) return false;
         if (memcmp(item->data, node->items[first]->data, node->prefix_bytes) != 0) return false;
-        if (node->heads[i] != tree__head(tree__item_key(item), node->prefix_bytes)) return false;
+        if (node->heads[i] != head_of(tree__item_key(item), node->prefix_bytes)) return false;
     }
     return true;
 }

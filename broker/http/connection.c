@@ -256,7 +256,8 @@ static bool may_start(const struct http_connection *connection,
     return !exchange->route->bulk || (exchange == connection->first && !reader_is_slow(connection));
 }
 
-void http__connection_advance(struct http_connection *connection)
+/* Let waiting exchanges run, in order. Called when one was read or became ready. */
+static void advance(struct http_connection *connection)
 {
     bool all_ready = true, all_parallel = true;
     struct http_exchange *next;
@@ -314,7 +315,7 @@ static void on_flush(struct io_timer *timer)
     if (connection->state == HTTP_CONNECTION_CLOSED) return;
     write_ready(connection);
     if (connection->state == HTTP_CONNECTION_CLOSED) return;
-    http__connection_advance(connection);
+    advance(connection);
     parse_backlog(connection);
 }
 
@@ -408,7 +409,7 @@ static void on_event(struct http_connection *connection, const struct http_event
             http__connection_ready(connection, exchange);
         } else {
             exchange->state = HTTP_EXCHANGE_WAITING;
-            http__connection_advance(connection);
+            advance(connection);
         }
         return;
     }
@@ -434,7 +435,7 @@ static size_t parse(struct http_connection *connection, const uint8_t *data, siz
     connection->in_parse = false;
     if (connection->reading && connection->first == connection->reading &&
         connection->reading->continue_due) {
-        http__connection_advance(connection);
+        advance(connection);
     }
     return taken;
 }

@@ -41,8 +41,6 @@ struct http_connection {
 };
 
 void http__connection_accept(struct http_server *server, struct io_stream *stream);
-/* Let waiting exchanges run, in order. Called when one was read or became ready. */
-void http__connection_advance(struct http_connection *connection);
 /* `exchange` is READY: write it if it is first. */
 void http__connection_ready(struct http_connection *connection, struct http_exchange *exchange);
 /* Once a tick of the server. */

@@ -101,7 +101,7 @@ void http__json_string(struct http_json *json, const char *text)
     http__json_text(json, text, strlen(text));
 }
 
-void http__json_base64(struct http_json *json, const void *data, size_t bytes)
+static void write_base64(struct http_json *json, const void *data, size_t bytes)
 {
     separate(json);
     http__buffer_append(json->out, "\"", 1);
@@ -195,7 +195,7 @@ void http__json_member_bytes(struct http_json *json, const char *name, const cha
         http__json_text(json, data, bytes);
     } else {
         http__json_key(json, name_b64);
-        http__json_base64(json, data, bytes);
+        write_base64(json, data, bytes);
     }
 }
 

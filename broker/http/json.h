@@ -23,7 +23,6 @@ void http__json_key(struct http_json *json,
                     const char *name); /* name: plain ASCII, written as it is */
 void http__json_text(struct http_json *json, const void *text, size_t bytes);
 void http__json_string(struct http_json *json, const char *text);
-void http__json_base64(struct http_json *json, const void *data, size_t bytes);
 void http__json_u64(struct http_json *json, uint64_t value);
 void http__json_i64(struct http_json *json, int64_t value);
 void http__json_bool(struct http_json *json, bool value);

@@ -282,8 +282,8 @@ static void run_open(struct io_job *job)
     struct base_send *send = job->data;
     struct group *group = send->base.group;
     send->status =
-        snapshot_source_open_at(group->node->disk, group->directory, &group->node->identity.cluster,
-                                group->id, send->index, &send->source, &send->problem);
+        snapshot_source_open(group->node->disk, group->directory, &group->node->identity.cluster,
+                             group->id, send->index, &send->source, &send->problem);
 }
 
 static void done_open(struct io_job *job)

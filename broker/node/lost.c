@@ -253,15 +253,6 @@ void lost__free_all(struct node *node)
     }
 }
 
-uint32_t lost__count(const struct node *node)
-{
-    uint32_t count = 0;
-    for (const struct list_link *link = node->lost.next; link != &node->lost; link = link->next) {
-        count++;
-    }
-    return count;
-}
-
 bool lost__at(const struct node *node, uint32_t at, struct node_group_status *ret_status)
 {
     const struct list_link *link = node->lost.next;

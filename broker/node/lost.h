@@ -24,7 +24,6 @@ void lost__run(struct node *node);
 /* On the leader of meta: end that replica, unless another one is being ended; false: it is, or this node does not lead. */
 bool lost__renew(struct node *node, uint64_t group_id, uint64_t node_id, uint64_t epoch);
 void lost__told(struct node *node, uint64_t from, uint64_t group_id, uint64_t epoch);
-uint32_t lost__count(const struct node *node);
 bool lost__at(const struct node *node, uint32_t at, struct node_group_status *ret_status);
 void lost__free_all(struct node *node);
 

@@ -292,7 +292,8 @@ static bool check_start(struct group *group)
     return true;
 }
 
-bool group__restore(struct group *group, const struct snapshot_header *header, struct tree *state)
+/* What is applied becomes the state, which is moved. False: it was written by a newer version. */
+static bool restore(struct group *group, const struct snapshot_header *header, struct tree *state)
 {
     if (group->is_meta) {
         return meta_restore(&group->node->meta, state, header->point.index,
@@ -320,7 +321,7 @@ bool group__start(struct group *group, const struct segment_log_point *begin,
 {
     const struct segment_log_problem problem = {.index = header->point.index};
     if (found->unreadable_index) return unreadable_configuration(group, found->unreadable_index);
-    if (!group__restore(group, header, state)) {
+    if (!restore(group, header, state)) {
         return open_failed(group, "the state was written by a newer version", &problem,
                            OPEN_DAMAGED);
     }

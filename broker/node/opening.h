@@ -33,7 +33,5 @@ void group__found_configuration(struct found_configurations *found, uint64_t ind
 bool group__start(struct group *group, const struct segment_log_point *begin,
                   const struct raft_hard_state *hard_state, const struct snapshot_header *header,
                   struct tree *state, const struct found_configurations *found);
-/* What is applied becomes the state, which is moved. False: it was written by a newer version. */
-bool group__restore(struct group *group, const struct snapshot_header *header, struct tree *state);
 
 #endif

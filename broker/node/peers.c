@@ -57,7 +57,7 @@ static bool is_configured(const struct node *node, uint64_t node_id)
     return false;
 }
 
-bool peers__founded_as(const struct node *node, uint64_t node_id, uint64_t *ret_incarnation)
+static bool founded_as(const struct node *node, uint64_t node_id, uint64_t *ret_incarnation)
 {
     for (uint32_t i = 0; i < node->founding.nodes_count; i++) {
         if (node->founding.nodes[i].node_id != node_id) continue;
@@ -99,8 +99,8 @@ static const char *refuse_member(struct node *node, const struct peer_hello *hel
         return text;
     }
     uint64_t incarnation;
-    if (peers__founded_as(node, hello->node_id, &incarnation) &&
-        incarnation == hello->incarnation && peers__may_be_in_meta(node, hello->node_id)) {
+    if (founded_as(node, hello->node_id, &incarnation) && incarnation == hello->incarnation &&
+        peers__may_be_in_meta(node, hello->node_id)) {
         return NULL;
     }
     if (!node->meta_group || hello->incarnation_index > node->meta.applied_index) return NULL;
@@ -121,7 +121,7 @@ static const char *refuse_newcomer(struct node *node, const struct peer_hello *h
     }
     if (!node->meta_group) {
         if (is_configured(node, hello->node_id)) return NULL;
-    } else if (peers__founded_as(node, hello->node_id, &incarnation) &&
+    } else if (founded_as(node, hello->node_id, &incarnation) &&
                peers__may_be_in_meta(node, hello->node_id)) {
         return NULL;
     }

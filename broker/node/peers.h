@@ -39,7 +39,6 @@ void peers__init(struct node *node);
 void peers__close(struct node *node); /* the hub is gone */
 /* Nodes come, move and go as the applied state of meta says. Cheap when nothing changed. */
 void peers__follow_meta(struct node *node);
-bool peers__founded_as(const struct node *node, uint64_t node_id, uint64_t *ret_incarnation);
 /* A member of group 0 by the configuration in use, or by one that is being changed. */
 bool peers__may_be_in_meta(const struct node *node, uint64_t node_id);
 

@@ -133,8 +133,6 @@ bool hub__has_room(const struct peer_hub *hub);
 const char *hub__next_address(struct peer_node *node);
 /* It is removed, or a guest without a connection, and the owner was told that it is down: the slot is free. */
 bool hub__forget(struct peer_hub *hub, struct peer_node *node);
-/* Also while links of it are being made. */
-void hub__close_node(struct peer_hub *hub, struct peer_node *node, const char *reason);
 
 /* watch.c */
 void hub__moved(struct peer_hub *hub, struct peer_link *link, bool at_once);

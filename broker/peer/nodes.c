@@ -68,7 +68,8 @@ bool hub__forget(struct peer_hub *hub, struct peer_node *node)
     return true;
 }
 
-void hub__close_node(struct peer_hub *hub, struct peer_node *node, const char *reason)
+/* Also while links of it are being made. */
+static void close_node(struct peer_hub *hub, struct peer_node *node, const char *reason)
 {
     const uint64_t node_id = node->config.node_id;
     struct peer_link *link = hub->links;
@@ -116,7 +117,7 @@ void peer_hub_remove_node(struct peer_hub *hub, uint64_t node_id, const char *re
     if (!node) return;
     node->is_removed = true;
     node->is_guest = false;
-    hub__close_node(hub, node, reason);
+    close_node(hub, node, reason);
     io_post(hub->io, &hub->turn);
 }
 
@@ -124,6 +125,6 @@ void peer_hub_dismiss(struct peer_hub *hub, uint64_t node_id, const char *reason
 {
     struct peer_node *node = hub__node(hub, node_id);
     if (!node) return;
-    hub__close_node(hub, node, reason);
+    close_node(hub, node, reason);
     io_post(hub->io, &hub->turn);
 }

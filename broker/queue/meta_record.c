@@ -40,14 +40,16 @@ void *meta__allocate(size_t bytes)
 
 /* ---- keys --------------------------------------------------------------------------------------------------------- */
 
-struct tree_slice meta__number_key(uint8_t buffer[META_KEY_BYTES_MAX], uint8_t tag, uint64_t number)
+static struct tree_slice number_key(uint8_t buffer[META_KEY_BYTES_MAX], uint8_t tag,
+                                    uint64_t number)
 {
     buffer[0] = tag;
     put_u64_big(buffer + 1, number);
     return (struct tree_slice){.data = buffer, .bytes = 9};
 }
 
-struct tree_slice meta__topic_key(uint8_t buffer[META_KEY_BYTES_MAX], const char *name)
+/* The name is valid. */
+static struct tree_slice topic_key(uint8_t buffer[META_KEY_BYTES_MAX], const char *name)
 {
     size_t bytes = strlen(name);
     assert(bytes <= META_TOPIC_NAME_BYTES_MAX);
@@ -179,7 +181,7 @@ bool meta__load_node(const struct tree *state, uint64_t node_id, struct meta_nod
 {
     uint8_t buffer[META_KEY_BYTES_MAX];
     struct tree_slice value;
-    if (!tree_get(state, meta__number_key(buffer, META_KEY_NODE, node_id), &value)) return false;
+    if (!tree_get(state, number_key(buffer, META_KEY_NODE, node_id), &value)) return false;
     bool is_sound = decode_node(node_id, value, ret_node);
     assert(is_sound);
     return is_sound;
@@ -201,14 +203,14 @@ void meta__store_node(struct tree **state, const struct meta_node *node)
     writer_string(&writer, node->peer_address);
     writer_string(&writer, node->kafka_address);
     assert(writer.bytes <= sizeof buffer);
-    tree_put(state, meta__number_key(key, META_KEY_NODE, node->node_id),
+    tree_put(state, number_key(key, META_KEY_NODE, node->node_id),
              (struct tree_slice){.data = buffer, .bytes = (uint32_t)writer.bytes});
 }
 
 void meta__remove_node(struct tree **state, uint64_t node_id)
 {
     uint8_t key[META_KEY_BYTES_MAX];
-    tree_remove(state, meta__number_key(key, META_KEY_NODE, node_id));
+    tree_remove(state, number_key(key, META_KEY_NODE, node_id));
 }
 
 /* ---- groups: one record per partition ----------------------------------------------------------------------------------- */
@@ -289,7 +291,7 @@ bool meta__load_group(const struct tree *state, uint64_t group, char *ret_name,
 {
     uint8_t buffer[META_KEY_BYTES_MAX];
     struct tree_slice value;
-    if (!tree_get(state, meta__number_key(buffer, META_KEY_GROUP, group), &value)) return false;
+    if (!tree_get(state, number_key(buffer, META_KEY_GROUP, group), &value)) return false;
     bool is_sound = decode_group(group, value, ret_name, ret_partition);
     assert(is_sound);
     return is_sound;
@@ -317,7 +319,7 @@ void meta__store_group(struct tree **state, const char *name,
     write_replicas(&writer, partition->lingering, partition->lingering_count);
     writer_string(&writer, name);
     assert(writer.bytes <= sizeof buffer);
-    tree_put(state, meta__number_key(key, META_KEY_GROUP, partition->group),
+    tree_put(state, number_key(key, META_KEY_GROUP, partition->group),
              (struct tree_slice){.data = buffer, .bytes = (uint32_t)writer.bytes});
 }
 
@@ -385,7 +387,7 @@ bool meta__load_topic(const struct tree *state, const char *name,
     struct tree_slice value;
     /* Names come from requests: one that cannot exist is looked up like any other. */
     if (!meta__is_name_valid(name, META_TOPIC_NAME_BYTES_MAX + 1u)) return false;
-    if (!tree_get(state, meta__topic_key(buffer, name), &value)) return false;
+    if (!tree_get(state, topic_key(buffer, name), &value)) return false;
     bool is_sound = decode_topic(value, ret_record);
     assert(is_sound);
     return is_sound;
@@ -428,7 +430,7 @@ void meta__store_topic(struct tree **state, const struct meta_topic *topic)
         meta__store_group(state, topic->name, &topic->partitions[i]);
     }
     assert(writer.bytes <= sizeof buffer);
-    tree_put(state, meta__topic_key(key, topic->name),
+    tree_put(state, topic_key(key, topic->name),
              (struct tree_slice){.data = buffer, .bytes = (uint32_t)writer.bytes});
 }
 
@@ -436,9 +438,9 @@ void meta__remove_topic(struct tree **state, const struct meta_topic *topic)
 {
     uint8_t key[META_KEY_BYTES_MAX];
     for (uint32_t i = 0; i < topic->partitions_count; i++) {
-        tree_remove(state, meta__number_key(key, META_KEY_GROUP, topic->partitions[i].group));
+        tree_remove(state, number_key(key, META_KEY_GROUP, topic->partitions[i].group));
     }
-    tree_remove(state, meta__topic_key(key, topic->name));
+    tree_remove(state, topic_key(key, topic->name));
 }
 
 /* ---- the check of a loaded state -------------------------------------------------------------------------------------- */
@@ -464,8 +466,7 @@ static bool is_topic_sound(struct check *check, struct tree_slice key, struct tr
         uint64_t group = meta__record_group(&record, i);
         struct tree_slice group_value;
         struct meta_partition partition;
-        if (!tree_get(check->state, meta__number_key(buffer, META_KEY_GROUP, group),
-                      &group_value) ||
+        if (!tree_get(check->state, number_key(buffer, META_KEY_GROUP, group), &group_value) ||
             !decode_group(group, group_value, group_name, &partition)) {
             return false;
         }

@@ -24,11 +24,6 @@
 
 #define META_KEY_BYTES_MAX (1u + META_TOPIC_NAME_BYTES_MAX)
 
-struct tree_slice meta__number_key(uint8_t buffer[META_KEY_BYTES_MAX], uint8_t tag,
-                                   uint64_t number);
-/* The name is valid. */
-struct tree_slice meta__topic_key(uint8_t buffer[META_KEY_BYTES_MAX], const char *name);
-
 struct meta_counters {
     uint32_t topics_count;
     uint64_t next_group;    /* from 1: group 0 is meta itself */

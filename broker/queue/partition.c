@@ -40,7 +40,7 @@ static bool decode_counters(struct tree_slice value, struct partition_counters *
     return true;
 }
 
-bool counters__is_sound(struct tree_slice value)
+static bool counters_are_sound(struct tree_slice value)
 {
     struct partition_counters counters;
     return decode_counters(value, &counters);
@@ -177,7 +177,7 @@ static bool is_pair_sound(struct restore *restore, struct tree_slice key, struct
     bool is_durable;
     switch (key.bytes > 0 ? bytes[0] : 0) {
     case STATE_COUNTERS:
-        return key.bytes == 1 && counters__is_sound(value);
+        return key.bytes == 1 && counters_are_sound(value);
     case STATE_SETTINGS:
         return key.bytes == 1 && settings__is_sound(value);
     case STATE_OFFSET:

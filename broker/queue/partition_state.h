@@ -86,7 +86,6 @@ bool settings__apply(struct partition *partition, const struct entry_header *hea
 
 /* ---- the forms of the values, for partition_restore() ------------------------------------------------------------ */
 
-bool counters__is_sound(struct tree_slice value);
 bool producer__is_sound(struct tree_slice value, uint64_t *ret_last_use_index);
 bool offsets__is_sound(struct tree_slice key, struct tree_slice value, bool *ret_durable);
 /* It names a durable group at the offset that the group has. */

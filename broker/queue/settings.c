@@ -49,7 +49,7 @@ static bool needs_changed(const struct meta_settings *settings)
     return settings->until_consumed || settings->changed_index > 0;
 }
 
-size_t settings__bytes(const struct meta_settings *settings)
+static size_t encoded_bytes(const struct meta_settings *settings)
 {
     return needs_changed(settings) ? PARTITION_SETTINGS_BYTES_MAX : PARTITION_SETTINGS_BYTES;
 }
@@ -67,7 +67,7 @@ size_t settings__encode(const struct meta_settings *settings, uint8_t *buffer, s
     writer_i64(&writer, settings->retention_ms);
     writer_i64(&writer, settings->retention_bytes);
     if (changed) writer_u64(&writer, settings->changed_index);
-    assert(writer.bytes == settings__bytes(settings));
+    assert(writer.bytes == encoded_bytes(settings));
     return writer.bytes;
 }
 
@@ -93,7 +93,7 @@ bool settings__read(struct reader *reader, struct meta_settings *ret_settings)
     return true;
 }
 
-bool settings__decode(const uint8_t *bytes, size_t bytes_count, struct meta_settings *ret_settings)
+static bool decode(const uint8_t *bytes, size_t bytes_count, struct meta_settings *ret_settings)
 {
     struct reader reader = reader_of(bytes, bytes_count);
     return settings__read(&reader, ret_settings) && reader_is_done(&reader);
@@ -113,7 +113,7 @@ size_t partition_encode_settings(const struct meta_settings *settings, uint8_t *
 bool settings__is_sound(struct tree_slice value)
 {
     struct meta_settings settings;
-    return settings__decode(value.data, value.bytes, &settings);
+    return decode(value.data, value.bytes, &settings);
 }
 
 bool settings__apply(struct partition *partition, const struct entry_header *header,
@@ -121,7 +121,7 @@ bool settings__apply(struct partition *partition, const struct entry_header *hea
 {
     struct tree_slice value = {.data = payload, .bytes = header->payload_bytes};
     struct meta_settings settings, known;
-    if (!settings__decode(payload, header->payload_bytes, &settings)) return false;
+    if (!decode(payload, header->payload_bytes, &settings)) return false;
     /* A leader that had not heard of the newest yet tells nothing new. */
     if (partition_settings_get(partition, &known) && known.changed_index > settings.changed_index)
         return true;
@@ -133,7 +133,7 @@ bool partition_settings_get(const struct partition *partition, struct meta_setti
 {
     struct tree_slice value;
     if (!tree_get(partition->state, settings_key, &value)) return false;
-    bool is_sound = settings__decode(value.data, value.bytes, ret_settings);
+    bool is_sound = decode(value.data, value.bytes, ret_settings);
     assert(is_sound);
     return is_sound;
 }

@@ -7,11 +7,9 @@
 #include <broker/meta.h>
 
 bool settings__is_equal(const struct meta_settings *a, const struct meta_settings *b);
-size_t settings__bytes(const struct meta_settings *settings);
-/* settings__bytes() of them, written when they fit; 0: out of range. */
+/* Their encoded size; they are written when they fit. 0: out of range. */
 size_t settings__encode(const struct meta_settings *settings, uint8_t *buffer, size_t buffer_bytes);
 /* From the middle of something larger; they tell their own length. False: malformed. */
 bool settings__read(struct reader *reader, struct meta_settings *ret_settings);
-bool settings__decode(const uint8_t *bytes, size_t bytes_count, struct meta_settings *ret_settings);
 
 #endif

@@ -121,7 +121,8 @@ static void make_received(struct workload *w, struct received *received)
     struct snapshot_source source;
     if (disk_make_directory(disk, "/s") != 0 ||
         snapshot_write(disk, "/s", &header, state, NULL) != SNAPSHOT_OK ||
-        snapshot_source_open(disk, "/s", &node_cluster, GROUP_ID, &source, NULL) != SNAPSHOT_OK) {
+        snapshot_source_open(disk, "/s", &node_cluster, GROUP_ID, 0, &source, NULL) !=
+            SNAPSHOT_OK) {
         abort();
     }
     tree_unref(state);

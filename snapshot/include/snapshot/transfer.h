@@ -43,16 +43,13 @@ struct snapshot_source {
     struct snapshot_identity identity;
 };
 
-/* Open the newest base and read all of it from the device. On OK to be closed; a damaged one is never sent. */
+/* Open the base at `index`, 0: the newest, and read all of it from the device. On OK to be closed; a damaged one is never
+ * sent. MISSING: there is none. Blocks. */
 SNAPSHOT_CHECKED enum snapshot_status snapshot_source_open(struct disk *disk, const char *directory,
                                                            const struct cluster_id *cluster,
-                                                           uint64_t group,
+                                                           uint64_t group, uint64_t index,
                                                            struct snapshot_source *ret_source,
                                                            struct segment_log_problem *ret_problem);
-/* The same of the base at `index`, 0: the newest. MISSING: there is none. */
-SNAPSHOT_CHECKED enum snapshot_status snapshot_source_open_at(
-    struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t group,
-    uint64_t index, struct snapshot_source *ret_source, struct segment_log_problem *ret_problem);
 /* 0 or a negative errno; -EIO also when the file is shorter than it was. */
 int snapshot_source_read(const struct snapshot_source *source, uint64_t pos, void *buffer,
                          size_t bytes);

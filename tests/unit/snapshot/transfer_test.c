@@ -18,7 +18,7 @@ static const struct snapshot_header *own(void)
 
 static enum snapshot_status open_source(struct crash_disk *disk, struct snapshot_source *source)
 {
-    return snapshot_source_open(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster, own()->group,
+    return snapshot_source_open(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster, own()->group, 0,
                                 source, NULL);
 }
 
