@@ -5,8 +5,10 @@
 #include "scan.h"
 
 #include "bytes.h"
+#include "mark.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct verification {
     struct disk_file *file;
@@ -61,19 +63,28 @@ static void verify_sections(struct verification *verification, uint64_t group_se
     free(points);
 }
 
+/* What recovery or a truncation writes at the next sector behind the entries (writer__spoil) counts as zeros. */
+static void forgive_spoiled(uint8_t block[SEGMENT_BLOCK_BYTES])
+{
+    uint8_t spoiled[SEGMENT_SPOILED_BYTES];
+    memset(spoiled, SEGMENT_SPOILED_BYTE, sizeof spoiled);
+    if (memcmp(block, spoiled, sizeof spoiled) == 0) memset(block, 0, sizeof spoiled);
+}
+
 /* No trailer: fine where nothing but zeros follows the entries. */
 static void verify_absence(struct verification *verification, const struct segment_mark *mark,
                            uint64_t file_bytes)
 {
     if (!mark || !mark->continued) return;
     uint64_t pos = align_up(mark->end_pos, SEGMENT_BLOCK_BYTES);
-    uint8_t block[SEGMENT_BLOCK_BYTES];
+    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
     for (; pos < file_bytes; pos += sizeof block) {
         ssize_t got = disk_pread(verification->file, block, sizeof block, pos);
         if (got <= 0) {
             told(verification, pos, "reading behind the entries failed");
             return;
         }
+        if (pos < mark->end_pos + SEGMENT_BLOCK_BYTES) forgive_spoiled(block);
         if (bytes_are_zero(block, (size_t)got)) continue;
         told(verification, pos, "behind the entries stands neither a footer nor zeros");
         return;

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ZERO_BYTES  65536u
 #define ZERO_PARTS  64
@@ -150,6 +151,18 @@ int writer__zero(struct segment_writer *writer, uint64_t from, uint64_t to)
         from = pos;
     }
     return 0;
+}
+
+int writer__spoil(struct segment_writer *writer, uint64_t boundary)
+{
+    assert(boundary % writer->sector_bytes == 0);
+    uint8_t spoiled[SEGMENT_SPOILED_BYTES];
+    memset(spoiled, SEGMENT_SPOILED_BYTE, sizeof spoiled);
+    uint64_t size;
+    int error = disk_size(writer->file, &size);
+    if (error || boundary >= size) return error;
+    size_t bytes = size - boundary < sizeof spoiled ? (size_t)(size - boundary) : sizeof spoiled;
+    return disk_pwrite(writer->file, spoiled, bytes, boundary);
 }
 
 static int zero_dirty_blocks(struct segment_writer *writer, const uint8_t *bytes,

@@ -71,6 +71,12 @@ int writer__restore_tail(struct segment_writer *writer, const struct segment_mar
 /* Zeros in [from, to). */
 int writer__zero(struct segment_writer *writer, uint64_t from, uint64_t to);
 
+/* Bytes that are in no entry at `boundary`, where no entry ends: one that reaches across it is none any more, whatever zeros
+ * stand behind. The next write overwrites them. Nothing where the file ends in front of it: that takes no room. */
+int writer__spoil(struct segment_writer *writer, uint64_t boundary);
+#define SEGMENT_SPOILED_BYTES 8u
+#define SEGMENT_SPOILED_BYTE  0xffu
+
 /* Read [from, end of the file) and overwrite with zeros what is not zero. */
 int writer__zero_behind(struct segment_writer *writer, uint64_t from);
 

@@ -450,23 +450,22 @@ static int mend_last(struct recovery *recovery)
         segment_format__encode_header(&found->header, block);
         error = disk_pwrite(writer->file, block, sizeof block, 0);
     }
-    /* Zeros that were counted on in its last sector: to make the file longer takes no room. */
-    if (!error && writer->filled_pos < segment->end_pos &&
-        align_up(writer->filled_pos, writer->sector_bytes) >= segment->end_pos) {
-        writer->filled_pos = align_up(writer->filled_pos, writer->sector_bytes);
-        error = disk_truncate(writer->file, writer->filled_pos);
-    }
-    /* A file that lost its end gets it back: its entries are a hole, but it is where the next ones go. */
+    /* Zeros that were counted on, or a lost end that it gets back: its entries are a hole, but it is where the next ones go. To
+     * make the file longer takes no room. */
     if (!error && writer->filled_pos < segment->end_pos) {
-        error = writer__zero(writer, writer->filled_pos, segment->end_pos);
+        writer->filled_pos = align_up(segment->end_pos, writer->sector_bytes);
+        error = disk_truncate(writer->file, writer->filled_pos);
     }
     if (!error && old->tail_bytes > 0) {
         error = writer__restore_tail(writer, old, recovery->file_bytes);
     }
     /* From the next sector on: the sector of the last record is not written again, and the bytes behind that record in it
-     * are no record, or the chain would not end here. */
+     * are no record, or the chain would not end here. Nor do they become one by the zeros (recovery__read_records). */
     uint64_t behind = align_up(segment->end_pos, writer->sector_bytes);
     if (!error) error = writer__zero_behind(writer, behind);
+    if (!error && recovery->spoils_tail && !PLANTED(L10_TORN_RECORD_COMES_BACK)) {
+        error = writer__spoil(writer, behind);
+    }
     struct sync_count count = {0};
     if (!error) error = writer__sync(writer, &count);
     if (!error) error = disk_size(writer->file, &writer->filled_pos);

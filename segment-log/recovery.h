@@ -44,6 +44,8 @@ struct recovery {
     struct segment_mark
         end; /* when neither mark is valid: what tells the end of the segment instead */
     uint64_t file_bytes;
+    bool
+        spoils_tail; /* the torn tail of the last segment must not be zeros from its first sector on */
     bool has_footer; /* that checks out, about this sequence */
     struct segment_footer footer;
 };

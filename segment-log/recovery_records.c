@@ -165,14 +165,32 @@ static enum segment_log_status read_synced(struct recovery *recovery, struct seg
     }
 }
 
+/* What is torn behind the end is overwritten with zeros from the next sector on (recovery.c). A record that begins in the
+ * sector of the end, and lacks nothing but such zeros, would be whole then: this start has not counted it, the next one would. */
+static bool zeros_would_end_a_record(const struct segment_scan *tail)
+{
+    const uint64_t boundary = align_up(tail->pos, tail->sector_bytes);
+    struct segment_scan scan;
+    scan__init(&scan, tail->file, tail->group_seed, tail->sector_bytes, &tail->at, tail->pos,
+               tail->limit_pos);
+    scan.restored = tail->restored;
+    scan.zeros_behind = true;
+    scan.zeros_pos = boundary;
+    struct segment_scan_record record;
+    const bool is_ended = tail->pos < boundary && scan__next(&scan, &record) == SEGMENT_SCAN_RECORD;
+    scan__close(&scan);
+    return is_ended;
+}
+
 /* What follows the mark in the last segment, as far as the chain leads: the rest is a torn tail (L10). */
 static enum segment_log_status read_tail(struct recovery *recovery, struct segment *segment,
                                          struct segment_scan *scan)
 {
+    /* The next writes make the file longer, with zeros. A record that only these complete must not come up then, perhaps in
+     * front of what is acknowledged: it counts now. */
     scan->limit_pos = align_up(recovery->file_bytes, scan->sector_bytes);
-    /* The next write begins in the next sector and fills what the file lacks of this one with zeros. A record that only these
-     * complete must not come up then, in front of what is acknowledged: it counts now. */
     scan->zeros_behind = !PLANTED(L10_LONGER_FILE_ENDS_A_RECORD);
+    if (scan->zeros_behind) scan->limit_pos += entry_bytes(ENTRY_PAYLOAD_BYTES_MAX);
     for (;;) {
         const struct segment_log_point before = scan->at;
         struct segment_scan_record record;
@@ -180,6 +198,7 @@ static enum segment_log_status read_tail(struct recovery *recovery, struct segme
         case SEGMENT_SCAN_RECORD:
             break;
         case SEGMENT_SCAN_END:
+            recovery->spoils_tail = zeros_would_end_a_record(scan);
             return SEGMENT_LOG_OK;
         case SEGMENT_SCAN_IO:
             return recovery__fail(recovery, SEGMENT_LOG_IO, scan->pos, scan->at.index + 1,

@@ -74,6 +74,13 @@ static size_t present_bytes(struct segment_scan *scan, size_t got, size_t window
     return (size_t)bytes;
 }
 
+static void blank(struct segment_scan *scan)
+{
+    if (scan->zeros_pos == 0 || scan->zeros_pos >= scan->buffer_pos + scan->buffer_bytes) return;
+    uint64_t from = scan->zeros_pos > scan->buffer_pos ? scan->zeros_pos - scan->buffer_pos : 0;
+    memset(scan->buffer + from, 0, scan->buffer_bytes - (size_t)from);
+}
+
 static bool reserve_buffer(struct segment_scan *scan, size_t bytes)
 {
     if (scan->buffer_capacity >= bytes) return true;
@@ -138,6 +145,7 @@ const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes,
         scan->buffer_pos = pos;
         scan->buffer_bytes = present_bytes(scan, (size_t)got, window, pos);
         restore_tail(scan, scan->buffer, scan->buffer_bytes, pos);
+        blank(scan);
         if (bytes > scan->buffer_bytes) bytes = scan->buffer_bytes;
         if (bytes == 0) return NULL;
     }

@@ -15,6 +15,7 @@ struct segment_scan {
     uint32_t sector_bytes;
     uint64_t limit_pos; /* no record reaches beyond */
     bool zeros_behind;  /* where the file is shorter than that, zeros stand for it */
+    uint64_t zeros_pos; /* what stands from here on reads as zeros; 0: nothing does */
     const struct segment_mark *restored; /* its tail stands for the bytes on disk; NULL = none */
 
     struct segment_log_point at; /* state behind the last record */

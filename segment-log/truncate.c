@@ -256,12 +256,10 @@ static int overwrite(struct segment_writer *writer, uint64_t end_pos,
     int error = disk_size(writer->file, &size);
     if (!error && mark->tail_bytes > 0) error = writer__restore_tail(writer, mark, size);
     if (!error) error = writer__zero_behind(writer, boundary);
-    if (!error && end_pos % writer->sector_bytes > SEGMENT_TAIL_BYTES_MAX && boundary < size) {
-        /* A header that begins in the last 72 bytes of the sector reaches here; its checksum, or its field that is
-         * always zero, fails now, whatever its payload holds. */
-        static const uint8_t spoiled[ENTRY_ALIGNMENT] = {255, 255, 255, 255, 255, 255, 255, 255};
-        uint64_t bytes = size - boundary < sizeof spoiled ? size - boundary : sizeof spoiled;
-        error = disk_pwrite(writer->file, spoiled, (size_t)bytes, boundary);
+    /* A header that begins in the last 72 bytes of the sector reaches here; its checksum, or its field that is always zero,
+     * fails now, whatever its payload holds. */
+    if (!error && end_pos % writer->sector_bytes > SEGMENT_TAIL_BYTES_MAX) {
+        error = writer__spoil(writer, boundary);
     }
     return error;
 }

@@ -607,3 +607,67 @@ Test(segment_log_recovery, a_record_that_a_longer_file_completes_never_hides_wha
     fixture_check_all(log);
     segment_log_close(log);
 }
+
+static void append_zeros(struct segment_log *log, uint32_t bytes)
+{
+    static const uint8_t zeros[65536];
+    const struct segment_log_entry entry = {
+        .type = ENTRY_OFFSETS,
+        .timestamp_ms = fixture_info(log).last_timestamp_ms,
+        .payload = zeros,
+        .payload_bytes = bytes,
+    };
+    uint64_t last_index;
+    cr_assert_eq(segment_log_append(log, 1, &entry, 1, &last_index), SEGMENT_LOG_OK);
+}
+
+/* Open, and again behind an idle time, in which the file may grow: both times the log ends here. */
+static void expect_end(uint64_t last_index)
+{
+    for (int start = 0; start < 3; start++) {
+        struct segment_log *log = fixture_open(&options);
+        cr_assert_eq(fixture_info(log).last_index, last_index, "start %d", start);
+        cr_assert_eq(fixture_info(log).holes_count, 0);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        segment_log_close(log);
+        memory_disk_crash(disk, MEMORY_DISK_POWER);
+    }
+}
+
+/* A torn record, all zeros but for a header in the sector of the record before: zeros over the torn tail, or a longer file, would make it
+ * whole. What a start found the next one finds again, or a replica votes by a log that is another one behind a restart. */
+Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once)
+{
+    struct segment_log *log = fixture_create(&options);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_OFFSETS, 100), SEGMENT_LOG_OK);
+    append_zeros(log, 6000);
+    memory_disk_stop_at(disk, 2); /* written, not synced */
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_IO);
+    segment_log_close(log);
+    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    struct disk *const before = disk;
+    /* Noise in each of its sectors but the first. */
+    for (uint64_t pos = 12288 + 512; pos < 12288 + 6144; pos += 512) {
+        options.disk = disk = memory_disk_clone(before, pos);
+        cr_assert_eq(memory_disk_flip(disk, path, pos + 8, 7), 0);
+        expect_end(1);
+        log = fixture_open(&options);
+        fixture_append(log, 2, 1, 100);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        segment_log_close(log);
+        expect_end(2);
+        memory_disk_destroy(disk);
+    }
+    /* The file ends in it, at every sector and inside: what lacks is zeros. */
+    for (uint64_t bytes = 12288 + 512; bytes < 12288 + 6144; bytes += 128) {
+        options.disk = disk = memory_disk_clone(before, bytes);
+        struct disk_file *file;
+        cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0);
+        cr_assert_eq(disk_truncate(file, bytes), 0);
+        disk_close(file);
+        expect_end(2);
+        memory_disk_destroy(disk);
+    }
+    options.disk = disk = before;
+}

@@ -132,6 +132,8 @@
       "a bad record below the synced mark ends the log, as if it were a torn tail")                \
     X(L10_LONGER_FILE_ENDS_A_RECORD, log,                                                          \
       "a record that lacks zeros counts only once a later write has made the file longer")         \
+    X(L10_TORN_RECORD_COMES_BACK, log,                                                             \
+      "zeros over a torn tail make a record whole that the start has just not counted")            \
     X(D1_BROKEN_CHAIN_IS_BELIEVED, log,                                                            \
       "behind damage records are believed whose chain does not lead to the mark")                  \
     X(D4_ANCHOR_IS_NOT_MET, log,                                                                   \
