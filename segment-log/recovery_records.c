@@ -221,6 +221,18 @@ static bool is_newer_mark_lost(const struct recovery *recovery, const struct seg
            log->last.index == mark->point.index;
 }
 
+/* When both marks and the last entries are lost, nobody knows where these ended: somewhere up to the end of the file. No mark may
+ * say that it was right behind those in front: these would contradict it, and what is whole further back would not be looked for. */
+static uint64_t end_behind_hole(const struct recovery *recovery, const struct stretch *stretch)
+{
+    const struct hole *hole = holes__from(recovery->log, stretch->end.index);
+    if (!hole) return stretch->scan.pos;
+    const uint64_t missing = hole->told.last_index - hole->told.first_index + 1;
+    const uint64_t least = stretch->scan.pos + missing * ENTRY_HEADER_BYTES;
+    const uint64_t end = align_up(recovery->file_bytes, ENTRY_ALIGNMENT);
+    return end > least ? end : least;
+}
+
 /* Follow the records of one segment from the device. */
 enum segment_log_status recovery__read_records(struct recovery *recovery, struct segment *segment,
                                                const struct segment_mark *mark)
@@ -246,6 +258,7 @@ enum segment_log_status recovery__read_records(struct recovery *recovery, struct
         if (status == SEGMENT_LOG_OK) status = read_tail(recovery, segment, &stretch.scan);
     }
     segment->end_pos = stretch.scan.pos;
+    if (mark->end_pos == 0) segment->end_pos = end_behind_hole(recovery, &stretch);
     segment->last_index = stretch.scan.at.index;
     segment->file_bytes = recovery->file_bytes;
     recovery->log->last = stretch.scan.at;

@@ -146,6 +146,66 @@ Test(segment_log_damage, one_flipped_bit_costs_at_most_the_entry_that_it_is_in)
     cr_assert_gt(holes, flips / 2);
 }
 
+static void cut_file(struct disk *damaged, const char *path, uint64_t bytes)
+{
+    struct disk_file *file;
+    if (disk_open(damaged, path, DISK_WRITE, &file) != 0) return;
+    cr_assert_eq(disk_truncate(file, bytes), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+}
+
+/* Of the last entry of a segment that stands in the file of sequence. */
+static uint64_t find_last_entry(uint64_t sequence, uint64_t *ret_count)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    uint64_t found = 0;
+    *ret_count = 0;
+    fixture_segment_path("/group", sequence, path);
+    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
+    for (uint64_t pos = DATA_POS; pos < file_bytes[sequence]; pos += 8) {
+        uint8_t bytes[ENTRY_HEADER_BYTES] = {0};
+        struct entry_header header;
+        cr_assert_geq(disk_pread(file, bytes, sizeof bytes, pos), 0);
+        if (entry_decode_header(bytes, sizeof bytes,
+                                checksum64_group(&fixture_cluster, FIXTURE_GROUP),
+                                &header) != ENTRY_DECODE_OK ||
+            header.chain != chains[header.index]) {
+            continue;
+        }
+        found = pos;
+        ++*ret_count;
+    }
+    disk_close(file);
+    return found;
+}
+
+/* The next file tells which entry was the last one, and nothing tells where it ended. What is whole in front stays whole, also
+ * behind another start, which reads the marks that this one wrote. */
+Test(segment_log_damage, an_unknown_end_costs_the_last_entry_and_no_other)
+{
+    for (uint64_t sequence = 1; sequence < info.segments_count; sequence++) {
+        uint64_t count;
+        const uint64_t pos = find_last_entry(sequence, &count);
+        cr_assert_gt(count, 2);
+        for (int cut = 0; cut < 2; cut++) {
+            struct disk *damaged = memory_disk_clone(disk, sequence);
+            char path[DISK_PATH_MAX];
+            fixture_segment_path("/group", sequence, path);
+            cr_assert_eq(memory_disk_flip(damaged, path, BLOCK + 40, 1), 0);
+            cr_assert_eq(memory_disk_flip(damaged, path, 2 * BLOCK + 40, 1), 0);
+            cr_assert_eq(memory_disk_flip(damaged, path, pos + 20, 1), 0);
+            if (cut) cut_file(damaged, path, pos);
+            enum segment_log_status status;
+            const uint64_t lost = lost_entries(damaged, true, &status);
+            cr_assert_eq(status, SEGMENT_LOG_OK);
+            cr_assert_eq(lost, 1);
+            memory_disk_destroy(damaged);
+        }
+    }
+}
+
 /* ---- whole files ---------------------------------------------------------------------------------------- */
 
 enum file_damage { FILE_REMOVED, FILE_EMPTY, FILE_ZEROED, FILE_HALVED, FILE_RANDOM, FILE_DAMAGES };
@@ -156,15 +216,6 @@ static void overwrite(struct disk *damaged, const char *path, uint64_t pos, cons
     struct disk_file *file;
     if (disk_open(damaged, path, DISK_WRITE, &file) != 0) return; /* removed before */
     cr_assert_eq(disk_pwrite(file, bytes, count, pos), 0);
-    cr_assert_eq(disk_datasync(file), 0);
-    disk_close(file);
-}
-
-static void cut_file(struct disk *damaged, const char *path, uint64_t bytes)
-{
-    struct disk_file *file;
-    if (disk_open(damaged, path, DISK_WRITE, &file) != 0) return;
-    cr_assert_eq(disk_truncate(file, bytes), 0);
     cr_assert_eq(disk_datasync(file), 0);
     disk_close(file);
 }
