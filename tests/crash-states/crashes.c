@@ -76,6 +76,32 @@ static bool try_torn(struct crashes *crashes, uint32_t max, uint32_t turn)
     return true;
 }
 
+static uint32_t draw(uint64_t *random, uint32_t below)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*random >> 33) % below;
+}
+
+/* What the even choices never bring together: a torn mark here, half a new file there. */
+static bool try_mixed(struct crashes *crashes, uint32_t count, uint32_t turn)
+{
+    static const enum memory_disk_fate torn[] = {MEMORY_DISK_TORN_NOISE, MEMORY_DISK_TORN_FRONT,
+                                                 MEMORY_DISK_TORN_BACK};
+    uint64_t random = turn;
+    for (uint32_t n = 0; n < count; n++) {
+        const uint32_t kept_in_8 = 1 + draw(&random, 7);
+        for (uint32_t i = 0; i < crashes->count; i++) {
+            const bool is_torn =
+                crashes->items[i].kind == MEMORY_DISK_LOOSE_SECTOR && draw(&random, 6) == 0;
+            crashes->fates[i] = is_torn                        ? torn[draw(&random, 3)]
+                                : draw(&random, 8) < kept_in_8 ? MEMORY_DISK_KEPT
+                                                               : MEMORY_DISK_DROPPED;
+        }
+        if (!try_it(crashes)) return false;
+    }
+    return true;
+}
+
 static bool try_names(struct crashes *crashes, uint32_t max)
 {
     uint32_t names = 0;
@@ -106,5 +132,6 @@ bool crashes_each(const struct memory_disk_loose *items, uint32_t count,
     set_all(&crashes, MEMORY_DISK_KEPT);
     return try_it(&crashes) && try_singles(&crashes, limits->singles_max, turn) &&
            try_edges(&crashes, limits->edges_max, turn) &&
-           try_torn(&crashes, limits->torn_max, turn) && try_names(&crashes, limits->names_max);
+           try_torn(&crashes, limits->torn_max, turn) && try_names(&crashes, limits->names_max) &&
+           try_mixed(&crashes, limits->mixed, turn);
 }

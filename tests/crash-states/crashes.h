@@ -4,6 +4,7 @@
  *   each one alone dropped; each one alone kept
  *   everything up to each one kept, and the rest dropped, and the other way round: a write torn at a sector's edge
  *   each sector torn, the others kept, or dropped
+ *   fates drawn for each of them
  *   every choice of names, with all sectors kept, and with all dropped */
 #ifndef CRASHES_H
 #define CRASHES_H
@@ -14,7 +15,7 @@
 
 /* How many of the many: of sectors beyond this number an even choice is tried. */
 struct crash_limits {
-    uint32_t singles_max, edges_max, torn_max, names_max;
+    uint32_t singles_max, edges_max, torn_max, names_max, mixed;
 };
 
 /* False: stop. */

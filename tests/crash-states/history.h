@@ -36,6 +36,8 @@ struct promise {
     uint32_t durable;       /* past entry: reported durable */
     uint32_t installed;     /* past entry: a base that is being published; NOBODY: none */
     uint64_t dropped_index; /* the log may start as high as this */
+    /* Damage was done to these entries, and its repair was not reported: holes may be there, and nowhere else. 0: to none */
+    uint64_t damaged_first, damaged_last;
     uint64_t snapshot_durable, snapshot_issued;
 };
 

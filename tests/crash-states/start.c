@@ -1,5 +1,6 @@
 #include "start.h"
 
+#include <segment_log/repair.h>
 #include <snapshot/transfer.h>
 
 #include <assert.h>
@@ -147,6 +148,7 @@ struct replay {
     const uint32_t *path; /* past entries of base.index + 1 .. */
     uint64_t base_index, at_index;
     uint64_t snapshot_index, digest;
+    bool lacks_entries; /* behind the snapshot: the digest says nothing */
     struct configurations configurations;
 };
 
@@ -190,11 +192,25 @@ static const char *replay_view(struct replay *replay, const struct segment_log_v
     return why;
 }
 
-static const char *replay_all(struct replay *replay, struct segment_log *log, uint64_t last_index,
+/* Stands in front of a hole: behind it. Returns up to where there is none. */
+static uint64_t pass_hole(struct replay *replay, const struct segment_log *log, uint64_t last_index)
+{
+    struct segment_log_hole hole;
+    while (segment_log_hole_from(log, replay->at_index + 1, &hole)) {
+        if (hole.first_index > replay->at_index + 1) return hole.first_index - 1;
+        replay->at_index = hole.last_index;
+        replay->lacks_entries |= hole.last_index > replay->snapshot_index;
+    }
+    return last_index;
+}
+
+static const char *replay_all(struct replay *replay, struct segment_log *log, uint64_t end_index,
                               bool from_files)
 {
     const char *why = NULL;
-    while (replay->at_index < last_index && !why) {
+    while (!why) {
+        const uint64_t last_index = pass_hole(replay, log, end_index);
+        if (replay->at_index >= end_index) break;
         struct segment_log_view view;
         enum segment_log_status status = SEGMENT_LOG_NOT_CACHED;
         if (!from_files) {
@@ -209,6 +225,13 @@ static const char *replay_all(struct replay *replay, struct segment_log *log, ui
                 segment_log_read_job_run(job);
                 status = segment_log_read_job_finish(log, job, &view, NULL);
             }
+        }
+        /* Whoever reads a sealed segment finds what is damaged of it: a start reads its footer alone. */
+        struct segment_log_hole hole;
+        if (status == SEGMENT_LOG_DAMAGED &&
+            segment_log_hole_from(log, replay->at_index + 1, &hole) &&
+            hole.first_index == replay->at_index + 1) {
+            continue;
         }
         if (status != SEGMENT_LOG_OK) return segment_log_status_text(status);
         why = replay_view(replay, &view);
@@ -263,7 +286,8 @@ static void check_state(struct segment_log *log, const struct history *history,
     };
     const struct past_entry *tip = &history->entries[finding->tip];
     const char *why = replay_all(&replay, log, tip->point.index, false);
-    if (!why && replay.digest != tip->digest) why = "snapshot and tail are not the state";
+    if (!why && !replay.lacks_entries && replay.digest != tip->digest)
+        why = "snapshot and tail are not the state";
     if (!why && (replay.configurations.count != configurations->count ||
                  replay.configurations.hash != configurations->hash)) {
         why = "the configurations that were told are not those of the log";
@@ -290,6 +314,15 @@ const char *start_check_files(struct segment_log *log, const struct history *his
     return why;
 }
 
+static void note_holes(const struct segment_log *log, struct finding *finding)
+{
+    struct segment_log_hole hole;
+    for (uint64_t from = 0; segment_log_hole_from(log, from, &hole); from = hole.last_index + 1) {
+        if (finding->hole_first == 0) finding->hole_first = hole.first_index;
+        finding->hole_last = hole.last_index;
+    }
+}
+
 static void check_group(struct segment_log *log, const struct history *history,
                         const struct snapshot_header *header, const struct tree *state,
                         const struct configurations *configurations, struct finding *finding)
@@ -301,8 +334,6 @@ static void check_group(struct segment_log *log, const struct history *history,
     finding->tip = history_find(history, info.last_index, info.last_chain);
     if (finding->tip == NOBODY) {
         found(finding, "the last entry, %" PRIu64 ", was never appended", info.last_index);
-    } else if (info.holes_count > 0) {
-        found(finding, "the log has holes, and nothing but a crash happened");
     } else if (info.durable_index != info.last_index) {
         found(finding, "the log is open and not durable");
     } else if (header->point.index < info.base.index) {
@@ -314,6 +345,7 @@ static void check_group(struct segment_log *log, const struct history *history,
     } else {
         check_state(log, history, header, state, configurations, finding);
     }
+    note_holes(log, finding);
 }
 
 static void start_group(struct disk *disk, const struct history *history,
@@ -343,6 +375,7 @@ static void start_group(struct disk *disk, const struct history *history,
         struct configurations configurations = {0};
         struct segment_log_options options = group_options(disk, settings);
         options.base = &bases[0];
+        options.start = &bases[bases_count - 1];
         options.on_configuration = note_configuration;
         options.on_configuration_data = &configurations;
         const enum segment_log_status status = segment_log_open(&options, &log, &problem);
@@ -397,6 +430,10 @@ static const char *judge_group(const struct finding *finding, const struct histo
         return "a snapshot that was never written";
     if (finding->base_index > promise->dropped_index)
         return "the log starts behind what was dropped";
+    if (finding->hole_last > 0 && (finding->hole_first < promise->damaged_first ||
+                                   finding->hole_last > promise->damaged_last)) {
+        return "entries are damaged that nobody damaged, or that were repaired";
+    }
     return NULL;
 }
 

@@ -29,6 +29,7 @@ struct finding {
     struct node_record record; /* of the group */
     uint32_t tip;              /* past entry; the log ends with it */
     uint64_t base_index, snapshot_index;
+    uint64_t hole_first, hole_last; /* all holes lie here; 0: there is none */
 };
 
 /* How the log of the group is kept. */
@@ -45,7 +46,7 @@ void start_part(enum part part, struct disk *disk, const struct history *history
                 const struct group_settings *settings, bool store_is_made,
                 struct finding *ret_finding, struct segment_log **ret_log);
 
-/* Is every entry of the log in the files, too? NULL: yes. By read jobs, so it takes long. */
+/* Is every entry of the log that is in no hole in the files, too? NULL: yes. By read jobs, so it takes long. */
 const char *start_check_files(struct segment_log *log, const struct history *history, uint32_t tip);
 
 /* The state of the replica as a snapshot holds it: the digest, and pairs that depend on it, so that the file has some

@@ -11,9 +11,9 @@
 #include <string.h>
 
 static const struct crash_limits outer_limits = {
-    .singles_max = 40, .edges_max = 20, .torn_max = 16, .names_max = 5};
+    .singles_max = 40, .edges_max = 20, .torn_max = 16, .names_max = 5, .mixed = 6};
 static const struct crash_limits inner_limits = {
-    .singles_max = 6, .edges_max = 2, .torn_max = 2, .names_max = 3};
+    .singles_max = 6, .edges_max = 2, .torn_max = 2, .names_max = 3, .mixed = 2};
 
 struct states {
     struct states_options options;
@@ -65,10 +65,12 @@ static bool fail(struct states *states, const char *where, enum part part,
     if (part == PART_GROUP && !finding->problem[0] && written > 0) {
         const struct past_entry *entries = states->history->entries;
         snprintf(states->problem + written, sizeof states->problem - (size_t)written,
-                 " (found: base %" PRIu64 " snapshot %" PRIu64 " last %" PRIu64
-                 "; promised: durable %" PRIu64 " snapshot %" PRIu64 ")",
+                 " (found: base %" PRIu64 " snapshot %" PRIu64 " last %" PRIu64 " damaged %" PRIu64
+                 "..%" PRIu64 "; promised: durable %" PRIu64 " snapshot %" PRIu64
+                 " damaged %" PRIu64 "..%" PRIu64 ")",
                  finding->base_index, finding->snapshot_index, entries[finding->tip].point.index,
-                 entries[promise->durable].point.index, promise->snapshot_durable);
+                 finding->hole_first, finding->hole_last, entries[promise->durable].point.index,
+                 promise->snapshot_durable, promise->damaged_first, promise->damaged_last);
     }
     return false;
 }
@@ -128,7 +130,8 @@ static bool is_what_was_told(enum part part, const struct finding *told,
         return memcmp(&finding->record, &told->record, sizeof told->record) == 0;
     case PART_GROUP:
         return finding->tip == told->tip && finding->base_index == told->base_index &&
-               finding->snapshot_index == told->snapshot_index;
+               finding->snapshot_index == told->snapshot_index &&
+               finding->hole_first == told->hole_first && finding->hole_last == told->hole_last;
     }
     return false;
 }
@@ -155,8 +158,15 @@ static bool judge_nested(struct nested *nested, struct disk *crashed)
     const struct finding *finding = &seen->findings[number];
     if (nested->told && !is_what_was_told(nested->part, nested->told, finding)) {
         nested->failed = true;
+        char why[300] = "what had been found is gone";
+        if (nested->part == PART_GROUP) {
+            const struct finding *told = nested->told;
+            snprintf(why, sizeof why, "found was last %" PRIu64 " damaged %" PRIu64 "..%" PRIu64,
+                     states->history->entries[told->tip].point.index, told->hole_first,
+                     told->hole_last);
+        }
         return fail(states, "a crash behind the start", nested->part, finding,
-                    finding->problem[0] ? finding->problem : "what had been found is gone");
+                    finding->problem[0] ? finding->problem : why);
     }
     return true;
 }

@@ -71,6 +71,11 @@ static void behind_call(void *data, struct disk *disk)
     if (w->is_beside && w->log && !w->job && workload__draw(w, 4) == 0) workload__do_job(w, false);
 }
 
+void workload__look_away(struct workload *w, bool looks_away)
+{
+    memory_disk_set_hook(w->disk, looks_away ? NULL : behind_call, w);
+}
+
 /* ---- the node's small files -------------------------------------------------------------------------------------- */
 
 static void save_identity(struct workload *w)
@@ -190,6 +195,7 @@ static void take_over(struct workload *w, const struct finding *group)
     if (history->entries[group->tip].point.index < w->committed) {
         w->committed = history->entries[group->tip].point.index;
     }
+    if (history->entries[group->tip].point.index < w->trim_index) w->trim_index = 0;
     w->is_replaced = false;
     w->boundary_index = 0;
     w->term += 10;
@@ -284,6 +290,8 @@ static void step(struct workload *w)
         workload__restart(w, workload__draw(w, 3) == 0 ? MEMORY_DISK_KILL : MEMORY_DISK_POWER);
     }
     if (kind >= 570 && kind < (w->is_full ? 640u : 575u)) full_disk(w);
+    if (kind >= 575 && kind < 590 && !w->is_full) workload__damage(w);
+    if (kind >= 590 && kind < 640) workload__repair(w);
     if (kind >= 640) workload__do_job(w, true);
 }
 

@@ -1,5 +1,6 @@
 /* What a node does to its disk, drawn from a seed: entries, group commits, rolls, cuts, votes, the identity, checkpoints,
- * bases, drops of a prefix, installs of a base, replicas made, dropped and made again, a full disk, restarts. */
+ * bases, trims and the drop of a prefix behind them, installs of a base, replicas made, dropped and made again, a full disk, damage
+ * and its repair, restarts. */
 #ifndef WORKLOAD_H
 #define WORKLOAD_H
 
@@ -15,11 +16,20 @@
     X(CHECKPOINTS, "checkpoints")              \
     X(BASES, "bases")                          \
     X(SEALS, "footers")                        \
+    X(TRIMS, "trims")                          \
     X(DROPS, "prefixes dropped")               \
     X(INSTALLS, "bases installed")             \
     X(INSTALLS_ENDED, "installs given up")     \
     X(REPLICAS, "replicas made")               \
     X(FULL_DISKS, "writes that found no room") \
+    X(ROT, "records that rotted")              \
+    X(LOST_ENDS, "files that lost their end")  \
+    X(LOST_FILES, "files that were lost")      \
+    X(LOST_FRONTS, "headers and marks lost")   \
+    X(REPAIRS, "segments repaired")            \
+    X(REPAIRS_IN_LAST, "of them the last")     \
+    X(REPAIRS_REFUSED, "wrong peers refused")  \
+    X(HOLES_CUT, "holes that were cut")        \
     X(RESTARTS, "restarts")
 
 enum workload_kind {

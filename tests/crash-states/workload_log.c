@@ -1,6 +1,8 @@
 /* The log of the replica: entries, cuts, and its disk work. */
 #include "workload_private.h"
 
+#include <segment_log/repair.h>
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -61,15 +63,10 @@ static uint32_t draw_bytes(struct workload *w)
     return (uint32_t)(16 + workload__draw(w, 500));
 }
 
-static bool append_one(struct workload *w)
+bool workload__append_entry(struct workload *w, enum entry_type type, const uint8_t *payload,
+                            uint32_t bytes)
 {
     const struct segment_log_info before = workload__info(w);
-    if (before.last_index + 1 >= INDEX_MAX) return false;
-    uint32_t bytes = draw_bytes(w);
-    const enum entry_type type = draw_type(w, &bytes);
-    uint8_t payload[PAYLOAD_BYTES_MAX];
-    assert(bytes <= sizeof payload);
-    fill_payload(w, payload, bytes, type, before.next_offset);
     const struct segment_log_entry entry = {
         .type = type,
         .record_count = type == ENTRY_DATA ? 1 + (uint32_t)workload__draw(w, 3) : 0,
@@ -102,12 +99,37 @@ static bool append_one(struct workload *w)
     return true;
 }
 
+static bool append_one(struct workload *w)
+{
+    const struct segment_log_info info = workload__info(w);
+    if (info.last_index + 1 >= INDEX_MAX) return false;
+    uint32_t bytes = draw_bytes(w);
+    const enum entry_type type = draw_type(w, &bytes);
+    uint8_t payload[PAYLOAD_BYTES_MAX];
+    assert(bytes <= sizeof payload);
+    fill_payload(w, payload, bytes, type, info.next_offset);
+    return workload__append_entry(w, type, payload, bytes);
+}
+
 void workload__append(struct workload *w)
 {
     if (workload__draw(w, 6) == 0) w->term++;
     for (uint64_t count = 1 + workload__draw(w, 4); count > 0; count--) {
         if (!append_one(w)) return;
     }
+}
+
+void workload__cut_from(struct workload *w, uint64_t from_index)
+{
+    const uint64_t last_index = workload__info(w).last_index;
+    for (uint64_t i = from_index; i <= last_index; i++) {
+        w->history.entries[w->current[i]].is_cut = true;
+    }
+    segment_log_truncate(w->log, from_index);
+    if (from_index <= w->boundary_index) w->boundary_index = 0;
+    if (from_index <= w->trim_index) w->trim_index = 0;
+    w->term++; /* what comes instead is never the same */
+    w->result->kinds[WORKLOAD_CUTS]++;
 }
 
 void workload__cut(struct workload *w)
@@ -117,14 +139,13 @@ void workload__cut(struct workload *w)
     if (info.last_index <= least) return;
     uint64_t back = 1 + workload__draw(w, workload__draw(w, 3) ? 6 : 90);
     if (back > info.last_index - least) back = info.last_index - least;
-    const uint64_t from_index = info.last_index - back + 1;
-    for (uint64_t i = from_index; i <= info.last_index; i++) {
-        w->history.entries[w->current[i]].is_cut = true;
+    uint64_t from_index = info.last_index - back + 1;
+    /* Never inside of a hole: the state there is not known. */
+    struct segment_log_hole hole;
+    if (segment_log_hole_from(w->log, from_index - 1, &hole) && hole.first_index < from_index) {
+        from_index = hole.first_index;
     }
-    segment_log_truncate(w->log, from_index);
-    if (from_index <= w->boundary_index) w->boundary_index = 0;
-    w->term++; /* what comes instead is never the same */
-    w->result->kinds[WORKLOAD_CUTS]++;
+    if (from_index > least) workload__cut_from(w, from_index);
 }
 
 /* ---- disk work --------------------------------------------------------------------------------------------------- */
@@ -137,6 +158,9 @@ static void settle(struct workload *w)
         struct past_entry *entry = &w->history.entries[i];
         if (entry->is_cut) entry->is_dead = true;
     }
+    /* Nor are holes that were cut or dropped. */
+    struct promise *promise = &w->history.promise;
+    if (workload__info(w).holes_count == 0) promise->damaged_first = promise->damaged_last = 0;
 }
 
 static void note_kind(struct workload *w, const struct segment_log_info *before)

@@ -31,6 +31,8 @@ struct workload {
     uint64_t committed;      /* never cut; at most what is durable */
     uint64_t boundary_index; /* a base is wanted here; 0: none */
     uint64_t bases[2];       /* the newest, and the one before it */
+    uint64_t trim_index;     /* a TRIM entry that is not carried out yet; 0: none ... */
+    uint64_t trim_to;        /* ... and what it lets go */
     bool is_beside;          /* a snapshot is being written: the log goes on meanwhile */
     bool is_sealing;         /* a cut waits for it */
     bool is_replaced;        /* an installed base is durable, and the log does not know yet */
@@ -46,9 +48,16 @@ void workload__put_record(struct workload *w, const struct node_record *record);
 void workload__store_job(struct workload *w);
 void workload__restart(struct workload *w, enum memory_disk_crash mode);
 
+/* The disk changes by itself: nobody looks. */
+void workload__look_away(struct workload *w, bool looks_away);
+
 /* workload_log.c */
 void workload__append(struct workload *w);
+/* The payload is that of an entry of this type. False: there is no room. */
+bool workload__append_entry(struct workload *w, enum entry_type type, const uint8_t *payload,
+                            uint32_t bytes);
 void workload__cut(struct workload *w);
+void workload__cut_from(struct workload *w, uint64_t from_index);
 void workload__do_job(struct workload *w, bool is_disturbed);
 /* Until there is none. */
 void workload__do_jobs(struct workload *w);
@@ -60,6 +69,10 @@ void workload__seal(struct workload *w);
 void workload__checkpoint(struct workload *w);
 void workload__base(struct workload *w);
 void workload__install(struct workload *w);
+
+/* workload_repair.c */
+void workload__damage(struct workload *w);
+void workload__repair(struct workload *w);
 
 /* workload_replica.c */
 void workload__make_replica(struct workload *w);

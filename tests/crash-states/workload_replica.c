@@ -58,6 +58,8 @@ void workload__make_replica(struct workload *w)
     promise->installed = NOBODY;
     promise->dropped_index = promise->snapshot_durable = promise->snapshot_issued = 0;
     w->committed = w->boundary_index = w->bases[0] = w->bases[1] = 0;
+    promise->damaged_first = promise->damaged_last = 0;
+    w->trim_index = 0;
     w->is_replaced = false;
     w->term += 5;
     make_files(w);

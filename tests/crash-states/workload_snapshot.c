@@ -72,9 +72,30 @@ static void drop_behind(struct workload *w, uint64_t index)
     w->is_beside = false;
 }
 
+/* What stands in front of a base goes when a TRIM that says so is committed (PROTOCOL S4, S5). */
+static void order_trim(struct workload *w, uint64_t index)
+{
+    if (w->trim_index > 0) return;
+    const struct segment_log_info info = workload__info(w);
+    uint8_t payload[16];
+    memcpy(payload, &index, 8);
+    memcpy(payload + 8, &info.next_offset, 8);
+    if (info.last_index + 1 >= INDEX_MAX ||
+        !workload__append_entry(w, ENTRY_TRIM, payload, sizeof payload)) {
+        return;
+    }
+    w->trim_index = info.last_index + 1;
+    w->trim_to = index;
+}
+
 void workload__base(struct workload *w)
 {
     workload__commit(w);
+    if (w->trim_index > 0 && w->committed >= w->trim_index) {
+        w->trim_index = 0;
+        w->result->kinds[WORKLOAD_TRIMS]++;
+        drop_behind(w, w->trim_to);
+    }
     const struct segment_log_info info = workload__info(w);
     if (w->boundary_index == 0) {
         if (info.last_index > w->bases[0]) w->boundary_index = segment_log_roll(w->log);
@@ -89,7 +110,7 @@ void workload__base(struct workload *w)
     w->result->kinds[WORKLOAD_BASES]++;
     w->bases[1] = w->bases[0];
     w->bases[0] = index;
-    if (w->bases[1] > 0) drop_behind(w, w->bases[1]);
+    if (w->bases[1] > 0) order_trim(w, w->bases[1]);
 }
 
 /* ---- a base of another replica ----------------------------------------------------------------------------------- */
@@ -167,6 +188,8 @@ static void replace_log(struct workload *w, const struct received *received)
     promise->installed = NOBODY;
     promise->snapshot_durable = promise->snapshot_issued = index;
     promise->dropped_index = index;
+    promise->damaged_first = promise->damaged_last = 0;
+    w->trim_index = 0;
     w->is_replaced = true;
     for (uint32_t i = 0; i < w->history.count; i++) {
         w->history.entries[i].is_dead = i != received->root;
