@@ -94,6 +94,12 @@ uint64_t node__random_number(struct node *node)
 
 static bool lock_directory(struct node *node)
 {
+    if (strlen(node->data_directory) > NODE_DATA_DIRECTORY_BYTES_MAX) {
+        node__fatal(node, NODE_FATAL_CONFIG,
+                    "the path of the data directory is longer than %u bytes: %s",
+                    NODE_DATA_DIRECTORY_BYTES_MAX, node->data_directory);
+        return false;
+    }
     const int locked = node_directory_lock(node->disk, node->data_directory, &node->lock);
     if (locked == 0) return true;
     if (locked == -EAGAIN) {

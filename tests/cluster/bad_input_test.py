@@ -98,6 +98,7 @@ def the_tool_tells_what_to_do_and_exits_by_the_table(folder):
             (["-s", url, "--no-such-flag"], 2, "no-such-flag"),
             (["-s", url, "topic", "describe", "nowhere"], 3, "nowhere"),
             (["-s", url, "consume", "nowhere", "-e"], 3, "nowhere"),
+            (["-s", url, "log", "scrub", "--topic", "nowhere"], 3, "nowhere"),
             (["-s", url, "topic", "create", "a b"], None, "name"),
             (["-s", url, "topic", "create", "orders", "-p", "5"], 5, "orders"),
             (["-s", "http://127.0.0.1:1", "--timeout", "2s", "topic", "list"], 4, "127.0.0.1:1"),
@@ -136,6 +137,17 @@ def an_election_timeout_of_less_than_five_heartbeats_is_refused(folder):
     check(not os.path.exists(data), "nothing was made")
     with Cluster(f"{folder}/five", 1, ["--heartbeat-ms", "60", "--election-timeout-ms-min", "300"]).start() as cluster:
         cluster.create("orders")
+
+
+@promise()
+def a_data_directory_of_too_long_a_path_is_refused(folder):
+    """Exit 78 with the limit, before anything is made: a path that is cut could be that of other nodes, too."""
+    data = f"{folder}/" + "d" * 200 + "/" + "e" * 180 + "/" + "f" * 60
+    done = cli("serve", "--data-dir", data, "--node-id", "1", seconds=30)
+    text = done.stderr.decode(errors="replace")
+    check_equal(done.returncode, 78, f"exit status: {text[-300:]}")
+    check("longer than 400 bytes" in text, f"it names the limit: {text[-700:]}")
+    check(not os.path.exists(data), "nothing was made")
 
 
 @promise()

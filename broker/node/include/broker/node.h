@@ -16,6 +16,9 @@ enum node_fatal {
     NODE_FATAL_BUSY = 75,   /* EX_TEMPFAIL: port or directory in use */
 };
 
+/* A longer path is refused at the start: those of the files in it have to fit, too. */
+#define NODE_DATA_DIRECTORY_BYTES_MAX 400u
+
 /* Strings and `peers` are borrowed for the node's life; data_directory is copied. */
 struct node_options {
     struct io *io;
