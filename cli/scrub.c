@@ -204,6 +204,16 @@ static bool make_path(struct scrub *scrub, const char *topic)
     return true;
 }
 
+/* Every node told of its logs, and none has one of that topic. */
+static bool is_unknown(const struct scrub *scrub, const char *topic)
+{
+    for (uint32_t i = 0; i < scrub->nodes_count; i++) {
+        const struct scrub_node *node = &scrub->nodes[i];
+        if (node->is_lost || json_array_size(node->logs) > 0) return false;
+    }
+    return topic && scrub->nodes_count > 0;
+}
+
 int log_scrub_command(const struct options *options)
 {
     struct client client;
@@ -217,15 +227,19 @@ int log_scrub_command(const struct options *options)
     enum exit_code code = client_get(&client, "/v1/cluster", &reply);
     if (code == EXIT_CODE_OK) {
         add_nodes(scrub, &client, json_object_get(reply.json, "nodes"));
+        const char *topic = options_text(options, "topic");
         code = begin(scrub);
-        if (options_is_set(options, "wait")) {
+        if (is_unknown(scrub, topic)) {
+            message_error("no node has a log of a topic \"%s\"", topic);
+            code = EXIT_CODE_NOT_FOUND;
+        } else if (options_is_set(options, "wait")) {
             const uint64_t wait_us = options_number(options, "wait");
             if (wait_us) scrub->until_us = clock_monotonic_us() + wait_us;
             const enum exit_code waited = wait_for_all(scrub);
             if (code == EXIT_CODE_OK) code = waited;
         }
         message_progress_end();
-        print(scrub, options);
+        if (code != EXIT_CODE_NOT_FOUND) print(scrub, options);
     } else {
         client_explain(&client, &reply, NULL);
     }

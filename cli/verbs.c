@@ -142,7 +142,7 @@ static const struct flag produce_flags[] = {
 
 static const struct flag consume_flags[] = {
     {"from", 0, FLAG_TEXT, "WHERE", "earliest", NULL,
-     "earliest, latest, OFFSET, -N (the last N), @TIME"},
+     "earliest, latest, OFFSET, -N (the last N), @TIME (stored then or later)"},
     {"group", 'g', FLAG_TEXT, "GROUP", NULL, NULL,
      "go on where the group stopped, and store how far it came; run one at a time"},
     {"on-trimmed", 0, FLAG_CHOICE, "skip|fail", "skip", NULL,
