@@ -79,10 +79,16 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
 
 const struct hole *holes__from(const struct segment_log *log, uint64_t index)
 {
-    for (uint32_t i = 0; i < log->holes_count; i++) {
-        if (log->holes[i].told.last_index >= index) return &log->holes[i];
+    uint32_t low = 0, high = log->holes_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (log->holes[middle].told.last_index >= index) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
     }
-    return NULL;
+    return low < log->holes_count ? &log->holes[low] : NULL;
 }
 
 void holes__cut(struct segment_log *log, uint64_t from_index)
