@@ -226,12 +226,24 @@ void raft__election_tick(struct raft_node *node, struct raft_update *update)
     start_prevote(node, update);
 }
 
-void raft__on_damaged(struct raft_node *node, bool damaged)
+void raft__on_damaged(struct raft_node *node, struct raft_update *update, bool stands_last,
+                      raft_index from)
 {
     bool alone = raft__is_own_voter(node) && raft__voters_count(&node->configuration) == 1;
-    if (damaged && alone) return;
-    if (damaged != node->damaged) node->damaged_timeouts = 0;
-    node->damaged = damaged;
+    if (alone) {
+        stands_last = false;
+        from = 0;
+    }
+    if (stands_last != node->damaged) node->damaged_timeouts = 0;
+    node->damaged = stands_last;
+    node->damaged_from = from;
+    if (node->role == RAFT_LEADER) raft__commit_advance(node, update);
+}
+
+raft_index raft__whole_index(const struct raft_node *node)
+{
+    if (node->damaged_from == 0) return node->durable_index;
+    return raft__min(node->durable_index, node->damaged_from - 1);
 }
 
 /* PROTOCOL C5: a closed control connection is the fastest news of a dead leader. The lease ends here and now, so

@@ -16,7 +16,7 @@
 
 static raft_index match_of(const struct raft_node *node)
 {
-    return raft__min(node->durable_index, node->verified_index);
+    return raft__min(raft__whole_index(node), node->verified_index);
 }
 
 /* ---- the leader is heard -------------------------------------------------------------------------- */

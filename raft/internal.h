@@ -67,7 +67,8 @@ struct raft_node {
     struct raft_replica_id leader; /* node = 0: unknown */
     uint64_t leader_heard_ms;
     uint64_t election_at_ms; /* unless leading: when to stand, or to stand again */
-    bool damaged;            /* PROTOCOL D5 */
+    raft_index damaged_from; /* PROTOCOL D3; 0: none */
+    bool damaged;            /* D5 */
     uint32_t
         damaged_timeouts; /* ... and how often its timer has run out since it heard of a leader */
     uint64_t early_until_ms; /* end of the quick retries of an early PreVote (PROTOCOL C5) */
@@ -152,7 +153,10 @@ void raft__on_vote_durable(struct raft_node *node, struct raft_update *update,
                            struct raft_hard_state hard);
 void raft__on_leader_lost(struct raft_node *node, struct raft_update *update, raft_node_id leader);
 void raft__on_campaign(struct raft_node *node, struct raft_update *update);
-void raft__on_damaged(struct raft_node *node, bool damaged);
+void raft__on_damaged(struct raft_node *node, struct raft_update *update, bool stands_last,
+                      raft_index from);
+/* Durable here, and not known to be damaged. */
+raft_index raft__whole_index(const struct raft_node *node);
 
 /* ---- follower.c ---- */
 

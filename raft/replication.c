@@ -81,7 +81,7 @@ void raft__commit_advance(struct raft_node *node, struct raft_update *update)
     assert(node->role == RAFT_LEADER);
     if (node->self != RAFT_MEMBERS_MAX) {
         struct raft_progress *own = &node->progress[node->self];
-        own->match = node->durable_index;
+        own->match = raft__whole_index(node);
         if (PLANTED(B26_SOLE_VOTER_ACKS_UNSYNCED) && raft__voters_count(&node->configuration) == 1)
             own->match = node->trail.last_index;
         own->received = own->match;

@@ -310,7 +310,7 @@ static enum raft_status dispatch(struct raft_node *node, const struct raft_event
         on_disk_stalled(node);
         break;
     case RAFT_EVENT_DAMAGED:
-        raft__on_damaged(node, event->damaged);
+        raft__on_damaged(node, update, event->damaged.stands_last, event->damaged.from);
         break;
     case RAFT_EVENT_REGRESSED:
         raft__on_regressed(node, event->regressed.of, event->regressed.hint_index,

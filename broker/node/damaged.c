@@ -86,13 +86,25 @@ bool damaged__refuses(struct group *group, const struct raft_message *append)
 
 /* ---- standing and leading (D5) ------------------------------------------------------------------------------------------- */
 
+/* D3: neither a heartbeat's answer nor a leader's own copy counts for what is damaged and not committed yet. */
+static uint64_t uncommitted_damage(const struct group *group)
+{
+    struct segment_log_hole hole;
+    if (PLANTED(D3_ACKS_OVER_DAMAGE)) return 0;
+    if (!segment_log_hole_from(group->log, group->commit_index + 1u, &hole)) return 0;
+    return hole.first_index > group->commit_index ? hole.first_index : group->commit_index + 1u;
+}
+
 static void tell_core(struct group *group, bool is_damaged)
 {
-    if (group->core_is_damaged == is_damaged) return;
+    const uint64_t from = uncommitted_damage(group);
+    if (group->core_is_damaged == is_damaged && group->core_damaged_from == from) return;
+    if (group->core_is_damaged != is_damaged) group->damaged_us = io_now_us(group->node->io);
     group->core_is_damaged = is_damaged;
-    group->damaged_us = io_now_us(group->node->io);
+    group->core_damaged_from = from;
     struct raft_event event = {.type = RAFT_EVENT_DAMAGED};
-    event.damaged = is_damaged;
+    event.damaged.stands_last = is_damaged;
+    event.damaged.from = from;
     (void)group__step(group, &event);
 }
 
@@ -124,7 +136,8 @@ void damaged__run(struct group *group)
 {
     if (group->dropping || group->mending || group->node->state == NODE_FAILED) return;
     const bool is_damaged = damaged__holds_back(group);
-    if (!is_damaged && !group->core_is_damaged && !repair__is_needed(group)) return;
+    const bool is_known = group->core_is_damaged || group->core_damaged_from != 0;
+    if (!is_damaged && !is_known && !repair__is_needed(group)) return;
     tell_core(group, is_damaged);
     if (group->node->state == NODE_FAILED) return;
     cover(group);

@@ -77,6 +77,12 @@ void mending__begin(struct group *group, const struct raft_hard_state *hard_stat
     group->hard_state = *hard_state;
     group->term = hard_state->term;
     list_push_back(&node->mending, &group->link);
+    struct segment_log_hole hole;
+    if (PLANTED(B23_DAMAGED_MINORITY_DECIDES) &&
+        segment_log_hole_from(group->log, header->point.index + 1u, &hole)) {
+        const uint64_t state_index = header->point.index;
+        mending__cut(group, hole.first_index > state_index ? hole.first_index : state_index + 1u);
+    }
 }
 
 void mending__free(struct group *group)
@@ -122,7 +128,7 @@ static bool is_ready(const struct group *group)
     segment_log_info(group->log, &info);
     if (group->write || !list_is_empty(&group->jobs)) return false;
     if (info.holes_count == 0) return info.durable_index == info.last_index;
-    if (!state_covers_holes(group)) return false;
+    if (!state_covers_holes(group) || PLANTED(D7_DAMAGE_BELOW_A_CHECKPOINT_HALTS)) return false;
     /* Peers that are there answer within one; those that start at the same time are waited for a little. */
     const uint64_t timeouts = repair__was_tried(group) ? 1u : PATIENCE_TIMEOUTS;
     const uint64_t patience_us = timeouts * node->options.election_timeout_ms_max * 1000u;

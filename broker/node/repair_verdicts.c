@@ -85,8 +85,11 @@ bool repair_verdicts_are_of_uncommitted(struct repair_verdicts *verdicts,
         const struct raft_member *member = &configuration->members[i];
         const bool is_in[2] = {member->voter, member->voter_old};
         const struct repair_verdict *verdict = repair_verdicts_of(verdicts, member->id.node);
-        const bool lacks = verdict && verdict->is_known && verdict->answer == REPAIR_NEVER_HELD &&
-                           verdict->epoch == member->id.epoch;
+        const bool never_held =
+            verdict && verdict->is_known &&
+            (verdict->answer == REPAIR_NEVER_HELD ||
+             (PLANTED(D7_LOST_EVERYWHERE_IS_CUT) && verdict->answer == REPAIR_DAMAGED));
+        const bool lacks = never_held && verdict->epoch == member->id.epoch;
         for (int half = 0; half < 2; half++) {
             if (!is_in[half]) continue;
             voters[half]++;

@@ -136,7 +136,8 @@ enum raft_event_type {
      * as it lasts */
     RAFT_EVENT_DISK_STALLED,
     /* entries of this log are damaged on the disk, or it is whole again (PROTOCOL D5): while they are, this
-     * replica stands only when nobody else has won for three election timeouts. The only voter stands as ever */
+     * replica stands only when nobody else has won for three election timeouts. The only voter stands as ever.
+     * It counts for no entry from `damaged.from` on, in its acks and as leader (D3), until it is told anew */
     RAFT_EVENT_DAMAGED,
     /* leader: `regressed.of` lacks what it said to be durable: its disk lies about syncs (PROTOCOL D8). Hints as in
      * its refusal. It counts for nothing until it has again what is committed now */
@@ -181,7 +182,10 @@ struct raft_event {
             const struct raft_configuration *target;
             bool always_joint; /* a joint phase even when one voter or none differs */
         } configure;
-        bool damaged; /* DAMAGED: false: it is whole again */
+        struct {
+            bool stands_last; /* false: it is whole again */
+            raft_index from;  /* first that is damaged and not committed; 0: none */
+        } damaged;
         struct {
             struct raft_replica_id of;
             raft_index hint_index;

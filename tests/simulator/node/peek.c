@@ -138,6 +138,16 @@ uint64_t peek_bases_installed(const struct peek_group *peek)
     return peek->inside->counters.bases_installed;
 }
 
+uint64_t peek_appends_rejected(const struct peek_group *group)
+{
+    return group->inside->counters.appends_rejected;
+}
+
+uint64_t peek_regressions(const struct peek_group *group)
+{
+    return group->inside->counters.regressions;
+}
+
 const struct raft_configuration *peek_configuration(const struct peek_group *peek)
 {
     return raft_configuration_of(peek->inside->raft);

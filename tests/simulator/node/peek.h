@@ -74,6 +74,10 @@ uint64_t peek_base_bytes_sent(const struct peek_group *group); /* since the proc
 uint64_t peek_bytes_kept(const struct peek_group *group);
 /* Bases that replaced the log since the process started. */
 uint64_t peek_bases_installed(const struct peek_group *group);
+/* Answers of members that took nothing, since the process started. */
+uint64_t peek_appends_rejected(const struct peek_group *group);
+/* Members that lacked what they had acknowledged, since the process started. */
+uint64_t peek_regressions(const struct peek_group *group);
 const struct raft_configuration *peek_configuration(const struct peek_group *group);
 /* The newest in its log, committed or not, with the index of its CONFIG entry. */
 const struct raft_indexed_configuration *peek_newest_configuration(const struct peek_group *group);

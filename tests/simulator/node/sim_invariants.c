@@ -91,6 +91,15 @@ void invariants_forget_process(struct cluster_invariants *invariants, uint32_t n
     }
 }
 
+void invariants_excuse(struct cluster_invariants *invariants, uint32_t number)
+{
+    struct seen_list *list = &invariants->seen[number];
+    invariants->is_damaged[number] = true;
+    for (uint32_t i = 0; i < list->count; i++) {
+        list->items[i].is_excused = true;
+    }
+}
+
 void invariants_note_damage(struct cluster_invariants *invariants, uint32_t number)
 {
     invariants->is_damaged[number] = true;
@@ -141,16 +150,23 @@ bool invariants_configurations(const struct cluster_invariants *invariants, uint
 
 /* ---- one replica --------------------------------------------------------------------------------------------------- */
 
-/* The first look at a replica since its process started. */
-static void check_restart(uint32_t number, const struct peek_group *group, const struct seen *seen)
+/* The first look at a replica since its process started. Damaged entries that were never committed are cut (D4). */
+static void check_restart(const struct cluster_invariants *invariants, uint32_t number,
+                          const struct peek_group *group, const struct seen *seen,
+                          const struct group_facts *facts)
 {
+    if (seen->is_excused) return;
+    uint64_t durable_index = seen->durable_index;
+    if (invariants->is_damaged[number] && durable_index > facts->commit_index) {
+        durable_index = facts->commit_index;
+    }
     /* A base that was being installed replaces a tail that was never committed. */
     const bool is_replaced = group->base_index > seen->commit_index;
-    if (group->last_index < seen->durable_index && !is_replaced) {
+    if (group->last_index < durable_index && !is_replaced) {
         failure("lost-durable",
                 "n%u group %" PRIu64 ": the log ends at %" PRIu64 ", %" PRIu64
                 " was durable before the restart",
-                number + 1u, group->group, group->last_index, seen->durable_index);
+                number + 1u, group->group, group->last_index, durable_index);
     }
     const struct raft_hard_state *now = &group->hard_state;
     const struct raft_hard_state *before = &seen->durable_state;
@@ -306,11 +322,12 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
                         const struct peek_group *group)
 {
     struct seen *seen = invariants__seen(invariants, number, group->group, group->epoch);
+    struct group_facts *facts = facts_of(invariants, group->group);
     const bool core_is_unchanged = !seen->is_fresh && !seen->is_new &&
                                    seen->inside == group->inside &&
                                    seen->raft_steps == group->raft_steps;
     if (seen->is_fresh) {
-        check_restart(number, group, seen);
+        check_restart(invariants, number, group, seen, facts);
         *seen = (struct seen){.group = group->group, .epoch = group->epoch};
     } else if (seen->is_new) {
         seen->is_new = false;
@@ -331,7 +348,6 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
     seen->hard_state = group->hard_state;
     if (group->hard_state_is_durable) seen->durable_state = group->hard_state;
 
-    struct group_facts *facts = facts_of(invariants, group->group);
     invariants__note_configuration(group, facts);
     if (group->role == RAFT_LEADER) check_new_leader(invariants, number, group, facts);
     if (group->commit_index > old_commit_index) {

@@ -26,6 +26,8 @@ void invariants_check(struct cluster_invariants *invariants, uint32_t number,
 void invariants_forget_process(struct cluster_invariants *invariants, uint32_t number);
 /* A file of the node was damaged: its state may be an older one than it had written. */
 void invariants_note_damage(struct cluster_invariants *invariants, uint32_t number);
+/* The node's disk lied about syncs and lost power since: what it told of as durable may be gone. */
+void invariants_excuse(struct cluster_invariants *invariants, uint32_t number);
 /* Demand of every two replicas of a group on these nodes (NULL: down) that they are equal: after everything has settled.
  * Returns false, with the reason in `why`, while they differ. */
 bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,

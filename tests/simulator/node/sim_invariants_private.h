@@ -21,8 +21,9 @@ struct seen {
     struct raft_hard_state durable_state;
     const struct group *inside; /* at the last look, as what follows */
     uint64_t raft_steps;
-    bool is_new;   /* never seen: a configuration names it */
-    bool is_fresh; /* its process is gone; the next look is at a restarted one */
+    bool is_new;     /* never seen: a configuration names it */
+    bool is_fresh;   /* its process is gone; the next look is at a restarted one */
+    bool is_excused; /* ... which may have lost what was durable */
 };
 
 struct seen_list {

@@ -6,7 +6,7 @@
 static void damage(struct rig *rig, bool damaged)
 {
     struct raft_event event = {.type = RAFT_EVENT_DAMAGED};
-    event.damaged = damaged;
+    event.damaged.stands_last = damaged;
     rig_step(rig, event);
 }
 
@@ -67,13 +67,59 @@ Test(raft_damaged, the_only_voter_stands_as_ever)
     rig_close(&rig);
 }
 
-/* ---- D8 ------------------------------------------------------------------------------------------------- */
+/* ---- D3 ------------------------------------------------------------------------------------------------- */
+
+static void damage_from(struct rig *rig, raft_index from)
+{
+    struct raft_event event = {.type = RAFT_EVENT_DAMAGED};
+    event.damaged.stands_last = from != 0;
+    event.damaged.from = from;
+    rig_step(rig, event);
+}
+
+Test(raft_damaged, no_answer_of_a_follower_counts_for_what_is_damaged)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    struct raft_message append = rig_append(&rig, 2, 1, 0, 0, 3, 1, 0);
+    rig_receive(&rig, &append);
+    rig_durable(&rig, 3);
+    struct raft_message heartbeat = rig_heartbeat(&rig, 2, 1, 0, 1);
+    rig_receive(&rig, &heartbeat);
+    cr_assert_eq(rig_sent(&rig, RAFT_MESSAGE_HEARTBEAT_REPLY, 2)->heartbeat_reply.match_index, 3);
+    damage_from(&rig, 2);
+    heartbeat = rig_heartbeat(&rig, 2, 1, 0, 2);
+    rig_receive(&rig, &heartbeat);
+    cr_assert_eq(rig_sent(&rig, RAFT_MESSAGE_HEARTBEAT_REPLY, 2)->heartbeat_reply.match_index, 1);
+    damage_from(&rig, 0);
+    heartbeat = rig_heartbeat(&rig, 2, 1, 0, 3);
+    rig_receive(&rig, &heartbeat);
+    cr_assert_eq(rig_sent(&rig, RAFT_MESSAGE_HEARTBEAT_REPLY, 2)->heartbeat_reply.match_index, 3);
+    rig_close(&rig);
+}
 
 static void ack(struct rig *rig, raft_node_id from, raft_index match)
 {
     struct raft_message m = rig_ack(rig, from, 1, match);
     rig_receive(rig, &m);
 }
+
+Test(raft_damaged, a_leader_does_not_count_its_own_damaged_copy)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    rig_lead_and_commit(&rig);
+    rig_propose(&rig, 2);
+    rig_durable(&rig, 3);
+    damage_from(&rig, 3);
+    ack(&rig, 2, 3);
+    cr_assert_eq(rig_view(&rig).commit_index, 2);
+    damage_from(&rig, 0);
+    cr_assert_eq(rig_view(&rig).commit_index, 3, "it counts when it is whole again");
+    rig_close(&rig);
+}
+
+/* ---- D8 ------------------------------------------------------------------------------------------------- */
 
 static void regress(struct rig *rig, raft_node_id node, raft_index has)
 {

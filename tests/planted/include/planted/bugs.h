@@ -1,8 +1,8 @@
 /* The table of planted bugs: X(name, area, what goes wrong).
  *
- * B1 to B38 were shipped by other systems (B23 needs code that is not built yet); the others break one of
- * our own rules and carry its number. `area` is where the wrong turn is and so which tests are asked first: core (raft/),
- * log (segment-log/, snapshot/), queue (broker/queue/, broker/wire/) or node (broker/node/, broker/peer/).
+ * B1 to B38 were shipped by other systems; the others break one of our own rules and carry its number. `area` is where the
+ * wrong turn is and so which tests are asked first: core (raft/), log (segment-log/, snapshot/), queue (broker/queue/,
+ * broker/wire/) or node (broker/node/, broker/peer/).
  *
  * CANARY is no bug of anybody: a runner that does not see it sees nothing. */
 #ifndef PLANTED_BUGS_H
@@ -50,6 +50,9 @@
     X(B21_CANDIDATE_IGNORES_BASE, core, "a candidate ignores a base that it is sent")              \
     X(B22_WIPED_NODE_VOTES, core,                                                                  \
       "a replica that was made anew on a wiped node votes under its old name")                     \
+    X(B23_DAMAGED_MINORITY_DECIDES, node,                                                          \
+      "a damaged replica cuts its log in front of the damage, leads, and deletes the rest "        \
+      "elsewhere")                                                                                 \
     X(B24_VOTES_AFTER_WRITE_ERROR, node,                                                           \
       "a replica whose log could not be written goes on voting and leading")                       \
     X(B25_SYNC_IS_TRIED_AGAIN, log,                                                                \
@@ -198,6 +201,10 @@
     X(D5_DAMAGED_LEADER_TAKES_PRODUCE, node,                                                       \
       "a leader with damage in its log takes messages before it is whole")                         \
     X(D5_DAMAGED_STANDS_AT_ONCE, core, "a replica with damaged entries stands like a whole one")   \
+    X(D7_DAMAGE_BELOW_A_CHECKPOINT_HALTS, node,                                                    \
+      "a group halts by damage on all replicas that no state needs any more")                      \
+    X(D7_LOST_EVERYWHERE_IS_CUT, node,                                                             \
+      "entries that are damaged on all replicas are cut, as if nobody had ever held them")         \
     X(D8_REGRESSION_IS_IGNORED, node,                                                              \
       "a member that lacks what it acknowledged is believed to have it")                           \
     X(S2_BASE_IS_AHEAD_OF_THE_LOG, node, "a base is written of entries that are not durable here") \

@@ -1,0 +1,276 @@
+/* Goal: a replica that knows of damage in its log acknowledges nothing over it, takes nothing as a leader, and cuts only what
+ * nobody can hold; a member that lacks what it acknowledged is brought up again (PROTOCOL D3, D4, D5, D8). Method: simulated
+ * clusters in which the damage stands for a moment, looked at every 100 us; nobody mends it meanwhile, or nobody can. */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <memory_disk.h>
+
+#include "peek.h"
+#include "rot.h"
+#include "sim_invariants.h"
+
+#define SECOND_US 1000000u
+#define MESSAGES  40u
+#define NEVER     1000000u /* checkpoint_entries */
+
+TestSuite(simulated_damaged, .timeout = 120);
+
+struct trio {
+    struct cluster *cluster;
+    uint64_t group;
+    uint32_t leader, follower, third;
+};
+
+static struct trio make(uint64_t seed)
+{
+    struct trio trio = {.cluster = rot_cluster(seed, 3, 3, MESSAGES, NEVER)};
+    trio.group = cluster_group(trio.cluster, 0, ROT_TOPIC);
+    const int leader = cluster_leader(trio.cluster, trio.group);
+    cr_assert_geq(leader, 0);
+    trio.leader = (uint32_t)leader;
+    trio.follower = (trio.leader + 1u) % 3u;
+    trio.third = (trio.leader + 2u) % 3u;
+    return trio;
+}
+
+static struct peek_group peek_at(const struct trio *trio, uint32_t node)
+{
+    struct peek_group peek;
+    cr_assert_not_null(trio->cluster->nodes[node].node);
+    cr_assert(peek_group(trio->cluster->nodes[node].node, trio->group, &peek));
+    return peek;
+}
+
+static uint32_t holes_of(const struct trio *trio, uint32_t node)
+{
+    static struct node_scrub_status logs[64];
+    const uint32_t count = node_scrub_status(trio->cluster->nodes[node].node, logs, 64);
+    for (uint32_t i = 0; i < count; i++) {
+        if (logs[i].group == trio->group) return logs[i].holes;
+    }
+    return 0;
+}
+
+/* A message more at the leader, and nobody waits for its answer. */
+static struct cluster_call *send_message(const struct trio *trio, uint64_t value)
+{
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cr_assert_not_null(call);
+    cluster_fill_produce(call, ROT_TOPIC, value, -1, -1);
+    cluster_submit(trio->cluster, trio->leader, call);
+    return call;
+}
+
+static void forget(struct cluster_call *call)
+{
+    if (!call->is_done) cluster_cancel(call);
+    cluster_call_close(call);
+    free(call);
+}
+
+static void run_until_durable(const struct trio *trio, uint32_t node, uint64_t index)
+{
+    for (uint32_t i = 0; peek_at(trio, node).durable_index < index; i++) {
+        cr_assert_lt(i, 5000u, "n%u has not got entry %" PRIu64, node + 1u, index);
+        sim_run_for(trio->cluster->sim, 100);
+    }
+}
+
+/* The disk of `node`, while it is down or not: the record of this entry rots. */
+static void rot_entry(const struct trio *trio, uint32_t node, uint64_t index)
+{
+    char path[160];
+    const uint64_t pos = rot_find(trio->cluster, node, index, path, sizeof(path));
+    rot_flip(trio->cluster, node, path, pos + 3u);
+    invariants_note_damage(trio->cluster->invariants, node);
+}
+
+/* ---- D3 ------------------------------------------------------------------------------------------------------------ */
+
+/* An entry reaches the leader's disk and the follower's, the ack never arrives, and the follower's copy rots: there is one
+ * whole copy. The leader sends the entry again, while the follower's disk hangs, so that nothing is repaired. An ack, which needs
+ * no disk for what was durable, would commit the entry by a copy that is none. */
+Test(simulated_damaged, a_follower_acknowledges_nothing_over_damage)
+{
+    for (uint64_t seed = 61; seed < 65; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        const uint64_t index = peek_at(&trio, trio.leader).last_index + 1u;
+        cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+        sim_set_link(sim, trio.follower, trio.leader, SIM_LINK_STALLED);
+        struct cluster_call *call = send_message(&trio, MESSAGES);
+        run_until_durable(&trio, trio.leader, index);
+        run_until_durable(&trio, trio.follower, index);
+        sim_isolate(sim, trio.follower, SIM_LINK_CUT);
+        rot_entry(&trio, trio.follower, index);
+        cr_assert_geq(rot_scrub(trio.cluster, trio.follower, 20 * SECOND_US), 1);
+        sim_hang_disk(sim, trio.follower, true);
+        sim_heal(sim);
+        for (uint32_t i = 0; i < 4000; i++) {
+            sim_run_for(sim, 100);
+            cr_assert_gt(holes_of(&trio, trio.follower), 0);
+            cr_assert_lt(peek_at(&trio, trio.leader).commit_index, index,
+                         "seed %" PRIu64 ": committed over damage", seed);
+        }
+        const struct peek_group leader = peek_at(&trio, trio.leader);
+        cr_assert_eq(leader.role, RAFT_LEADER);
+        cr_assert_gt(peek_appends_rejected(&leader), 0, "it was sent again, and refused");
+        sim_hang_disk(sim, trio.follower, false);
+        cr_assert(rot_is_repaired(trio.cluster, 5 * SECOND_US));
+        cr_assert(cluster_wait(call, 10 * SECOND_US));
+        forget(call);
+        cr_assert_geq(cluster_wait_leader(trio.cluster, trio.group, 10 * SECOND_US), 0);
+        cr_assert(cluster_produce_once(trio.cluster, trio.leader, ROT_TOPIC, MESSAGES + 1u, -1, -1,
+                                       10 * SECOND_US, NULL));
+        cluster_start(trio.cluster, trio.third);
+        rot_expect_values(trio.cluster, MESSAGES + 2u);
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* ---- D4: the cut --------------------------------------------------------------------------------------------------- */
+
+/* Returns the index of an entry that only the leader's disk holds; all are down then. */
+static uint64_t append_alone(const struct trio *trio)
+{
+    const uint64_t index = peek_at(trio, trio->leader).last_index + 1u;
+    sim_isolate(trio->cluster->sim, trio->leader, SIM_LINK_CUT);
+    struct cluster_call *call = send_message(trio, MESSAGES);
+    run_until_durable(trio, trio->leader, index);
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_crash(trio->cluster, i, SIM_CRASH_KILL);
+    }
+    forget(call);
+    sim_heal(trio->cluster->sim);
+    return index;
+}
+
+/* Never committed, on one disk alone, and that rots: both others never held it, so nobody can miss it. */
+Test(simulated_damaged, what_a_majority_never_held_is_cut)
+{
+    for (uint64_t seed = 71; seed < 75; seed++) {
+        struct trio trio = make(seed);
+        const uint64_t index = append_alone(&trio);
+        rot_entry(&trio, trio.leader, index);
+        cluster_start_all(trio.cluster);
+        cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US), "seed %" PRIu64, seed);
+        cr_assert_geq(cluster_wait_leader(trio.cluster, trio.group, 10 * SECOND_US), 0);
+        cr_assert(cluster_produce_once(trio.cluster, 0, ROT_TOPIC, MESSAGES, -1, -1, 10 * SECOND_US,
+                                       NULL));
+        rot_expect_values(trio.cluster, MESSAGES + 1u);
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* A message is acked by two of three. One of these rots, the other one is away; the third never had it, and says so in a later
+ * term. To cut it now, with two up of which neither has it, would lose it. */
+Test(simulated_damaged, what_one_never_held_is_not_cut_while_another_may_hold_it)
+{
+    for (uint64_t seed = 81; seed < 85; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        sim_isolate(sim, trio.follower, SIM_LINK_CUT);
+        cr_assert_eq(cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, MESSAGES, -1, -1, NULL),
+                     NODE_OK);
+        const uint64_t index = peek_at(&trio, trio.leader).last_index;
+        run_until_durable(&trio, trio.third, index);
+        const uint64_t term = peek_at(&trio, trio.leader).term;
+        cluster_crash(trio.cluster, trio.leader, SIM_CRASH_KILL);
+        sim_set_link(sim, trio.follower, trio.third, SIM_LINK_UP);
+        sim_set_link(sim, trio.third, trio.follower, SIM_LINK_UP);
+        /* The follower takes the new term with its vote, and then hears no more of the one it voted for. */
+        for (uint32_t i = 0; peek_at(&trio, trio.follower).hard_state.term == term ||
+                             !peek_at(&trio, trio.follower).hard_state_is_durable;
+             i++) {
+            cr_assert_lt(i, 100000u);
+            sim_run_for(sim, 50);
+        }
+        cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+        cr_assert_lt(peek_at(&trio, trio.follower).last_index, index);
+        rot_entry(&trio, trio.leader, index);
+        sim_heal(sim);
+        cluster_start(trio.cluster, trio.leader);
+        sim_run_for(sim, 20 * SECOND_US);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(trio.cluster, trio.leader, trio.group, &status));
+        cr_assert_str_eq(status.role, "mending", "seed %" PRIu64, seed);
+        cr_assert_geq(status.last_index, index, "nothing was cut");
+        cluster_start(trio.cluster, trio.third);
+        cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
+        cr_assert_geq(cluster_wait_leader(trio.cluster, trio.group, 10 * SECOND_US), 0);
+        rot_expect_values(trio.cluster, MESSAGES + 1u);
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* ---- D5 ------------------------------------------------------------------------------------------------------------ */
+
+Test(simulated_damaged, a_leader_takes_nothing_from_producers_until_it_is_whole)
+{
+    for (uint64_t seed = 91; seed < 95; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        rot_entry(&trio, trio.leader, 20);
+        cr_assert_gt(node_scrub(trio.cluster->nodes[trio.leader].node, NULL), 0);
+        for (uint32_t i = 0; holes_of(&trio, trio.leader) == 0; i++) {
+            cr_assert_lt(i, 200000u, "not found");
+            sim_run_for(sim, 100);
+        }
+        cr_assert_eq(peek_at(&trio, trio.leader).role, RAFT_LEADER);
+        const uint64_t last_index = peek_at(&trio, trio.leader).last_index;
+        struct cluster_call *call = send_message(&trio, MESSAGES);
+        uint32_t looks = 0;
+        while (holes_of(&trio, trio.leader) > 0) {
+            cr_assert_eq(peek_at(&trio, trio.leader).last_index, last_index,
+                         "seed %" PRIu64 ": taken while it was damaged", seed);
+            cr_assert_lt(looks++, 200000u, "never repaired");
+            sim_run_for(sim, 100);
+        }
+        cr_assert_gt(looks, 3, "it was looked at while it was damaged");
+        cr_assert(cluster_wait(call, 10 * SECOND_US));
+        cr_assert_eq(call->request.status, NODE_OK, "taken when it is whole");
+        forget(call);
+        rot_expect_values(trio.cluster, MESSAGES + 1u);
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* ---- D8 ------------------------------------------------------------------------------------------------------------ */
+
+/* What it acknowledged is gone with the power, as from a disk that lies about syncs: its files are those of a moment before. The
+ * leader goes by that ack. Nothing is lost, for the third has it, too. */
+Test(simulated_damaged, a_member_that_lacks_what_it_acknowledged_is_told_and_caught_up)
+{
+    for (uint64_t seed = 101; seed < 105; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        const uint64_t term = peek_at(&trio, trio.leader).term;
+        struct disk *before = memory_disk_clone(sim_memory_disk(sim, trio.follower), seed);
+        for (uint64_t i = 0; i < 4; i++) {
+            cr_assert_eq(
+                cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, MESSAGES + i, -1, -1, NULL),
+                NODE_OK);
+        }
+        const uint64_t index = peek_at(&trio, trio.leader).last_index;
+        run_until_durable(&trio, trio.follower, index);
+        run_until_durable(&trio, trio.third, index);
+        cluster_crash(trio.cluster, trio.follower, SIM_CRASH_KILL);
+        sim_restore_disk(sim, trio.follower, before);
+        invariants_excuse(trio.cluster->invariants, trio.follower);
+        cluster_start(trio.cluster, trio.follower);
+        cr_assert_lt(peek_at(&trio, trio.follower).last_index, index);
+        run_until_durable(&trio, trio.follower, index);
+        const struct peek_group leader = peek_at(&trio, trio.leader);
+        cr_assert_eq(leader.term, term, "seed %" PRIu64 ": the same leader", seed);
+        cr_assert_geq(peek_regressions(&leader), 1, "seed %" PRIu64, seed);
+        cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+        cr_assert_eq(
+            cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, MESSAGES + 4u, -1, -1, NULL),
+            NODE_OK, "it counts again");
+        rot_expect_values(trio.cluster, MESSAGES + 5u);
+        cluster_destroy(trio.cluster);
+    }
+}
