@@ -149,6 +149,7 @@ void memory_disk_crash(struct disk *base, enum memory_disk_crash mode)
     struct memory_disk *disk = disk_of(base);
     end_process(disk);
     if (mode == MEMORY_DISK_KILL) return;
+    if (disk->lies) disk->has_lied = true;
     for (size_t i = 0; i < disk->pending_count; i++) {
         if (memory_disk__coin(disk)) memory_names__apply(&disk->medium, &disk->pending[i]);
     }
@@ -189,7 +190,19 @@ void memory_disk_fail_sync(struct disk *disk, uint64_t nth)
 
 void memory_disk_lie(struct disk *disk, bool lies)
 {
-    disk_of(disk)->lies = lies;
+    struct memory_disk *memory = disk_of(disk);
+    for (size_t i = 0; memory->lies && !lies && i < memory->cache.count; i++) {
+        memory_inode__sync(memory->cache.items[i].inode);
+    }
+    memory->lies = lies;
+}
+
+bool memory_disk_has_lied(struct disk *disk)
+{
+    struct memory_disk *memory = disk_of(disk);
+    const bool has_lied = memory->has_lied;
+    memory->has_lied = false;
+    return has_lied;
 }
 
 void memory_disk_stop_at(struct disk *disk, uint64_t nth)

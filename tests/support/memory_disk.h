@@ -86,9 +86,11 @@ void memory_disk_fail_call(struct disk *disk, uint64_t nth, int error);
 /* The nth datasync or drop_cache from now fails with -EIO. As in Linux, the pages that it could not write are clean
  * afterwards: reads show them, no later sync writes them, a dropped cache or power cut shows they are not there. */
 void memory_disk_fail_sync(struct disk *disk, uint64_t nth);
-/* From now on datasync and drop_cache return 0 and do nothing: what they should have written waits for the first honest one.
- * Syncs of directories stay honest. */
+/* From now on datasync and drop_cache return 0 and do nothing: what they should have written is only as durable as what
+ * nobody synced. False: it is honest again, and everything that it held back is written. Syncs of directories stay honest. */
 void memory_disk_lie(struct disk *disk, bool lies);
+/* The power failed while it lied, since this was asked last: what was called durable may be gone. */
+bool memory_disk_has_lied(struct disk *disk);
 /* From the nth counted call from now on nothing happens any more and all calls return -EIO, until memory_disk_crash():
  * the process is as good as dead. */
 void memory_disk_stop_at(struct disk *disk, uint64_t nth);

@@ -70,6 +70,7 @@ struct memory_disk {
     int fail_error;
     bool stopped;
     bool lies; /* of files: syncs do nothing */
+    bool has_lied;
     uint64_t bytes_max;
     uint64_t now_us;
 };

@@ -28,6 +28,11 @@ void invariants_forget_process(struct cluster_invariants *invariants, uint32_t n
 void invariants_note_damage(struct cluster_invariants *invariants, uint32_t number);
 /* The node's disk lied about syncs and lost power since: what it told of as durable may be gone. */
 void invariants_excuse(struct cluster_invariants *invariants, uint32_t number);
+/* Whether such a node may start, whatever it has lost: nobody needs its word any more. In every group a majority of running
+ * voters without it has what is committed; what it said to have lies at or below that; and that majority is past every term
+ * in which it may have voted, or has itself chosen the leader of the last one. nodes: NULL where none runs. */
+bool invariants_may_return(struct cluster_invariants *invariants, const struct node *const *nodes,
+                           uint32_t nodes_count, uint32_t number);
 /* Demand of every two replicas of a group on these nodes (NULL: down) that they are equal: after everything has settled.
  * Returns false, with the reason in `why`, while they differ. */
 bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,

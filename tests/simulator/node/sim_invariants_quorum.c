@@ -1,4 +1,5 @@
-/* Invariants of majorities: by whose votes a leader came up, on whose disks a commit stands, whom a group consists of. */
+/* Invariants of majorities: by whose votes a leader came up, on whose disks a commit stands, whom a group consists of, and who
+ * can do without a node. */
 #include <assert.h>
 #include <inttypes.h>
 
@@ -143,4 +144,82 @@ void invariants__note_configuration(const struct peek_group *group, struct group
     const bool is_settled = newest->index <= facts->committed.index;
     if (newest->index == facts->newest.index && is_settled) return;
     facts->newest = *newest;
+}
+
+/* ---- who may have lost what it said to have ------------------------------------------------------------------------ */
+
+struct return_check {
+    struct cluster_invariants *invariants;
+    const struct node *const *nodes;
+    uint32_t nodes_count;
+    uint32_t number; /* of the node that is to come back */
+    const struct group_facts *facts;
+    const struct seen *seen; /* its replica */
+};
+
+static bool is_past_its_votes(const struct return_check *check, const struct raft_member *member)
+{
+    const struct seen *seen = invariants__seen(check->invariants, (uint32_t)member->id.node - 1u,
+                                               check->facts->group, member->id.epoch);
+    const struct raft_hard_state *durable = &seen->durable_state;
+    const uint64_t term = check->seen->durable_state.term;
+    uint64_t leader = 0;
+    if (durable->term > term) return true;
+    if (durable->term < term) return false;
+    if (!ledger_get(&check->invariants->leaders, check->facts->group, term, &leader)) return false;
+    leader %= INVARIANTS_NODES_MAX + 1u;
+    return leader != check->number + 1u && durable->voted_for.node == leader;
+}
+
+static bool does_without_it(void *data, const struct raft_member *member)
+{
+    const struct return_check *check = data;
+    const uint32_t at = (uint32_t)member->id.node - 1u;
+    struct peek_group peek;
+    if (at == check->number || at >= check->nodes_count || !check->nodes[at]) return false;
+    if (!peek_group(check->nodes[at], check->facts->group, &peek)) return false;
+    return peek.epoch == member->id.epoch && peek.commit_index >= check->facts->commit_index &&
+           peek.durable_index >= check->facts->commit_index && is_past_its_votes(check, member);
+}
+
+static bool has_member(const struct raft_configuration *configuration, uint64_t node_id,
+                       uint64_t epoch)
+{
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_replica_id *id = &configuration->members[i].id;
+        if (id->node == node_id && id->epoch == epoch) return true;
+    }
+    return false;
+}
+
+static bool may_return_to(struct return_check *check)
+{
+    const struct group_facts *facts = check->facts;
+    const bool is_open = facts->newest.index > facts->commit_index;
+    const struct raft_configuration *committed = &facts->committed.configuration;
+    const struct raft_configuration *newest = is_open ? &facts->newest.configuration : committed;
+    const uint64_t node_id = check->number + 1u;
+    struct invariants_tally tally;
+    if (!has_member(committed, node_id, check->seen->epoch) &&
+        !has_member(newest, node_id, check->seen->epoch)) {
+        return true;
+    }
+    return check->seen->durable_index <= facts->commit_index &&
+           invariants__has_quorum(committed, does_without_it, check, &tally) &&
+           invariants__has_quorum(newest, does_without_it, check, &tally);
+}
+
+bool invariants_may_return(struct cluster_invariants *invariants, const struct node *const *nodes,
+                           uint32_t nodes_count, uint32_t number)
+{
+    struct return_check check = {
+        .invariants = invariants, .nodes = nodes, .nodes_count = nodes_count, .number = number};
+    for (uint32_t i = 0; i < invariants->groups.count; i++) {
+        check.facts = &invariants->groups.items[i];
+        for (uint32_t k = 0; k < invariants->seen[number].count; k++) {
+            check.seen = &invariants->seen[number].items[k];
+            if (check.seen->group == check.facts->group && !may_return_to(&check)) return false;
+        }
+    }
+    return true;
 }

@@ -187,6 +187,7 @@ static void add(struct sums *sums, const struct report *report)
     total->images += one->images;
     total->ack_checks += one->ack_checks;
     total->damage_found += one->damage_found;
+    total->lies_believed += one->lies_believed;
     total->returns += one->returns;
     for (int i = 0; i < FAULTS_COUNT; i++) {
         total->faults[i] += one->faults[i];
@@ -235,9 +236,11 @@ static void print_sums(const struct sums *sums)
     printf("leaders %" PRIu64 ", bases installed %" PRIu64 ", messages trimmed %" PRIu64
            ", changes of members %" PRIu64 ", disks opened as after a power cut %" PRIu64
            ", acks looked up on disks %" PRIu64 ", damaged disks that were found %" PRIu64
-           ", nodes that came back with an empty one %" PRIu64 "\n",
+           ", nodes that came back with an empty one %" PRIu64
+           ", or with what a lying one had left %" PRIu64 "\n",
            total->leaders, total->bases_installed, total->trimmed_messages, total->changes,
-           total->images, total->ack_checks, total->damage_found, total->returns);
+           total->images, total->ack_checks, total->damage_found, total->returns,
+           total->lies_believed);
     const uint64_t faults = faults_of(total);
     printf("faults %" PRIu64 " (%" PRIu64 " a seed):", faults,
            sums->seeds_count ? faults / sums->seeds_count : 0);

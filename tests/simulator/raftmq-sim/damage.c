@@ -20,6 +20,7 @@
 #define SECTOR_BYTES 512u
 #define COPIED_MAX   16u /* sectors that are written to a wrong place at once */
 #define DATA         "/data"
+#define CUT_US_MAX   4000000u
 
 /* ---- the files of a node -------------------------------------------------------------------------------------- */
 
@@ -232,13 +233,84 @@ static bool strike_backup(struct run *run, uint32_t node, struct draw *draw)
     return true;
 }
 
+/* ---- syncs that lie -------------------------------------------------------------------------------------------- */
+
+struct cut {
+    struct cut *next;
+    struct run *run;
+    uint32_t node;
+};
+
+static void note_lost(struct run *run, uint32_t node)
+{
+    if (!memory_disk_has_lied(sim_memory_disk(run->sim, node))) return;
+    run->damage.damaged |= 1u << node;
+    run->damage.waits |= 1u << node;
+}
+
+void damage_ends_lie(struct run *run, uint32_t node)
+{
+    note_lost(run, node);
+    run->damage.lying &= ~(1u << node);
+    memory_disk_lie(sim_memory_disk(run->sim, node), false);
+}
+
+static void cut_power(void *data)
+{
+    const struct cut *cut = data;
+    struct run *run = cut->run;
+    if (!(run->damage.lying & 1u << cut->node)) return;
+    if (sim_is_running(run->sim, cut->node)) {
+        run_tell(run, "n%u loses power, and its disk lied", cut->node + 1u);
+        sim_crash(run->sim, cut->node, SIM_CRASH_POWER);
+    }
+    damage_ends_lie(run, cut->node);
+}
+
+/* Without a power cut a lie does nothing: it ends with one, that of another fault perhaps. */
+static bool strike_lie(struct run *run, uint32_t node, struct draw *draw)
+{
+    struct cut *cut = calloc(1, sizeof(*cut));
+    if (!cut) abort();
+    *cut = (struct cut){.next = run->damage.cuts, .run = run, .node = node};
+    run->damage.cuts = cut;
+    memory_disk_lie(sim_memory_disk(run->sim, node), true);
+    run->damage.lying |= 1u << node;
+    sim_call_after(run->sim, draw_between(draw, 20000, CUT_US_MAX), cut_power, cut);
+    return true;
+}
+
+bool damage_holds_start(struct run *run, uint32_t node)
+{
+    const uint32_t bit = 1u << node;
+    note_lost(run, node);
+    if (!(run->damage.waits & bit)) return false;
+    const struct node *nodes[PLAN_NODES_MAX];
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        nodes[i] = run->cluster->nodes[i].node;
+    }
+    if (!invariants_may_return(run->cluster->invariants, nodes, run->plan.nodes_count, node)) {
+        return true;
+    }
+    invariants_excuse(run->cluster->invariants, node);
+    run->damage.waits &= ~bit;
+    run->totals.lies_believed++;
+    return false;
+}
+
+void damage_forget(struct run *run, uint32_t node)
+{
+    const uint32_t bit = 1u << node;
+    run->damage.damaged &= ~bit;
+    run->damage.found &= ~bit;
+    run->damage.lying &= ~bit;
+    run->damage.waits &= ~bit;
+}
+
 bool damage_strike(struct run *run, enum fault fault, uint32_t node, struct draw *draw)
 {
     if (fault == FAULT_OLD_BACKUP) return strike_backup(run, node, draw);
-    if (fault == FAULT_LYING_SYNC) {
-        memory_disk_lie(sim_memory_disk(run->sim, node), true);
-        return true;
-    }
+    if (fault == FAULT_LYING_SYNC) return strike_lie(run, node, draw);
     if (fault != FAULT_WIPE) return strike_file(run, fault, node, draw);
     if (run->lost & 1u << node) return false; /* once is enough */
     sim_crash(run->sim, node, SIM_CRASH_KILL);
@@ -263,13 +335,23 @@ bool damage_explains(struct run *run, uint32_t node, enum node_fatal code)
     return true;
 }
 
+bool damage_is_on(const struct run *run, uint32_t node)
+{
+    return (run->damage.damaged | run->damage.lying) & 1u << node;
+}
+
 bool damage_hides_image(const struct run *run, uint32_t node)
 {
-    return run->damage.damaged & 1u << node;
+    return damage_is_on(run, node);
 }
 
 void damage_close(struct damage *damage)
 {
+    while (damage->cuts) {
+        struct cut *next = damage->cuts->next;
+        free(damage->cuts);
+        damage->cuts = next;
+    }
     for (uint32_t i = 0; i < PLAN_NODES_MAX; i++) {
         memory_disk_destroy(damage->backups[i]);
     }

@@ -13,6 +13,7 @@
 #include "operator.h"
 #include "peek.h"
 
+#define HELD_US          20000u /* between two looks at whether a start is still held */
 #define START_SPREAD_US  1500000u
 #define RESTART_US_MAX   3000000u
 #define LONG_DOWN_US_MAX 20000000u
@@ -75,12 +76,18 @@ static struct victim *victim_of(struct run *run, uint32_t node)
     return &run->nemesis->victims[node];
 }
 
+static void start_later(struct victim *victim, uint64_t us);
+
 static void start_node(void *data)
 {
     struct victim *victim = data;
     struct run *run = victim->run;
     if (!victim->is_restarting) return; /* it was healed meanwhile */
     victim->is_restarting = false;
+    if (damage_holds_start(run, victim->node)) {
+        start_later(victim, HELD_US);
+        return;
+    }
     if (victim->must_stay_down || sim_is_running(run->sim, victim->node)) return;
     run_tell(run, "n%u starts", victim->node + 1u);
     victim->may_be_fatal = victim->has_sync_error || victim->has_call_error;
@@ -251,9 +258,6 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_DISK_FULL:
         set_capacity(run, node, UINT64_MAX);
         return;
-    case FAULT_LYING_SYNC:
-        memory_disk_lie(sim_memory_disk(run->sim, node), false);
-        return;
     case FAULT_KILL:
     case FAULT_POWER:
     case FAULT_KILL_AT_CALL:
@@ -267,6 +271,7 @@ static void take_back(struct run *run, enum fault fault, uint32_t node)
     case FAULT_ROT:
     case FAULT_MISDIRECT:
     case FAULT_LOST_FILE:
+    case FAULT_LYING_SYNC:
     case FAULT_OLD_BACKUP:
     case FAULT_TRANSFER:
     case FAULT_ADD:
@@ -634,6 +639,7 @@ static void heal_disk(struct run *run, uint32_t node)
     sim_set_job_factor(run->sim, node, 1);
     sim_hang_disk(run->sim, node, false);
     set_capacity(run, node, UINT64_MAX);
+    damage_ends_lie(run, node);
     memory_disk_fail_sync(sim_memory_disk(run->sim, node), 0);
     memory_disk_fail_call(sim_memory_disk(run->sim, node), 0, 0);
     sim_crash_at_disk_call(run->sim, node, UINT64_MAX, SIM_CRASH_KILL);

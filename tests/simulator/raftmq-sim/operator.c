@@ -20,6 +20,7 @@ struct operator_state {
     struct run *run;
     struct draw draw;
     uint64_t repair_us[PLAN_NODES_MAX]; /* when the damaged disk is replaced; 0: it is well */
+    bool is_over;                       /* from now on only disks go that no node starts on */
     struct op *op;                      /* a change that is asked for */
 };
 
@@ -195,8 +196,7 @@ static void prepare_machine(struct run *run, uint32_t node, struct draw *draw)
     if (sim_is_running(run->sim, node)) sim_crash(run->sim, node, SIM_CRASH_KILL);
     sim_wipe_disk(run->sim, node);
     members_forget(run, node);
-    run->damage.damaged &= ~(1u << node);
-    run->damage.found &= ~(1u << node);
+    damage_forget(run, node);
     run->cluster->starts[node] =
         (struct cluster_start){.peers = members_wished(run), .join_only = true};
     /* Sometimes it runs before anybody admits it, and must wait. */
@@ -272,8 +272,7 @@ static void replace_disk(struct run *run, uint32_t node)
     if (sim_is_running(run->sim, node)) sim_crash(run->sim, node, SIM_CRASH_KILL);
     sim_wipe_disk(run->sim, node);
     members_forget(run, node);
-    run->damage.damaged &= ~(1u << node);
-    run->damage.found &= ~(1u << node);
+    damage_forget(run, node);
     state->repair_us[node] = 0;
     operator_configures(run, node, &state->draw);
     nemesis_start_soon(run, node, draw_below(&state->draw, START_US_MAX));
@@ -284,6 +283,7 @@ static void look_at_damaged(struct run *run, uint32_t node)
     struct operator_state *state = run->operator_state;
     const uint64_t now_us = sim_now_us(run->sim);
     if (!(run->damage.damaged & 1u << node)) return;
+    if (state->is_over && !damage_is_final(run, node)) return;
     if (state->repair_us[node] == 0) {
         state->repair_us[node] = now_us + draw_between(&state->draw, REPAIR_US_MIN, REPAIR_US_MAX);
     } else if (state->repair_us[node] <= now_us &&
@@ -294,7 +294,7 @@ static void look_at_damaged(struct run *run, uint32_t node)
 
 static void look_at_lost(struct run *run, uint32_t node)
 {
-    if (!(run->lost & 1u << node) || run->damage.damaged & 1u << node) return;
+    if (!(run->lost & 1u << node) || damage_is_on(run, node)) return;
     if (!members_is_back(run, node)) return;
     run_tell(run, "n%u is whole again", node + 1u);
     run->lost &= ~(1u << node);
@@ -325,11 +325,21 @@ static void look(void *data)
     look_at_admitted(run);
 }
 
+/* Who runs on a damaged disk is left to mend it, or is given another one. */
+static bool is_to_be_replaced(struct run *run, uint32_t node)
+{
+    const uint32_t bit = 1u << node;
+    if (!(run->damage.damaged & bit)) return false;
+    return (run->damage.found | run->damage.waits) & bit ||
+           draw_chance(&run->operator_state->draw, 1, 2);
+}
+
 void operator_tidies(struct run *run)
 {
+    run->operator_state->is_over = true;
     const uint32_t known = members_known(run);
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (run->damage.damaged & 1u << i) replace_disk(run, i);
+        if (is_to_be_replaced(run, i)) replace_disk(run, i);
         if (known & 1u << i) continue;
         nemesis_stay_down(run, i);
         if (sim_is_running(run->sim, i)) sim_crash(run->sim, i, SIM_CRASH_KILL);

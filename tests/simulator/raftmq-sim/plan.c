@@ -51,7 +51,7 @@ static bool is_loss(enum fault fault)
 /* No node can stand it, and the documentation says so: drawn only when it is asked for. */
 static bool is_beyond(enum fault fault)
 {
-    return fault == FAULT_LYING_SYNC || fault == FAULT_OLD_BACKUP;
+    return fault == FAULT_OLD_BACKUP;
 }
 
 const char *client_name(enum client client)

@@ -40,7 +40,7 @@
       "while a node is down: what it wrote at one place stands at another, too")                  \
     X(FAULT_LOST_FILE, "lost-file", "while a node is down: a file is gone, or cut")               \
     X(FAULT_LYING_SYNC, "lying-sync",                                                             \
-      "syncs of a node do nothing for a while and say they did (only --with)")                    \
+      "syncs of a node do nothing for a while and say they did; then it loses power")             \
     X(FAULT_OLD_BACKUP, "old-backup", "an old copy in the place of a node's disk (only --with)")
 
 enum fault {

@@ -59,8 +59,9 @@ struct run_totals {
     uint64_t changes;          /* of members: CONFIG entries that were committed */
     uint64_t faults[FAULTS_COUNT];
     uint64_t images, ack_checks;
-    uint64_t returns;      /* of nodes that had lost their disk */
-    uint64_t damage_found; /* nodes that stopped for what had befallen their disk */
+    uint64_t returns;       /* of nodes that had lost their disk */
+    uint64_t lies_believed; /* starts of nodes that may have lost what they had told of */
+    uint64_t damage_found;  /* nodes that stopped for what had befallen their disk */
     uint64_t trace_hash;
 };
 
