@@ -238,6 +238,34 @@ Test(simulated_damaged, a_leader_takes_nothing_from_producers_until_it_is_whole)
     }
 }
 
+/* ---- D7 ------------------------------------------------------------------------------------------------------------ */
+
+/* In the newest file, which every start reads, and at or below a checkpoint of everybody: the group goes on without it. */
+Test(simulated_damaged, what_is_damaged_everywhere_and_no_state_needs_halts_no_group)
+{
+    struct trio trio = {.cluster = rot_cluster(96, 3, 3, MESSAGES, 4)};
+    trio.group = cluster_group(trio.cluster, 0, ROT_TOPIC);
+    uint64_t index = UINT64_MAX;
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint64_t checkpoint = peek_at(&trio, i).checkpoint_index;
+        if (checkpoint < index) index = checkpoint;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_crash(trio.cluster, i, SIM_CRASH_KILL);
+        rot_entry(&trio, i, index);
+    }
+    cluster_start_all(trio.cluster);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct node_group_status status;
+        cr_assert(cluster_group_status(trio.cluster, i, trio.group, &status));
+        cr_assert_str_eq(status.role, "mending", "n%u found it", i + 1u);
+    }
+    cr_assert_geq(cluster_wait_leader(trio.cluster, trio.group, 20 * SECOND_US), 0);
+    cr_assert(
+        cluster_produce_once(trio.cluster, 0, ROT_TOPIC, MESSAGES, -1, -1, 20 * SECOND_US, NULL));
+    cluster_destroy(trio.cluster);
+}
+
 /* ---- D8 ------------------------------------------------------------------------------------------------------------ */
 
 /* What it acknowledged is gone with the power, as from a disk that lies about syncs: its files are those of a moment before. The
