@@ -194,7 +194,7 @@ static void check_same_term(const struct raft_node *node, const struct raft_node
         uint32_t before =
             raft__member_find(&previous->configuration, node->configuration.members[i].id);
         if (before == RAFT_MEMBERS_MAX) continue;
-        if (node->progress[i].counts_from != 0) continue; /* PROTOCOL D8 */
+        if (node->progress[i].counts_from != 0) continue;         /* PROTOCOL D8 */
         if (i == node->self && node->damaged_from != 0) continue; /* D3 */
         assert(node->progress[i].match >= previous->progress[before].match);
     }

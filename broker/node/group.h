@@ -162,7 +162,7 @@ struct group {
     struct mending *mending;      /* mending.c; NULL: the core runs */
     uint64_t
         begun_behind; /* where the core began, behind damage (recall.c); 0: at the start of the log */
-    bool core_is_damaged; /* it was told so, at damaged_us (damaged.c) */
+    bool core_is_damaged;       /* it was told so, at damaged_us (damaged.c) */
     uint64_t core_damaged_from; /* ... and of this entry; 0: of none */
     uint64_t damaged_us;
     bool scrub_asked;     /* somebody waits for the end of this pass */

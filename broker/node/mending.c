@@ -2,7 +2,8 @@
  * not to matter (PROTOCOL D1, D4, D7).
  *
  *   opened with holes ─> mending: serves repairs, sends no vote, ack or read ─> whole, or cut ───────────────────> its core starts
- *                                     └ all holes lie below its state, and nobody could mend them for a while ───────^
+ *                                     ├ all holes lie below its state, and nobody could mend them for a while ───────^
+ *                                     └ nobody can, and a majority does without it for a while: made again (M5, lost.c)
  *
  * A hole above the newest state is needed, for it is applied next. One below is not: the replica works without it, serves
  * everything else, and goes on repairing. Where the terms in such a hole are unknown the core begins behind its state, as
@@ -94,6 +95,11 @@ void mending__free(struct group *group)
     group->mending = NULL;
 }
 
+bool mending__needs(const struct group *group, uint64_t index)
+{
+    return index > group->mending->header.point.index;
+}
+
 void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,
                                  uint32_t payload_bytes)
 {
@@ -175,6 +181,19 @@ static bool drop_if_let_go(struct group *group)
     return true;
 }
 
+/* M5: nobody can mend it, and the others do without it. Its files are kept, apart. */
+static bool make_again_if_hopeless(struct group *group)
+{
+    char why[NODE_STATUS_TEXT_BYTES];
+    if (!repair__is_hopeless(group) || group->write || group->node->disk_full) return false;
+    if (group->node->state == NODE_STOPPING) return false;
+    repair__describe(group, why, sizeof(why));
+    list_remove(&group->link);
+    mending__free(group);
+    group__quarantine(group, why);
+    return true;
+}
+
 void mending__run(struct node *node)
 {
     struct list_link *link;
@@ -184,6 +203,7 @@ void mending__run(struct node *node)
         if (drop_if_let_go(group)) continue;
         repair__run(group);
         if (node->state == NODE_FAILED) return;
+        if (make_again_if_hopeless(group)) continue;
         disk__pump_log(group, false);
         if (node->state != NODE_STOPPING && is_ready(group)) start(group);
         if (node->state == NODE_FAILED) return;

@@ -2,6 +2,7 @@
 #ifndef BROKER_NODE_MENDING_H
 #define BROKER_NODE_MENDING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct found_configurations;
@@ -19,6 +20,8 @@ void mending__begin(struct group *group, const struct raft_hard_state *hard_stat
 void mending__run(struct node *node);
 struct group *mending__find(const struct node *node, uint64_t group_id);
 const struct raft_configuration *mending__configuration(const struct group *group);
+/* Its state does not hold this entry, so the core cannot start without it. */
+bool mending__needs(const struct group *group, uint64_t index);
 void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,
                                  uint32_t payload_bytes);
 /* Nobody ever held what is damaged from here on: it is cut (D4). */

@@ -3,6 +3,7 @@
  *   hole ─> session ─> wants entries ─> one peer after the other is asked ─> supplied ─> file rewritten ─> no hole
  *                          │                                                    └ the chain disagrees: without that peer, anew
  *                          └ everybody refused: given up for a while; the next hole
+ *                             └ also one that leads a majority without this replica, for long: it is made again (mending.c)
  *
  * A peer is any node that is connected, in any role, with a leader or without. Each chunk is checked by the log against the
  * chain in front of it, and the whole against what stands behind it, so a peer can be useless and never harmful. One request
@@ -34,10 +35,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_US     1000000u /* a request is lost after that */
-#define REST_US       500000u  /* when every hole was given up */
-#define TELL_US       10000000u
-#define SUPPLIERS_MAX 8u
+#define ANSWER_US         1000000u /* a request is lost after that */
+#define REST_US           500000u  /* when every hole was given up */
+#define TELL_US           10000000u
+#define SUPPLIERS_MAX     8u
+#define HOPELESS_TIMEOUTS 6u
 
 struct repair {
     struct group_job job;                 /* a piece of the session's work */
@@ -52,6 +54,10 @@ struct repair {
     uint64_t rests_until_us;
     uint32_t rounds; /* over all holes, since the last repair */
     uint64_t told_us;
+    struct {
+        uint64_t node, term; /* a whole leader that cannot give what is needed; 0: none */
+        uint64_t since_us, at_us;
+    } refused;
     uint64_t holes_told; /* last index of the newest hole that the log was told of */
     char stuck[NODE_STATUS_TEXT_BYTES];
 };
@@ -66,6 +72,35 @@ bool repair__is_needed(const struct group *group)
 bool repair__was_tried(const struct group *group)
 {
     return group->repair && group->repair->rounds > 0;
+}
+
+/* A leader without a majority gives way within two election timeouts (CheckQuorum), so one that has led in the same term for
+ * longer than that has one, which this replica is no part of. It may be that others could still give what is needed, but
+ * nobody needs it: what is committed is whole without it. */
+bool repair__is_hopeless(const struct group *group)
+{
+    const struct repair *repair = group->repair;
+    if (!repair || repair->refused.node == 0 || PLANTED(M5_UNMENDABLE_REPLICA_WAITS)) return false;
+    const uint64_t now_us = io_now_us(group->node->io);
+    const uint64_t timeout_us = group->node->options.election_timeout_ms_max * 1000u;
+    return now_us - repair->refused.since_us >= HOPELESS_TIMEOUTS * timeout_us &&
+           now_us - repair->refused.at_us < 2u * ANSWER_US;
+}
+
+/* What it waits for lies above its state: without it its core cannot start. */
+static void note_refusal(struct group *group, uint64_t from, const struct repair_message *answer,
+                         const struct segment_log_repair_info *info)
+{
+    struct repair *repair = group->repair;
+    const uint64_t now_us = io_now_us(group->node->io);
+    if (!group->mending || !mending__needs(group, info->want_last)) return;
+    if (!answer->leads_whole || answer->answer == REPAIR_BUSY) return;
+    if (repair->refused.node != from || repair->refused.term != answer->term) {
+        repair->refused.node = from;
+        repair->refused.term = answer->term;
+        repair->refused.since_us = now_us;
+    }
+    repair->refused.at_us = now_us;
 }
 
 static const struct raft_configuration *configuration_of(const struct group *group)
@@ -366,6 +401,7 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
         supplied(group, from, entries, bytes);
     } else {
         struct repair_verdict *verdict = repair_verdicts_of(&repair->verdicts, from);
+        note_refusal(group, from, answer, &info);
         if (verdict) {
             verdict->is_known = true;
             verdict->answer = answer->answer;
@@ -424,6 +460,7 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         group->counters.segments_repaired++;
         group->counters.entries_repaired += info->supplied_count;
         repair->rounds = 0;
+        repair->refused.node = 0;
         repair->stuck[0] = 0;
         repair_verdicts_pardon_all(&repair->verdicts);
         break;

@@ -19,6 +19,8 @@ void repair__free(struct group *group);
 bool repair__is_needed(const struct group *group);
 /* Every hole was tried, with everybody who answers, since it was found. */
 bool repair__was_tried(const struct group *group);
+/* What a mending replica needs is refused by a leader that is whole and has had a majority without it for a while. */
+bool repair__is_hopeless(const struct group *group);
 /* What is lost and why it is not repaired yet, for people. */
 void repair__describe(const struct group *group, char *text, size_t bytes);
 

@@ -44,6 +44,8 @@ static struct repair_message answer_to(const struct group *group,
     message.log_start = info.base.index;
     message.log_last_index = info.last_index;
     message.term = group->hard_state_pending ? 0 : group->hard_state.term;
+    message.leads_whole = !group->dropping && !group->mending && group->role == RAFT_LEADER &&
+                          group->own_noop_applied && info.holes_count == 0;
     return message;
 }
 

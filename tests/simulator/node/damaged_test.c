@@ -8,7 +8,9 @@
 
 #include <memory_disk.h>
 
+#include "members.h"
 #include "peek.h"
+#include "poke.h"
 #include "rot.h"
 #include "sim_invariants.h"
 
@@ -301,4 +303,102 @@ Test(simulated_damaged, a_member_that_lacks_what_it_acknowledged_is_told_and_cau
         rot_expect_values(trio.cluster, MESSAGES + 5u);
         cluster_destroy(trio.cluster);
     }
+}
+
+/* ---- M5 ------------------------------------------------------------------------------------------------------------ */
+
+/* The follower goes down with damage above its state. Returns where: a base follows the first of these messages, and the crash
+ * comes before the next one is due. */
+static uint64_t lose_above_the_state(const struct trio *trio, struct peek_group *ret_before)
+{
+    for (uint64_t i = 0; i < 12; i++) {
+        if (i == 1) sim_run_for(trio->cluster->sim, 60000);
+        cr_assert_eq(cluster_produce(trio->cluster, trio->leader, ROT_TOPIC, i, -1, -1, NULL),
+                     NODE_OK);
+    }
+    run_until_durable(trio, trio->follower, peek_at(trio, trio->leader).last_index);
+    *ret_before = peek_at(trio, trio->follower);
+    const uint64_t index = ret_before->last_index - 1u;
+    cr_assert_lt(ret_before->checkpoint_index, index);
+    cluster_crash(trio->cluster, trio->follower, SIM_CRASH_KILL);
+    rot_entry(trio, trio->follower, index);
+    return index;
+}
+
+/* The others keep nothing of what this entry lies in. */
+static void trim_behind(const struct trio *trio, uint64_t index)
+{
+    uint64_t value = MESSAGES;
+    for (uint32_t i = 0; peek_at(trio, trio->leader).base_index <= index ||
+                         peek_at(trio, trio->third).base_index <= index;
+         i++) {
+        cr_assert_lt(i, 100u, "never trimmed");
+        for (uint32_t k = 0; k < 20; k++) {
+            cr_assert_eq(
+                cluster_produce(trio->cluster, trio->leader, ROT_TOPIC, value++, -1, -1, NULL),
+                NODE_OK);
+        }
+        poke_make_base(trio->cluster->nodes[trio->leader].node, trio->group);
+        poke_make_base(trio->cluster->nodes[trio->third].node, trio->group);
+        sim_run_for(trio->cluster->sim, SECOND_US / 2u);
+    }
+}
+
+struct voter_wait {
+    const struct trio *trio;
+    uint64_t epoch; /* of the replica that was lost */
+};
+
+static bool votes_again(void *data)
+{
+    const struct voter_wait *wait = data;
+    const struct trio *trio = wait->trio;
+    struct peek_group peek;
+    if (!peek_group(trio->cluster->nodes[trio->follower].node, trio->group, &peek)) return false;
+    return peek.epoch > wait->epoch &&
+           members_voters(trio->cluster, trio->follower, trio->group) == 7u;
+}
+
+/* What it lacks, and its state does not hold, nobody keeps any more; the others go on without it. */
+Test(simulated_damaged, a_replica_that_nobody_can_mend_is_made_again)
+{
+    for (uint64_t seed = 111; seed < 114; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        struct peek_group before;
+        const uint64_t index = lose_above_the_state(&trio, &before);
+        trim_behind(&trio, index);
+        cluster_start(trio.cluster, trio.follower);
+        sim_run_for(sim, SECOND_US);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(trio.cluster, trio.follower, trio.group, &status));
+        cr_assert_str_eq(status.role, "mending", "seed %" PRIu64, seed);
+        struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+        cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait),
+                  "seed %" PRIu64 ": it waits", seed);
+        cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+        cr_assert(cluster_produce_once(trio.cluster, trio.follower, ROT_TOPIC, 1, -1, -1,
+                                       20 * SECOND_US, NULL),
+                  "it counts");
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* Two of three cannot do without it: it waits for the third, which may have what it lacks. */
+Test(simulated_damaged, a_replica_that_is_needed_is_not_made_again)
+{
+    struct trio trio = make(115);
+    struct peek_group before;
+    const uint64_t index = lose_above_the_state(&trio, &before);
+    trim_behind(&trio, index);
+    cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+    cluster_start(trio.cluster, trio.follower);
+    sim_run_for(trio.cluster->sim, 30 * SECOND_US);
+    struct node_group_status status;
+    cr_assert(cluster_group_status(trio.cluster, trio.follower, trio.group, &status));
+    cr_assert_str_eq(status.role, "mending");
+    struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+    cluster_start(trio.cluster, trio.third);
+    cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait));
+    cluster_destroy(trio.cluster);
 }

@@ -81,6 +81,25 @@ Test(repair_codec, every_answer_comes_back_as_it_was)
     }
 }
 
+Test(repair_codec, who_leads_a_whole_log_says_so_and_nobody_asks_it)
+{
+    struct repair_message message = answer(REPAIR_BELOW_START);
+    struct repair_message got;
+    struct body body = encode(&message);
+    cr_assert_eq(repair_codec_decode(body.bytes, body.count, &got), REPAIR_CODEC_BYTES);
+    cr_assert_not(got.leads_whole);
+    message.leads_whole = true;
+    body = encode(&message);
+    cr_assert_eq(repair_codec_decode(body.bytes, body.count, &got), REPAIR_CODEC_BYTES);
+    cr_assert(got.leads_whole);
+    body.bytes[3] = 2;
+    cr_assert_not(is_taken(&body));
+    message = request();
+    body = encode(&message);
+    body.bytes[3] = 1;
+    cr_assert_not(is_taken(&body));
+}
+
 Test(repair_codec, golden_bytes_of_a_request_never_change)
 {
     const struct repair_message message = request();

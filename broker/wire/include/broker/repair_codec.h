@@ -5,7 +5,7 @@
  *                <──────── ANSWER                some of them, or why none
  *
  * Each is about one stretch and answers carry the number of their request, so either may be lost, late or doubled. Neither
- * names a leader or needs one. */
+ * needs a leader; one that leads says so, for what it cannot give and a majority can do without need not be waited for. */
 #ifndef BROKER_REPAIR_CODEC_H
 #define BROKER_REPAIR_CODEC_H
 
@@ -52,6 +52,8 @@ struct repair_message {
     uint64_t log_start; /* the log holds what lies behind this entry */
     uint64_t log_last_index;
     uint64_t term;
+    bool
+        leads_whole; /* it leads in this term, has committed an entry of it, and no entry of its log is damaged */
 };
 
 /* Encode into buffer[REPAIR_CODEC_BYTES]. */
