@@ -356,7 +356,8 @@ static void search_directory(struct report *report, const char *directory, int d
 static void search_entry(struct report *report, const char *path, int depth, enum search_for what)
 {
     /* By its name alone: within a directory nothing else is ours. */
-    static const char *const suffixes[] = {".segment", ".snap", "/identity", "/votes"};
+    static const char *const suffixes[] = {".segment", ".snap", ".snap.copy", "/identity",
+                                           "/votes"};
     bool is_ours = false;
     size_t length = strlen(path);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {

@@ -220,6 +220,7 @@ enum log_file_kind log_file_kind(const char *path)
     if (strcmp(name, "votes") == 0) return LOG_FILE_VOTES;
     if (dot && strcmp(dot, ".segment") == 0) return LOG_FILE_SEGMENT;
     if (dot && strcmp(dot, ".snap") == 0) return LOG_FILE_SNAPSHOT;
+    if (strstr(name, ".snap.copy")) return LOG_FILE_SNAPSHOT;
     struct disk_file *file;
     char magic[8] = "";
     if (disk_open(disk_posix(), path, DISK_READ, &file) != 0) return LOG_FILE_NONE;

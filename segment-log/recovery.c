@@ -334,17 +334,25 @@ static enum segment_log_status look_at_segments(struct recovery *recovery)
     return judge_base(recovery);
 }
 
-/* The newest file, when it was born behind the newest base and that base has been published. */
+/* The newest file, when it was born behind the newest base and that base has been published. When that base has rotted since,
+ * the log in front of that file is not the log any more, and what stands behind it was acknowledged. */
 static enum segment_log_status find_installed(struct recovery *recovery)
 {
     const struct segment_log_point *base = recovery->options->base;
-    if (!base || recovery->found_count < 2) return SEGMENT_LOG_OK;
+    const uint64_t damaged_index = recovery->options->damaged_base_index;
+    if ((!base && damaged_index == 0) || recovery->found_count < 2) return SEGMENT_LOG_OK;
     struct found_segment *newest = &recovery->found[recovery->found_count - 1];
     enum segment_log_status status = recovery__open_segment(recovery, newest);
     recovery__close_segment(recovery);
     if (status != SEGMENT_LOG_OK) return status;
-    recovery->is_installed = newest->header_is_whole && newest->header.installed &&
-                             points__are_equal(&newest->header.base, base);
+    const bool is_born_behind_one = newest->header_is_whole && newest->header.installed;
+    if (is_born_behind_one && damaged_index != 0 && newest->header.base.index == damaged_index &&
+        !PLANTED(S3_LOG_BEHIND_A_ROTTEN_BASE_IS_DROPPED)) {
+        return recovery__fail(recovery, SEGMENT_LOG_LOST_POSITION, 0, damaged_index, 0,
+                              "the log was replaced by a base that is damaged");
+    }
+    recovery->is_installed =
+        base && is_born_behind_one && points__are_equal(&newest->header.base, base);
     return SEGMENT_LOG_OK;
 }
 

@@ -10,62 +10,65 @@
 #include <stdio.h>
 #include <string.h>
 
-struct file {
-    enum snapshot_kind kind;
-    uint64_t index;
-    bool temporary;
-};
-
-/* By index. Of two at one index the checkpoint stands higher, because a damaged one has the base to fall back to. */
-static bool is_below(const struct file *a, const struct file *b)
+/* By index. Of two at one index the checkpoint stands higher, because a damaged one has the base to fall back to, and a base
+ * stands above its copy for the same reason. */
+static bool is_below(const struct snapshot_file *a, const struct snapshot_file *b)
 {
     if (a->index != b->index) return a->index < b->index;
-    return a->kind == SNAPSHOT_BASE && b->kind == SNAPSHOT_CHECKPOINT;
+    if (a->kind != b->kind) return a->kind == SNAPSHOT_BASE;
+    return a->form == SNAPSHOT_COPY && b->form != SNAPSHOT_COPY;
 }
 
 struct search {
-    bool (*is_wanted)(const struct search *search, const struct file *file);
-    struct file limit;
+    bool (*is_wanted)(const struct search *search, const struct snapshot_file *file);
+    struct snapshot_file limit;
     bool is_limited;
     bool found;
-    struct file best; /* the highest that is wanted */
+    struct snapshot_file best; /* the highest that is wanted */
 };
 
 static void consider(void *data, const char *name)
 {
     struct search *search = data;
-    struct file file;
-    if (!snapshot__parse_name(name, &file.kind, &file.index, &file.temporary)) return;
+    struct snapshot_file file;
+    if (!snapshot__parse_name(name, &file)) return;
     if (!search->is_wanted(search, &file)) return;
     if (search->found && !is_below(&search->best, &file)) return;
     search->best = file;
     search->found = true;
 }
 
-static bool is_temporary(const struct search *search, const struct file *file)
+static bool is_temporary(const struct search *search, const struct snapshot_file *file)
 {
     (void)search;
-    return file->temporary;
+    return file->form == SNAPSHOT_TEMPORARY;
 }
 
-static bool is_final_below_limit(const struct search *search, const struct file *file)
+static bool is_final_below_limit(const struct search *search, const struct snapshot_file *file)
 {
-    return !file->temporary && (!search->is_limited || is_below(file, &search->limit));
+    return file->form != SNAPSHOT_TEMPORARY &&
+           (!search->is_limited || is_below(file, &search->limit));
 }
 
-static bool is_base_below_limit(const struct search *search, const struct file *file)
+static bool is_base_below_limit(const struct search *search, const struct snapshot_file *file)
 {
-    return !file->temporary && file->kind == SNAPSHOT_BASE && file->index < search->limit.index;
+    return file->form != SNAPSHOT_TEMPORARY && file->kind == SNAPSHOT_BASE &&
+           file->index < search->limit.index;
 }
 
-static bool is_below_limit(const struct search *search, const struct file *file)
+static bool is_below_limit(const struct search *search, const struct snapshot_file *file)
 {
-    return !file->temporary && file->index < search->limit.index;
+    return file->form != SNAPSHOT_TEMPORARY && file->index < search->limit.index;
 }
 
-static bool is_old_checkpoint(const struct search *search, const struct file *file)
+static bool is_copy_below_limit(const struct search *search, const struct snapshot_file *file)
 {
-    return !file->temporary && file->kind == SNAPSHOT_CHECKPOINT &&
+    return file->form == SNAPSHOT_COPY && file->index < search->limit.index;
+}
+
+static bool is_old_checkpoint(const struct search *search, const struct snapshot_file *file)
+{
+    return file->form != SNAPSHOT_TEMPORARY && file->kind == SNAPSHOT_CHECKPOINT &&
            file->index < search->limit.index;
 }
 
@@ -79,10 +82,7 @@ static int remove_all(struct disk *disk, const char *directory, struct search *s
         search->found = false;
         int error = disk_list(disk, directory, consider, search);
         if (error != 0 || !search->found) return error;
-        const char *suffix = search->best.temporary ? SNAPSHOT_TEMPORARY_SUFFIX : "";
-        if (!snapshot__path(directory, search->best.kind, search->best.index, suffix, path)) {
-            return -ENAMETOOLONG;
-        }
+        if (!snapshot__file_path(directory, &search->best, path)) return -ENAMETOOLONG;
         error = disk_unlink(disk, path);
         if (error != 0) return error;
         *ret_removed = true;
@@ -98,22 +98,37 @@ int snapshot_remove_older(struct disk *disk, const char *directory, uint64_t ind
     return removed ? disk_sync_directory(disk, directory) : 0;
 }
 
+/* The copies first: one that outlived its base would stand for it. */
 int snapshot_remove_below(struct disk *disk, const char *directory, uint64_t index)
 {
+    struct search copies = {.is_wanted = is_copy_below_limit, .limit = {.index = index}};
     struct search search = {.is_wanted = is_below_limit, .limit = {.index = index}};
     bool removed;
-    int error = remove_all(disk, directory, &search, &removed);
+    int error = remove_all(disk, directory, &copies, &removed);
+    if (error == 0 && removed) error = disk_sync_directory(disk, directory);
+    if (error == 0) error = remove_all(disk, directory, &search, &removed);
     if (error != 0) return error;
     return removed ? disk_sync_directory(disk, directory) : 0;
 }
 
 int snapshot_remove_base(struct disk *disk, const char *directory, uint64_t index)
 {
-    char path[DISK_PATH_MAX];
-    if (!snapshot__path(directory, SNAPSHOT_BASE, index, "", path)) return -ENAMETOOLONG;
-    int error = disk_unlink(disk, path);
-    if (error == -ENOENT) return 0;
-    return error != 0 ? error : disk_sync_directory(disk, directory);
+    struct snapshot_file file = {.kind = SNAPSHOT_BASE, .form = SNAPSHOT_COPY, .index = index};
+    int error = snapshot_remove_file(disk, directory, &file);
+    file.form = SNAPSHOT_FINAL;
+    return error ? error : snapshot_remove_file(disk, directory, &file);
+}
+
+int snapshot__highest(struct disk *disk, const char *directory, const struct snapshot_file *limit,
+                      struct snapshot_file *ret_file, bool *ret_found)
+{
+    struct search search = {.is_wanted = is_final_below_limit, .is_limited = limit != NULL};
+    if (limit) search.limit = *limit;
+    int error = disk_list(disk, directory, consider, &search);
+    if (error != 0) return error;
+    *ret_found = search.found;
+    *ret_file = search.best;
+    return 0;
 }
 
 int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t limit,
@@ -127,41 +142,75 @@ int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t lim
     return 0;
 }
 
-/* Hold a base, of which only the header was read, against its name and the group that asks. */
-static enum snapshot_status load_point(struct disk *disk, const char *directory, uint64_t index,
-                                       const struct cluster_id *cluster, uint64_t group,
-                                       struct segment_log_point *ret_point,
-                                       struct segment_log_problem *ret_problem)
+static const char *why_not_this(const struct snapshot_header *header,
+                                const struct snapshot_file *file, const struct cluster_id *cluster,
+                                uint64_t group, enum snapshot_status *ret_status)
+{
+    *ret_status = SNAPSHOT_FOREIGN;
+    if (memcmp(header->cluster.bytes, cluster->bytes, sizeof cluster->bytes) != 0) {
+        return "the file belongs to another cluster";
+    }
+    if (header->group != group) return "the file belongs to another group";
+    *ret_status = SNAPSHOT_DAMAGED;
+    if (header->point.index != file->index || header->kind != file->kind) {
+        return "the file is not the one that its name tells";
+    }
+    *ret_status = SNAPSHOT_OK;
+    return NULL;
+}
+
+enum snapshot_status snapshot__load_point(struct disk *disk, const char *directory,
+                                          const struct snapshot_file *file,
+                                          const struct cluster_id *cluster, uint64_t group,
+                                          struct segment_log_point *ret_point,
+                                          struct segment_log_problem *ret_problem)
 {
     struct snapshot_header header;
     char path[DISK_PATH_MAX];
-    if (!snapshot__path(directory, SNAPSHOT_BASE, index, "", path)) {
-        return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, index, -ENAMETOOLONG,
+    if (!snapshot__file_path(directory, file, path)) {
+        return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, file->index, -ENAMETOOLONG,
                                  "cannot name the file");
     }
     enum snapshot_status status = snapshot__read_header(disk, path, &header, ret_problem);
     if (status != SNAPSHOT_OK) return status;
-    if (memcmp(header.cluster.bytes, cluster->bytes, sizeof cluster->bytes) != 0 ||
-        header.group != group) {
-        return snapshot__problem(ret_problem, SNAPSHOT_FOREIGN, path, 0, index, 0,
-                                 "the file belongs to another cluster or group");
-    }
-    if (header.point.index != index || header.kind != SNAPSHOT_BASE) {
-        return snapshot__problem(ret_problem, SNAPSHOT_DAMAGED, path, 0, index, 0,
-                                 "the file is not the one that its name tells");
-    }
+    const char *reason = why_not_this(&header, file, cluster, group, &status);
+    if (reason) return snapshot__problem(ret_problem, status, path, 0, file->index, 0, reason);
     *ret_point = header.point;
     return SNAPSHOT_OK;
+}
+
+static enum snapshot_status load_point_or_copy(struct disk *disk, const char *directory,
+                                               uint64_t index, const struct cluster_id *cluster,
+                                               uint64_t group, struct segment_log_point *ret_point,
+                                               struct segment_log_problem *ret_problem)
+{
+    struct snapshot_file file = {.kind = SNAPSHOT_BASE, .form = SNAPSHOT_FINAL, .index = index};
+    struct segment_log_problem problem;
+    enum snapshot_status status =
+        snapshot__load_point(disk, directory, &file, cluster, group, ret_point, ret_problem);
+    if (status != SNAPSHOT_DAMAGED && status != SNAPSHOT_MISSING) return status;
+    file.form = SNAPSHOT_COPY;
+    enum snapshot_status copied =
+        snapshot__load_point(disk, directory, &file, cluster, group, ret_point, &problem);
+    return copied == SNAPSHOT_OK || copied == SNAPSHOT_IO ? copied : SNAPSHOT_DAMAGED;
+}
+
+static void note_damaged(struct snapshot_damage *damage, uint64_t index)
+{
+    if (!damage) return;
+    if (damage->count++ == 0) damage->highest = index;
+    damage->lowest = index;
 }
 
 enum snapshot_status snapshot_list_bases(struct disk *disk, const char *directory,
                                          const struct cluster_id *cluster, uint64_t group,
                                          struct segment_log_point *ret_points, uint32_t max,
-                                         uint32_t *ret_count,
+                                         uint32_t *ret_count, struct snapshot_damage *ret_damage,
                                          struct segment_log_problem *ret_problem)
 {
     uint64_t limit = UINT64_MAX;
     *ret_count = 0;
+    if (ret_damage) *ret_damage = (struct snapshot_damage){.count = 0};
     while (*ret_count < max) {
         bool found;
         uint64_t index;
@@ -171,11 +220,13 @@ enum snapshot_status snapshot_list_bases(struct disk *disk, const char *director
                                      "cannot list");
         }
         if (!found) break;
-        enum snapshot_status status = load_point(disk, directory, index, cluster, group,
-                                                 &ret_points[*ret_count], ret_problem);
+        enum snapshot_status status = load_point_or_copy(disk, directory, index, cluster, group,
+                                                         &ret_points[*ret_count], ret_problem);
         if (status == SNAPSHOT_OK) {
             (*ret_count)++;
-        } else if (status != SNAPSHOT_DAMAGED || *ret_count == 0) {
+        } else if (status == SNAPSHOT_DAMAGED) {
+            note_damaged(ret_damage, index);
+        } else {
             return status;
         }
         limit = index;
@@ -183,34 +234,29 @@ enum snapshot_status snapshot_list_bases(struct disk *disk, const char *director
     return SNAPSHOT_OK;
 }
 
-/* Load one file and hold it against its name and the group that asks. */
-static enum snapshot_status load(struct disk *disk, const char *path, const struct file *file,
-                                 const struct cluster_id *cluster, uint64_t group,
-                                 struct snapshot_header *ret_header, struct tree **ret_state,
-                                 struct segment_log_problem *ret_problem)
+enum snapshot_status snapshot__load(struct disk *disk, const char *directory,
+                                    const struct snapshot_file *file,
+                                    const struct cluster_id *cluster, uint64_t group,
+                                    struct snapshot_header *ret_header, struct tree **ret_state,
+                                    uint64_t *ret_hash, struct segment_log_problem *ret_problem)
 {
     struct snapshot_header header;
     struct tree *state = NULL;
-    enum snapshot_status status =
-        snapshot__read(disk, path, /* from_device= */ true, &header, &state, NULL, ret_problem);
-    if (status != SNAPSHOT_OK) return status;
-
-    if (memcmp(header.cluster.bytes, cluster->bytes, sizeof cluster->bytes) != 0) {
-        status = snapshot__problem(ret_problem, SNAPSHOT_FOREIGN, path, 0, file->index, 0,
-                                   "the file belongs to another cluster");
-    } else if (header.group != group) {
-        status = snapshot__problem(ret_problem, SNAPSHOT_FOREIGN, path, 0, file->index, 0,
-                                   "the file belongs to another group");
-    } else if (header.point.index != file->index || header.kind != file->kind) {
-        status = snapshot__problem(ret_problem, SNAPSHOT_DAMAGED, path, 0, file->index, 0,
-                                   "the file is not the one that its name tells");
+    char path[DISK_PATH_MAX];
+    if (!snapshot__file_path(directory, file, path)) {
+        return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, file->index, -ENAMETOOLONG,
+                                 "cannot name the file");
     }
-    if (status != SNAPSHOT_OK) {
+    enum snapshot_status status = snapshot__read(disk, path, /* from_device= */ true, &header,
+                                                 ret_state ? &state : NULL, ret_hash, ret_problem);
+    if (status != SNAPSHOT_OK) return status;
+    const char *reason = why_not_this(&header, file, cluster, group, &status);
+    if (reason) {
         tree_unref(state);
-        return status;
+        return snapshot__problem(ret_problem, status, path, 0, file->index, 0, reason);
     }
     *ret_header = header;
-    *ret_state = state;
+    if (ret_state) *ret_state = state;
     return SNAPSHOT_OK;
 }
 
@@ -244,30 +290,24 @@ enum snapshot_status snapshot_load_newest(struct disk *disk, const char *directo
     enum snapshot_status status = prepare(disk, directory, ret_problem);
     if (status != SNAPSHOT_OK) return status;
 
-    struct search search = {.is_wanted = is_final_below_limit};
+    struct snapshot_file file;
     for (;;) {
-        char path[DISK_PATH_MAX];
-        search.found = false;
-        int error = disk_list(disk, directory, consider, &search);
+        bool found;
+        int error = snapshot__highest(disk, directory, has_skipped ? &file : NULL, &file, &found);
         if (error != 0) {
             return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, error,
                                      "cannot list");
         }
-        if (!search.found) break;
-        if (!snapshot__path(directory, search.best.kind, search.best.index, "", path)) {
-            return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, -ENAMETOOLONG,
-                                     "cannot name the file");
-        }
-        status = load(disk, path, &search.best, cluster, group, ret_header, ret_state, &problem);
-        if (status != SNAPSHOT_DAMAGED || search.best.kind == SNAPSHOT_BASE) {
+        if (!found) break;
+        status = snapshot__load(disk, directory, &file, cluster, group, ret_header, ret_state, NULL,
+                                &problem);
+        if (status != SNAPSHOT_DAMAGED) {
             if (status != SNAPSHOT_OK && ret_problem) *ret_problem = problem;
             return status == SNAPSHOT_MISSING ? SNAPSHOT_IO : status; /* it was listed */
         }
         if (on_skipped) on_skipped(data, &problem);
         if (!has_skipped) first_skipped = problem;
         has_skipped = true;
-        search.limit = search.best;
-        search.is_limited = true;
     }
     if (has_skipped) {
         /* Files were there and none is whole: that is damage, not a new group. */

@@ -282,19 +282,45 @@ static bool parse_digits(const char *text, uint64_t *ret_number)
     return true;
 }
 
-bool snapshot__parse_name(const char *name, enum snapshot_kind *ret_kind, uint64_t *ret_index,
-                          bool *ret_temporary)
+static const char *form_suffix(enum snapshot_form form)
 {
+    switch (form) {
+    case SNAPSHOT_COPY:
+        return SNAPSHOT_COPY_SUFFIX;
+    case SNAPSHOT_FINAL:
+        return "";
+    case SNAPSHOT_TEMPORARY:
+        return SNAPSHOT_TEMPORARY_SUFFIX;
+    }
+    assert(false);
+    return "";
+}
+
+bool snapshot__file_path(const char *directory, const struct snapshot_file *file,
+                         char ret_path[DISK_PATH_MAX])
+{
+    return snapshot__path(directory, file->kind, file->index, form_suffix(file->form), ret_path);
+}
+
+bool snapshot__parse_name(const char *name, struct snapshot_file *ret_file)
+{
+    static const enum snapshot_form forms[] = {SNAPSHOT_COPY, SNAPSHOT_FINAL, SNAPSHOT_TEMPORARY};
     static const enum snapshot_kind kinds[] = {SNAPSHOT_BASE, SNAPSHOT_CHECKPOINT};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const char *prefix = kind_prefix(kinds[i]);
         if (strncmp(name, prefix, strlen(prefix)) != 0) continue;
         const char *digits = name + strlen(prefix);
-        if (!parse_digits(digits, ret_index)) return false;
+        if (!parse_digits(digits, &ret_file->index)) return false;
         const char *suffix = digits + NAME_DIGITS;
-        *ret_kind = kinds[i];
-        *ret_temporary = strcmp(suffix, NAME_SUFFIX SNAPSHOT_TEMPORARY_SUFFIX) == 0;
-        return *ret_temporary || strcmp(suffix, NAME_SUFFIX) == 0;
+        ret_file->kind = kinds[i];
+        if (strncmp(suffix, NAME_SUFFIX, strlen(NAME_SUFFIX)) != 0) return false;
+        for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
+            if (forms[k] == SNAPSHOT_COPY && kinds[i] != SNAPSHOT_BASE) continue;
+            if (strcmp(suffix + strlen(NAME_SUFFIX), form_suffix(forms[k])) != 0) continue;
+            ret_file->form = forms[k];
+            return true;
+        }
+        return false;
     }
     return false;
 }

@@ -14,7 +14,7 @@
 #ifndef SNAPSHOT_FORMAT_H
 #define SNAPSHOT_FORMAT_H
 
-#include <snapshot/snapshot.h>
+#include <snapshot/copy.h>
 
 #define SNAPSHOT_VERSION             1u
 #define SNAPSHOT_HEADER_FIXED_BYTES  128u
@@ -85,13 +85,16 @@ void snapshot__set_checksum(uint8_t *buffer, uint64_t checksum);
 /* ---- names and problems -------------------------------------------------------------------------------------------- */
 
 #define SNAPSHOT_TEMPORARY_SUFFIX ".tmp"
+#define SNAPSHOT_COPY_SUFFIX      ".copy"
 
 /* "<directory>/base-<index, 20 digits>.snap<suffix>". False: longer than DISK_PATH_MAX. */
 bool snapshot__path(const char *directory, enum snapshot_kind kind, uint64_t index,
                     const char *suffix, char ret_path[DISK_PATH_MAX]);
 /* Accepts exactly the names that snapshot__path() makes. */
-bool snapshot__parse_name(const char *name, enum snapshot_kind *ret_kind, uint64_t *ret_index,
-                          bool *ret_temporary);
+bool snapshot__parse_name(const char *name, struct snapshot_file *ret_file);
+/* The same, of a file that snapshot__parse_name() told. */
+bool snapshot__file_path(const char *directory, const struct snapshot_file *file,
+                         char ret_path[DISK_PATH_MAX]);
 
 /* Fill *problem (may be NULL) and return `status`. `error` is 0 or a negative errno. */
 enum snapshot_status snapshot__problem(struct segment_log_problem *problem,
@@ -117,8 +120,23 @@ enum snapshot_status snapshot__read_header(struct disk *disk, const char *path,
                                            struct snapshot_header *ret_header,
                                            struct segment_log_problem *ret_problem);
 
-/* The highest base below `limit`. 0 or a negative errno. */
+/* The highest base below `limit`, or its copy. 0 or a negative errno. */
 int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t limit,
                           uint64_t *ret_index, bool *ret_found);
+/* The highest file that counts, below `limit`; NULL: of all. Copies stand below what they are a copy of. */
+int snapshot__highest(struct disk *disk, const char *directory, const struct snapshot_file *limit,
+                      struct snapshot_file *ret_file, bool *ret_found);
+/* The header of a base alone, held against name and group. */
+enum snapshot_status snapshot__load_point(struct disk *disk, const char *directory,
+                                          const struct snapshot_file *file,
+                                          const struct cluster_id *cluster, uint64_t group,
+                                          struct segment_log_point *ret_point,
+                                          struct segment_log_problem *ret_problem);
+/* Read all of a file from the device and hold it against its name and the group that asks. ret_state, ret_hash may be NULL. */
+enum snapshot_status snapshot__load(struct disk *disk, const char *directory,
+                                    const struct snapshot_file *file,
+                                    const struct cluster_id *cluster, uint64_t group,
+                                    struct snapshot_header *ret_header, struct tree **ret_state,
+                                    uint64_t *ret_hash, struct segment_log_problem *ret_problem);
 
 #endif

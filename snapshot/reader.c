@@ -218,6 +218,9 @@ enum snapshot_status snapshot__read_header(struct disk *disk, const char *path,
 {
     struct reader reader = {.path = path, .problem = ret_problem};
     int error = disk_open(disk, path, DISK_READ, &reader.file);
+    if (error == -ENOENT) {
+        return snapshot__problem(ret_problem, SNAPSHOT_MISSING, path, 0, 0, error, "cannot open");
+    }
     if (error != 0) return failed(&reader, error, "cannot open");
     enum snapshot_status status = SNAPSHOT_OK;
     error = disk_size(reader.file, &reader.file_bytes);

@@ -71,6 +71,10 @@ enum snapshot_status snapshot_source_open(struct disk *disk, const char *directo
     }
     struct snapshot_source source = {.file = NULL};
     if (error == 0) error = disk_open(disk, path, DISK_READ, &source.file);
+    if (error == -ENOENT) {
+        return snapshot__problem(ret_problem, SNAPSHOT_MISSING, path, 0, index, error,
+                                 "there is only its copy");
+    }
     if (error != 0) {
         return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, error,
                                  "cannot open the base");

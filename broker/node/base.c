@@ -17,6 +17,7 @@
 #include "list.h"
 #include "perform.h"
 #include "retention.h"
+#include "snapshots.h"
 
 #include <planted/planted.h>
 #include <snapshot/snapshot.h>
@@ -453,4 +454,5 @@ void base__maintain(struct group *group)
         write_frozen(group);
     }
     drop_prefix(group);
+    snapshots__maintain(group);
 }

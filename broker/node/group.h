@@ -6,6 +6,7 @@
 #include "chains.h"
 #include "limits.h"
 #include "list.h"
+#include "snapshots.h"
 
 #include <broker/meta.h>
 #include <broker/node.h>
@@ -147,7 +148,8 @@ struct group {
     uint64_t base_due_us; /* when the newest one was begun, or found */
     /* What the newest durable snapshot says is trimmed: a start begins there, so no file goes that it would still show */
     uint64_t trimmed_durable;
-    bool skipped_checkpoint; /* a damaged one: the state is older than it was */
+    bool opened_damaged; /* a snapshot was: the state may be older than it was */
+    struct snapshot_care snapshots;
     uint64_t drop_held_us; /* since when a member that lags holds up the next drop; 0: none does */
     uint64_t dropped_below;
     uint64_t cleaned_below; /* older bases are gone: now the files may go */

@@ -10,6 +10,7 @@
 #include "lost.h"
 #include "mending.h"
 #include "repair.h"
+#include "scrub.h"
 
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
@@ -25,9 +26,9 @@
 static void on_skipped(void *data, const struct segment_log_problem *problem)
 {
     struct group *group = data;
-    group->skipped_checkpoint = true;
+    group->opened_damaged = true;
     node__log(group->node, "warn",
-              "event=\"damaged checkpoint skipped, replaying more of the log\" path=\"%s\" "
+              "event=\"damaged snapshot skipped, its copy or an older one is taken\" path=\"%s\" "
               "reason=\"%s\"",
               problem->path, problem->reason);
 }
@@ -138,15 +139,16 @@ static bool unreadable_configuration(struct group *group, uint64_t index)
     return open_failed(group, "configuration cannot be read", &problem, OPEN_DAMAGED);
 }
 
-/* S2, S3: the log must hold the newest base, or is replaced by it. */
-static bool find_bases(struct group *group)
+/* S2, S3: the log must hold the newest base, or is replaced by it. Those that are damaged are left out. */
+static bool find_bases(struct group *group, struct snapshot_damage *ret_damage)
 {
     struct node *node = group->node;
     struct segment_log_problem problem = {0};
-    const enum snapshot_status status =
-        snapshot_list_bases(node->disk, group->directory, &node->identity.cluster, group->id,
-                            group->bases, GROUP_BASES_ROOM, &group->bases_count, &problem);
-    if (status == SNAPSHOT_OK && group->bases_count > 0) return true;
+    const enum snapshot_status status = snapshot_list_bases(
+        node->disk, group->directory, &node->identity.cluster, group->id, group->bases,
+        GROUP_BASES_ROOM, &group->bases_count, ret_damage, &problem);
+    if (ret_damage->count > 0) group->opened_damaged = true;
+    if (status == SNAPSHOT_OK && group->bases_count + ret_damage->count > 0) return true;
     if (status == SNAPSHOT_OK) {
         snprintf(problem.reason, sizeof(problem.reason), "recorded as made, but it has no base");
     }
@@ -161,10 +163,47 @@ static enum open_failure log_failure(enum segment_log_status status)
     return is_lost ? OPEN_LOST : OPEN_DAMAGED;
 }
 
+/* Where the log starts stands a base that is damaged, and so is its copy. The log itself tells the point. */
+static void take_damaged_start(struct group *group, const struct segment_log_info *info,
+                               const struct snapshot_damage *damage)
+{
+    if (damage->count == 0 || damage->lowest != info->base.index) return;
+    const uint32_t count = group->bases_count;
+    if (count == GROUP_BASES_ROOM ||
+        (count > 0 && group->bases[count - 1u].index <= damage->lowest)) {
+        return;
+    }
+    group->bases[group->bases_count++] = info->base;
+    group->snapshots.start_is_lost = true;
+}
+
+/* Does the log that was opened go with its snapshots? */
+static bool check_extent(struct group *group, uint64_t state_index,
+                         const struct snapshot_damage *damage)
+{
+    struct segment_log_problem problem = {0};
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
+    take_damaged_start(group, &info, damage);
+    if (state_index < info.base.index) { /* segments are gone that no snapshot covers */
+        snprintf(problem.reason, sizeof(problem.reason),
+                 "the log begins behind %" PRIu64 ", its newest snapshot is of %" PRIu64,
+                 info.base.index, state_index);
+        return open_failed(group, "a gap between snapshot and log", &problem, OPEN_LOST);
+    }
+    const bool is_damage_behind = damage->count > 0 && damage->highest > info.last_index;
+    if (state_index <= info.last_index && !is_damage_behind && group->bases_count > 0) return true;
+    snprintf(problem.reason, sizeof(problem.reason),
+             "the log ends at %" PRIu64 ", before its snapshot at %" PRIu64, info.last_index,
+             is_damage_behind ? damage->highest : state_index);
+    return open_failed(group, "log shorter than its state", &problem, OPEN_LOST);
+}
+
 static bool open_log(struct group *group, const struct snapshot_header *header,
                      struct found_configurations *found)
 {
-    if (!find_bases(group)) return false;
+    struct snapshot_damage damage;
+    if (!find_bases(group, &damage)) return false;
     struct raft_configuration configuration;
     if (!raft_codec_decode_configuration(header->configuration, header->configuration_bytes,
                                          &configuration)) {
@@ -177,26 +216,19 @@ static bool open_log(struct group *group, const struct snapshot_header *header,
         group__log_options(group->node, group->id, group->directory);
     options.on_configuration = on_configuration;
     options.on_configuration_data = found;
-    options.base = &group->bases[0];
-    options.start = &group->bases[group->bases_count - 1u];
+    if (group->bases_count > 0) {
+        options.base = &group->bases[0];
+        options.start = &group->bases[group->bases_count - 1u];
+    }
+    if (damage.count > 0 && (!options.base || damage.highest > options.base->index)) {
+        options.damaged_base_index = damage.highest;
+    }
     struct segment_log_problem problem = {0};
     const enum segment_log_status status = segment_log_open(&options, &group->log, &problem);
     if (status != SEGMENT_LOG_OK) {
         return open_failed(group, segment_log_status_text(status), &problem, log_failure(status));
     }
-    struct segment_log_info info;
-    segment_log_info(group->log, &info);
-    if (header->point.index < info.base.index) { /* segments are gone that no snapshot covers */
-        snprintf(problem.reason, sizeof(problem.reason),
-                 "the log begins behind %" PRIu64 ", its newest snapshot is of %" PRIu64,
-                 info.base.index, header->point.index);
-        return open_failed(group, "a gap between snapshot and log", &problem, OPEN_LOST);
-    }
-    if (header->point.index <= info.last_index) return true;
-    snprintf(problem.reason, sizeof(problem.reason),
-             "the log ends at %" PRIu64 ", before its checkpoint at %" PRIu64, info.last_index,
-             header->point.index);
-    return open_failed(group, "log shorter than its state", &problem, OPEN_LOST);
+    return check_extent(group, header->point.index, &damage);
 }
 
 /* Does the group commit by this node alone? */
@@ -280,11 +312,13 @@ static bool check_start(struct group *group)
     snprintf(problem.reason, sizeof(problem.reason),
              "the log begins behind %" PRIu64 ", its oldest base is of %" PRIu64, info.base.index,
              oldest);
+    /* By an older state than the newest it cannot be judged what was trimmed. */
+    const enum open_failure failure = group->opened_damaged ? OPEN_LOST : OPEN_DAMAGED;
     if (info.base.index > oldest && !info.base_installed) {
-        return open_failed(group, "the first segments are missing", &problem, false);
+        return open_failed(group, "the first segments are missing", &problem, failure);
     }
     if (oldest > info.base.index && oldest > group->trimmed_durable) {
-        return open_failed(group, "the base at the start of the log is missing", &problem, false);
+        return open_failed(group, "the base at the start of the log is missing", &problem, failure);
     }
     if (oldest < info.base.index && group->bases[0].index >= info.base.index) {
         base__forget_below(group, info.base.index);
@@ -332,6 +366,7 @@ bool group__start(struct group *group, const struct segment_log_point *begin,
     }
     group__attach(group);
     tell_opened(group);
+    if (group->opened_damaged) scrub__begin(group); /* what was skipped is mended */
     return true;
 }
 

@@ -12,6 +12,7 @@
 #include "list.h"
 #include "read.h"
 #include "repair.h"
+#include "snapshots.h"
 #include "turn.h"
 
 #include <segment_log/repair.h>
@@ -94,12 +95,26 @@ static void done_piece(struct io_job *job)
     free(piece);
 }
 
+static bool is_log_scrubbed(const struct group *group)
+{
+    struct segment_log_scrub_info info;
+    segment_log_scrub_info(group->log, &info);
+    return info.active;
+}
+
+/* Log and snapshots. */
+static void begin_pass(struct group *group)
+{
+    segment_log_scrub_begin(group->log);
+    snapshots__check_begin(group);
+}
+
 /* True: a piece is read. */
 static bool read_piece(struct group *group)
 {
     disk__pump_log(group, false); /* what was rebuilt is written, before more is read */
     struct segment_log_scrub_job *job = segment_log_scrub_next_job(group->log, PIECE_BYTES);
-    if (!job) return false;
+    if (!job) return !is_log_scrubbed(group) && snapshots__check_next(group);
     struct scrub_piece *piece = calloc(1, sizeof(*piece));
     if (!piece) abort();
     piece->job = job;
@@ -115,9 +130,7 @@ static bool read_piece(struct group *group)
 
 static bool is_scrubbed(const struct group *group)
 {
-    struct segment_log_scrub_info info;
-    segment_log_scrub_info(group->log, &info);
-    return info.active;
+    return is_log_scrubbed(group) || group->snapshots.is_checking;
 }
 
 /* A pass that was asked for ends with the first one that began behind the asking. */
@@ -147,7 +160,7 @@ static struct group *choose(struct node *node)
     if (!oldest || io_now_us(node->io) - oldest->scrubbed_us < BETWEEN_US) return NULL;
     node->scrub.group_id = oldest->id;
     node->scrub.began_us = io_now_us(node->io);
-    segment_log_scrub_begin(oldest->log);
+    begin_pass(oldest);
     return oldest;
 }
 
@@ -188,14 +201,19 @@ void scrub__run(struct node *node)
 
 /* ---- asking -------------------------------------------------------------------------------------------------------------------- */
 
+void scrub__begin(struct group *group)
+{
+    begin_pass(group);
+    group->scrub_asked = true;
+}
+
 uint32_t node_scrub(struct node *node, const char *topic)
 {
     uint32_t count = 0;
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
         if (topic && strcmp(group->topic, topic) != 0) continue;
-        segment_log_scrub_begin(group->log);
-        group->scrub_asked = true;
+        scrub__begin(group);
         count++;
     }
     if (node->scrub.credit_bytes < 0) node->scrub.credit_bytes = 0;
@@ -215,17 +233,24 @@ static void fill(const struct group *group, struct node_scrub_status *status)
     status->partition = group->partition_number;
     /* Footers that rotted are written again by sealing, which goes on behind the pass. */
     const bool seals = info.footers_owed > 0 && !group->mending && !group->node->disk_full;
-    status->is_asked = group->scrub_asked || seals;
-    status->is_active = info.active;
+    status->is_asked = group->scrub_asked || seals || snapshots__is_busy(group);
+    status->is_active = info.active || group->snapshots.is_checking;
     status->bytes_done = info.bytes_done;
     status->bytes_total = info.bytes_total;
     status->passes = info.passes_total;
     status->holes = log.holes_count;
     status->holes_found = group->counters.holes_found;
-    status->blocks_mended = info.blocks_mended_total;
+    status->blocks_mended = info.blocks_mended_total + group->snapshots.mended_total;
     status->segments_repaired = group->counters.segments_repaired;
     status->entries_repaired = group->counters.entries_repaired;
-    if (log.holes_count > 0) repair__describe(group, status->problem, sizeof(status->problem));
+    if (log.holes_count > 0) {
+        repair__describe(group, status->problem, sizeof(status->problem));
+    } else if (group->snapshots.start_is_lost) {
+        snprintf(
+            status->problem, sizeof(status->problem),
+            "the base at the start of the log is damaged, and its copy: no replica can be made "
+            "from here until the log starts later");
+    }
 }
 
 uint32_t node_scrub_status(struct node *node, struct node_scrub_status *ret_logs, uint32_t max)

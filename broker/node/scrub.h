@@ -2,8 +2,11 @@
 #ifndef BROKER_NODE_SCRUB_H
 #define BROKER_NODE_SCRUB_H
 
+struct group;
 struct node;
 
 void scrub__run(struct node *node);
+/* A pass over this replica, before those of the background and faster. */
+void scrub__begin(struct group *group);
 
 #endif

@@ -366,7 +366,7 @@ static void start_group(struct disk *disk, const struct history *history,
     struct segment_log_point bases[2];
     uint32_t bases_count = 0;
     const enum snapshot_status listed = snapshot_list_bases(
-        disk, GROUP_PATH, &node_cluster, GROUP_ID, bases, 2, &bases_count, &problem);
+        disk, GROUP_PATH, &node_cluster, GROUP_ID, bases, 2, &bases_count, NULL, &problem);
     struct segment_log *log = NULL;
     if (listed != SNAPSHOT_OK || bases_count == 0) {
         found(finding, "%.80s: %s: %.120s", problem.path, snapshot_status_text(listed),

@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         SNAPSHOT_OK) {
         tree_unref(state);
     }
-    (void)!snapshot_list_bases(disk, DIRECTORY, &cluster, 7, points, 4, &count, &problem);
+    (void)!snapshot_list_bases(disk, DIRECTORY, &cluster, 7, points, 4, &count, NULL, &problem);
     if (snapshot_source_open(disk, DIRECTORY, &cluster, 7, 0, &source, &problem) == SNAPSHOT_OK)
         snapshot_source_close(&source);
     memory_disk_destroy(disk);

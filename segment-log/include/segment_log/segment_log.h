@@ -76,6 +76,9 @@ struct segment_log_options {
     /* segment_log_open: the point of the newest base snapshot; NULL: none is known. A log that holds this entry is kept; one
      * that lacks it is replaced when it was installed (segment_log_install), else it is damaged or lost its position. */
     const struct segment_log_point *base;
+    /* segment_log_open: a base snapshot at this index, newer than `base`, is damaged; 0: none is. A log that it was installed over
+     * is not taken for the log again: its position is lost. */
+    uint64_t damaged_base_index;
     /* segment_log_open: the log starts here or in front of it: the oldest base snapshot behind which nothing was dropped yet.
      * When the first file starts behind it, or tells no start at all, files were lost, and the entries from here on are a
      * hole. NULL: the first file is believed, and one whose header is damaged is DAMAGED unless something proves it. */

@@ -61,8 +61,9 @@ SNAPSHOT_CHECKED enum snapshot_status snapshot_read(struct disk *disk, const cha
                                                     struct tree **ret_state,
                                                     struct segment_log_problem *ret_problem);
 
-/* Load the snapshot with the highest index of either kind. A damaged checkpoint is skipped for the next older file and
- * reported through on_skipped (may be NULL); a damaged base is DAMAGED. Temporary files are removed. */
+/* Load the snapshot with the highest index of either kind. A damaged one is skipped for the next older file, a base for its
+ * copy (copy.h) first, and reported through on_skipped (may be NULL): the log is replayed from there, which its driver has to
+ * hold against where the log begins. DAMAGED: there are files, and none is whole. Temporary files are removed. */
 typedef void (*snapshot_skipped_cb)(void *data, const struct segment_log_problem *problem);
 SNAPSHOT_CHECKED enum snapshot_status snapshot_load_newest(
     struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t group,

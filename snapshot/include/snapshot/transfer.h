@@ -21,14 +21,18 @@ struct snapshot_identity {
 bool snapshot_identity_is_same(const struct snapshot_identity *a,
                                const struct snapshot_identity *b);
 
-/* The newest bases of a group, newest first, at most `max`. Their headers are checked, not what follows. A damaged older
- * one is left out; DAMAGED when the newest is. */
-SNAPSHOT_CHECKED enum snapshot_status snapshot_list_bases(struct disk *disk, const char *directory,
-                                                          const struct cluster_id *cluster,
-                                                          uint64_t group,
-                                                          struct segment_log_point *ret_points,
-                                                          uint32_t max, uint32_t *ret_count,
-                                                          struct segment_log_problem *ret_problem);
+/* Bases that are not whole, and have no whole copy. */
+struct snapshot_damage {
+    uint32_t count;
+    uint64_t lowest, highest; /* their indices */
+};
+
+/* The newest bases of a group, newest first, at most `max`. Their headers are checked, not what follows. Damaged ones are
+ * left out and told (ret_damage may be NULL). */
+SNAPSHOT_CHECKED enum snapshot_status snapshot_list_bases(
+    struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t group,
+    struct segment_log_point *ret_points, uint32_t max, uint32_t *ret_count,
+    struct snapshot_damage *ret_damage, struct segment_log_problem *ret_problem);
 
 /* Remove bases below `index` and checkpoints below it: the newer base holds what they hold. 0 or a negative errno. */
 int snapshot_remove_below(struct disk *disk, const char *directory, uint64_t index);

@@ -31,7 +31,7 @@ static void fill(const struct group *group, struct peek_group *peek)
         .log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset,
         .trimmed_index = group->is_meta ? 0 : partition_trimmed_index(&group->partition),
         .base_next_offset = info.base.next_offset,
-        .skipped_checkpoint = group->skipped_checkpoint,
+        .skipped_checkpoint = group->opened_damaged,
         .base_is_installed = info.base_installed,
         .reads_from_index = group->reads_from_index,
         .takes_produce = group->role == RAFT_LEADER && group->own_noop_applied,

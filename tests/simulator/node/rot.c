@@ -6,6 +6,7 @@
 #include <memory_disk.h>
 #include <segment_log/entry.h>
 #include <segment_log/segment_log.h>
+#include <snapshot/copy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,13 +36,21 @@ struct cluster *rot_cluster(uint64_t seed, uint32_t nodes, uint32_t replicas, ui
 struct names {
     char items[FILES_MAX][64];
     uint32_t count;
+    const char *prefix; /* NULL: segments */
 };
+
+static bool is_wanted(const char *prefix, const char *name)
+{
+    const size_t bytes = strlen(name);
+    if (prefix) return strncmp(name, prefix, strlen(prefix)) == 0 && !strstr(name, ".tmp");
+    return bytes >= 9 && strcmp(name + bytes - 8, ".segment") == 0;
+}
 
 static void take_name(void *data, const char *name)
 {
     struct names *names = data;
     const size_t bytes = strlen(name);
-    if (bytes < 9 || strcmp(name + bytes - 8, ".segment") != 0) return;
+    if (!is_wanted(names->prefix, name)) return;
     if (names->count == FILES_MAX || bytes >= sizeof(names->items[0])) return;
     memcpy(names->items[names->count++], name, bytes + 1);
 }
@@ -60,14 +69,15 @@ static uint64_t group_of_topic(struct cluster *cluster)
     return 1; /* nobody runs: the first group that is not meta */
 }
 
-bool rot_segment(struct cluster *cluster, uint32_t node, uint32_t nth, char *path, size_t bytes,
-                 uint64_t *ret_file_bytes)
+bool rot_file(struct cluster *cluster, uint32_t node, uint64_t group, const char *prefix,
+              uint32_t nth, char *path, size_t bytes, uint64_t *ret_file_bytes)
 {
     struct disk *disk = sim_memory_disk(cluster->sim, node);
     static struct names names;
     char directory[128];
     names.count = 0;
-    snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group_of_topic(cluster));
+    names.prefix = prefix;
+    snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group);
     if (disk_list(disk, directory, take_name, &names) != 0) return false;
     qsort(names.items, names.count, sizeof(names.items[0]), compare_names);
     if (nth >= names.count) return false;
@@ -77,6 +87,38 @@ bool rot_segment(struct cluster *cluster, uint32_t node, uint32_t nth, char *pat
     cr_assert_eq(disk_size(file, ret_file_bytes), 0);
     disk_close(file);
     return true;
+}
+
+bool rot_segment(struct cluster *cluster, uint32_t node, uint32_t nth, char *path, size_t bytes,
+                 uint64_t *ret_file_bytes)
+{
+    return rot_file(cluster, node, group_of_topic(cluster), NULL, nth, path, bytes, ret_file_bytes);
+}
+
+static const struct cluster_id *cluster_id_of(struct disk *disk, const char *directory)
+{
+    static struct segment_log_walk_summary summary;
+    struct segment_log_problem problem;
+    cr_assert_eq(segment_log_walk(disk, directory, NULL, NULL, &summary, &problem), SEGMENT_LOG_OK);
+    return &summary.cluster;
+}
+
+uint32_t rot_damaged_snapshots(struct cluster *cluster, uint32_t node, uint64_t group)
+{
+    struct disk *disk = sim_memory_disk(cluster->sim, node);
+    char directory[128];
+    snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group);
+    const struct cluster_id *id = cluster_id_of(disk, directory);
+    struct snapshot_file after, found;
+    uint32_t damaged = 0;
+    for (bool is_first = true;; is_first = false) {
+        uint64_t bytes;
+        const enum snapshot_status status = snapshot_check_next(
+            disk, directory, id, group, is_first ? NULL : &after, &found, &bytes, NULL);
+        if (status == SNAPSHOT_MISSING) return damaged;
+        damaged += status != SNAPSHOT_OK;
+        after = found;
+    }
 }
 
 void rot_flip(struct cluster *cluster, uint32_t node, const char *path, uint64_t pos)
@@ -210,6 +252,16 @@ uint32_t rot_scrub(struct cluster *cluster, uint32_t node, uint64_t us)
     cr_assert_gt(node_scrub(cluster->nodes[node].node, NULL), 0);
     cr_assert(sim_run_until_true(cluster->sim, us, has_ended, &wait), "the pass has not ended");
     return totals_of(cluster, node).holes;
+}
+
+bool rot_names(struct cluster *cluster, uint32_t node, uint64_t group, const char *words)
+{
+    static struct node_scrub_status logs[LOGS_MAX];
+    const uint32_t count = logs_of(cluster, node, logs);
+    for (uint32_t i = 0; i < count; i++) {
+        if (logs[i].group == group && strstr(logs[i].problem, words)) return true;
+    }
+    return false;
 }
 
 uint64_t rot_repaired_segments(struct cluster *cluster, uint32_t node)

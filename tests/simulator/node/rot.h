@@ -14,6 +14,11 @@ struct cluster *rot_cluster(uint64_t seed, uint32_t nodes, uint32_t replicas, ui
 /* The n-th segment file of the topic's log on a node, oldest first. False: there is none. */
 bool rot_segment(struct cluster *cluster, uint32_t node, uint32_t nth, char *path, size_t bytes,
                  uint64_t *ret_file_bytes);
+/* The n-th file of a group's directory on a node whose name begins so, in the order of names. False: there is none. */
+bool rot_file(struct cluster *cluster, uint32_t node, uint64_t group, const char *prefix,
+              uint32_t nth, char *path, size_t bytes, uint64_t *ret_file_bytes);
+/* Snapshots of a group on a node that are not whole. */
+uint32_t rot_damaged_snapshots(struct cluster *cluster, uint32_t node, uint64_t group);
 void rot_flip(struct cluster *cluster, uint32_t node, const char *path, uint64_t pos);
 void rot_remove(struct cluster *cluster, uint32_t node, const char *path);
 /* The record of the entry with this index: position and file. */
@@ -26,6 +31,8 @@ uint64_t rot_problems(struct cluster *cluster, uint32_t node);
 bool rot_is_repaired(struct cluster *cluster, uint64_t us);
 /* A pass over all logs of the node was asked for and has ended, within `us`. Returns the damage that is left. */
 uint32_t rot_scrub(struct cluster *cluster, uint32_t node, uint64_t us);
+/* The scrubber's status of that log names a problem in such words. */
+bool rot_names(struct cluster *cluster, uint32_t node, uint64_t group, const char *words);
 uint64_t rot_repaired_segments(struct cluster *cluster, uint32_t node);
 uint64_t rot_found(struct cluster *cluster, uint32_t node);
 

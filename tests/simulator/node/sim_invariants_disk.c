@@ -33,8 +33,8 @@ static struct segment_log *open_log(struct disk *image, const char *directory,
     memset(problem, 0, sizeof(*problem));
     struct segment_log_point base;
     uint32_t bases_count = 0;
-    if (snapshot_list_bases(image, directory, cluster, group, &base, 1, &bases_count, problem) !=
-            SNAPSHOT_OK ||
+    if (snapshot_list_bases(image, directory, cluster, group, &base, 1, &bases_count, NULL,
+                            problem) != SNAPSHOT_OK ||
         bases_count == 0) {
         return NULL;
     }
@@ -68,7 +68,7 @@ static void check_bases(struct disk *image, uint32_t number, const struct cluste
     uint32_t count = 0;
     if (group->is_meta) return;
     if (snapshot_list_bases(image, group->directory, cluster, group->group, bases, BASES_MAX,
-                            &count, &problem) != SNAPSHOT_OK ||
+                            &count, NULL, &problem) != SNAPSHOT_OK ||
         count == 0) {
         failure("image-unusable", "n%u group %" PRIu64 ": a power cut now leaves no base: %s",
                 number + 1u, group->group, problem.reason);

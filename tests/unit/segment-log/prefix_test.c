@@ -506,6 +506,29 @@ Test(segment_log_install, a_published_base_replaces_a_log_that_cannot_be_read)
     memory_disk_destroy(disk);
 }
 
+/* What was acknowledged behind the base stands in no other log. */
+Test(segment_log_install, the_log_that_a_base_replaced_is_not_taken_again_when_that_base_rots)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct segment_log_options options = options_of(disk);
+    struct segment_log *log = fixture_create(&options);
+    fill(log, 12);
+    segment_log_install(log, &far_base);
+    cr_assert(give_birth(log));
+    segment_log_close(log);
+    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    const struct segment_log_point origin = fixture_origin();
+    struct segment_log_problem problem;
+    options.base = &origin;
+    options.damaged_base_index = BASE_INDEX;
+    cr_assert_eq(segment_log_open(&options, &log, &problem), SEGMENT_LOG_LOST_POSITION);
+    cr_assert(has_segment(disk, 1), "nothing was changed");
+    options.damaged_base_index = BASE_INDEX - 1u;
+    cr_assert_eq(segment_log_open(&options, &log, &problem), SEGMENT_LOG_OK, "another one");
+    segment_log_close(log);
+    memory_disk_destroy(disk);
+}
+
 Test(segment_log_install, a_read_under_way_is_superseded)
 {
     struct disk *disk = memory_disk_create(1);

@@ -1,6 +1,8 @@
 /* Snapshots in their directory: crashes and faults at every disk call, and the choice of the file to start from. */
 #include "snapshot_support.h"
 
+#include <snapshot/copy.h>
+
 #include <errno.h>
 
 /* Old: a checkpoint at 10 of 30 pairs. New: one at 20 of 40. */
@@ -202,7 +204,7 @@ Test(snapshot_newest, the_highest_index_of_either_kind_wins)
     crash_disk_destroy(disk);
 }
 
-Test(snapshot_newest, a_damaged_checkpoint_is_reported_and_skipped_for_the_next_older_file)
+Test(snapshot_newest, a_damaged_one_is_reported_and_skipped_for_its_copy_or_the_next_older_file)
 {
     struct crash_disk *disk = crash_disk_create();
     test_write(disk, SNAPSHOT_BASE, 5, 1);
@@ -222,10 +224,22 @@ Test(snapshot_newest, a_damaged_checkpoint_is_reported_and_skipped_for_the_next_
     cr_assert_eq(load.header.kind, SNAPSHOT_BASE, "at the same index");
     cr_assert_eq(load.skipped, 2);
 
+    struct snapshot_header own = test_header(SNAPSHOT_BASE, 0);
+    cr_assert_eq(
+        snapshot_copy_base(&disk->disk, CRASH_DISK_DIRECTORY, &own.cluster, own.group, 30, NULL),
+        SNAPSHOT_OK);
     damage(disk, SNAPSHOT_BASE, 30);
     load = test_load_newest(disk);
-    cr_assert_eq(load.status, SNAPSHOT_DAMAGED, "a base is not skipped");
-    cr_assert_str_eq(load.problem.path, test_path(SNAPSHOT_BASE, 30));
+    cr_assert_eq(load.status, SNAPSHOT_OK);
+    cr_assert_eq(load.header.point.index, 30, "its copy");
+    cr_assert_eq(load.skipped, 3);
+
+    const struct snapshot_file copy = {.kind = SNAPSHOT_BASE, .form = SNAPSHOT_COPY, .index = 30};
+    cr_assert_eq(snapshot_remove_file(&disk->disk, CRASH_DISK_DIRECTORY, &copy), 0);
+    load = test_load_newest(disk);
+    cr_assert_eq(load.status, SNAPSHOT_OK);
+    cr_assert_eq(load.header.point.index, 5, "an older one, from which the log is replayed");
+    cr_assert_eq(load.skipped, 3);
     crash_disk_destroy(disk);
 }
 

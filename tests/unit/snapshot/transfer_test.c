@@ -2,6 +2,7 @@
  * is wrong, however it is cut. */
 #include "snapshot_support.h"
 
+#include <snapshot/copy.h>
 #include <snapshot/transfer.h>
 
 #include <errno.h>
@@ -267,9 +268,10 @@ Test(snapshot_transfer, bases_are_listed_newest_first_and_older_ones_removed)
         test_write(disk, SNAPSHOT_CHECKPOINT, indexes[i] + 1, 5);
     }
     struct segment_log_point points[3];
+    struct snapshot_damage damage;
     uint32_t count = 0;
     cr_assert_eq(snapshot_list_bases(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
-                                     own()->group, points, 3, &count, NULL),
+                                     own()->group, points, 3, &count, &damage, NULL),
                  SNAPSHOT_OK);
     cr_assert_eq(count, 3);
     cr_assert_eq(points[0].index, 40);
@@ -277,15 +279,31 @@ Test(snapshot_transfer, bases_are_listed_newest_first_and_older_ones_removed)
     cr_assert_eq(points[2].index, 20);
     cr_assert_eq(snapshot_remove_below(&disk->disk, CRASH_DISK_DIRECTORY, 30), 0);
     cr_assert_eq(crash_disk_names_count(disk), 4); /* 30, 31, 40, 41 */
-    /* An older one that is damaged is left out; the newest must not be. */
+    cr_assert_eq(damage.count, 0);
+    /* Damaged ones are left out and told, but where there is a copy. */
     crash_disk_file(disk, test_name(SNAPSHOT_BASE, 30))->bytes[50] ^= 1;
     cr_assert_eq(snapshot_list_bases(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
-                                     own()->group, points, 3, &count, NULL),
+                                     own()->group, points, 3, &count, &damage, NULL),
                  SNAPSHOT_OK);
     cr_assert_eq(count, 1);
-    crash_disk_file(disk, test_name(SNAPSHOT_BASE, 40))->bytes[50] ^= 1;
-    cr_assert_eq(snapshot_list_bases(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
-                                     own()->group, points, 3, &count, NULL),
-                 SNAPSHOT_DAMAGED);
+    cr_assert_eq(damage.count, 1);
+    cr_assert_eq(damage.lowest, 30);
+    cr_assert_eq(snapshot_copy_base(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
+                                    own()->group, 40, NULL),
+                 SNAPSHOT_OK);
+    for (int copies = 1; copies >= 0; copies--) {
+        if (copies) crash_disk_file(disk, test_name(SNAPSHOT_BASE, 40))->bytes[50] ^= 1;
+        cr_assert_eq(snapshot_list_bases(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
+                                         own()->group, points, 3, &count, &damage, NULL),
+                     SNAPSHOT_OK);
+        cr_assert_eq(count, copies);
+        cr_assert_eq(damage.count, copies ? 1 : 2);
+        cr_assert_eq(damage.highest, copies ? 30 : 40);
+        cr_assert_eq(
+            snapshot_remove_file(
+                &disk->disk, CRASH_DISK_DIRECTORY,
+                &(struct snapshot_file){.kind = SNAPSHOT_BASE, .form = SNAPSHOT_COPY, .index = 40}),
+            0);
+    }
     crash_disk_destroy(disk);
 }

@@ -130,6 +130,10 @@
     X(L7_MARKS_STAY_ABOVE_CUT, log, "a truncation cuts without lowering the marks first")          \
     X(L8_FOOTER_BEFORE_COMMIT, log, "a segment is sealed though its entries are not committed")    \
     X(L8_FOOTER_IS_BELIEVED_UNCHECKED, log, "a footer is believed without its checksums")          \
+    X(S2_ROTTEN_SNAPSHOT_STAYS, node, "a snapshot that the scrubber finds damaged is left so")     \
+    X(S3_LOG_BEHIND_A_ROTTEN_BASE_IS_DROPPED, log,                                                 \
+      "a log that was installed behind a base that rotted is dropped for the one that it "         \
+      "replaced")                                                                                  \
     X(L8_ROTTEN_FOOTER_STAYS, log,                                                                 \
       "a footer that rots while its log is open is not written again")                             \
     X(L9_PAGE_CACHE_IS_TRUSTED, log, "recovery relies on what only the page cache holds")          \

@@ -1,0 +1,30 @@
+/* Looking after the snapshot files of a replica: a copy of the base at the start of its log, and mending what rots of them
+ * (PROTOCOL D, S2). */
+#ifndef BROKER_NODE_SNAPSHOTS_H
+#define BROKER_NODE_SNAPSHOTS_H
+
+#include <snapshot/copy.h>
+
+struct group;
+
+struct snapshot_care {
+    bool is_checking; /* a pass of the scrubber is under way ... */
+    bool has_after;
+    struct snapshot_file after; /* ... and goes on below this file */
+    bool is_copied;             /* the base at copied_index has a copy, or one is on its way */
+    uint64_t copied_index;
+    uint32_t mends_count;  /* jobs that are out */
+    uint64_t mended_total; /* files written again, or removed */
+    bool start_is_lost;    /* neither the base at the start of the log nor its copy is whole */
+};
+
+/* A pass over all snapshot files, one after the other; one that is under way starts again. */
+void snapshots__check_begin(struct group *group);
+/* Read the next one. False: the pass is over. */
+bool snapshots__check_next(struct group *group);
+/* Something is still being read, or being mended. */
+bool snapshots__is_busy(const struct group *group);
+/* The base at the start of the log gets its copy. */
+void snapshots__maintain(struct group *group);
+
+#endif
