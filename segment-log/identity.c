@@ -9,6 +9,7 @@
  *      52     4 marks           56  8 incarnation index
  *      64     8 meta epoch      72  8 votes lost below
  *    4096       founding, then zeros up to 8192
+ *    8192       all of it once more: one of the two copies is whole, whatever rots in the other
  *
  * Written anew as a whole: temp file, sync, rename, directory sync. So there is the old one or the new one, never none. */
 #include <segment_log/inspect.h>
@@ -17,6 +18,8 @@
 #include "bytes.h"
 #include "problem.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <errno.h>
 
@@ -24,6 +27,7 @@
 #define IDENTITY_VERSION   1u
 #define IDENTITY_BYTES     8192u
 #define IDENTITY_FOUNDING  4096u
+#define IDENTITY_COPIES    2u
 #define MARK_JOIN_ONLY     1u
 #define MARK_REPLICAS_MADE 2u
 #define MARK_VOTES_LOST    4u
@@ -100,6 +104,52 @@ static const char *decode(const uint8_t *bytes, struct node_identity *ret_identi
     return NULL;
 }
 
+struct identity_copies {
+    uint8_t bytes[IDENTITY_COPIES][IDENTITY_BYTES];
+    const char *reasons[IDENTITY_COPIES]; /* what is wrong; NULL: it is decoded */
+    struct node_identity identity;        /* of the first that is whole */
+    int first_whole;                      /* -1: none */
+};
+
+/* 0 or a negative errno. What the disk cannot read of one copy is damage of that one. */
+static int read_copies(struct disk_file *file, struct identity_copies *ret_copies)
+{
+    memset(ret_copies, 0, sizeof *ret_copies);
+    ret_copies->first_whole = -1;
+    for (uint32_t i = 0; i < IDENTITY_COPIES; i++) {
+        uint8_t *bytes = ret_copies->bytes[i];
+        struct node_identity identity;
+        const ssize_t got = disk_pread(file, bytes, IDENTITY_BYTES, (uint64_t)i * IDENTITY_BYTES);
+        if (got < 0 && got != -EIO) return (int)got;
+        const bool is_short = got < (ssize_t)IDENTITY_BYTES;
+        ret_copies->reasons[i] = got < 0    ? "it cannot be read"
+                                 : is_short ? "the file is too short"
+                                            : decode(bytes, &identity);
+        if (ret_copies->reasons[i] || ret_copies->first_whole >= 0) continue;
+        ret_copies->first_whole = (int)i;
+        ret_copies->identity = identity;
+    }
+    return 0;
+}
+
+/* Both are, and say the same. */
+static bool copies_are_whole(const struct identity_copies *copies)
+{
+    return !copies->reasons[0] && !copies->reasons[1] &&
+           memcmp(copies->bytes[0], copies->bytes[1], IDENTITY_BYTES) == 0;
+}
+
+static bool any_is_of_other_version(const struct identity_copies *copies)
+{
+    for (uint32_t i = 0; i < IDENTITY_COPIES; i++) {
+        const uint8_t *bytes = copies->bytes[i];
+        if (get_u32(bytes) == IDENTITY_MAGIC && get_u64(bytes + 8) == identity_checksum(bytes)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void note_stranger(void *data, const char *name)
 {
     if (strcmp(name, NAME_LOCK) == 0 || strcmp(name, NAME_NEW) == 0) return;
@@ -139,23 +189,26 @@ enum node_identity_status node_identity_load(struct disk *disk, const char *dire
     struct disk_file *file = NULL;
     if (!error) error = disk_open(disk, path, DISK_WRITE, &file);
     if (error == -ENOENT) return judge_missing(disk, directory, path, ret_problem);
-    uint8_t bytes[IDENTITY_BYTES] = {0};
-    ssize_t got = 0;
+    struct identity_copies copies;
     if (!error) error = disk_drop_cache(file);
-    if (!error) got = disk_pread(file, bytes, sizeof bytes, 0);
-    if (got < 0) error = (int)got;
+    if (!error) error = read_copies(file, &copies);
     disk_close(file);
     if (error) {
         problem__set(ret_problem, path, 0, 0, error, "reading the identity failed");
         return NODE_IDENTITY_IO;
     }
-    const bool is_short = (size_t)got < sizeof bytes;
-    const char *reason = is_short ? "the file is too short" : decode(bytes, ret_identity);
-    if (!reason) return NODE_IDENTITY_OK;
-    problem__set(ret_problem, path, 0, 0, 0, "%s", reason);
-    const bool is_whole = !is_short && get_u32(bytes) == IDENTITY_MAGIC &&
-                          get_u64(bytes + 8) == identity_checksum(bytes);
-    return is_whole ? NODE_IDENTITY_OTHER_VERSION : NODE_IDENTITY_DAMAGED;
+    if (copies.first_whole < 0) {
+        problem__set(ret_problem, path, 0, 0, 0, "%s", copies.reasons[0]);
+        return any_is_of_other_version(&copies) ? NODE_IDENTITY_OTHER_VERSION
+                                                : NODE_IDENTITY_DAMAGED;
+    }
+    *ret_identity = copies.identity;
+    if (copies_are_whole(&copies) || PLANTED(M2_ROTTEN_IDENTITY_STAYS)) return NODE_IDENTITY_OK;
+    error = node_identity_save(disk, directory, ret_identity);
+    if (!error || error__is_full(error))
+        return NODE_IDENTITY_OK; /* one copy is whole all the same */
+    problem__set(ret_problem, path, 0, 0, error, "writing the identity again failed");
+    return NODE_IDENTITY_IO;
 }
 
 int node_identity_save(struct disk *disk, const char *directory,
@@ -170,12 +223,40 @@ int node_identity_save(struct disk *disk, const char *directory,
     if (error && error != -ENOENT) return error;
     struct disk_file *file = NULL;
     error = disk_open(disk, temporary, DISK_CREATE_NEW, &file);
-    if (!error) error = disk_pwrite(file, bytes, sizeof bytes, 0);
+    for (uint32_t i = 0; !error && i < IDENTITY_COPIES; i++) {
+        error = disk_pwrite(file, bytes, sizeof bytes, (uint64_t)i * IDENTITY_BYTES);
+    }
     if (!error) error = disk_datasync(file);
     disk_close(file);
     if (!error) error = disk_rename(disk, temporary, path);
     if (!error) error = disk_sync_directory(disk, directory);
     return error;
+}
+
+int node_identity_check(struct disk *disk, const char *directory,
+                        const struct node_identity *identity, bool *ret_mended)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_file *file = NULL;
+    struct identity_copies copies = {.first_whole = -1};
+    uint8_t wanted[IDENTITY_BYTES];
+    *ret_mended = false;
+    if (!path__join(path, directory, NAME_IDENTITY)) return -ENAMETOOLONG;
+    int error = disk_open(disk, path, DISK_WRITE, &file);
+    const bool is_missing = error == -ENOENT;
+    if (!error) error = disk_drop_cache(file);
+    if (!error) error = read_copies(file, &copies);
+    disk_close(file);
+    if (error && !is_missing) return error;
+    encode(identity, wanted);
+    if (!is_missing && copies_are_whole(&copies) &&
+        memcmp(copies.bytes[0], wanted, sizeof wanted) == 0) {
+        return 0;
+    }
+    if (PLANTED(M2_ROTTEN_IDENTITY_STAYS)) return 0;
+    error = node_identity_save(disk, directory, identity);
+    *ret_mended = !error;
+    return error__is_full(error) ? 0 : error; /* one copy is whole; the next time */
 }
 
 /* ---- directories set aside ------------------------------------------------------------------------------ */
@@ -200,12 +281,11 @@ static int judge_aside(struct disk *disk, const char *directory, uint64_t node_i
     }
     if (error == -EACCES || error == -EISDIR || error == -ELOOP) return 1;
     if (error) return error;
-    uint8_t bytes[IDENTITY_BYTES] = {0};
-    struct node_identity identity;
-    ssize_t got = disk_pread(file, bytes, sizeof bytes, 0);
+    struct identity_copies copies;
+    error = read_copies(file, &copies);
     disk_close(file);
-    if (got < (ssize_t)sizeof bytes || decode(bytes, &identity)) return 1;
-    return identity.node_id == node_id && identity.founding_bytes > 0;
+    if (error || copies.first_whole < 0) return 1;
+    return copies.identity.node_id == node_id && copies.identity.founding_bytes > 0;
 }
 
 /* The last component of a path, without the slashes behind it. */
@@ -279,24 +359,28 @@ int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t
 
 void node_identity_inspect(struct disk *disk, const char *path, const struct inspect_sink *sink)
 {
-    uint8_t bytes[IDENTITY_BYTES] = {0};
+    struct identity_copies copies;
     struct disk_file *file = NULL;
     uint64_t file_bytes = 0;
     int error = disk_open(disk, path, DISK_READ, &file);
     if (!error) error = disk_size(file, &file_bytes);
-    if (!error && disk_pread(file, bytes, sizeof bytes, 0) < 0) error = -EIO;
+    if (!error) error = read_copies(file, &copies);
     disk_close(file);
     if (error) {
         sink->problem(sink->data, 0, "reading the file failed");
         return;
     }
     sink->number(sink->data, "bytes", file_bytes);
-    struct node_identity identity;
-    const char *reason = decode(bytes, &identity);
-    if (reason) {
-        sink->problem(sink->data, 0, reason);
-        return;
+    for (uint32_t i = 0; i < IDENTITY_COPIES; i++) {
+        if (copies.reasons[i]) {
+            sink->problem(sink->data, (uint64_t)i * IDENTITY_BYTES, copies.reasons[i]);
+        }
     }
+    if (copies.first_whole < 0) return;
+    if (!copies.reasons[0] && !copies.reasons[1] && !copies_are_whole(&copies)) {
+        sink->problem(sink->data, IDENTITY_BYTES, "the two copies differ");
+    }
+    const struct node_identity identity = copies.identity;
     sink->number(sink->data, "node", identity.node_id);
     inspect_hash(sink, "incarnation", identity.incarnation);
     inspect_bytes(sink, "cluster", identity.cluster.bytes, sizeof identity.cluster.bytes);

@@ -41,6 +41,9 @@ struct node_store_job {
     struct node_store *store;
     uint64_t sequence;
     size_t bytes;
+    bool is_check; /* of what both slots say; written only when one does not */
+    uint32_t mended_slots;
+    bool has_written;
     int error;
 };
 
@@ -57,6 +60,8 @@ struct node_store {
     uint64_t written_sequence; /* number in the slots: goes up with every write, also of a repair */
     bool broken;
     bool job_outstanding;
+    bool check_wanted;
+    uint64_t mended_total;
     struct node_store_job job;
     uint8_t *image; /* SLOT_BYTES: the slot as the job writes it */
 };
@@ -218,22 +223,73 @@ static int write_slot(struct disk_file *file, uint32_t slot, const uint8_t *imag
     return error || PLANTED(V1_VOTE_IS_NOT_SYNCED) ? error : disk_datasync(file);
 }
 
+void node_store_check_begin(struct node_store *store)
+{
+    store->check_wanted = true;
+}
+
+bool node_store_is_checking(const struct node_store *store)
+{
+    return store->check_wanted && !store->broken;
+}
+
+uint64_t node_store_mended_total(const struct node_store *store)
+{
+    return store->mended_total;
+}
+
 struct node_store_job *node_store_next_job(struct node_store *store)
 {
     if (store->broken || store->job_outstanding) return NULL;
-    if (store->durable_sequence == store->sequence) return NULL;
+    const bool is_durable = store->durable_sequence == store->sequence;
+    if (is_durable && !store->check_wanted) return NULL;
     store->job_outstanding = true;
     store->job = (struct node_store_job){
         .store = store,
         .sequence = store->sequence,
+        .is_check = is_durable,
         .bytes = encode_slot(store, store->written_sequence + 1, store->image),
     };
     return &store->job;
 }
 
-void node_store_job_run(struct node_store_job *job)
+/* What stands there is what was written last. */
+static bool slot_is_current(const struct node_store *store, const uint8_t *slot)
+{
+    return !slot_problem(slot) && get_u64(slot + 40) == store->written_sequence;
+}
+
+static void run_check(struct node_store_job *job)
 {
     const struct node_store *store = job->store;
+    uint8_t *slots = calloc(1, FILE_BYTES);
+    bool is_bad[2] = {false, false};
+    if (!slots) return; /* the next time */
+    job->error = disk_drop_cache(store->file);
+    for (uint32_t i = 0; i < 2 && !job->error; i++) {
+        uint8_t *slot = slots + (size_t)i * SLOT_BYTES;
+        const ssize_t got = disk_pread(store->file, slot, SLOT_BYTES, (uint64_t)i * SLOT_BYTES);
+        if (got < 0 && got != -EIO) job->error = (int)got;
+        is_bad[i] = !slot_is_current(store, slot);
+        job->mended_slots += is_bad[i];
+    }
+    free(slots);
+    if (job->error || job->mended_slots == 0 || PLANTED(V2_BAD_SLOT_STAYS)) return;
+    /* The bad one first: as long as it is in flight the other one is whole. */
+    const uint32_t first = is_bad[0] ? 0 : 1;
+    job->error = write_slot(store->file, first, store->image, job->bytes);
+    if (!job->error) job->error = write_slot(store->file, 1 - first, store->image, job->bytes);
+    job->has_written = true;
+}
+
+void node_store_job_run(struct node_store_job *job)
+{
+    if (job->is_check) {
+        run_check(job);
+        return;
+    }
+    const struct node_store *store = job->store;
+    job->has_written = true;
     uint32_t first = 0, end = 2;
     if (PLANTED(V1_SLOTS_ALTERNATE)) {
         first = (uint32_t)(store->written_sequence & 1u);
@@ -255,8 +311,12 @@ int node_store_job_finish(struct node_store *store, struct node_store_job *job,
         problem__set(ret_problem, store->path, 0, 0, job->error, "writing the votes failed");
         return job->error;
     }
-    store->written_sequence++;
+    if (job->has_written) store->written_sequence++;
     store->durable_sequence = job->sequence;
+    if (job->is_check) {
+        store->check_wanted = false;
+        if (job->has_written) store->mended_total += job->mended_slots;
+    }
     return 0;
 }
 

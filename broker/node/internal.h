@@ -107,6 +107,14 @@ struct node {
         uint64_t group_id, began_us; /* of the background's pass */
         uint64_t earned_us;
         int64_t credit_bytes;
+        /* Identity and votes of the node. */
+        bool files_asked, files_running;
+        uint64_t files_us; /* when they were looked at last */
+        uint64_t files_mended;
+        struct io_job files_job;
+        struct node_identity files_identity; /* what is to stand there */
+        int files_error;
+        bool files_changed;
     } scrub;
 
     int64_t producer_next, producer_end; /* leader of meta: rest of its block */

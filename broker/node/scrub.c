@@ -27,7 +27,8 @@
 #define RATE_BYTES_S_MIN (16u * 1024u)
 #define RATE_BYTES_S_MAX (8u * 1024u * 1024u)
 #define ASKED_BYTES_S    (64u * 1024u * 1024u)
-#define BURST_US         100000u   /* what was not read in more than that is not made up for */
+#define BURST_US         100000u /* what was not read in more than that is not made up for */
+#define FILES_EVERY_US   3600000000u
 #define BETWEEN_US       10000000u /* from the end of a pass over a log to the next, at least */
 
 struct scrub_piece {
@@ -189,9 +190,63 @@ static void earn(struct node *node, uint64_t rate)
     if (node->scrub.credit_bytes > most) node->scrub.credit_bytes = most;
 }
 
+/* ---- the files of the node: who it is, and its votes -------------------------------------------------------------------- */
+
+static void run_files(struct io_job *job)
+{
+    struct node *node = job->data;
+    node->scrub.files_error = node_identity_check(
+        node->disk, node->data_directory, &node->scrub.files_identity, &node->scrub.files_changed);
+}
+
+static void done_files(struct io_job *job)
+{
+    struct node *node = job->data;
+    node->setup_jobs_count--;
+    node->scrub.files_running = false;
+    if (!node__enter(node)) return;
+    if (node->scrub.files_error < 0) {
+        node__fatal(node, NODE_FATAL_DISK, "%s/identity cannot be checked: %s",
+                    node->data_directory, strerror(-node->scrub.files_error));
+        return;
+    }
+    if (node->scrub.files_changed) {
+        node->scrub.files_mended++;
+        node__log(node, "warn", "event=\"damaged identity written again\" path=\"%s/identity\"",
+                  node->data_directory);
+    }
+    node__post(node);
+}
+
+/* In the queue of whatever else writes the identity. The votes are read by a job of their own store. */
+static void check_files(struct node *node)
+{
+    const uint64_t now_us = io_now_us(node->io);
+    if (node->scrub.files_us == 0) node->scrub.files_us = now_us;
+    if (node->scrub.files_running || !node->store) return;
+    if (!node->scrub.files_asked && now_us - node->scrub.files_us < FILES_EVERY_US) return;
+    node->scrub.files_asked = false;
+    node->scrub.files_us = now_us;
+    node->scrub.files_running = true;
+    node->scrub.files_identity = node->identity;
+    node->scrub.files_job = (struct io_job){.run = run_files, .done = done_files, .data = node};
+    node->setup_jobs_count++;
+    io_job_submit(node->io, node->setup_queue, &node->scrub.files_job);
+    node_store_check_begin(node->store);
+    disk__pump_store(node);
+}
+
+static bool files_are_busy(const struct node *node)
+{
+    return node->scrub.files_asked || node->scrub.files_running ||
+           node_store_is_checking(node->store);
+}
+
 void scrub__run(struct node *node)
 {
-    if (node->scrub.is_reading || node->state != NODE_RUNNING) return;
+    if (node->state != NODE_RUNNING) return;
+    check_files(node);
+    if (node->scrub.is_reading) return;
     struct group *group = choose(node);
     if (!group) return;
     earn(node, rate_bytes_s(node, group));
@@ -217,6 +272,7 @@ uint32_t node_scrub(struct node *node, const char *topic)
         count++;
     }
     if (node->scrub.credit_bytes < 0) node->scrub.credit_bytes = 0;
+    node->scrub.files_asked = true;
     node__post(node);
     return count;
 }
@@ -243,6 +299,11 @@ static void fill(const struct group *group, struct node_scrub_status *status)
     status->blocks_mended = info.blocks_mended_total + group->snapshots.mended_total;
     status->segments_repaired = group->counters.segments_repaired;
     status->entries_repaired = group->counters.entries_repaired;
+    if (group->is_meta) { /* the files of the node count as its own */
+        status->is_asked = status->is_asked || files_are_busy(group->node);
+        status->blocks_mended +=
+            group->node->scrub.files_mended + node_store_mended_total(group->node->store);
+    }
     if (log.holes_count > 0) {
         repair__describe(group, status->problem, sizeof(status->problem));
     } else if (group->snapshots.start_is_lost) {

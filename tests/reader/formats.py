@@ -287,8 +287,11 @@ class Identity:
     def __init__(self, directory):
         path = os.path.join(directory, "identity")
         data = read_file(path)
-        if len(data) != 8192:
+        if len(data) != 2 * 8192:
             raise Damaged(path, 0, f"{len(data)} bytes")
+        if data[:8192] != data[8192:]:
+            raise Damaged(path, 8192, "the two copies differ")
+        data = data[:8192]
         (magic, version, zero, checksum, self.node_id, self.incarnation, self.cluster, founding_bytes, self.marks,
          self.incarnation_index, self.meta_epoch, self.votes_lost_up_to) = struct.unpack_from("<4sHHQQQ16sIIQQQ", data)
         if magic != b"RMQI" or version != 1 or zero or part_checksum(data) != checksum:

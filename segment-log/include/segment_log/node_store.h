@@ -2,7 +2,7 @@
  *
  * Files in the data directory:
  *   LOCK       held with an exclusive lock while the node runs
- *   identity   node id, incarnation, cluster id, founding; written anew (temp, sync, rename, sync directory)
+ *   identity   node id, incarnation, cluster id, founding, twice; written anew (temp, sync, rename, sync directory)
  *   votes      two slots of checksummed 4 KiB blocks: term, vote and replica record of every group (PROTOCOL V, M4)
  *
  * Same two faces as the log: get and put change memory, jobs make it durable. One job writes slot A, syncs, writes
@@ -47,12 +47,16 @@ enum node_identity_status {
 
 /* Lock the data directory, making it (0700) if it is missing. -EAGAIN: another process holds it. */
 int node_directory_lock(struct disk *disk, const char *directory, struct disk_file **ret_lock);
+/* Of the two copies in the file one has to be whole; the other one is then written again. */
 SEGMENT_LOG_CHECKED enum node_identity_status node_identity_load(
     struct disk *disk, const char *directory, struct node_identity *ret_identity,
     struct segment_log_problem *ret_problem);
 /* Durable when it returns 0: temp file, sync, rename, directory sync. Blocks. */
 int node_identity_save(struct disk *disk, const char *directory,
                        const struct node_identity *identity);
+/* Read the file from the device and save it again unless both copies say this. 0 or a negative errno. Blocks. */
+int node_identity_check(struct disk *disk, const char *directory,
+                        const struct node_identity *identity, bool *ret_mended);
 
 #define NODE_UNREADABLE_PREFIX "unreadable-"
 
@@ -112,6 +116,12 @@ uint64_t node_store_durable_sequence(const struct node_store *store);
 uint32_t node_store_count(const struct node_store *store);
 bool node_store_at(const struct node_store *store, uint32_t position,
                    struct node_record *ret_record);
+
+/* The next job but those that make records durable reads both slots from the device, and writes both from memory if one is
+ * not what was written, the bad one first (V2). */
+void node_store_check_begin(struct node_store *store);
+bool node_store_is_checking(const struct node_store *store);
+uint64_t node_store_mended_total(const struct node_store *store); /* slots, since open */
 
 struct node_store_job;
 struct node_store_job *node_store_next_job(

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <memory_disk.h>
 #include <segment_log/entry.h>
+#include <segment_log/inspect.h>
 #include <segment_log/segment_log.h>
 #include <snapshot/copy.h>
 #include <stdio.h>
@@ -181,6 +182,100 @@ uint64_t rot_problems(struct cluster *cluster, uint32_t node)
                                   &summary, &problem),
                  SEGMENT_LOG_OK);
     return summary.problems_count;
+}
+
+static void count_problem(void *data, uint64_t pos, const char *text)
+{
+    (void)pos;
+    (void)text;
+    (*(uint32_t *)data)++;
+}
+
+static void ignore_begin(void *data, const char *name, bool is_list)
+{
+    (void)data;
+    (void)name;
+    (void)is_list;
+}
+
+static void ignore_end(void *data)
+{
+    (void)data;
+}
+
+static void ignore_number(void *data, const char *name, uint64_t value)
+{
+    (void)data;
+    (void)name;
+    (void)value;
+}
+
+static void ignore_signed(void *data, const char *name, int64_t value)
+{
+    (void)data;
+    (void)name;
+    (void)value;
+}
+
+static void ignore_text(void *data, const char *name, const char *value)
+{
+    (void)data;
+    (void)name;
+    (void)value;
+}
+
+static void ignore_flag(void *data, const char *name, bool value)
+{
+    (void)data;
+    (void)name;
+    (void)value;
+}
+
+uint32_t rot_damaged_node_files(struct cluster *cluster, uint32_t node)
+{
+    struct disk *disk = sim_memory_disk(cluster->sim, node);
+    uint32_t problems = 0;
+    const struct inspect_sink sink = {
+        .data = &problems,
+        .begin = ignore_begin,
+        .end = ignore_end,
+        .number = ignore_number,
+        .signed_number = ignore_signed,
+        .text = ignore_text,
+        .flag = ignore_flag,
+        .problem = count_problem,
+    };
+    node_identity_inspect(disk, "/data/identity", &sink);
+    node_store_inspect(disk, "/data/votes", &sink);
+    return problems;
+}
+
+uint64_t rot_newest_snapshot(struct cluster *cluster, uint32_t node, uint64_t group)
+{
+    static const char *const prefixes[] = {"base-", "checkpoint-"};
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        char path[160];
+        uint64_t bytes;
+        for (uint32_t nth = 0;
+             rot_file(cluster, node, group, prefixes[i], nth, path, sizeof(path), &bytes); nth++) {
+            const uint64_t index = strtoull(strrchr(path, '/') + 1 + strlen(prefixes[i]), NULL, 10);
+            if (index > newest) newest = index;
+        }
+    }
+    return newest;
+}
+
+void rot_clip_to_file(struct cluster *cluster, uint64_t first, uint64_t *last)
+{
+    for (uint32_t i = 0; i < cluster->options.nodes_count; i++) {
+        char path[160], other[160];
+        (void)rot_find(cluster, i, first, path, sizeof(path));
+        for (uint64_t index = first + 1u; index <= *last; index++) {
+            (void)rot_find(cluster, i, index, other, sizeof(other));
+            if (strcmp(path, other) != 0) *last = index - 1u;
+        }
+    }
 }
 
 /* ---- repair ------------------------------------------------------------------------------------------------------ */

@@ -27,6 +27,13 @@ uint64_t rot_find(struct cluster *cluster, uint32_t node, uint64_t index, char *
 /* What `log verify` would name in the files of the topic's log on that node. */
 uint64_t rot_problems(struct cluster *cluster, uint32_t node);
 
+/* Of identity and votes: copies and slots that are not whole. */
+uint32_t rot_damaged_node_files(struct cluster *cluster, uint32_t node);
+/* Index of the newest snapshot of a group there; 0 also of a base at 0. */
+uint64_t rot_newest_snapshot(struct cluster *cluster, uint32_t node, uint64_t group);
+/* Lower *last until no node keeps the entries first .. *last in more than one file. */
+void rot_clip_to_file(struct cluster *cluster, uint64_t first, uint64_t *last);
+
 /* No log of any running node is damaged or being mended, within `us`. */
 bool rot_is_repaired(struct cluster *cluster, uint64_t us);
 /* A pass over all logs of the node was asked for and has ended, within `us`. Returns the damage that is left. */

@@ -71,11 +71,52 @@ Test(node_identity, no_flipped_bit_passes)
     cr_assert_eq(disk_make_directory(disk, "/data"), 0);
     cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
     for (uint64_t pos = 0; pos < 8192; pos += pos < 64 || (pos >= 4090 && pos < 4110) ? 1 : 17) {
+        const uint64_t other = 8192 + (pos * 31) % 8192;
         cr_assert_eq(memory_disk_flip(disk, "/data/identity", pos, 0x20), 0);
+        cr_assert_eq(memory_disk_flip(disk, "/data/identity", other, 0x20), 0);
         cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED, "byte %lu", (unsigned long)pos);
         cr_assert_eq(memory_disk_flip(disk, "/data/identity", pos, 0x20), 0);
+        cr_assert_eq(memory_disk_flip(disk, "/data/identity", other, 0x20), 0);
     }
     cr_assert_eq(load(disk, &found), NODE_IDENTITY_OK);
+    memory_disk_destroy(disk);
+}
+
+static uint32_t damaged_copies(struct disk *disk)
+{
+    uint8_t bytes[2][8192];
+    struct disk_file *file;
+    cr_assert_eq(disk_open(disk, "/data/identity", DISK_READ, &file), 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        cr_assert_eq(disk_pread(file, bytes[i], sizeof bytes[i], i * sizeof bytes[i]), 8192);
+    }
+    disk_close(file);
+    return memcmp(bytes[0], bytes[1], sizeof bytes[0]) != 0;
+}
+
+/* By a start, and by whoever looks while the node runs. */
+Test(node_identity, a_flipped_bit_in_one_copy_is_mended_from_the_other)
+{
+    struct disk *disk = memory_disk_create(1);
+    const struct node_identity identity = example(77);
+    struct node_identity found;
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
+    for (uint64_t pos = 0; pos < 16384; pos += pos % 4096 < 90 ? 1 : 61) {
+        bool mended = false;
+        cr_assert_eq(memory_disk_flip(disk, "/data/identity", pos, 0x20), 0);
+        cr_assert_eq(damaged_copies(disk), 1);
+        if (pos % 2) {
+            cr_assert_eq(load(disk, &found), NODE_IDENTITY_OK, "byte %lu", (unsigned long)pos);
+            cr_assert_eq(found.incarnation, 77);
+        } else {
+            cr_assert_eq(node_identity_check(disk, "/data", &identity, &mended), 0);
+            cr_assert(mended, "byte %lu", (unsigned long)pos);
+        }
+        cr_assert_eq(damaged_copies(disk), 0, "byte %lu", (unsigned long)pos);
+        cr_assert_eq(node_identity_check(disk, "/data", &identity, &mended), 0);
+        cr_assert_not(mended);
+    }
     memory_disk_destroy(disk);
 }
 

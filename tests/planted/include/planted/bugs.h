@@ -84,6 +84,7 @@
     X(M1_FRAME_OF_ANOTHER_CLUSTER_IS_TAKEN, node, "a frame that names another cluster is taken")   \
     X(M2_SECOND_INCARNATION_IS_ADMITTED, node,                                                     \
       "a second copy of a node is admitted while the first is connected")                          \
+    X(M2_ROTTEN_IDENTITY_STAYS, log, "a bad copy of the identity is not rewritten from the other") \
     X(M2_LATE_JOIN_IS_TAKEN, node,                                                                 \
       "a request to join of a directory that was replaced since takes the place of the new one")   \
     X(M3_ACK_OF_OTHER_EPOCH_COUNTS, core, "the ack of a replica under another epoch counts")       \
@@ -153,7 +154,7 @@
     X(V1_SLOTS_ALTERNATE, log,                                                                     \
       "a vote is written into one of the two slots only, each time the other one")                 \
     X(V1_VOTE_IS_NOT_SYNCED, log, "a vote is called durable before it is synced")                  \
-    X(V2_BAD_SLOT_STAYS, log, "a bad slot of the votes is not rewritten at start")                 \
+    X(V2_BAD_SLOT_STAYS, log, "a bad slot of the votes is not rewritten")                          \
     X(V2_NEW_TERM_KEEPS_VOTE, core, "the vote of an older term stands in a new one")               \
     X(V2_TERM_OF_THE_LOG_IS_IGNORED, core,                                                         \
       "after a restart the term is that of the vote store, though the log knows a later one")      \
