@@ -18,6 +18,7 @@
 #include "topic_info.h"
 
 #include <planted/planted.h>
+#include <segment_log/repair.h>
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -141,6 +142,21 @@ static void out_of_range(struct node_request *request, struct group *group, uint
 
 /* ---- reads from segment files --------------------------------------------------------------------------------------------------- */
 
+/* A read goes from a known place forward, and may meet damage on its way to what it is to read. From now on that is known, so
+ * the next one begins behind it; met twice, it is in the way. */
+static bool is_met_first(const struct fetch_read *read, const struct group *group,
+                         const struct segment_log_problem *problem)
+{
+    struct request_state *state = request_state(read->request);
+    struct segment_log_hole hole;
+    if (read->key != SEGMENT_LOG_BY_OFFSET || problem->index <= state->damage_met) return false;
+    if (!segment_log_hole_from(group->log, problem->index, &hole)) return false;
+    if (hole.before.next_offset > read->value) return false; /* it is in front of the damage */
+    if (PLANTED(D7_WHOLE_ENTRIES_BEHIND_DAMAGE_FAIL)) return false;
+    state->damage_met = problem->index;
+    return true;
+}
+
 /* D7: what lies in front of the damage is served, the damage itself by another replica. */
 static void read_through(struct node_request *request, struct group *group,
                          enum segment_log_key key, uint64_t value, uint64_t last_index);
@@ -154,6 +170,8 @@ static void damaged_read(struct fetch_read *read, struct group *group,
     repair__run(group);
     if (group->dropping || problem->index == 0) {
         request__park(request, group);
+    } else if (is_met_first(read, group, problem)) {
+        read_through(request, group, read->key, read->value, read->last_index);
     } else if (problem->index > info.base.index + 1u && problem->index <= read->last_index) {
         read_through(request, group, read->key, read->value, problem->index - 1u);
     } else {

@@ -49,7 +49,9 @@ struct request_state {
     bool created;       /* TOPIC_CREATE: the entry is applied */
     bool may_be_stored; /* an entry of it may be in a log: failure is "unknown" */
     bool poll_expired;
-    bool confirmed;      /* the read was confirmed by a ReadIndex round */
+    bool confirmed; /* the read was confirmed by a ReadIndex round */
+    uint64_t
+        damage_met; /* fetch: entry at which its last read from here met damage that nobody knew of; 0: none */
     uint32_t damaged_at; /* fetch: bit per peer that was asked because of damage (elsewhere.c) */
     bool
         internal; /* a command of this leader of meta itself (registry.c): ends with its leadership */

@@ -416,6 +416,31 @@ Test(simulated_repair, a_read_of_damage_is_answered_by_a_whole_replica)
     cluster_destroy(cluster);
 }
 
+/* The others are whole there, and damaged in front of it, which nobody knows yet. */
+Test(simulated_repair, a_read_of_damage_is_answered_by_a_replica_that_is_damaged_in_front_of_it)
+{
+    for (uint64_t index = 20; index < 60; index += 5) {
+        struct cluster *cluster = rot_cluster(43, 3, 3, MESSAGES, NEVER);
+        for (uint32_t i = 0; i < 3; i++) {
+            char path[160];
+            cluster_crash(cluster, i, SIM_CRASH_KILL); /* nothing of it is in memory then */
+            const uint64_t pos = rot_find(cluster, i, index - 2u * (i > 0), path, sizeof(path));
+            rot_flip(cluster, i, path, pos + 100);
+        }
+        cluster_start_all(cluster);
+        const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+        cr_assert_geq(cluster_wait_leader(cluster, 0, 20 * SECOND_US), 0);
+        cr_assert_geq(cluster_wait_leader(cluster, group, 20 * SECOND_US), 0);
+        struct cluster_call *call = malloc(sizeof(*call));
+        cr_assert_eq(fetch(cluster, 0, index - 2u, call), NODE_OK, "entry %" PRIu64 ": %s", index,
+                     call->request.detail);
+        cr_assert_eq(call->request.ret_fetch_offset, index - 2u);
+        cluster_call_close(call);
+        free(call);
+        cluster_destroy(cluster);
+    }
+}
+
 /* ---- alone --------------------------------------------------------------------------------------------------------------- */
 
 Test(simulated_repair, one_of_a_pair_is_mended_by_the_other)

@@ -135,6 +135,8 @@
     X(S3_LOG_BEHIND_A_ROTTEN_BASE_IS_DROPPED, log,                                                 \
       "a log that was installed behind a base that rotted is dropped for the one that it "         \
       "replaced")                                                                                  \
+    X(D7_WHOLE_ENTRIES_BEHIND_DAMAGE_FAIL, node,                                                   \
+      "a read that meets damage in front of what it is to read fails though that is whole")        \
     X(L8_ROTTEN_FOOTER_STAYS, log,                                                                 \
       "a footer that rots while its log is open is not written again")                             \
     X(L9_PAGE_CACHE_IS_TRUSTED, log, "recovery relies on what only the page cache holds")          \
