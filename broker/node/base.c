@@ -108,9 +108,16 @@ uint64_t base__to_send(const struct group *group)
 uint64_t base__first_offset(const struct group *group)
 {
     struct segment_log_info info;
-    if (group->is_meta) return 0;
     segment_log_info(group->log, &info);
     if (PLANTED(S5_START_IS_PER_REPLICA)) return info.base.next_offset;
+    return group->partition.log_start_offset;
+}
+
+uint64_t base__first_offset_kept(const struct group *group)
+{
+    struct segment_log_info info;
+    if (group->is_meta) return 0;
+    segment_log_info(group->log, &info);
     /* A state that is behind, after a start or an installed base, does not know the newest TRIM yet. */
     return group->partition.log_start_offset > info.base.next_offset
                ? group->partition.log_start_offset
@@ -307,7 +314,7 @@ static void drop_prefix(struct group *group)
     node__log(group->node, "info",
               "event=\"log drops what is behind its base\" group=%" PRIu64 " base=%" PRIu64
               " first_offset=%" PRIu64,
-              group->id, start.index, base__first_offset(group));
+              group->id, start.index, base__first_offset_kept(group));
 }
 
 /* ---- writing one -------------------------------------------------------------------------------------------------------------- */

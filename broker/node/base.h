@@ -28,7 +28,10 @@ void base__snapshot_durable(struct group *group, struct tree *state);
 /* The state does not know yet of the TRIM by which the log's files went: it is that of an installed base, or of an older
  * snapshot than the newest, which was damaged. */
 bool base__is_ahead_of_state(const struct group *group);
-/* The visible start of the log (S5). */
+/* The visible start of the log (S5), by a state that is as new as a read wants it. This replica may miss messages behind it, when a base
+ * stepped over damage: others have them (elsewhere.c). */
 uint64_t base__first_offset(const struct group *group);
+/* First offset that is read here; for people. */
+uint64_t base__first_offset_kept(const struct group *group);
 
 #endif

@@ -327,7 +327,8 @@ void base_send__start(struct group *group, const struct raft_snapshot_request *r
     list_push_back(&group->sends, &send->link);
     /* Who is away will find newer bases when it is back. */
     if (node->base_sends_count == NODE_BASE_SENDS_MAX ||
-        !peer_is_up(node->hub, send->to.node, PEER_BULK) || recall__may_succeed(group)) {
+        !peer_is_up(node->hub, send->to.node, PEER_BULK) ||
+        recall__waits_for(group, send->to.node)) {
         rest(group, send);
         return;
     }

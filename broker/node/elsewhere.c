@@ -3,6 +3,7 @@
  * ever. A node that was asked by a peer answers for itself: the one that the client asked goes round. */
 #include "elsewhere.h"
 
+#include "base.h"
 #include "group.h"
 #include "internal.h"
 #include "list.h"
@@ -70,6 +71,12 @@ static void range_read_done(struct group_read *base, enum segment_log_status sta
 /* Where the damage ends in offsets is told by the entry behind it. */
 static void fail_by_name(struct node_request *request, struct group *group)
 {
+    struct segment_log_info log;
+    segment_log_info(group->log, &log);
+    if (request->ret_fetch_offset < log.base.next_offset) { /* its base stepped over damage */
+        fail(request, base__first_offset(group), log.base.next_offset);
+        return;
+    }
     struct segment_log_hole hole = {0};
     struct segment_log_hole next;
     uint64_t index = 0;
@@ -82,10 +89,8 @@ static void fail_by_name(struct node_request *request, struct group *group)
         request__park(request, group);
         return;
     }
-    struct segment_log_info info;
-    segment_log_info(group->log, &info);
-    if (hole.last_index >= info.last_index) {
-        fail(request, hole.before.next_offset, info.next_offset);
+    if (hole.last_index >= log.last_index) {
+        fail(request, hole.before.next_offset, log.next_offset);
         return;
     }
     struct segment_log_view view;

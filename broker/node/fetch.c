@@ -301,7 +301,13 @@ static void read_by(struct node_request *request, struct group *group, enum segm
 /* The offset is in the log, or its end. */
 static void answer_from(struct node_request *request, struct group *group, uint64_t offset)
 {
+    struct segment_log_info info;
+    segment_log_info(group->log, &info);
     request->ret_fetch_offset = offset;
+    if (offset < info.base.next_offset) {
+        elsewhere__read(request, group);
+        return;
+    }
     if (offset == group->partition.next_offset) {
         nothing_yet(request, group, offset);
     } else {

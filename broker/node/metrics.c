@@ -118,7 +118,7 @@ static uint64_t value_next_offset(const struct group *group)
 }
 static uint64_t value_first_offset(const struct group *group)
 {
-    return base__first_offset(group);
+    return base__first_offset_kept(group);
 }
 static uint64_t value_log_bytes(const struct group *group)
 {

@@ -22,9 +22,10 @@ bool recall__knows_terms(const struct group *group)
     return true;
 }
 
-bool recall__may_succeed(const struct group *group)
+bool recall__waits_for(const struct group *group, uint64_t node_id)
 {
-    return group->begun_behind > 0 && repair__is_needed(group) && !repair__was_tried(group);
+    return group->begun_behind > 0 && repair__is_needed(group) &&
+           !repair__was_refused_by(group, node_id);
 }
 
 void recall__run(struct group *group)

@@ -4,13 +4,14 @@
 #define BROKER_NODE_RECALL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct group;
 
 /* Does every hole of the log tell its terms? */
 bool recall__knows_terms(const struct group *group);
-/* The core begins behind damage, and a peer that may have what is missing was not heard of yet. */
-bool recall__may_succeed(const struct group *group);
+/* The core begins behind damage, and that peer may have what is missing: a base would take it from there. */
+bool recall__waits_for(const struct group *group, uint64_t node_id);
 /* Tells the core of its entries in front, when they are known. Called when the log was repaired. */
 void recall__run(struct group *group);
 

@@ -103,6 +103,15 @@ static void note_refusal(struct group *group, uint64_t from, const struct repair
     repair->refused.at_us = now_us;
 }
 
+bool repair__was_refused_by(const struct group *group, uint64_t node_id)
+{
+    struct repair *repair = group->repair;
+    if (!repair) return false;
+    if (repair_verdicts_is_barred(&repair->verdicts, node_id)) return true;
+    const struct repair_verdict *verdict = repair_verdicts_of(&repair->verdicts, node_id);
+    return verdict && verdict->is_known;
+}
+
 static const struct raft_configuration *configuration_of(const struct group *group)
 {
     return group->mending ? mending__configuration(group) : raft_configuration_of(group->raft);

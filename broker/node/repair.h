@@ -3,6 +3,7 @@
 #define BROKER_NODE_REPAIR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 
 struct group;
@@ -21,6 +22,8 @@ bool repair__is_needed(const struct group *group);
 bool repair__was_tried(const struct group *group);
 /* What a mending replica needs is refused by a leader that is whole and has had a majority without it for a while. */
 bool repair__is_hopeless(const struct group *group);
+/* That node said, lately, that it cannot give what is wanted. */
+bool repair__was_refused_by(const struct group *group, uint64_t node_id);
 /* What is lost and why it is not repaired yet, for people. */
 void repair__describe(const struct group *group, char *text, size_t bytes);
 

@@ -492,7 +492,7 @@ static void fill_group(const struct group *group, struct node_group_status *stat
     status->commit_index = group->commit_index;
     status->applied_index = group->applied_index;
     status->next_offset = group->is_meta ? 0 : group->partition.next_offset;
-    status->first_offset = base__first_offset(group);
+    status->first_offset = base__first_offset_kept(group);
     status->reads_confirmed = group->counters.reads_confirmed;
     status->reads_skipped = group->counters.reads_skipped;
     status->reads_local = group->counters.reads_local;

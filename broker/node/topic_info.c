@@ -36,7 +36,7 @@ static void fill_partition(struct node *node, const struct meta_partition *parti
     const struct group *group = node__group(node, partition->group);
     if (!group) return;
     info->offsets_known = true;
-    info->first_offset = base__first_offset(group);
+    info->first_offset = base__first_offset_kept(group);
     info->next_offset = group->partition.next_offset;
     info->commit_index = group->commit_index;
     fill_progress(info, group);
