@@ -117,7 +117,7 @@ static void write_cluster(struct http_json *json, const struct node_cluster_stat
     http__json_member_u64(json, "uptime_ms", status->uptime_ms);
     http__json_key(json, "nodes");
     http__json_array_begin(json);
-    for (uint32_t i = 0; i < status->members_count && i < 16; i++) {
+    for (uint32_t i = 0; i < status->members_count; i++) {
         write_member(json, &status->members[i]);
     }
     http__json_array_end(json);

@@ -572,6 +572,27 @@ Test(http_routes, the_cluster_is_described)
     fixture_close(&fixture);
 }
 
+Test(http_routes, every_node_that_is_known_is_described)
+{
+    struct fixture fixture;
+    struct reply reply;
+    fixture_open(&fixture, NULL);
+    struct node_cluster_status *status = &fixture.node.status;
+    status->members_count = NODE_MEMBERS_MAX;
+    for (uint32_t i = 0; i < NODE_MEMBERS_MAX; i++) {
+        status->members[i].node_id = i + 1u;
+    }
+    fixture_ask(&fixture, "GET /v1/cluster HTTP/1.1\r\nHost: a\r\n\r\n", &reply);
+    cr_assert_eq(reply.status, 200);
+    for (uint32_t id = 1; id <= NODE_MEMBERS_MAX; id++) {
+        char member[32];
+        snprintf(member, sizeof(member), "{\"id\":%u,", id);
+        cr_assert_not_null(strstr(reply.body, member), "n%u", id);
+    }
+    reply_close(&reply);
+    fixture_close(&fixture);
+}
+
 Test(http_routes, health_follows_the_node)
 {
     struct fixture fixture;
