@@ -56,6 +56,7 @@ struct report {
     int files_count; /* looked at one by one */
     bool first_file; /* nothing printed yet in the JSON array */
     int problems_count;
+    bool missing; /* nothing stands below one of the paths */
 
     /* of the group being walked */
     bool has_offset;
@@ -394,8 +395,8 @@ static void search_directory(struct report *report, const char *directory, int d
     free(listing.names);
 }
 
-/* A path that was named: a file of any kind, or a directory. */
-static void search(struct report *report, const char *path, enum search_for what)
+/* A path that was named: a file of any kind, or a directory. False: neither, which was said when it was looked at for logs. */
+static bool search(struct report *report, const char *path, enum search_for what)
 {
     struct listing listing = {0};
     int error = disk_list(disk_posix(), path, note_name, &listing);
@@ -405,28 +406,35 @@ static void search(struct report *report, const char *path, enum search_for what
     free(listing.names);
     if (!error) {
         search_directory(report, path, 0, what);
-        return;
+        return true;
     }
     enum log_file_kind kind = error == -ENOTDIR ? log_file_kind(path) : LOG_FILE_NONE;
     if (kind == LOG_FILE_NONE) {
-        if (what == SEARCH_LOGS) fprintf(stderr, "raftmq log: %s: %s\n", path, strerror(-error));
-    } else if (what == SEARCH_FILES) {
-        inspect_file(report, path, kind);
+        if (what == SEARCH_LOGS || report->request->inspect) {
+            report->missing = true;
+            fprintf(stderr, "raftmq log: %s: %s\n", path,
+                    error == -ENOTDIR ? "neither by its name nor by its bytes a file of raftmq"
+                                      : strerror(-error));
+        }
+        return false;
     }
+    if (what == SEARCH_FILES) inspect_file(report, path, kind);
+    return true;
 }
 
-/* Groups and files that were found below each path are counted, so that one without any is named. */
+/* Groups and files that were found below each path are counted, so that one without any is named. True: there are some, or
+ * what is wrong with the path was said. */
 static bool search_path(struct report *report, const char *path)
 {
     const struct request *request = report->request;
     int before = report->groups_count + report->files_count;
     if (request->inspect) {
-        search(report, path, SEARCH_FILES);
+        if (!search(report, path, SEARCH_FILES)) return true;
     } else {
-        search(report, path, SEARCH_LOGS);
+        if (!search(report, path, SEARCH_LOGS)) return true;
         bool is_file = report->groups_count + report->files_count == before;
         /* dump shows the entries of a directory, and all there is of a file. */
-        if (is_file && !request->verify) search(report, path, SEARCH_FILES);
+        if (is_file && !request->verify) (void)search(report, path, SEARCH_FILES);
     }
     return report->groups_count + report->files_count > before;
 }
@@ -437,7 +445,6 @@ int log_command_main(int argc, char **argv)
     int result = parse(argc, argv, &request);
     if (result != 0) return result < 0 ? RESULT_OK : result;
     struct report report = {.request = &request, .first_group = true, .first_file = true};
-    bool missing = false;
     bool is_found[sizeof request.paths / sizeof *request.paths];
     if (request.verify && request.json) printf("{\"groups\":[");
     if (request.inspect && request.json) printf("{\"files\":[");
@@ -447,10 +454,11 @@ int log_command_main(int argc, char **argv)
     if (request.verify && request.json) printf("],\"files\":[");
     for (int i = 0; i < request.paths_count; i++) {
         int before = report.files_count;
-        if (request.verify) search(&report, request.paths[i], SEARCH_FILES);
+        if (request.verify) (void)search(&report, request.paths[i], SEARCH_FILES);
         if (is_found[i] || report.files_count > before) continue;
-        fprintf(stderr, "raftmq log: %s: no log is in this directory\n", request.paths[i]);
-        missing = true;
+        fprintf(stderr, "raftmq log: %s: nothing of raftmq is in this directory\n",
+                request.paths[i]);
+        report.missing = true;
     }
     if ((request.verify || request.inspect) && request.json) {
         printf("],\"problems\":%d}\n", report.problems_count);
@@ -460,5 +468,5 @@ int log_command_main(int argc, char **argv)
         return RESULT_PROBLEMS;
     }
     if (report.problems_count > 0) return RESULT_PROBLEMS;
-    return missing ? RESULT_NOT_FOUND : RESULT_OK;
+    return report.missing ? RESULT_NOT_FOUND : RESULT_OK;
 }

@@ -160,6 +160,30 @@ Test(log_command, usage_errors_are_2_and_no_log_is_3)
     cr_assert_eq(run("verify", "--help", NULL, NULL), 0);
 }
 
+Test(log_command, what_is_no_log_is_named_in_one_line)
+{
+    char strange[DISK_PATH_MAX];
+    snprintf(strange, sizeof strange, "%.400s/notes.txt", data);
+    FILE *file = fopen(strange, "w");
+    cr_assert_not_null(file);
+    fputs("years of work\n", file);
+    fclose(file);
+    for (int i = 0; i < 3; i++) {
+        static const char *const actions[] = {"dump", "verify", "inspect"};
+        cr_assert_eq(run(actions[i], NULL, NULL, strange), 3, "%s", actions[i]);
+        cr_assert_str_empty(output, "%s", actions[i]);
+    }
+    char wanted[4 * DISK_PATH_MAX] = "";
+    for (int i = 0; i < 3; i++) {
+        const size_t used = strlen(wanted);
+        snprintf(wanted + used, sizeof wanted - used,
+                 "raftmq log: %.400s: neither by its name nor by its bytes a file of raftmq\n",
+                 strange);
+    }
+    fflush(stderr);
+    cr_assert_stderr_eq_str(wanted);
+}
+
 /* ---- single files ----------------------------------------------------------------------------------- */
 
 /* A data directory with one file of each kind: two segments, the first one sealed, a snapshot, votes and an identity. */
