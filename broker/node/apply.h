@@ -6,6 +6,7 @@
 
 struct group;
 
+/* Apply what is committed and not applied, as far as it is in memory; the rest follows behind a read job. */
 void apply__run(struct group *group);
 void apply__truncated(struct group *group, uint64_t from_index);
 

@@ -17,8 +17,10 @@ void base__forget_below(struct group *group, uint64_t index);
 void base__begin(struct group *group);
 void base__applied(struct group *group); /* one more entry */
 void base__truncated(struct group *group, uint64_t from_index);
+/* Their files go, as a job. */
 void base__remove_older(struct group *group, uint64_t below_index);
 void base__remove_one(struct group *group, uint64_t index);
+/* Make one when it is due, and drop the prefix that nobody needs. */
 void base__maintain(struct group *group);
 void base__free(struct group *group);
 /* S3: which base a replica gets that lacks entries; 0: the newest. */

@@ -12,8 +12,10 @@ struct snapshot_identity;
 
 /* Say in a message which base it is about. */
 void base_send__name(struct base_message *message, const struct snapshot_identity *identity);
+/* The core asks for it. Does nothing while one is on its way to that replica. */
 void base_send__start(struct group *group, const struct raft_snapshot_request *request);
 void base_send__answer(struct group *group, uint64_t from, const struct base_message *answer);
+/* What was on its way there goes on where its receiver says. */
 void base_send__peer_up(struct group *group, uint64_t node_id);
 /* May the log not be dropped up to that index yet? */
 bool base_send__holds(const struct group *group, uint64_t index);

@@ -33,10 +33,13 @@ struct group_birth {
     bool running;
     struct list_link link;
 };
+/* Make a replica on this node, unless it is there, being made or lost, or `meta_index` is not behind its record (M4). No room:
+ * tried again from time to time. */
 void group__make(struct node *node, uint64_t group_id, uint64_t epoch, uint64_t meta_index,
                  const struct raft_configuration *configuration, bool campaign, const char *topic,
                  uint32_t partition_number);
 
+/* The node store is durable as far as it says: the replicas whose records are begin to live. */
 void group__births_durable(struct node *node);
 bool group__is_being_made(const struct node *node, uint64_t id);
 /* The group was deleted by this meta entry while it was being made; false: it is not being made. */

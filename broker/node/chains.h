@@ -24,8 +24,10 @@ struct chain_dispute {
 bool chains__agree(struct group *group, const struct raft_message *message);
 /* No message of the core is taken or sent. */
 bool chains__is_in_dispute(const struct group *group);
+/* A CHAIN frame of a peer: a question, an answer, or that it differs. */
 void chains__received(struct node *node, const struct peer_frame *frame);
 void chains__truncated(struct group *group, uint64_t from_index);
+/* From time to time: who is in dispute asks again. */
 void chains__run(struct node *node);
 
 #endif

@@ -10,6 +10,7 @@ struct raft_view;
 struct reconfigure_plan;
 struct reconfigure_wish;
 
+/* The report of a group's leader. On who does not lead meta it is dropped. */
 void changes__received(struct node *node, const struct peer_frame *frame);
 void changes__answer(struct node_request *request); /* on the leader of meta */
 void changes__prune(struct node *node);

@@ -12,6 +12,7 @@ struct raft_message;
 bool damaged__holds_back(const struct group *group);
 /* An APPEND that touches what is damaged: answered so, and not taken (D3). */
 bool damaged__refuses(struct group *group, const struct raft_message *append);
+/* Whether it is damaged, or is so no more: told to the core; a leader offers its place. Cheap when nothing is. */
 void damaged__run(struct group *group);
 
 #endif

@@ -21,6 +21,7 @@ bool group__is_dropping(const struct node *node, uint64_t group_id); /* not yet 
 bool group__is_gone(const struct node *node,
                     uint64_t group_id); /* nothing of it is here any more */
 void group__sweep(struct node *node);
+/* What deleted these replicas, through this index of meta, is never applied again: their records go. */
 void group__forget_dropped(struct node *node, uint64_t meta_index);
 void group__free_removals(struct node *node);
 

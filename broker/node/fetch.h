@@ -5,9 +5,11 @@
 struct group;
 struct node_request;
 
+/* The state here is new enough: answer, read, or wait for more. */
 void fetch__behind_barrier(struct node_request *request, struct group *group);
 void fetch__wake_polls(struct group *group); /* the end of the log may have moved */
 void fetch__forget(struct node_request *request);
+/* Behind a barrier, unless the topic takes local reads. */
 void fetch__start(struct node_request *request, struct group *group);
 
 #endif

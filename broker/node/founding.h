@@ -9,8 +9,11 @@
 struct founding_entry;
 struct node;
 
+/* From time to time, while the cluster is not founded: ask the others, and found it when all agree. */
 void founding__check(struct node *node);
+/* A FOUNDING frame of a peer: what it is, and what it lists. */
 void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
+/* Tell a peer what this directory is. */
 void founding__send(struct node *node, uint64_t to);
 /* It held another directory before: it only joins (M6). */
 bool founding__cannot_found(struct node *node, uint64_t node_id);

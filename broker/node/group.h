@@ -213,11 +213,13 @@ struct group {
 
 /* NULL: no such replica runs here. */
 struct group *node__group(const struct node *node, uint64_t id);
+/* With an empty state, no log and no core. To be freed. */
 struct group *group__new(struct node *node, uint64_t id, uint64_t epoch);
 /* configurations: array[count], index rising: the one of the state at commit_index, then those of the log behind it. */
 bool group__start_core(struct group *group, const struct raft_hard_state *hard_state,
                        const struct raft_indexed_configuration *configurations, uint32_t count,
                        uint64_t commit_index);
+/* The same, beginning behind `begin`; NULL: where the log begins. */
 bool group__start_core_behind(struct group *group, const struct segment_log_point *begin,
                               const struct raft_hard_state *hard_state,
                               const struct raft_indexed_configuration *configurations,
@@ -233,6 +235,7 @@ void group__discard_jobs(struct group *group);
 struct segment_log_options group__log_options(const struct node *node, uint64_t id,
                                               const char *directory);
 void group__directory(const struct node *node, uint64_t id, char *buffer, size_t bytes);
+/* Blocks. */
 bool group__any_directory(const struct node *node);
 
 #endif

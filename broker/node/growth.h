@@ -4,6 +4,7 @@
 
 struct node;
 
+/* From time to time, on the leader of meta. */
 void growth__run(struct node *node);
 
 #endif

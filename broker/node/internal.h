@@ -201,15 +201,19 @@ struct node {
     } counters;
 };
 
+/* Trust is lost: the node does nothing any more, and the owner's fatal() hears why. Once. May not return. */
 void node__fatal(struct node *node, enum node_fatal code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* One line, cut at NODE_LOG_LINE_BYTES. */
 void node__log(struct node *node, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Every entry from outside calls this first: false when the node does nothing any more. Detects time gaps (C7). */
 bool node__enter(struct node *node);
 uint64_t node__random_number(struct node *node); /* never 0 */
 struct peer_state *node__peer(struct node *node, uint64_t node_id);
+/* It connected last as a member of this cluster. */
 bool node__peer_is_usable(struct node *node, uint64_t node_id);
+/* Group 0 is open. */
 void node__start_running(struct node *node);
 
 #endif

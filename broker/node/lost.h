@@ -11,6 +11,7 @@ struct node;
 struct node_group_status;
 
 bool lost__has(const struct node *node, uint64_t group_id);
+/* A replica cannot be opened: it is set aside, and another one asked for. */
 void lost__note(struct node *node, uint64_t group_id, uint64_t epoch, const char *why);
 /* That of group 0, before the loop runs. False: fatal was called. Blocks. */
 bool lost__note_meta_at_start(struct node *node, uint64_t epoch, const char *why);
@@ -20,10 +21,13 @@ void lost__quarantine_ended(struct node *node, uint64_t group_id, uint64_t epoch
 int lost__set_aside(struct node *node, uint64_t group_id, char ret_path[DISK_PATH_MAX]);
 /* That of group 0, when the cluster gave another one. False: not yet, its record is on its way to the disk. */
 bool lost__end_meta(struct node *node);
+/* From time to time: whatever is next for each of them. */
 void lost__run(struct node *node);
 /* On the leader of meta: end that replica, unless another one is being ended; false: it is, or this node does not lead. */
 bool lost__renew(struct node *node, uint64_t group_id, uint64_t node_id, uint64_t epoch);
+/* On the leader of meta: a node lost a replica of its own. */
 void lost__told(struct node *node, uint64_t from, uint64_t group_id, uint64_t epoch);
+/* For status, by their order. False: there are no more. */
 bool lost__at(const struct node *node, uint32_t at, struct node_group_status *ret_status);
 void lost__free_all(struct node *node);
 

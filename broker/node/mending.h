@@ -17,11 +17,15 @@ struct tree;
 void mending__begin(struct group *group, const struct raft_hard_state *hard_state,
                     const struct snapshot_header *header, struct tree *state,
                     const struct found_configurations *found);
+/* From time to time: repair goes on, and what is ready starts. */
 void mending__run(struct node *node);
+/* NULL: no such replica is being mended. */
 struct group *mending__find(const struct node *node, uint64_t group_id);
+/* The newest that is known. */
 const struct raft_configuration *mending__configuration(const struct group *group);
 /* Its state does not hold this entry, so the core cannot start without it. */
 bool mending__needs(const struct group *group, uint64_t index);
+/* A repair brought one. */
 void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,
                                  uint32_t payload_bytes);
 /* Nobody ever held what is damaged from here on: it is cut (D4). */

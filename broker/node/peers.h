@@ -35,6 +35,7 @@ struct peer_state {
     "with `raftmq cluster add`"
 
 extern const struct peer_callbacks peers__callbacks;
+/* From the list that the node was started with. */
 void peers__init(struct node *node);
 void peers__close(struct node *node); /* the hub is gone */
 /* Nodes come, move and go as the applied state of meta says. Cheap when nothing changed. */

@@ -9,6 +9,7 @@
 struct meta_command;
 struct node;
 
+/* This node itself is. */
 bool placement__is_reached(struct node *node, uint64_t node_id);
 /* On a member of group 0: the nodes that can hold replicas and stay. */
 uint32_t placement__nodes(struct node *node, uint64_t ret_ids[RAFT_MEMBERS_MAX]);

@@ -8,6 +8,7 @@ struct group;
 struct meta_command;
 struct node_request;
 
+/* It is on the leader, which takes batches: checked, and queued for the end of the turn; or answered. */
 void produce__start(struct node_request *request, struct group *group);
 void produce__propose(struct group *group); /* end of turn: propose what is queued */
 /* Append a META command; the request waits for its entry. */

@@ -19,6 +19,7 @@ struct group_read {
 enum segment_log_status read__start(struct group *group, struct group_read *read,
                                     enum segment_log_key key, uint64_t value, uint64_t last_index,
                                     size_t bytes_max);
+/* The files cannot be read: the node stops. */
 void read__fatal(struct group *group, enum segment_log_status status,
                  const struct segment_log_problem *problem);
 

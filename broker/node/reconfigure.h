@@ -28,6 +28,7 @@ struct reconfigure_plan {
 bool reconfigure__look(struct group *group, struct raft_view *view, struct reconfigure_wish *wish,
                        struct reconfigure_plan *plan);
 
+/* From time to time: the first thing that is due, of each group that this node leads. */
 void reconfigure__run(struct node *node);
 void reconfigure__elected(struct group *group); /* this replica leads now */
 

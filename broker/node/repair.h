@@ -14,6 +14,7 @@ struct repair_message;
 struct repair_message;
 /* Whatever is next to make the log whole. Cheap when it is. */
 void repair__run(struct group *group);
+/* A REPAIR frame of a peer: a request, or the answer to this node's. */
 void repair__frame(struct node *node, const struct peer_frame *frame);
 void repair__free(struct group *group);
 /* Its log has holes. */

@@ -7,6 +7,7 @@
 struct node;
 struct repair_message;
 
+/* Answered at once, or when the entries have been read. */
 void repair_serve__request(struct node *node, uint64_t from, uint64_t group_id,
                            const struct repair_message *request);
 

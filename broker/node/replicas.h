@@ -8,7 +8,9 @@
 struct meta_topic;
 struct node;
 
+/* Those of it that are on this node. */
 void replicas__make_topic(struct node *node, const struct meta_topic *topic);
+/* Deleted by the meta entry at `index`. */
 void replicas__drop_topic(struct node *node, uint64_t index, const struct meta_topic *topic);
 /* The applied state does not hold this replica of the node any more. */
 bool replicas__is_let_go(const struct node *node, uint64_t group_id, uint64_t epoch);

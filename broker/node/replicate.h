@@ -19,7 +19,9 @@ bool replicate__send(struct group *group, const struct raft_message *message,
                      struct append_cut *ret_cut);
 /* Append entries first..last of the message being stepped. */
 enum segment_log_status replicate__append(struct group *group, uint64_t first, uint64_t last);
+/* End of turn: one frame per peer with what the groups told it. */
 void replicate__flush_heartbeats(struct node *node);
+/* A Raft message of a peer, or its heartbeats. Hostile bytes are counted and dropped. */
 void replicate__frame(struct node *node, const struct peer_frame *frame);
 
 #endif

@@ -89,16 +89,21 @@ enum request_effect {
 };
 enum request_effect request__effect(enum node_request_type type);
 
+/* Answered at the end of the turn. The first answer counts. */
 void request__finish(struct node_request *request, enum node_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* To another stage, and onto its list; NULL: onto none. */
 void request__move(struct node_request *request, enum request_stage stage, struct list_link *list);
+/* Until a leader is known, or takes requests. NULL: no replica is here. */
 void request__park(struct node_request *request, struct group *group);
+/* Its entry is known never to be committed: it may be tried again (P4). */
 void request__not_stored(struct node_request *request, struct group *group);
 void request__unpark(struct node *node,
                      struct group *group); /* NULL: those without a replica here */
 void request__expire(struct node *node);
 /* True: finished, because the disk has no room for what it would store. */
 bool request__refuse_full(struct node_request *request);
+/* The node goes: what may be stored is answered as unknown. */
 void request__fail_all(struct node *node, enum node_status status, const char *why);
 
 #endif

@@ -6,6 +6,7 @@
 
 struct group;
 
+/* From time to time: on its leader, propose what is due. */
 void retention__maintain(struct group *group);
 /* How much log, and how much time, lies between two bases of this partition; UINT64_MAX: no limit. */
 uint64_t retention__base_bytes(const struct group *group);

@@ -4,6 +4,7 @@
 
 struct node;
 
+/* From time to time: a leader whose disk stands still hands over. */
 void stall__check(struct node *node);
 
 #endif
