@@ -9,6 +9,7 @@
 #include <broker/meta.h>
 #include <broker/partition.h>
 #include <broker/raft_codec.h>
+#include <broker/repair_codec.h>
 #include <broker/request_codec.h>
 #include <segment_log/checksum.h>
 #include <segment_log/entry.h>
@@ -254,6 +255,17 @@ static void try_partition(const uint8_t *body, size_t bytes)
     partition_close(&partition);
 }
 
+static void try_repair(const uint8_t *body, size_t bytes)
+{
+    struct repair_message message;
+    size_t taken = repair_codec_decode(body, bytes, &message);
+    fuzz_check(taken == 0 || taken == REPAIR_CODEC_BYTES, "another size");
+    if (taken == 0) return;
+    fuzz_check(message.type == REPAIR_REQUEST || repair_answer_text(message.answer)[0], "no text");
+    repair_codec_encode(&message, first);
+    fuzz_check(memcmp(first, body, taken) == 0, "there are two ways to write a message");
+}
+
 void codec_try(enum codec_kind kind, const uint8_t *body, size_t bytes)
 {
     switch (kind) {
@@ -302,6 +314,9 @@ void codec_try(enum codec_kind kind, const uint8_t *body, size_t bytes)
     case CODEC_PARTITION:
         try_partition(body, bytes);
         return;
+    case CODEC_REPAIR:
+        try_repair(body, bytes);
+        return;
     case CODEC_KINDS:
         return;
     }
@@ -331,6 +346,7 @@ void codec_try_frame(uint16_t type, const uint8_t *body, size_t bytes)
         {PEER_FRAME_CHANGE, CODEC_CHANGE},
         {PEER_FRAME_JOIN, CODEC_JOIN},
         {PEER_FRAME_JOIN_ANSWER, CODEC_JOIN_ANSWER},
+        {PEER_FRAME_REPAIR, CODEC_REPAIR},
     };
     if (type == PEER_FRAME_RAFT) try_append(body, bytes);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -21,6 +21,7 @@ enum codec_kind {
     CODEC_ENTRIES,   /* those that follow an APPEND */
     CODEC_META,      /* payload of a META entry */
     CODEC_PARTITION, /* payloads of the entries of a partition */
+    CODEC_REPAIR,
     CODEC_KINDS,
 };
 

@@ -15,6 +15,7 @@
 #include <broker/partition.h>
 #include <broker/raft_codec.h>
 #include <broker/record_batch.h>
+#include <broker/repair_codec.h>
 #include <broker/request_codec.h>
 #include <memory_disk.h>
 #include <snapshot/snapshot.h>
@@ -108,6 +109,29 @@ static const struct script stores[] = {
     SCRIPT("identity_is_rotten", 0, 1, 1, 1, 0, 20, 0, 1),
     SCRIPT("a_long_founding", 1, 1, 1, 5, 1, 0, 0, 0x83, 0),
     SCRIPT("identity_is_cut", 0, 1, 1, 2, 2, 0, 0),
+};
+
+/* damages, 3 bytes each; steps: an answer (0, how), a request (4, how, index, more), appends (5, n), a cut (70, how), a power
+ * cut (135) */
+static const struct script repairs[] = {
+    SCRIPT("honest", 0, 1, 9, 30, 0, 0xf0, 0, 0xf0),
+    SCRIPT("a_lost_file", 0, 0, 14, 0, 0, 0x30, 0, 0x30, 0, 0x30, 0, 0xf0, 0, 0xf0),
+    SCRIPT("the_last_segment", 0, 1, 41, 30, 5, 2, 0, 0xf0, 5, 1, 0, 0xf0),
+    SCRIPT("rot_on_its_way", 0, 1, 9, 30, 0, 0xf1, 1, 90, 0, 4, 100, 0, 8, 0, 0xf0),
+    SCRIPT("rot_behind_right_checksums", 0, 1, 9, 30, 0, 0xf5, 0, 180, 0, 4, 0, 0xf0),
+    SCRIPT("another_history", 0, 1, 9, 30, 0, 0xfd, 0, 180, 0, 4, 0, 0xf0, 0, 0xf0),
+    SCRIPT("another_history_of_a_file", 0, 0, 14, 0, 0, 0x3d, 0, 180, 0, 4, 0, 0x3d, 0, 180, 0, 4,
+           0, 0xfd, 0, 180, 0, 4, 0, 0xf0, 0, 0xf0),
+    SCRIPT("an_entry_is_left_out", 0, 0, 14, 0, 0, 0xf2, 0, 0xfe, 0, 0xf0),
+    SCRIPT("a_huge_length", 0, 0, 14, 0, 0, 0xfd, 0, 98, 0, 0x7f, 0, 0xf0),
+    SCRIPT("a_number_is_driven_up", 0, 0, 14, 0, 0, 0xfd, 1, 104, 0, 0xff, 111, 0, 0xff, 0, 0xf0),
+    SCRIPT("bytes", 0, 0, 14, 0, 0, 0x7f, 8, 'R', 'M', 'Q', 'E', 4, 1, 80, 0, 0, 0xf0),
+    SCRIPT("the_head_lies", 0, 0, 14, 0, 0, 0xf1, 2, 24, 0, 1, 40, 0, 1, 0, 0, 2, 0, 0xf0),
+    SCRIPT("questions", 1, 1, 9, 30, 0, 22, 0, 4, 0, 0, 9, 4, 0, 8, 9, 4, 0, 40, 255, 4, 1, 9, 3,
+           32, 5),
+    SCRIPT("power_cuts", 1, 1, 9, 30, 0, 22, 0, 0, 0x30, 135, 0, 0x30, 143, 0, 0xf0, 135),
+    SCRIPT("cut_meanwhile", 0, 0, 14, 0, 0, 0x30, 70, 40, 5, 3, 0, 0xf0, 0, 0xf0),
+    SCRIPT("dropped_meanwhile", 0, 0, 14, 0, 0, 0x30, 70, 61, 5, 3, 0, 0xf0, 0, 0xf0),
 };
 
 static void make_scripts(const char *target, const struct script *scripts, size_t count)
@@ -506,6 +530,34 @@ static void make_requests(void)
     add_frame("change", CODEC_CHANGE, PEER_FRAME_CHANGE, buffer, bytes);
 }
 
+/* A question and every answer; entries are those of the APPEND. */
+static void make_repairs(void)
+{
+    struct repair_message message = {
+        .type = REPAIR_REQUEST, .number = 7, .from_epoch = 3, .index = 10, .last_index = 12};
+    repair_codec_encode(&message, buffer);
+    add_frame("repair_request", CODEC_REPAIR, PEER_FRAME_REPAIR, buffer, REPAIR_CODEC_BYTES);
+    message.type = REPAIR_ANSWER;
+    message.log_start = 5;
+    for (enum repair_answer answer = REPAIR_ENTRIES; answer <= REPAIR_UNKNOWN; answer++) {
+        message.answer = answer;
+        message.index = answer == REPAIR_BELOW_START ? 4 : 10;
+        message.log_last_index = answer == REPAIR_NEVER_HELD ? 9 : 20;
+        repair_codec_encode(&message, buffer);
+        size_t bytes = REPAIR_CODEC_BYTES;
+        if (answer == REPAIR_ENTRIES) {
+            struct entry_header header = {.type = ENTRY_NOOP, .index = 11, .term = 2};
+            header.payload_hash = entry_payload_hash(ENTRY_NOOP, NULL, 0);
+            entry_encode_header(&header, checksum64_group(&cluster, 7), message.chain,
+                                buffer + bytes);
+            bytes += ENTRY_HEADER_BYTES;
+        }
+        char name[32];
+        snprintf(name, sizeof name, "repair_answer_%u", (unsigned)answer);
+        add_frame(name, CODEC_REPAIR, PEER_FRAME_REPAIR, buffer, bytes);
+    }
+}
+
 static void make_streams(void)
 {
     make_raft();
@@ -514,6 +566,7 @@ static void make_streams(void)
     make_bases();
     make_heartbeats();
     make_requests();
+    make_repairs();
     struct frame_header huge = {
         .body_bytes = 1u << 28, .type = PEER_FRAME_RAFT, .group = 7, .cluster = cluster};
     const uint8_t front[] = {1, 96};
@@ -579,6 +632,7 @@ int main(int argc, char **argv)
     folder = argv[1];
     fuzz_check(mkdir(folder, 0777) == 0 || errno == EEXIST, "%s", folder);
     make_scripts("segment", segments, sizeof segments / sizeof *segments);
+    make_scripts("repair", repairs, sizeof repairs / sizeof *repairs);
     make_scripts("node_store", stores, sizeof stores / sizeof *stores);
     make_meta();
     make_partition();

@@ -25,6 +25,7 @@ for name in $names; do
         */*) grep -rqE "^(Parameterized)?Test\(${name%%/*}, *${name#*/}[),]" tests || missing=1 ;;
         scenario_random) [ -f tests/scenario/random_test.c ] || missing=1 ;;
         scenario_election_rounds | lint_* | simulator_* | bench_* | crash_states) grep -rqE "NAME $name\b" tests || missing=1 ;;
+        fuzz_saved_*) [ -f "tests/fuzz/${name#fuzz_saved_}_fuzz.c" ] || missing=1 ;;
         scenario_*) [ -f "tests/scenario/${name#scenario_}.txt" ] || missing=1 ;;
         "sim "*) grep -rqF "failure(\"${name#sim }\"" tests/simulator || missing=1 ;;
         *) grep -rqE "^def $name\(" tests/cluster || missing=1 ;;
