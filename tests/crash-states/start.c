@@ -128,17 +128,23 @@ static void count_skipped(void *data, const struct segment_log_problem *problem)
     found(finding, "a snapshot is damaged: %.60s: %.130s", problem->path, problem->reason);
 }
 
+#define CONFIGURATIONS_MAX 4096u
+
+/* As they were told by the log. */
 struct configurations {
-    uint64_t count, hash;
+    uint32_t count;
+    struct {
+        uint64_t index, hash;
+    } told[CONFIGURATIONS_MAX];
 };
 
 static void note_configuration(void *data, uint64_t index, const uint8_t *payload,
                                uint32_t payload_bytes)
 {
     struct configurations *noted = data;
-    const uint64_t parts[3] = {noted->hash, index, checksum64(payload, payload_bytes)};
-    noted->hash = checksum64(parts, sizeof parts);
-    noted->count++;
+    assert(noted->count < CONFIGURATIONS_MAX);
+    noted->told[noted->count].index = index;
+    noted->told[noted->count++].hash = checksum64(payload, payload_bytes);
 }
 
 /* The entries of the log as they are in memory, held against those that were, and folded into the digest of the snapshot.
@@ -149,7 +155,6 @@ struct replay {
     uint64_t base_index, at_index;
     uint64_t snapshot_index, digest;
     bool lacks_entries; /* behind the snapshot: the digest says nothing */
-    struct configurations configurations;
 };
 
 static const char *replay_entry(struct replay *replay, const struct entry_header *header,
@@ -164,9 +169,6 @@ static const char *replay_entry(struct replay *replay, const struct entry_header
         return "an entry is another one than was appended";
     }
     if (memcmp(payload, past->payload, past->payload_bytes) != 0) return "a wrong byte";
-    if (header->type == ENTRY_CONFIG) {
-        note_configuration(&replay->configurations, header->index, payload, header->payload_bytes);
-    }
     if (header->index > replay->snapshot_index) {
         replay->digest = history_digest(replay->digest, header);
     }
@@ -257,6 +259,27 @@ static uint32_t *path_to(const struct history *history, uint32_t tip, uint64_t b
     return path;
 }
 
+/* Every CONFIG entry was told, in order, and nothing else; of damaged ones those that a footer tells. */
+static bool are_those_of(const struct configurations *noted, const struct segment_log *log,
+                         const struct history *history, const uint32_t *path,
+                         const struct replay *replay)
+{
+    uint32_t at = 0;
+    for (uint64_t index = replay->base_index + 1; index <= replay->at_index; index++) {
+        const struct past_entry *past = &history->entries[path[index - replay->base_index - 1]];
+        if (past->type != ENTRY_CONFIG) continue;
+        if (at < noted->count && noted->told[at].index == index) {
+            if (noted->told[at++].hash != checksum64(past->payload, past->payload_bytes)) {
+                return false;
+            }
+            continue;
+        }
+        struct segment_log_hole hole;
+        if (!segment_log_hole_from(log, index, &hole) || hole.first_index > index) return false;
+    }
+    return at == noted->count;
+}
+
 /* Snapshot and log together are the state that was. */
 static void check_state(struct segment_log *log, const struct history *history,
                         const struct snapshot_header *header, const struct tree *state,
@@ -288,8 +311,7 @@ static void check_state(struct segment_log *log, const struct history *history,
     const char *why = replay_all(&replay, log, tip->point.index, false);
     if (!why && !replay.lacks_entries && replay.digest != tip->digest)
         why = "snapshot and tail are not the state";
-    if (!why && (replay.configurations.count != configurations->count ||
-                 replay.configurations.hash != configurations->hash)) {
+    if (!why && !are_those_of(configurations, log, history, path, &replay)) {
         why = "the configurations that were told are not those of the log";
     }
     if (why) found(finding, "entry %" PRIu64 ": %s", replay.at_index, why);
@@ -372,20 +394,23 @@ static void start_group(struct disk *disk, const struct history *history,
         found(finding, "%.80s: %s: %.120s", problem.path, snapshot_status_text(listed),
               bases_count == 0 ? "no base" : problem.reason);
     } else {
-        struct configurations configurations = {0};
+        struct configurations *configurations = malloc(sizeof *configurations);
+        if (!configurations) abort();
+        configurations->count = 0;
         struct segment_log_options options = group_options(disk, settings);
         options.base = &bases[0];
         options.start = &bases[bases_count - 1];
         options.on_configuration = note_configuration;
-        options.on_configuration_data = &configurations;
+        options.on_configuration_data = configurations;
         const enum segment_log_status status = segment_log_open(&options, &log, &problem);
         if (status != SEGMENT_LOG_OK) {
             found(finding, "%.70s at %" PRIu64 ", entry %" PRIu64 ": %s: %.80s (%d)", problem.path,
                   problem.pos, problem.index, segment_log_status_text(status), problem.reason,
                   problem.error);
         } else if (!finding->problem[0]) {
-            check_group(log, history, &header, state, &configurations, finding);
+            check_group(log, history, &header, state, configurations, finding);
         }
+        free(configurations);
     }
     tree_unref(state);
     if (ret_log && !finding->problem[0]) {
