@@ -132,8 +132,18 @@ bool members_have_majority(const struct run *run, uint32_t nodes, uint64_t group
 
 struct loss_check {
     const struct run *run;
+    uint32_t node;
     bool can_lose;
 };
+
+static bool votes_in(const struct raft_configuration *configuration, uint32_t node)
+{
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->id.node == node + 1u && (member->voter || member->voter_old)) return true;
+    }
+    return false;
+}
 
 static bool has_three_voters(const struct raft_configuration *configuration)
 {
@@ -145,13 +155,15 @@ static bool has_three_voters(const struct raft_configuration *configuration)
     return voters[0] >= 3u && (!configuration->joint || voters[1] >= 3u);
 }
 
-static bool can_lose_in(const struct run *run, uint64_t group)
+static bool can_lose_in(const struct run *run, uint64_t group, uint32_t node)
 {
     struct raft_indexed_configuration committed;
     struct raft_indexed_configuration newest;
     if (!invariants_configurations(run->cluster->invariants, group, &committed, &newest)) {
         return false; /* about to be made */
     }
+    if (!votes_in(&committed.configuration, node) && !votes_in(&newest.configuration, node))
+        return true;
     return has_three_voters(&committed.configuration) && has_three_voters(&newest.configuration);
 }
 
@@ -159,7 +171,12 @@ static bool check_loss(void *data, const char *name, const struct meta_partition
 {
     struct loss_check *check = data;
     (void)name;
-    if (partition->replicas_count < 3u || !can_lose_in(check->run, partition->group)) {
+    bool is_wished = false;
+    for (uint32_t i = 0; i < partition->replicas_count; i++) {
+        if (partition->replicas[i].node_id == check->node + 1u) is_wished = true;
+    }
+    if ((is_wished && partition->replicas_count < 3u) ||
+        !can_lose_in(check->run, partition->group, check->node)) {
         check->can_lose = false;
     }
     return check->can_lose;
@@ -167,9 +184,9 @@ static bool check_loss(void *data, const char *name, const struct meta_partition
 
 bool members_can_lose(const struct run *run, uint32_t node)
 {
-    struct loss_check check = {.run = run, .can_lose = true};
+    struct loss_check check = {.run = run, .node = node, .can_lose = true};
     const struct meta_state *meta = members_meta(run);
-    if (!meta || !(members_known(run) & 1u << node) || !can_lose_in(run, 0)) return false;
+    if (!meta || !(members_known(run) & 1u << node) || !can_lose_in(run, 0, node)) return false;
     meta_partitions_visit(meta, check_loss, &check);
     return check.can_lose;
 }

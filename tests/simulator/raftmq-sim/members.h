@@ -28,7 +28,8 @@ uint32_t members_whole(const struct run *run, uint32_t nodes);
 /* The replicas of a group on these nodes are a majority of it: of the newest configuration that was committed and of the
  * newest that was used, of either half when joint. */
 bool members_have_majority(const struct run *run, uint32_t nodes, uint64_t group);
-/* Every group outlives it that this node loses all it has: three voters and more, of either half when joint. */
+/* Every group outlives it that this node loses all it has: those that it votes in have three voters and more, of either half
+ * when joint. */
 bool members_can_lose(const struct run *run, uint32_t node);
 /* No group falls below three voters while a disk is lost, or damaged and not found out, when `node` leaves and `with` takes its
  * place (UINT32_MAX: whoever has room). */

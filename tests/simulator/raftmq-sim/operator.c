@@ -278,16 +278,27 @@ static void replace_disk(struct run *run, uint32_t node)
     nemesis_start_soon(run, node, draw_below(&state->draw, START_US_MAX));
 }
 
+/* Nobody depends on what its disk held: it is a member of nothing, or every group has two others. */
+static bool is_replaceable(const struct run *run, uint32_t node)
+{
+    return !(members_known(run) & 1u << node) || members_can_lose(run, node);
+}
+
+/* It will not start on the disk that it has, or not before nobody depends on it. */
+static bool needs_another(const struct run *run, uint32_t node)
+{
+    return damage_is_final(run, node) || run->damage.waits & 1u << node;
+}
+
 static void look_at_damaged(struct run *run, uint32_t node)
 {
     struct operator_state *state = run->operator_state;
     const uint64_t now_us = sim_now_us(run->sim);
     if (!(run->damage.damaged & 1u << node)) return;
-    if (state->is_over && !damage_is_final(run, node)) return;
+    if (state->is_over && !needs_another(run, node)) return;
     if (state->repair_us[node] == 0) {
         state->repair_us[node] = now_us + draw_between(&state->draw, REPAIR_US_MIN, REPAIR_US_MAX);
-    } else if (state->repair_us[node] <= now_us &&
-               (!(members_known(run) & 1u << node) || members_can_lose(run, node))) {
+    } else if (state->repair_us[node] <= now_us && is_replaceable(run, node)) {
         replace_disk(run, node); /* not one of the only two of a group: then it is left as it is */
     }
 }
@@ -330,8 +341,7 @@ static bool is_to_be_replaced(struct run *run, uint32_t node)
 {
     const uint32_t bit = 1u << node;
     if (!(run->damage.damaged & bit)) return false;
-    return (run->damage.found | run->damage.waits) & bit ||
-           draw_chance(&run->operator_state->draw, 1, 2);
+    return needs_another(run, node) || draw_chance(&run->operator_state->draw, 1, 2);
 }
 
 void operator_tidies(struct run *run)
@@ -339,7 +349,8 @@ void operator_tidies(struct run *run)
     run->operator_state->is_over = true;
     const uint32_t known = members_known(run);
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        if (is_to_be_replaced(run, i)) replace_disk(run, i);
+        /* One of two waits until its group has grown again (look_at_damaged). */
+        if (is_to_be_replaced(run, i) && is_replaceable(run, i)) replace_disk(run, i);
         if (known & 1u << i) continue;
         nemesis_stay_down(run, i);
         if (sim_is_running(run->sim, i)) sim_crash(run->sim, i, SIM_CRASH_KILL);
