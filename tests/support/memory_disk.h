@@ -89,7 +89,7 @@ void memory_disk_fail_sync(struct disk *disk, uint64_t nth);
 /* From now on datasync and drop_cache return 0 and do nothing: what they should have written is only as durable as what
  * nobody synced. False: it is honest again, and everything that it held back is written. Syncs of directories stay honest. */
 void memory_disk_lie(struct disk *disk, bool lies);
-/* The power failed while it lied, since this was asked last: what was called durable may be gone. */
+/* The power failed while it lied, or a sync did, since this was asked last: what was called durable may be gone. */
 bool memory_disk_has_lied(struct disk *disk);
 /* From the nth counted call from now on nothing happens any more and all calls return -EIO, until memory_disk_crash():
  * the process is as good as dead. */

@@ -166,7 +166,10 @@ static int memory_datasync(struct disk_file *base)
     struct memory_disk *disk = disk_of(base->disk);
     if (is_dead(file)) return -EIO;
     int error = enter(disk, true);
-    if (error && !disk->stopped) memory_inode__sync_badly(disk, file->inode);
+    if (error && !disk->stopped) {
+        if (disk->lies) disk->has_lied = true; /* what it drops may have been called synced */
+        memory_inode__sync_badly(disk, file->inode);
+    }
     if (error) return error;
     if (!disk->lies) memory_inode__sync(file->inode);
     disk->syncs++;
