@@ -14,7 +14,6 @@
 #include <raft/raft.h>
 
 struct sim;
-struct cluster_id;
 struct cluster_invariants;
 
 struct cluster_invariants *invariants_create(void);
@@ -29,14 +28,9 @@ void invariants_forget_process(struct cluster_invariants *invariants, uint32_t n
 void invariants_note_damage(struct cluster_invariants *invariants, uint32_t number);
 /* The node's disk lied about syncs and lost power since: what it told of as durable may be gone. */
 void invariants_excuse(struct cluster_invariants *invariants, uint32_t number);
-/* The same, where it is down now, of those replicas whose log or vote is shorter or older than was told, and opens as if
- * nothing were wrong. */
-void invariants_look_at_lost(struct cluster_invariants *invariants, struct sim *sim,
-                             const struct cluster_id *cluster, uint32_t number, uint64_t seed);
-/* Whether such a node may start: nobody needs the word of those replicas any more. In each such group a majority of running
+/* Whether such a node may start, whatever it has lost: nobody needs its word any more. In every group a majority of running
  * voters without it has what is committed; what it said to have lies at or below that; and that majority is past every term
- * in which it may have voted, or has itself chosen the leader of the last one. A group of which this was true once stays so: what
- * is committed then is by others alone. nodes: NULL where none runs. */
+ * in which it may have voted, or has itself chosen the leader of the last one. nodes: NULL where none runs. */
 bool invariants_may_return(struct cluster_invariants *invariants, const struct node *const *nodes,
                            uint32_t nodes_count, uint32_t number);
 /* Demand of every two replicas of a group on these nodes (NULL: down) that they are equal: after everything has settled.

@@ -176,57 +176,6 @@ void invariants_check_image(struct cluster_invariants *invariants, struct sim *s
     }
 }
 
-/* ---- a disk that lied ----------------------------------------------------------------------------------------- */
-
-/* What cannot be opened is told, and costs the replica its vote (D2, V3). */
-static bool has_kept_log(struct sim *sim, uint32_t number, const struct cluster_id *cluster,
-                         const struct seen *seen, uint64_t seed)
-{
-    char directory[DISK_PATH_MAX];
-    struct segment_log_problem problem;
-    snprintf(directory, sizeof(directory), DATA_DIRECTORY "/groups/%020" PRIu64, seen->group);
-    struct disk *image = memory_disk_clone_part(sim_memory_disk(sim, number), directory, seed);
-    struct segment_log *log =
-        open_log(image, directory, cluster, seen->group, NULL, NULL, &problem);
-    struct segment_log_info info = {.last_index = UINT64_MAX};
-    if (log) segment_log_info(log, &info);
-    segment_log_close(log);
-    memory_disk_destroy(image);
-    return info.last_index >= seen->durable_index;
-}
-
-static bool has_kept_vote(const struct node_store *store, const struct seen *seen)
-{
-    const struct raft_hard_state *durable = &seen->durable_state;
-    struct node_record record;
-    if (!node_store_get(store, seen->group, &record)) return false;
-    if (record.state != NODE_REPLICA_MADE || record.epoch != seen->epoch) return false;
-    if (record.term != durable->term) return record.term > durable->term;
-    return durable->voted_for.node == 0 || record.vote_node == durable->voted_for.node;
-}
-
-void invariants_look_at_lost(struct cluster_invariants *invariants, struct sim *sim,
-                             const struct cluster_id *cluster, uint32_t number, uint64_t seed)
-{
-    struct seen_list *list = &invariants->seen[number];
-    struct segment_log_problem problem = {0};
-    struct node_store *store = NULL;
-    struct disk *image =
-        memory_disk_clone_part(sim_memory_disk(sim, number), DATA_DIRECTORY "/votes", seed);
-    const enum segment_log_status status =
-        node_store_open(image, DATA_DIRECTORY, cluster, number + 1u, false, &store, &problem);
-    invariants->is_damaged[number] = true;
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct seen *seen = &list->items[i];
-        const bool votes =
-            status == SEGMENT_LOG_OK ? has_kept_vote(store, seen) : status == SEGMENT_LOG_DAMAGED;
-        seen->is_free = votes && has_kept_log(sim, number, cluster, seen, seed + i + 1u);
-        seen->is_excused = !seen->is_free;
-    }
-    node_store_close(store);
-    memory_disk_destroy(image);
-}
-
 /* ---- an ack ---------------------------------------------------------------------------------------------------- */
 
 /* The header of the entry that holds the offset; false: the log ends before it. */

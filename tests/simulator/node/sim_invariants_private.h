@@ -24,7 +24,6 @@ struct seen {
     bool is_new;     /* never seen: a configuration names it */
     bool is_fresh;   /* its process is gone; the next look is at a restarted one */
     bool is_excused; /* ... which may have lost what was durable */
-    bool is_free;    /* ... and whose group can do without it, for as long as it is away */
 };
 
 struct seen_list {

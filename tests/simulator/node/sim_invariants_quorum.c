@@ -154,7 +154,7 @@ struct return_check {
     uint32_t nodes_count;
     uint32_t number; /* of the node that is to come back */
     const struct group_facts *facts;
-    struct seen *seen; /* its replica */
+    const struct seen *seen; /* its replica */
 };
 
 static bool is_past_its_votes(const struct return_check *check, const struct raft_member *member)
@@ -171,19 +171,6 @@ static bool is_past_its_votes(const struct return_check *check, const struct raf
     return leader != check->number + 1u && durable->voted_for.node == leader;
 }
 
-static bool has_what_is_committed(const struct return_check *check, const struct peek_group *peek)
-{
-    const struct group_facts *facts = check->facts;
-    uint64_t chain;
-    uint64_t term;
-    uint64_t known;
-    if (peek->durable_index < facts->commit_index) return false;
-    if (peek->commit_index >= facts->commit_index) return true;
-    return peek_entry(peek, facts->commit_index, &chain, &term) &&
-           ledger_get(&check->invariants->chains, facts->group, facts->commit_index, &known) &&
-           known == chain;
-}
-
 static bool does_without_it(void *data, const struct raft_member *member)
 {
     const struct return_check *check = data;
@@ -191,8 +178,8 @@ static bool does_without_it(void *data, const struct raft_member *member)
     struct peek_group peek;
     if (at == check->number || at >= check->nodes_count || !check->nodes[at]) return false;
     if (!peek_group(check->nodes[at], check->facts->group, &peek)) return false;
-    return peek.epoch == member->id.epoch && has_what_is_committed(check, &peek) &&
-           is_past_its_votes(check, member);
+    return peek.epoch == member->id.epoch && peek.commit_index >= check->facts->commit_index &&
+           peek.durable_index >= check->facts->commit_index && is_past_its_votes(check, member);
 }
 
 static bool has_member(const struct raft_configuration *configuration, uint64_t node_id,
@@ -227,15 +214,12 @@ bool invariants_may_return(struct cluster_invariants *invariants, const struct n
 {
     struct return_check check = {
         .invariants = invariants, .nodes = nodes, .nodes_count = nodes_count, .number = number};
-    bool may_return = true;
     for (uint32_t i = 0; i < invariants->groups.count; i++) {
         check.facts = &invariants->groups.items[i];
         for (uint32_t k = 0; k < invariants->seen[number].count; k++) {
             check.seen = &invariants->seen[number].items[k];
-            if (check.seen->group != check.facts->group || check.seen->is_free) continue;
-            check.seen->is_free = may_return_to(&check);
-            if (!check.seen->is_free) may_return = false;
+            if (check.seen->group == check.facts->group && !may_return_to(&check)) return false;
         }
     }
-    return may_return;
+    return true;
 }

@@ -13,7 +13,6 @@
 
 #include "members.h"
 #include "operator.h"
-#include "peek.h"
 #include "run.h"
 #include "sim_invariants.h"
 
@@ -242,28 +241,11 @@ struct cut {
     uint32_t node;
 };
 
-/* Who could tell the cluster's name. */
-static const struct node *somebody(const struct run *run)
-{
-    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
-        const struct node *node = run->cluster->nodes[i].node;
-        if (node && sim_is_running(run->sim, i) && run->joined & 1u << i) return node;
-    }
-    return NULL;
-}
-
 static void note_lost(struct run *run, uint32_t node)
 {
-    const uint32_t bit = 1u << node;
-    if (memory_disk_has_lied(sim_memory_disk(run->sim, node))) {
-        run->damage.damaged |= bit;
-        run->damage.waits |= bit;
-        run->damage.unseen |= bit;
-    }
-    if (!(run->damage.unseen & bit) || !somebody(run)) return;
-    const struct cluster_id cluster = peek_cluster(somebody(run));
-    invariants_look_at_lost(run->cluster->invariants, run->sim, &cluster, node, run->plan.seed);
-    run->damage.unseen &= ~bit;
+    if (!memory_disk_has_lied(sim_memory_disk(run->sim, node))) return;
+    run->damage.damaged |= 1u << node;
+    run->damage.waits |= 1u << node;
 }
 
 void damage_ends_lie(struct run *run, uint32_t node)
@@ -303,7 +285,6 @@ bool damage_holds_start(struct run *run, uint32_t node)
     const uint32_t bit = 1u << node;
     note_lost(run, node);
     if (!(run->damage.waits & bit)) return false;
-    if (run->damage.unseen & bit) return true;
     const struct node *nodes[PLAN_NODES_MAX];
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
         nodes[i] = run->cluster->nodes[i].node;
@@ -311,6 +292,7 @@ bool damage_holds_start(struct run *run, uint32_t node)
     if (!invariants_may_return(run->cluster->invariants, nodes, run->plan.nodes_count, node)) {
         return true;
     }
+    invariants_excuse(run->cluster->invariants, node);
     run->damage.waits &= ~bit;
     run->totals.lies_believed++;
     return false;
@@ -323,7 +305,6 @@ void damage_forget(struct run *run, uint32_t node)
     run->damage.found &= ~bit;
     run->damage.lying &= ~bit;
     run->damage.waits &= ~bit;
-    run->damage.unseen &= ~bit;
 }
 
 bool damage_strike(struct run *run, enum fault fault, uint32_t node, struct draw *draw)

@@ -17,7 +17,6 @@ struct damage {
     uint32_t lying;   /* ... whose disk lies about syncs now */
     uint32_t
         waits; /* ... and lost power meanwhile: it starts when nobody needs what it may have lost */
-    uint32_t unseen;                      /* ... and nobody has looked yet what that was */
     struct cut *cuts;                     /* of power, that are due or over */
     struct disk *backups[PLAN_NODES_MAX]; /* NULL: none was made */
 };
