@@ -194,7 +194,8 @@ static bool is_settled(struct node *node)
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {
         struct group *group = list_entry(link, struct group, link);
         if (!list_is_empty(&group->jobs)) settled = false;
-        if (segment_log_has_unsynced_mark(group->log)) settled = false;
+        /* What a full disk cannot take stays unwritten, and nobody was told that it was. */
+        if (segment_log_has_unsynced_mark(group->log) && !node->disk_full) settled = false;
     }
     return settled;
 }

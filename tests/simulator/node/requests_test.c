@@ -94,6 +94,42 @@ Test(simulated_requests, a_follower_stops_at_once_under_load)
     stop_under_load(false);
 }
 
+/* What it took and cannot write is not its own any more: the others have it. */
+Test(simulated_requests, a_follower_on_a_full_disk_stops)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 3, 3);
+    options.segment_bytes_max = 32768;
+    struct cluster *cluster = founded_with(&options);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    const uint64_t group = cluster_group(cluster, 0, "orders");
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, group);
+    const uint32_t victim = (leader + 1u) % 3u;
+    struct disk *disk = sim_memory_disk(cluster->sim, victim);
+    struct peek_group peek = {0};
+    for (uint64_t value = 0; value < 600 && peek.durable_index == peek.last_index; value++) {
+        /* The disk is full between the moment in which it takes an entry and that in which it writes it. */
+        struct cluster_call call = {0};
+        cluster_fill_produce(&call, "orders", value, -1, 0);
+        cluster_submit(cluster, leader, &call);
+        for (uint32_t i = 0; i < 1000 && peek.durable_index == peek.last_index; i++) {
+            sim_run_for(cluster->sim, 20);
+            cr_assert(peek_group(cluster->nodes[victim].node, group, &peek));
+        }
+        memory_disk_set_capacity(disk, memory_disk_used(disk));
+        cr_assert(cluster_wait(&call, 10 * SECOND_US));
+        cluster_call_close(&call);
+        sim_run_for(cluster->sim, SECOND_US / 5u);
+        cr_assert(peek_group(cluster->nodes[victim].node, group, &peek));
+        if (peek.durable_index == peek.last_index) memory_disk_set_capacity(disk, UINT64_MAX);
+    }
+    cr_assert_lt(peek.durable_index, peek.last_index, "it has what it cannot write");
+    cr_assert(cluster_stop(cluster, victim, 2000, 8 * SECOND_US), "it does not stop");
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+}
+
 static void note_stopped(void *data)
 {
     *(bool *)data = true;
