@@ -109,6 +109,7 @@ struct identity_copies {
     const char *reasons[IDENTITY_COPIES]; /* what is wrong; NULL: it is decoded */
     struct node_identity identity;        /* of the first that is whole */
     int first_whole;                      /* -1: none */
+    bool is_cut;                          /* the file ends in front of their end */
 };
 
 /* 0 or a negative errno. What the disk cannot read of one copy is damage of that one. */
@@ -121,10 +122,9 @@ static int read_copies(struct disk_file *file, struct identity_copies *ret_copie
         struct node_identity identity;
         const ssize_t got = disk_pread(file, bytes, IDENTITY_BYTES, (uint64_t)i * IDENTITY_BYTES);
         if (got < 0 && got != -EIO) return (int)got;
-        const bool is_short = got < (ssize_t)IDENTITY_BYTES;
-        ret_copies->reasons[i] = got < 0    ? "it cannot be read"
-                                 : is_short ? "the file is too short"
-                                            : decode(bytes, &identity);
+        if (got < (ssize_t)IDENTITY_BYTES) ret_copies->is_cut = true;
+        /* Of a file that was cut the end stands for zeros, as most of it is: the checksum tells. */
+        ret_copies->reasons[i] = got < 0 ? "it cannot be read" : decode(bytes, &identity);
         if (ret_copies->reasons[i] || ret_copies->first_whole >= 0) continue;
         ret_copies->first_whole = (int)i;
         ret_copies->identity = identity;
@@ -135,7 +135,7 @@ static int read_copies(struct disk_file *file, struct identity_copies *ret_copie
 /* Both are, and say the same. */
 static bool copies_are_whole(const struct identity_copies *copies)
 {
-    return !copies->reasons[0] && !copies->reasons[1] &&
+    return !copies->reasons[0] && !copies->reasons[1] && !copies->is_cut &&
            memcmp(copies->bytes[0], copies->bytes[1], IDENTITY_BYTES) == 0;
 }
 

@@ -120,6 +120,33 @@ Test(node_identity, a_flipped_bit_in_one_copy_is_mended_from_the_other)
     memory_disk_destroy(disk);
 }
 
+/* Cut where its first copy says all that it has to say: whole. In front of that: damage, and no file of another version. */
+Test(node_identity, a_file_that_was_cut_is_whole_or_damaged)
+{
+    const struct node_identity identity = example(77);
+    uint32_t whole = 0;
+    for (uint64_t bytes = 0; bytes < 16384; bytes += 101) {
+        struct disk *disk = memory_disk_create(1);
+        struct node_identity found;
+        cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+        cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
+        struct disk_file *file;
+        cr_assert_eq(disk_open(disk, "/data/identity", DISK_WRITE, &file), 0);
+        cr_assert_eq(disk_truncate(file, bytes), 0);
+        disk_close(file);
+        const enum node_identity_status status = load(disk, &found);
+        if (status == NODE_IDENTITY_OK) {
+            cr_assert_eq(found.incarnation, 77, "cut to %lu", (unsigned long)bytes);
+            cr_assert_eq(damaged_copies(disk), 0);
+            whole++;
+        } else {
+            cr_assert_eq(status, NODE_IDENTITY_DAMAGED, "cut to %lu", (unsigned long)bytes);
+        }
+        memory_disk_destroy(disk);
+    }
+    cr_assert_gt(whole, 16384 / 2 / 101);
+}
+
 /* Save an identity, crash at the n-th call of saving the next: the old or the new one is there, whole, and the new one
  * when saving it had returned 0. */
 static bool crash_at(uint64_t nth, uint64_t seed, bool first_time)
