@@ -156,8 +156,14 @@ static void start(struct group *group)
     /* Who needs entries from in front of where this core begins is sent a base that reaches there. */
     if (started && begin && group->bases[0].index < begin->index) base__begin(group);
     free(mending);
-    if (!started) {
-        list_push_back(&node->mending, &group->link); /* freed with the node, which has failed */
+    if (!started && node->state == NODE_FAILED) {
+        list_push_back(&node->mending, &group->link); /* freed with the node */
+        return;
+    }
+    if (!started) { /* what stands in front of its log is damaged, too: it is made again (M5) */
+        char why[NODE_STATUS_TEXT_BYTES];
+        memcpy(why, group->problem, sizeof(why));
+        group__quarantine(group, why);
         return;
     }
     if (group->is_meta) node__start_running(node);
@@ -194,18 +200,25 @@ static bool make_again_if_hopeless(struct group *group)
     return true;
 }
 
+/* False: it is no mending replica any more, and others may have gone with it (a start of meta tells what is let go). */
+static bool run_one(struct group *group)
+{
+    struct node *node = group->node;
+    if (drop_if_let_go(group)) return false;
+    repair__run(group);
+    if (node->state == NODE_FAILED) return true;
+    if (make_again_if_hopeless(group)) return false;
+    disk__pump_log(group, false);
+    if (node->state == NODE_STOPPING || !is_ready(group)) return true;
+    start(group);
+    return false;
+}
+
 void mending__run(struct node *node)
 {
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->mending) {
-        struct group *group = list_entry(link, struct group, link);
-        if (drop_if_let_go(group)) continue;
-        repair__run(group);
-        if (node->state == NODE_FAILED) return;
-        if (make_again_if_hopeless(group)) continue;
-        disk__pump_log(group, false);
-        if (node->state != NODE_STOPPING && is_ready(group)) start(group);
-        if (node->state == NODE_FAILED) return;
+    struct list_link *link = node->mending.next;
+    while (link != &node->mending && node->state != NODE_FAILED) {
+        const bool stays = run_one(list_entry(link, struct group, link));
+        link = stays ? link->next : node->mending.next; /* each round ends with one less */
     }
 }
