@@ -156,6 +156,11 @@ static bool ask_next(struct node_request *request)
 
 void elsewhere__read(struct node_request *request, struct group *group)
 {
+    /* The log was replaced while this was read, and the state does not know yet from where on it is. */
+    if (group->applied_index < group->reads_from_index) {
+        request__park(request, group);
+        return;
+    }
     if (!request->from_peer && ask_next(request)) return;
     fail_by_name(request, group);
 }
