@@ -289,7 +289,7 @@ static void fill(const struct group *group, struct node_scrub_status *status)
     status->partition = group->partition_number;
     /* Footers that rotted are written again by sealing, which goes on behind the pass. */
     const bool seals = info.footers_owed > 0 && !group->mending && !group->node->disk_full;
-    status->is_asked = group->scrub_asked || seals || snapshots__is_busy(group);
+    status->is_asked = group->scrub_asked || seals || snapshots__are_mended(group);
     status->is_active = info.active || group->snapshots.is_checking;
     status->bytes_done = info.bytes_done;
     status->bytes_total = info.bytes_total;

@@ -286,10 +286,9 @@ bool snapshots__check_next(struct group *group)
     return true;
 }
 
-bool snapshots__is_busy(const struct group *group)
+bool snapshots__are_mended(const struct group *group)
 {
-    const struct snapshot_care *care = &group->snapshots;
-    return care->is_checking || care->mends_count > 0;
+    return group->snapshots.mends_count > 0;
 }
 
 void snapshots__maintain(struct group *group)

@@ -22,8 +22,8 @@ struct snapshot_care {
 void snapshots__check_begin(struct group *group);
 /* Read the next one. False: the pass is over. */
 bool snapshots__check_next(struct group *group);
-/* Something is still being read, or being mended. */
-bool snapshots__is_busy(const struct group *group);
+/* One that was found bad is still being written again. A pass that goes on in the background is none of that. */
+bool snapshots__are_mended(const struct group *group);
 /* The base at the start of the log gets its copy. */
 void snapshots__maintain(struct group *group);
 
