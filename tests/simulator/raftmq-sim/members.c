@@ -86,6 +86,7 @@ void members_look(struct run *run, uint32_t node)
 void members_forget(struct run *run, uint32_t node)
 {
     run->joined &= ~(1u << node);
+    run->empty_since[node] = run->meta.index;
 }
 
 uint32_t members_whole(const struct run *run, uint32_t nodes)
@@ -238,6 +239,7 @@ static void check_count(struct count_check *check, uint64_t group)
         const struct raft_replica_id *id = &committed.configuration.members[i].id;
         if (id->node != check->node + 1u) continue;
         /* The replica of an incarnation before: it is dead, and the group loses it in its own time. */
+        if (id->epoch <= check->run->empty_since[check->node]) continue;
         if (node_at(check->run, check->node) && !has_replica(check->run, group, id)) continue;
         check->group = group;
         check->counts = true;

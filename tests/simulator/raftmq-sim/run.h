@@ -104,7 +104,8 @@ struct run {
         uint32_t known, wished;
     } meta;
     uint32_t joined; /* ... that has held group 0 since its disk is what it is */
-    uint32_t lost;   /* ... whose disk was lost or damaged, until it is a whole member again */
+    uint64_t empty_since[PLAN_NODES_MAX]; /* meta.index when it got an empty disk; 0: never */
+    uint32_t lost; /* ... whose disk was lost or damaged, until it is a whole member again */
     struct damage damage;
     struct draw images;
     uint64_t next_image_us;
