@@ -296,7 +296,7 @@ Test(snapshot_transfer, bases_are_listed_newest_first_and_older_ones_removed)
         cr_assert_eq(snapshot_list_bases(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
                                          own()->group, points, 3, &count, &damage, NULL),
                      SNAPSHOT_OK);
-        cr_assert_eq(count, copies);
+        cr_assert_eq(count, (uint32_t)copies);
         cr_assert_eq(damage.count, copies ? 1 : 2);
         cr_assert_eq(damage.highest, copies ? 30 : 40);
         cr_assert_eq(
