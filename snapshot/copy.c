@@ -47,7 +47,7 @@ enum snapshot_status snapshot_check_next(struct disk *disk, const char *director
                                          struct snapshot_file *ret_file, uint64_t *ret_bytes,
                                          struct segment_log_problem *ret_problem)
 {
-    bool is_missing;
+    bool is_missing = false;
     *ret_bytes = 0;
     enum snapshot_status status =
         highest(disk, directory, after, ret_file, &is_missing, ret_problem);
