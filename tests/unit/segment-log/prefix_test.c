@@ -484,21 +484,27 @@ Test(segment_log_install, an_unpublished_base_changes_nothing_at_recovery)
     born_and_killed(false);
 }
 
-Test(segment_log_install, a_published_base_replaces_a_log_that_cannot_be_read)
+/* A log of twelve entries, and a base that replaces it published beside it; then its process is gone. */
+static void publish_and_kill(const struct segment_log_options *options)
 {
-    struct disk *disk = memory_disk_create(1);
-    struct segment_log_options options = options_of(disk);
-    struct segment_log *log = fixture_create(&options);
+    struct segment_log *log = fixture_create(options);
     fill(log, 12);
     segment_log_install(log, &far_base);
     cr_assert(give_birth(log));
     segment_log_close(log);
-    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    memory_disk_crash(options->disk, MEMORY_DISK_KILL);
+}
+
+Test(segment_log_install, a_published_base_replaces_a_log_that_cannot_be_read)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct segment_log_options options = options_of(disk);
+    publish_and_kill(&options);
     char path[DISK_PATH_MAX];
     fixture_segment_path(DIRECTORY, 1, path);
     cr_assert_eq(memory_disk_flip(disk, path, 12288 + 40, 1), 0);
     options.base = &far_base;
-    log = fixture_open(&options);
+    struct segment_log *log = fixture_open(&options);
     cr_assert_eq(fixture_info(log).base.index, BASE_INDEX);
     cr_assert_eq(fixture_info(log).last_index, BASE_INDEX);
     cr_assert_not(has_segment(disk, 1));
@@ -511,13 +517,9 @@ Test(segment_log_install, the_log_that_a_base_replaced_is_not_taken_again_when_t
 {
     struct disk *disk = memory_disk_create(1);
     struct segment_log_options options = options_of(disk);
-    struct segment_log *log = fixture_create(&options);
-    fill(log, 12);
-    segment_log_install(log, &far_base);
-    cr_assert(give_birth(log));
-    segment_log_close(log);
-    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    publish_and_kill(&options);
     const struct segment_log_point origin = fixture_origin();
+    struct segment_log *log;
     struct segment_log_problem problem;
     options.base = &origin;
     options.damaged_base_index = BASE_INDEX;

@@ -298,6 +298,23 @@ Test(segment_log_recovery, a_file_cut_below_the_mark_is_a_hole_not_a_short_log)
     disk = original;
 }
 
+/* Opens what was spoiled from byte `from` to `to`, and gives the disk back: the position is lost, or the log ends at last_index. */
+static bool loses_position(uint64_t last_index, uint64_t from, uint64_t to)
+{
+    struct segment_log *log;
+    struct segment_log_problem problem;
+    const enum segment_log_status status = segment_log_open(&options, &log, &problem);
+    if (status == SEGMENT_LOG_OK) {
+        cr_assert_eq(fixture_info(log).last_index, last_index, "%d to %d", (int)from, (int)to);
+        segment_log_close(log);
+    } else {
+        cr_assert_eq(status, SEGMENT_LOG_LOST_POSITION, "%s", problem.reason);
+    }
+    memory_disk_destroy(options.disk);
+    options.disk = disk;
+    return status != SEGMENT_LOG_OK;
+}
+
 /* Returns how many of the cuts in front of the entries are a lost position. */
 static uint32_t cut_in_front_of_entries(uint64_t last_index)
 {
@@ -308,19 +325,8 @@ static uint32_t cut_in_front_of_entries(uint64_t last_index)
         cr_assert_eq(disk_open(options.disk, path, DISK_WRITE, &file), 0);
         cr_assert_eq(disk_truncate(file, keep), 0);
         disk_close(file);
-        struct segment_log *log;
-        struct segment_log_problem problem;
-        const enum segment_log_status status = segment_log_open(&options, &log, &problem);
-        if (status == SEGMENT_LOG_OK) {
-            cr_assert_eq(fixture_info(log).last_index, last_index, "cut at %d", (int)keep);
-            segment_log_close(log);
-        } else {
-            cr_assert_eq(status, SEGMENT_LOG_LOST_POSITION, "%s", problem.reason);
-            lost++;
-        }
-        memory_disk_destroy(options.disk);
+        if (loses_position(last_index, keep, 12288)) lost++;
     }
-    options.disk = disk;
     return lost;
 }
 
@@ -359,21 +365,9 @@ static uint32_t misdirect_onto(uint64_t last_index, uint64_t end_pos)
         for (uint64_t end = pos + 512; end <= end_pos + 1024; end += 512) {
             options.disk = memory_disk_clone(disk, end);
             overwrite(options.disk, pos, end);
-            struct segment_log *log;
-            struct segment_log_problem problem;
-            const enum segment_log_status status = segment_log_open(&options, &log, &problem);
-            if (status == SEGMENT_LOG_OK) {
-                cr_assert_eq(fixture_info(log).last_index, last_index, "%d to %d", (int)pos,
-                             (int)end);
-                segment_log_close(log);
-            } else {
-                cr_assert_eq(status, SEGMENT_LOG_LOST_POSITION, "%s", problem.reason);
-                lost++;
-            }
-            memory_disk_destroy(options.disk);
+            if (loses_position(last_index, pos, end)) lost++;
         }
     }
-    options.disk = disk;
     return lost;
 }
 
