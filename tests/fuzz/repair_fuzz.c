@@ -476,7 +476,6 @@ static void cut_or_drop(struct world *world, struct fuzz_input *input)
         flush(world->log);
         segment_log_drop_prefix(world->log, from);
         flush(world->log);
-        world->start = info_of(world->log).base;
         return;
     }
     if (segment_log_hole_from(world->log, from - 1u, &hole) && hole.first_index < from) {
@@ -488,14 +487,21 @@ static void cut_or_drop(struct world *world, struct fuzz_input *input)
     flush(world->log);
 }
 
+/* The log begins where it has been dropped to by now: a drop waits for the repair of the file that it ends in. */
+static void open_again(struct world *world, bool is_killed)
+{
+    world->start = info_of(world->log).base;
+    segment_log_close(world->log);
+    memory_disk_crash(world->disk, is_killed ? MEMORY_DISK_KILL : MEMORY_DISK_POWER);
+    world->log = open_on(world->disk, &world->start);
+}
+
 /* All is synced before the power goes: a mark that it tears beside damaged entries may be the newer one (L6). */
 static void lose_power(struct world *world, uint8_t how)
 {
     const bool is_killed = how & 8;
     if (!is_killed) flush(world->log);
-    segment_log_close(world->log);
-    memory_disk_crash(world->disk, is_killed ? MEMORY_DISK_KILL : MEMORY_DISK_POWER);
-    world->log = open_on(world->disk, &world->start);
+    open_again(world, is_killed);
     check_log(world);
 }
 
@@ -562,9 +568,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     repair_honestly(&world);
     flush(world.log);
     const uint64_t last_chain = info_of(world.log).last_chain;
-    segment_log_close(world.log);
-    memory_disk_crash(world.disk, MEMORY_DISK_POWER);
-    world.log = open_on(world.disk, &world.start);
+    open_again(&world, /* is_killed= */ false);
     const struct segment_log_info info = info_of(world.log);
     fuzz_check(info.holes_count == 0 && info.last_chain == last_chain,
                "what was repaired is damaged behind a power cut");
