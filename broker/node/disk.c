@@ -23,9 +23,38 @@
 
 /* ---- log writes --------------------------------------------------------------------------------------------------------- */
 
+static uint64_t measure_space(const struct node *node)
+{
+    uint64_t bytes;
+    /* Not to know is no reason to refuse: writes tell. */
+    return disk_free_bytes(node->disk, node->data_directory, &bytes) < 0 ? UINT64_MAX : bytes;
+}
+
+static bool is_too_little(const struct node *node, uint64_t free_bytes)
+{
+    return free_bytes < SPACE_BYTES_MIN || free_bytes < node->options.reserve_bytes;
+}
+
+static void set_space(struct node *node, uint64_t free_bytes)
+{
+    const bool full = is_too_little(node, free_bytes);
+    node->free_bytes = free_bytes;
+    if (full != node->disk_full) {
+        node__log(node, full ? "error" : "info",
+                  full ? "event=\"disk nearly full, refusing writes\" free_bytes=%" PRIu64
+                       : "event=\"disk has space again, taking writes\" free_bytes=%" PRIu64,
+                  node->free_bytes);
+    }
+    node->disk_full = full;
+}
+
+/* The check of the free space comes once a second, in which a fast producer writes more than the reserve: what is taken then
+ * and finds no room would wait, unanswered. So each write looks at what it leaves. */
 static void run_write(struct io_job *job)
 {
-    segment_log_job_run(((struct group_job *)job->data)->group->write);
+    struct group *group = ((struct group_job *)job->data)->group;
+    segment_log_job_run(group->write);
+    group->write_left_bytes = measure_space(group->node);
 }
 
 static void discard_write(struct group_job *job)
@@ -56,6 +85,7 @@ static void done_write(struct io_job *job)
         return;
     }
     group->last_write_us = io_now_us(node->io);
+    if (is_too_little(node, group->write_left_bytes)) set_space(node, group->write_left_bytes);
     count_sync(node, result.sync_us);
     switch (result.status) {
     case SEGMENT_LOG_OK:
@@ -160,9 +190,7 @@ void disk__pump_store(struct node *node)
 static void run_space(struct io_job *job)
 {
     struct node *node = job->data;
-    if (disk_free_bytes(node->disk, node->data_directory, &node->space_found_bytes) < 0) {
-        node->space_found_bytes = UINT64_MAX; /* unknown: writes tell */
-    }
+    node->space_found_bytes = measure_space(node);
 }
 
 static void done_space(struct io_job *job)
@@ -170,23 +198,14 @@ static void done_space(struct io_job *job)
     struct node *node = job->data;
     node->space_running = false;
     node->space_checked_us = io_now_us(node->io);
-    node->free_bytes = node->space_found_bytes;
     if (!node__enter(node)) return;
-    const bool full =
-        node->free_bytes < SPACE_BYTES_MIN || node->free_bytes < node->options.reserve_bytes;
-    if (full != node->disk_full) {
-        node__log(node, full ? "error" : "info",
-                  full ? "event=\"disk nearly full, refusing writes\" free_bytes=%" PRIu64
-                       : "event=\"disk has space again, taking writes\" free_bytes=%" PRIu64,
-                  node->free_bytes);
-    }
-    node->disk_full = full;
+    set_space(node, node->space_found_bytes);
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
         struct group *group = list_entry(link, struct group, link);
         /* Nothing is put upon a full log, so it would not look by itself. */
-        if (!full) segment_log_look_for_space(group->log);
+        if (!node->disk_full) segment_log_look_for_space(group->log);
         disk__pump_log(group, false);
     }
     node__post(node);

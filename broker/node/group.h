@@ -98,6 +98,7 @@ struct group {
     struct list_link jobs;             /* struct group_job, outstanding */
     uint64_t last_write_us;
     uint64_t write_started_us; /* of the outstanding one */
+    uint64_t write_left_bytes; /* free when it had ended; the job's */
     uint64_t stall_told_us;    /* stall.c */
     uint64_t offered_us;
     uint32_t offers_count;

@@ -311,6 +311,28 @@ Test(simulated_requests, a_full_cluster_refuses_stays_up_and_recovers_alone)
     }
 }
 
+/* Within the second between two checks of the free space, too: an entry that was taken and finds no room leaves its producer
+ * without an answer. */
+Test(simulated_requests, a_disk_that_fills_at_once_is_full_before_its_reserve_is_used)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 11, 1);
+    options.segment_bytes_max = 65536;
+    options.reserve_bytes = 2u * 1024u * 1024u;
+    struct cluster *cluster = founded_with(&options);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 1), NODE_OK);
+    settle(cluster, "orders");
+    struct disk *disk = sim_memory_disk(cluster->sim, 0);
+    fill_disk(cluster, 0, options.reserve_bytes + 100000u);
+    const uint64_t capacity = memory_disk_used(disk) + options.reserve_bytes + 100000u;
+    const enum node_status status = produce_until_refused(cluster, 0);
+    cr_assert_eq(status, NODE_DISK_FULL, "%s", node_status_text(status));
+    const uint64_t free_bytes = capacity - memory_disk_used(disk);
+    cr_assert_gt(free_bytes, options.reserve_bytes - 2u * options.segment_bytes_max,
+                 "%d bytes of the reserve are used", (int)(options.reserve_bytes - free_bytes));
+    cluster_destroy(cluster);
+}
+
 Test(simulated_requests, one_full_follower_does_not_stop_the_others_and_catches_up)
 {
     struct cluster *cluster = founded(9, 3);
