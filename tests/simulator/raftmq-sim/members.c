@@ -193,21 +193,20 @@ bool members_can_lose(const struct run *run, uint32_t node)
 }
 
 struct leave_check {
-    uint64_t node, with;
-    bool shrinks; /* a partition that both hold has a replica less */
+    uint32_t node;
+    uint32_t others; /* a partition that it holds with one of these has a replica less */
+    bool shrinks;
 };
 
 static bool check_leave(void *data, const char *name, const struct meta_partition *partition)
 {
     struct leave_check *check = data;
-    bool has_node = false;
-    bool has_with = false;
+    uint32_t holders = 0;
     (void)name;
     for (uint32_t i = 0; i < partition->replicas_count; i++) {
-        if (partition->replicas[i].node_id == check->node) has_node = true;
-        if (partition->replicas[i].node_id == check->with) has_with = true;
+        holders |= 1u << (partition->replicas[i].node_id - 1u);
     }
-    if (has_node && has_with) check->shrinks = true;
+    if (holders & 1u << check->node && holders & check->others) check->shrinks = true;
     return !check->shrinks;
 }
 
@@ -216,7 +215,9 @@ bool members_can_leave(const struct run *run, uint32_t node, uint32_t with)
     if (!run->lost) return true;
     const struct meta_state *meta = members_meta(run);
     if (!meta || members_count(members_wished(run) & run->joined) < 4u) return false;
-    struct leave_check check = {.node = node + 1u, .with = with + 1u};
+    /* Without a successor the group is one less at once, and grows again later. */
+    const uint32_t others = with == UINT32_MAX ? run->lost : 1u << with;
+    struct leave_check check = {.node = node, .others = others & ~(1u << node)};
     meta_partitions_visit(meta, check_leave, &check);
     return !check.shrinks;
 }
