@@ -1,7 +1,8 @@
 /* Mending the log of a replica whose disk lost entries (PROTOCOL D4), whether its core runs or not.
  *
  *   hole ─> session ─> wants entries ─> one peer after the other is asked ─> supplied ─> file rewritten ─> no hole
- *                          │                                                    └ the chain disagrees: without that peer, anew
+ *                          │                                                    └ the chain disagrees: anew, without the last peer
+ *                          ├ refused, for what was supplied in front is another chain: the same
  *                          └ everybody refused: given up for a while; the next hole
  *                             └ also one that leads a majority without this replica, for long: it is made again (mending.c)
  *
@@ -38,7 +39,6 @@
 #define ANSWER_US         1000000u /* a request is lost after that */
 #define REST_US           500000u  /* when every hole was given up */
 #define TELL_US           10000000u
-#define SUPPLIERS_MAX     8u
 #define HOPELESS_TIMEOUTS 6u
 
 struct repair {
@@ -47,10 +47,8 @@ struct repair {
     bool has_place; /* counted in node->repairs_count; it has begun a session */
     uint64_t number, asked_node, asked_us; /* the request under way; number 0: none */
     uint64_t wanted_index;                 /* the verdicts are about the entries behind it */
-    struct repair_verdicts verdicts;       /* who is barred is so until this round is over */
-    uint64_t suppliers[SUPPLIERS_MAX];     /* nodes whose entries are in this session's file */
-    uint32_t suppliers_count;
-    uint64_t from_index; /* holes in front of it were given up in this round */
+    struct repair_verdicts verdicts;       /* who is barred is so until this segment is done with */
+    uint64_t from_index;                   /* holes in front of it were given up in this round */
     uint64_t rests_until_us;
     uint32_t rounds; /* over all holes, since the last repair */
     uint64_t told_us;
@@ -117,20 +115,18 @@ static const struct raft_configuration *configuration_of(const struct group *gro
     return group->mending ? mending__configuration(group) : raft_configuration_of(group->raft);
 }
 
-static bool is_uncommitted(struct group *group, const struct segment_log_hole *hole)
-{
-    return repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
-                                              group->node->identity.node_id, group->hard_state.term,
-                                              hole);
-}
-
 /* The session stands in front of the first entry of a hole, and nobody ever had it: there is nothing to be repaired. */
 static bool cut_if_uncommitted(struct group *group, const struct segment_log_repair_info *info)
 {
     struct segment_log_hole hole;
     if (!group->mending || info->state != SEGMENT_LOG_REPAIR_WANTS) return false;
     if (!segment_log_hole_from(group->log, info->want_first, &hole)) return false;
-    if (hole.first_index != info->want_first || !is_uncommitted(group, &hole)) return false;
+    if (hole.first_index != info->want_first) return false;
+    if (!repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
+                                            group->node->identity.node_id, group->hard_state.term,
+                                            &hole)) {
+        return false;
+    }
     segment_log_repair_end(group->log);
     node__log(group->node, "warn",
               "event=\"damaged entries that no majority ever held were cut\" group=%" PRIu64
@@ -142,20 +138,14 @@ static bool cut_if_uncommitted(struct group *group, const struct segment_log_rep
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------------- */
 
-static void leave_place(struct group *group)
+static void end_session(struct group *group)
 {
     struct repair *repair = group->repair;
+    segment_log_repair_end(group->log);
     if (repair->has_place) group->node->repairs_count--;
     repair->has_place = false;
     repair->number = 0;
-    repair->suppliers_count = 0;
-    repair_verdicts_forget(&repair->verdicts);
-}
-
-static void end_session(struct group *group)
-{
-    segment_log_repair_end(group->log);
-    leave_place(group);
+    repair_verdicts_end_session(&repair->verdicts);
 }
 
 static void on_configuration(void *data, uint64_t index, const uint8_t *payload,
@@ -178,6 +168,13 @@ static void end_round(struct group *group)
     repair_verdicts_pardon_all(&repair->verdicts);
     repair->rounds++;
     rest(group);
+}
+
+/* Who cannot help here may do so elsewhere. */
+static void pass_over(struct repair *repair, const struct segment_log_repair_info *info)
+{
+    repair->from_index = info->last_index + 1u;
+    repair_verdicts_pardon_all(&repair->verdicts);
 }
 
 static void begin_session(struct group *group)
@@ -229,8 +226,29 @@ static void give_up(struct group *group, const struct segment_log_repair_info *i
                   group->id, group->topic, group->partition_number, info->want_first,
                   info->want_last, who);
     }
-    repair->from_index = info->last_index + 1u;
+    pass_over(repair, info);
     end_session(group);
+}
+
+/* The file is begun anew, with all the others whose entries were in it: they may be right. */
+static void bar_supplier(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct repair_verdicts *verdicts = &group->repair->verdicts;
+    node__log(group->node, "warn",
+              "event=\"entries of a peer do not lead to this log, repairing without it\" "
+              "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,
+              group->id, verdicts->supplier, info->first_index);
+    repair_verdicts_bar(verdicts, verdicts->supplier);
+}
+
+/* Everybody refused, somebody because what was supplied last is another history than its own: it may be the right one. */
+static bool begin_without_supplier(struct group *group, const struct segment_log_repair_info *info)
+{
+    const struct repair_verdicts *verdicts = &group->repair->verdicts;
+    if (!repair_verdicts_are_disputed(verdicts, info->want_before.index)) return false;
+    bar_supplier(group, info);
+    end_session(group);
+    return true;
 }
 
 /* ---- work ---------------------------------------------------------------------------------------------------------------- */
@@ -317,9 +335,7 @@ static uint64_t next_peer(struct group *group)
 static void note_silence(struct group *group)
 {
     struct repair *repair = group->repair;
-    struct repair_verdict *verdict = repair_verdicts_of(&repair->verdicts, repair->asked_node);
-    if (verdict) verdict->is_known = true;
-    if (verdict) verdict->answer = REPAIR_BUSY;
+    repair_verdicts_note(&repair->verdicts, repair->asked_node, REPAIR_BUSY, 0, 0);
     repair->number = 0;
 }
 
@@ -351,7 +367,8 @@ static void ask(struct group *group, const struct segment_log_repair_info *info)
         }
         note_silence(group);
     }
-    if (!cut_if_uncommitted(group, info)) give_up(group, info);
+    if (cut_if_uncommitted(group, info) || begin_without_supplier(group, info)) return;
+    give_up(group, info);
 }
 
 static void want(struct group *group, const struct segment_log_repair_info *info)
@@ -366,18 +383,14 @@ static void want(struct group *group, const struct segment_log_repair_info *info
 
 /* ---- answers ---------------------------------------------------------------------------------------------------------------- */
 
-static void supplied(struct group *group, uint64_t from, const uint8_t *entries, size_t bytes)
+static void supplied(struct group *group, uint64_t from, uint64_t last_index,
+                     const uint8_t *entries, size_t bytes)
 {
     struct repair *repair = group->repair;
     switch (segment_log_repair_supply(group->log, entries, bytes)) {
     case SEGMENT_LOG_OK:
         group->counters.bytes_repaired += bytes;
-        for (uint32_t i = 0; i < repair->suppliers_count; i++) {
-            if (repair->suppliers[i] == from) return;
-        }
-        if (repair->suppliers_count < SUPPLIERS_MAX) {
-            repair->suppliers[repair->suppliers_count++] = from;
-        }
+        repair_verdicts_note_supply(&repair->verdicts, from, last_index);
         return;
     case SEGMENT_LOG_BAD_ENTRY:
     case SEGMENT_LOG_BROKEN_CHAIN:
@@ -407,16 +420,11 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (info.state != SEGMENT_LOG_REPAIR_WANTS || info.want_before.index != answer->index) return;
     repair->number = 0;
     if (answer->answer == REPAIR_ENTRIES) {
-        supplied(group, from, entries, bytes);
+        supplied(group, from, answer->last_index, entries, bytes);
     } else {
-        struct repair_verdict *verdict = repair_verdicts_of(&repair->verdicts, from);
         note_refusal(group, from, answer, &info);
-        if (verdict) {
-            verdict->is_known = true;
-            verdict->answer = answer->answer;
-            verdict->epoch = answer->from_epoch;
-            verdict->term = answer->term;
-        }
+        repair_verdicts_note(&repair->verdicts, from, answer->answer, answer->from_epoch,
+                             answer->term);
     }
     repair__run(group);
 }
@@ -446,12 +454,8 @@ void repair__frame(struct node *node, const struct peer_frame *frame)
 static void tell_repaired(struct group *group, const struct segment_log_repair_info *info)
 {
     const struct repair *repair = group->repair;
-    char from[96] = "";
-    for (uint32_t i = 0; i < repair->suppliers_count; i++) {
-        const size_t used = strlen(from);
-        snprintf(from + used, sizeof(from) - used, "%sn%" PRIu64, used ? "," : "",
-                 repair->suppliers[i]);
-    }
+    char from[96];
+    repair_verdicts_describe_suppliers(&repair->verdicts, from, sizeof(from));
     node__log(group->node, "info",
               "event=\"damage repaired\" group=%" PRIu64
               " topic=\"%s\" partition=%u segment_first=%" PRIu64 " segment_last=%" PRIu64
@@ -474,14 +478,11 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         repair_verdicts_pardon_all(&repair->verdicts);
         break;
     case SEGMENT_LOG_BROKEN_CHAIN: /* what it was supplied leads elsewhere than what stands behind it */
-        for (uint32_t i = 0; i < repair->suppliers_count; i++) {
-            repair_verdicts_bar(&repair->verdicts, repair->suppliers[i]);
-            node__log(group->node, "warn",
-                      "event=\"entries of a peer do not lead to this log, repairing without it\" "
-                      "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,
-                      group->id, repair->suppliers[i], info->first_index);
+        if (repair->verdicts.supplier == 0) {
+            pass_over(repair, info);
+        } else {
+            bar_supplier(group, info); /* the last one's certainly do not */
         }
-        if (repair->suppliers_count == 0) repair->from_index = info->last_index + 1u;
         break;
     case SEGMENT_LOG_FULL:
         group->node->disk_full = true;
@@ -605,8 +606,7 @@ void repair__free(struct group *group)
     struct repair *repair = group->repair;
     if (!repair) return;
     assert(!repair->piece);
-    segment_log_repair_end(group->log);
-    leave_place(group);
+    end_session(group);
     free(repair);
     group->repair = NULL;
 }

@@ -20,9 +20,47 @@ struct repair_verdict *repair_verdicts_of(struct repair_verdicts *verdicts, uint
     return verdict;
 }
 
+void repair_verdicts_note(struct repair_verdicts *verdicts, uint64_t node_id,
+                          enum repair_answer answer, uint64_t epoch, uint64_t term)
+{
+    struct repair_verdict *verdict = repair_verdicts_of(verdicts, node_id);
+    if (!verdict) return;
+    *verdict = (struct repair_verdict){
+        .node_id = node_id, .epoch = epoch, .term = term, .answer = answer, .is_known = true};
+}
+
 void repair_verdicts_forget(struct repair_verdicts *verdicts)
 {
     verdicts->count = 0;
+}
+
+void repair_verdicts_end_session(struct repair_verdicts *verdicts)
+{
+    repair_verdicts_forget(verdicts);
+    verdicts->suppliers_count = 0;
+    verdicts->supplier = verdicts->supplied_index = 0;
+}
+
+void repair_verdicts_note_supply(struct repair_verdicts *verdicts, uint64_t node_id,
+                                 uint64_t last_index)
+{
+    verdicts->supplier = node_id;
+    verdicts->supplied_index = last_index;
+    for (uint32_t i = 0; i < verdicts->suppliers_count; i++) {
+        if (verdicts->suppliers[i] == node_id) return;
+    }
+    if (verdicts->suppliers_count == REPAIR_SUPPLIERS_MAX) return;
+    verdicts->suppliers[verdicts->suppliers_count++] = node_id;
+}
+
+bool repair_verdicts_are_disputed(const struct repair_verdicts *verdicts, uint64_t index)
+{
+    if (verdicts->supplier == 0 || verdicts->supplied_index != index) return false;
+    for (uint32_t i = 0; i < verdicts->count; i++) {
+        const struct repair_verdict *verdict = &verdicts->items[i];
+        if (verdict->is_known && verdict->answer == REPAIR_DIFFERS) return true;
+    }
+    return false;
 }
 
 bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id)
@@ -66,6 +104,16 @@ void repair_verdicts_describe(struct repair_verdicts *verdicts,
         add_name(text, bytes, id, what);
     }
     if (!text[0]) snprintf(text, bytes, "there is no other replica");
+}
+
+void repair_verdicts_describe_suppliers(const struct repair_verdicts *verdicts, char *text,
+                                        size_t bytes)
+{
+    text[0] = 0;
+    for (uint32_t i = 0; i < verdicts->suppliers_count; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, bytes - used, "%sn%" PRIu64, used ? "," : "", verdicts->suppliers[i]);
+    }
 }
 
 /* D4: what n - majority + 1 whole voters never held is not committed. Where a configuration may stand in what is lost, a

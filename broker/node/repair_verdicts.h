@@ -1,4 +1,4 @@
-/* What peers said of the entries that a repair wants, and who is not asked any more (PROTOCOL D4).
+/* What peers said of the entries that a repair wants, whose it got, and who is not asked any more (PROTOCOL D4).
  *
  * Pure. */
 #ifndef BROKER_NODE_REPAIR_VERDICTS_H
@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define REPAIR_SUPPLIERS_MAX 8u /* that are named */
 
 struct repair_verdict {
     uint64_t node_id;
@@ -27,12 +29,27 @@ struct repair_verdicts {
     uint32_t count;
     uint64_t barred[PEER_KNOWN_MAX]; /* their chain disagreed */
     uint32_t barred_count;
+    uint64_t suppliers[REPAIR_SUPPLIERS_MAX]; /* nodes whose entries are in this session's file */
+    uint32_t suppliers_count;
+    uint64_t supplier;       /* of the newest entries in it; 0: none */
+    uint64_t supplied_index; /* the last of them */
 };
 
 /* That of a node; made when there is none. NULL: no room. Valid until they are forgotten. */
 struct repair_verdict *repair_verdicts_of(struct repair_verdicts *verdicts, uint64_t node_id);
+/* It answered so, as the replica of that epoch, in that term. */
+void repair_verdicts_note(struct repair_verdicts *verdicts, uint64_t node_id,
+                          enum repair_answer answer, uint64_t epoch, uint64_t term);
 /* Other entries are wanted now. Who is barred stays so. */
 void repair_verdicts_forget(struct repair_verdicts *verdicts);
+/* The file is done, or is begun anew. Who is barred stays so. */
+void repair_verdicts_end_session(struct repair_verdicts *verdicts);
+
+/* Entries of that node, through last_index, are in the file. */
+void repair_verdicts_note_supply(struct repair_verdicts *verdicts, uint64_t node_id,
+                                 uint64_t last_index);
+/* The newest supply ends at `index`, and somebody has another entry there: one of the two differs from this log. */
+bool repair_verdicts_are_disputed(const struct repair_verdicts *verdicts, uint64_t index);
 
 void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id);
 bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id);
@@ -42,6 +59,10 @@ void repair_verdicts_pardon_all(struct repair_verdicts *verdicts);
 void repair_verdicts_describe(struct repair_verdicts *verdicts,
                               const struct raft_configuration *configuration, uint64_t self,
                               char *text, size_t bytes);
+
+/* Who supplied this session, for people. */
+void repair_verdicts_describe_suppliers(const struct repair_verdicts *verdicts, char *text,
+                                        size_t bytes);
 
 /* Did so many voters never hold the entries of this hole that they cannot be committed? `term` is that of the damaged replica,
  * on node `self`. */

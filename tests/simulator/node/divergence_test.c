@@ -1,9 +1,11 @@
 /* Goal: two nodes that hold different entries at the same index and term notice it; the one outside the majority is quarantined
- * and made again, whoever leads, and without a majority either way the group stands still (PROTOCOL C3, D6). Method: between two lives of a follower, another history is written into its
- * log: whole records under a right mark, so nothing but the leader's chain can tell. */
+ * and made again, whoever leads, and without a majority either way the group stands still (PROTOCOL C3, D6); repair gets by beside it
+ * (D4). Method: between two lives of a follower, another history is written into its log: whole records under a right mark, so
+ * nothing but the leader's chain can tell. */
 #include "founded.h"
 #include "members.h"
 #include "poke.h"
+#include "rot.h"
 #include "sim_invariants.h"
 
 #include <criterion/criterion.h>
@@ -14,6 +16,7 @@
 
 #define SECOND_US 1000000u
 #define VALUES    20u
+#define LAST      UINT64_MAX
 
 static void finish_jobs(struct segment_log *log)
 {
@@ -26,9 +29,9 @@ static void finish_jobs(struct segment_log *log)
     }
 }
 
-/* Replace the last entry of the group's log on a node that is down by another of the same index and term. */
-static void replace_last(struct cluster *cluster, uint32_t node, uint64_t group,
-                         const struct cluster_id *id)
+/* Replace the entries of the group's log from one on, on a node that is down, by others of the same term. */
+static void replace_from(struct cluster *cluster, uint32_t node, uint64_t group,
+                         const struct cluster_id *id, uint64_t first_index)
 {
     char directory[DISK_PATH_MAX];
     snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group);
@@ -46,12 +49,15 @@ static void replace_last(struct cluster *cluster, uint32_t node, uint64_t group,
     cr_assert_eq(segment_log_open(&options, &log, &problem), SEGMENT_LOG_OK, "%s", problem.reason);
     struct segment_log_info before;
     segment_log_info(log, &before);
-    segment_log_truncate(log, before.last_index);
+    if (first_index == LAST) first_index = before.last_index;
+    segment_log_truncate(log, first_index);
     const struct segment_log_entry other = {.type = ENTRY_NOOP,
                                             .timestamp_ms = before.last_timestamp_ms};
     uint64_t last_index = 0;
-    cr_assert_eq(segment_log_append(log, before.last_term, &other, 1, &last_index), SEGMENT_LOG_OK);
-    cr_assert_eq(last_index, before.last_index);
+    while (last_index < before.last_index) {
+        cr_assert_eq(segment_log_append(log, before.last_term, &other, 1, &last_index),
+                     SEGMENT_LOG_OK);
+    }
     finish_jobs(log);
     struct segment_log_info after;
     segment_log_info(log, &after);
@@ -59,6 +65,12 @@ static void replace_last(struct cluster *cluster, uint32_t node, uint64_t group,
     cr_assert_neq(after.last_chain, before.last_chain);
     invariants_expect_forged(cluster->invariants, node);
     segment_log_close(log);
+}
+
+static void replace_last(struct cluster *cluster, uint32_t node, uint64_t group,
+                         const struct cluster_id *id)
+{
+    replace_from(cluster, node, group, id, LAST);
 }
 
 struct world {
@@ -283,4 +295,58 @@ Test(simulated_divergence, a_replica_in_dispute_acknowledges_nothing)
     cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_mended, &world));
     cr_assert_gt(epoch_of(&world, odd), world.epochs[odd]);
     cluster_destroy(cluster);
+}
+
+/* ---- damage ----------------------------------------------------------------------------------------------------------------- */
+
+static void damage(struct cluster *cluster, uint32_t node, uint64_t index)
+{
+    char path[160];
+    const uint64_t pos = rot_find(cluster, node, index, path, sizeof(path));
+    rot_flip(cluster, node, path, pos + 3u);
+}
+
+/* By whom lacks entries there, each time the next one. */
+#define ASKED_FIRST 0u
+#define ASKED_NEXT  2u
+
+static bool has_supplied(void *data)
+{
+    struct cluster *cluster = data;
+    size_t bytes = 0;
+    char *text = node_metrics_text(cluster->nodes[ASKED_NEXT].node, &bytes);
+    uint64_t served = 0;
+    for (char *at = text; (at = strstr(at, "\nraftmq_log_repair_served_bytes_total{")); at++) {
+        served += strtoull(strchr(at, '}') + 1, NULL, 10);
+    }
+    free(text);
+    return served > 0;
+}
+
+/* Two nodes differ, and the third one, which could tell who is right, is damaged in two places: what it gets for the second
+ * comes from the wrong one, which can give all the rest of it, or not even that. */
+Test(simulated_divergence, a_damaged_replica_is_repaired_beside_one_that_differs)
+{
+    const uint32_t right = ASKED_FIRST, damaged = 1, odd = ASKED_NEXT;
+    for (uint64_t is_short = 0; is_short < 2; is_short++) {
+        struct world world = make(51, 3);
+        struct cluster *cluster = world.cluster;
+        for (uint32_t node = 0; node < 3u; node++) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+        damage(cluster, damaged, 5);
+        damage(cluster, damaged, 12);
+        replace_from(cluster, odd, world.group, &world.id, 12);
+        if (is_short) damage(cluster, odd, 15);
+        cluster_start(cluster, right);
+        cluster_start(cluster, odd);
+        sim_run_for(cluster->sim, SECOND_US);
+        cluster_start(cluster, damaged);
+        if (!is_short) { /* then it is mended itself, and has no counters */
+            cr_assert(sim_run_until_true(cluster->sim, 2 * SECOND_US, has_supplied, cluster));
+        }
+        cr_assert(rot_is_repaired(cluster, 10 * SECOND_US), "%" PRIu64, is_short);
+        expect_mended(&world, 1u << odd);
+        cluster_destroy(cluster);
+    }
 }

@@ -1,5 +1,6 @@
-/* Goal: damaged entries are cut only when what voters said proves that they are not committed, whoever answered when (PROTOCOL
- * D4). Method: verdicts by hand, and every combination of them for up to five voters against the definition. */
+/* Goal: damaged entries are cut only when what voters said proves that they are not committed, whoever answered when, and who
+ * supplied what is disputed is known (PROTOCOL D4). Method: verdicts by hand, and every combination of them for up to five
+ * voters against the definition. */
 #include "repair_verdicts.h"
 
 #include <criterion/criterion.h>
@@ -21,12 +22,8 @@ static struct raft_configuration voters(uint32_t count)
 static void tell(struct repair_verdicts *verdicts, uint64_t node_id, enum repair_answer answer,
                  uint64_t term)
 {
-    struct repair_verdict *verdict = repair_verdicts_of(verdicts, node_id);
-    cr_assert_not_null(verdict);
-    verdict->is_known = true;
-    verdict->answer = answer;
-    verdict->epoch = 7;
-    verdict->term = term;
+    repair_verdicts_note(verdicts, node_id, answer, 7, term);
+    cr_assert(repair_verdicts_of(verdicts, node_id)->is_known);
 }
 
 static bool is_cut(struct repair_verdicts *verdicts, const struct raft_configuration *configuration,
@@ -135,4 +132,33 @@ Test(node_repair_verdicts,
     char small[8];
     repair_verdicts_describe(&verdicts, &configuration, SELF, small, sizeof(small));
     cr_assert_eq(strlen(small), 7, "cut, and closed");
+}
+
+/* Only what ends where the others refuse is disputed, not what this log's own entries have confirmed since. */
+Test(node_repair_verdicts, the_newest_supply_is_disputed_when_somebody_has_another_entry_at_its_end)
+{
+    struct repair_verdicts verdicts = {.count = 0};
+    char text[16];
+    tell(&verdicts, 2, REPAIR_DIFFERS, TERM);
+    cr_assert_not(repair_verdicts_are_disputed(&verdicts, 0), "there is none");
+    repair_verdicts_note_supply(&verdicts, 3, 20);
+    repair_verdicts_note_supply(&verdicts, 4, 30);
+    repair_verdicts_note_supply(&verdicts, 3, 40);
+    cr_assert_eq(verdicts.supplier, 3);
+    cr_assert(repair_verdicts_are_disputed(&verdicts, 40));
+    cr_assert_not(repair_verdicts_are_disputed(&verdicts, 41));
+    cr_assert_not(repair_verdicts_are_disputed(&verdicts, 30));
+    repair_verdicts_describe_suppliers(&verdicts, text, sizeof(text));
+    cr_assert_str_eq(text, "n3,n4");
+    tell(&verdicts, 2, REPAIR_DAMAGED, TERM);
+    cr_assert_not(repair_verdicts_are_disputed(&verdicts, 40), "nobody has another one");
+    tell(&verdicts, 5, REPAIR_DIFFERS, TERM);
+    cr_assert(repair_verdicts_are_disputed(&verdicts, 40));
+    repair_verdicts_bar(&verdicts, 3);
+    repair_verdicts_end_session(&verdicts);
+    cr_assert_eq(verdicts.supplier, 0);
+    cr_assert_not(repair_verdicts_are_disputed(&verdicts, 40));
+    cr_assert(repair_verdicts_is_barred(&verdicts, 3));
+    repair_verdicts_describe_suppliers(&verdicts, text, sizeof(text));
+    cr_assert_str_eq(text, "");
 }
