@@ -12,9 +12,10 @@ struct scrub {
     bool active;
     bool begins_anew; /* asked for while a piece was out */
     uint64_t sequence;
-    struct segment_point at; /* checked through here */
-    bool is_at_front;        /* header and marks of the segment are still to be looked at */
-    bool mend_wanted;        /* by the next write job */
+    struct segment_point at;             /* checked through here, ... */
+    uint64_t cuts_total, replaces_total; /* ... when the log had seen so many */
+    bool is_at_front; /* header and marks of the segment are still to be looked at */
+    bool mend_wanted; /* by the next write job */
     uint64_t mend_sequence;
     struct segment_log_scrub_job *job;
     uint64_t bytes_done, bytes_total;

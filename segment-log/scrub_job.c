@@ -48,6 +48,18 @@ static void enter(struct segment_log *log, const struct segment *segment)
     log->scrub.is_at_front = true;
 }
 
+/* Where the last piece ended there may be no record any more: entries were cut there, or the file was written anew. */
+static void begin_segment_again_if_changed(struct segment_log *log)
+{
+    struct scrub *scrub = &log->scrub;
+    if (scrub->cuts_total == log->cuts_total && scrub->replaces_total == log->replaces_total)
+        return;
+    scrub->cuts_total = log->cuts_total;
+    scrub->replaces_total = log->replaces_total;
+    const struct segment *segment = log__find_sequence(log, scrub->sequence);
+    if (segment) enter(log, segment);
+}
+
 void segment_log_scrub_begin(struct segment_log *log)
 {
     struct scrub *scrub = &log->scrub;
@@ -151,6 +163,7 @@ struct segment_log_scrub_job *segment_log_scrub_next_job(struct segment_log *log
     struct scrub *scrub = &log->scrub;
     if (!scrub->active || scrub->job || scrub->mend_wanted || log->broken) return NULL;
     if (log->install != INSTALL_NONE || log->cut_pending) return NULL;
+    begin_segment_again_if_changed(log);
     const struct segment *segment = find_next(log);
     if (!segment) {
         scrub->active = false;

@@ -420,3 +420,47 @@ Test(segment_log_scrub, passes_and_writes_do_not_disturb_each_other)
         memory_disk_destroy(copy);
     }
 }
+
+/* A piece of the pass; false: it is over. Nothing is damaged. */
+static bool scrub_piece(struct segment_log *log, size_t bytes_max)
+{
+    struct segment_log_scrub_info scrub;
+    struct segment_log_job_result result;
+    struct segment_log_scrub_job *job = segment_log_scrub_next_job(log, bytes_max);
+    segment_log_scrub_info(log, &scrub);
+    if (!scrub.active) return false;
+    if (!job) {
+        cr_assert(fixture_run_job(log, false, &result), "the pass waits for nothing");
+        return true;
+    }
+    uint64_t bytes;
+    struct segment_log_problem problem = {0};
+    segment_log_scrub_job_run(job);
+    const enum segment_log_status status = segment_log_scrub_job_finish(log, job, &bytes, &problem);
+    cr_assert_eq(status, SEGMENT_LOG_OK, "entry %" PRIu64 ": %s", problem.index, problem.reason);
+    return true;
+}
+
+/* Behind the cut other records stand, and begin elsewhere. */
+Test(segment_log_scrub, entries_that_are_cut_between_two_pieces_are_no_damage)
+{
+    bool is_over = false;
+    for (uint32_t pieces = 1; !is_over; pieces++) {
+        cr_assert_lt(pieces, 1000);
+        struct disk *copy = memory_disk_clone(disk, pieces);
+        struct segment_log *log = fixture_open_on(&options, copy);
+        segment_log_scrub_begin(log);
+        for (uint32_t i = 0; i < pieces && !is_over; i++) {
+            is_over = !scrub_piece(log, 100);
+        }
+        segment_log_truncate(log, info.last_index - 5);
+        for (uint32_t i = 0; i < 8; i++) {
+            fixture_append(log, 9, 1, 50 + 11 * i);
+        }
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        while (scrub_piece(log, 100)) {
+        }
+        segment_log_close(log);
+        memory_disk_destroy(copy);
+    }
+}
