@@ -127,7 +127,7 @@ bool memory_inode__is_clean(const struct inode *inode)
 
 bool memory_inode__is_dirty(const struct inode *inode, size_t sector)
 {
-    return inode->dirty[sector / PAGE_SECTORS] >> (sector % PAGE_SECTORS) & 1u;
+    return ((uint32_t)inode->dirty[sector / PAGE_SECTORS] >> (sector % PAGE_SECTORS) & 1u) != 0;
 }
 
 static void mark_sector(struct inode *inode, size_t sector)
@@ -241,7 +241,8 @@ void memory_inode__sync(struct inode *inode)
 {
     for (size_t p = inode->dirty_first; p < inode->dirty_end; p++) {
         for (size_t s = 0; inode->astray && s < PAGE_SECTORS; s++) {
-            if (inode->dirty[p] >> s & 1u) memory_inode__keep_sector(inode, p * PAGE_SECTORS + s);
+            if ((uint32_t)inode->dirty[p] >> s & 1u)
+                memory_inode__keep_sector(inode, p * PAGE_SECTORS + s);
         }
         /* They are equal outside of dirty sectors: the medium takes the page as it is. */
         if (!inode->astray && inode->dirty[p]) page_replace(&inode->medium[p], inode->cache[p]);
