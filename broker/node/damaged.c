@@ -4,6 +4,7 @@
 #include "damaged.h"
 
 #include "checkpoint.h"
+#include "drop.h"
 #include "group.h"
 #include "internal.h"
 #include "perform.h"
@@ -142,4 +143,15 @@ void damaged__run(struct group *group)
     if (group->node->state == NODE_FAILED) return;
     cover(group);
     if (is_damaged) offer_leadership(group);
+}
+
+/* M5: what it has to apply next nobody gives it any more, and the others do without it. Its files are kept, apart. */
+bool damaged__make_again_if_hopeless(struct group *group)
+{
+    char why[NODE_STATUS_TEXT_BYTES];
+    if (group->dropping || group->role != RAFT_FOLLOWER || group->node->disk_full) return false;
+    if (group->node->state != NODE_RUNNING || !repair__is_hopeless(group)) return false;
+    repair__describe(group, why, sizeof(why));
+    group__quarantine(group, why);
+    return true;
 }

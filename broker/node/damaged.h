@@ -14,5 +14,8 @@ bool damaged__holds_back(const struct group *group);
 bool damaged__refuses(struct group *group, const struct raft_message *append);
 /* Whether it is damaged, or is so no more: told to the core; a leader offers its place. Cheap when nothing is. */
 void damaged__run(struct group *group);
+/* True: the replica goes, to be made again, for nobody mends what its state needs, and a majority is without it (M5). The lists
+ * of groups are not what they were then. */
+bool damaged__make_again_if_hopeless(struct group *group);
 
 #endif

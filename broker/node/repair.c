@@ -72,9 +72,8 @@ bool repair__was_tried(const struct group *group)
     return group->repair && group->repair->rounds > 0;
 }
 
-/* A leader without a majority gives way within two election timeouts (CheckQuorum), so one that has led in the same term for
- * longer than that has one, which this replica is no part of. It may be that others could still give what is needed, but
- * nobody needs it: what is committed is whole without it. */
+/* A leader that hears of a majority without this replica, and goes on in the same term, commits without it. It may be that
+ * others could still give what is needed, but nobody needs it: what is committed is whole without it. */
 bool repair__is_hopeless(const struct group *group)
 {
     const struct repair *repair = group->repair;
@@ -85,14 +84,19 @@ bool repair__is_hopeless(const struct group *group)
            now_us - repair->refused.at_us < 2u * ANSWER_US;
 }
 
-/* What it waits for lies above its state: without it its core cannot start. */
+/* What it waits for lies above its state: without it its core cannot start, or applies nothing any more. */
+static bool is_needed_for_state(const struct group *group, uint64_t index)
+{
+    return group->mending ? mending__needs(group, index) : index > group->applied_index;
+}
+
 static void note_refusal(struct group *group, uint64_t from, const struct repair_message *answer,
                          const struct segment_log_repair_info *info)
 {
     struct repair *repair = group->repair;
     const uint64_t now_us = io_now_us(group->node->io);
-    if (!group->mending || !mending__needs(group, info->want_last)) return;
-    if (!answer->leads_whole || answer->answer == REPAIR_BUSY) return;
+    if (!is_needed_for_state(group, info->want_last)) return;
+    if (!answer->leads_without_you || answer->answer == REPAIR_BUSY) return;
     if (repair->refused.node != from || repair->refused.term != answer->term) {
         repair->refused.node = from;
         repair->refused.term = answer->term;

@@ -9,9 +9,7 @@
 struct group;
 struct node;
 struct peer_frame;
-struct repair_message;
 
-struct repair_message;
 /* Whatever is next to make the log whole. Cheap when it is. */
 void repair__run(struct group *group);
 /* A REPAIR frame of a peer: a request, or the answer to this node's. */
@@ -21,7 +19,7 @@ void repair__free(struct group *group);
 bool repair__is_needed(const struct group *group);
 /* Every hole was tried, with everybody who answers, since it was found. */
 bool repair__was_tried(const struct group *group);
-/* What a mending replica needs is refused by a leader that is whole and has had a majority without it for a while. */
+/* What it needs for its state is refused by a leader that is whole and has had a majority without it for a while. */
 bool repair__is_hopeless(const struct group *group);
 /* That node said, lately, that it cannot give what is wanted. */
 bool repair__was_refused_by(const struct group *group, uint64_t node_id);

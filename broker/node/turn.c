@@ -13,6 +13,7 @@
 #include "changes.h"
 #include "checkpoint.h"
 #include "clock.h"
+#include "damaged.h"
 #include "directory.h"
 #include "disk.h"
 #include "fetch.h"
@@ -303,6 +304,8 @@ static void on_maintenance(struct io_timer *timer)
         base_receive__maintain(group);
         repair__run(group);
         if (node->state == NODE_FAILED) return;
+        if (damaged__make_again_if_hopeless(group))
+            break; /* others may go with it; their turn comes */
     }
     scrub__run(node);
     if (node->state == NODE_STOPPING) {

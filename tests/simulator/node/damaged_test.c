@@ -384,6 +384,88 @@ Test(simulated_damaged, a_replica_that_nobody_can_mend_is_made_again)
     }
 }
 
+/* Files of the follower's group that are named so, and of an index above this one. */
+static void remove_newer(const struct trio *trio, const char *prefix, uint64_t index)
+{
+    char path[160];
+    uint64_t bytes;
+    for (uint32_t nth = 0; rot_file(trio->cluster, trio->follower, trio->group, prefix, nth, path,
+                                    sizeof(path), &bytes);) {
+        if (strtoull(strrchr(path, '/') + 1 + strlen(prefix), NULL, 10) > index) {
+            rot_remove(trio->cluster, trio->follower, path);
+        } else {
+            nth++;
+        }
+    }
+}
+
+/* The follower goes down and loses its newer snapshots, and an entry of a segment that a start does not read: it is next to be
+ * applied then. The others keep nothing of it, and all that it has to be sent. Returns the entry. */
+static uint64_t lose_behind_the_tail(const struct trio *trio, struct peek_group *ret_before)
+{
+    for (uint64_t i = 0; i < 160; i++) {
+        cr_assert_eq(cluster_produce(trio->cluster, trio->leader, ROT_TOPIC, i, -1, -1, NULL),
+                     NODE_OK);
+    }
+    run_until_durable(trio, trio->follower, peek_at(trio, trio->leader).last_index);
+    *ret_before = peek_at(trio, trio->follower);
+    const uint64_t index = ret_before->base_index + 60u;
+    cluster_crash(trio->cluster, trio->follower, SIM_CRASH_KILL);
+    rot_entry(trio, trio->follower, index);
+    remove_newer(trio, "base-", ret_before->base_index);
+    remove_newer(trio, "checkpoint-", ret_before->base_index);
+    poke_make_base(trio->cluster->nodes[trio->leader].node, trio->group);
+    poke_make_base(trio->cluster->nodes[trio->third].node, trio->group);
+    sim_run_for(trio->cluster->sim, SECOND_US);
+    for (uint32_t other = 0; other < 3u; other++) {
+        if (other == trio->follower) continue;
+        const uint64_t base_index = peek_at(trio, other).base_index;
+        cr_assert(base_index > index && base_index <= ret_before->last_index,
+                  "n%u starts at %" PRIu64, other + 1u, base_index);
+    }
+    return index;
+}
+
+/* Found when it is applied: the replica runs by then, and answers its leader. */
+Test(simulated_damaged, a_running_replica_that_nobody_can_mend_is_made_again)
+{
+    for (uint64_t seed = 121; seed < 124; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        struct peek_group before;
+        const uint64_t index = lose_behind_the_tail(&trio, &before);
+        cluster_start(trio.cluster, trio.follower);
+        sim_run_for(sim, SECOND_US);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(trio.cluster, trio.follower, trio.group, &status));
+        cr_assert_str_eq(status.role, "follower", "seed %" PRIu64, seed);
+        cr_assert_lt(peek_at(&trio, trio.follower).applied_index, index);
+        struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+        cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait),
+                  "seed %" PRIu64 ": it waits", seed);
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* As long as the third is away its answers make the majority: set aside it would stop the group. */
+Test(simulated_damaged, a_running_replica_that_is_needed_goes_on)
+{
+    struct trio trio = make(125);
+    struct peek_group before;
+    (void)lose_behind_the_tail(&trio, &before);
+    cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+    cluster_start(trio.cluster, trio.follower);
+    sim_run_for(trio.cluster->sim, 30 * SECOND_US);
+    cr_assert_eq(peek_at(&trio, trio.follower).epoch, before.epoch);
+    cr_assert(
+        cluster_produce_once(trio.cluster, trio.leader, ROT_TOPIC, 1, -1, -1, 20 * SECOND_US, NULL),
+        "it counts");
+    struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+    cluster_start(trio.cluster, trio.third);
+    cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait));
+    cluster_destroy(trio.cluster);
+}
+
 /* Two of three cannot do without it: it waits for the third, which may have what it lacks. */
 Test(simulated_damaged, a_replica_that_is_needed_is_not_made_again)
 {

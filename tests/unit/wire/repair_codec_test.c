@@ -87,11 +87,11 @@ Test(repair_codec, who_leads_a_whole_log_says_so_and_nobody_asks_it)
     struct repair_message got;
     struct body body = encode(&message);
     cr_assert_eq(repair_codec_decode(body.bytes, body.count, &got), REPAIR_CODEC_BYTES);
-    cr_assert_not(got.leads_whole);
-    message.leads_whole = true;
+    cr_assert_not(got.leads_without_you);
+    message.leads_without_you = true;
     body = encode(&message);
     cr_assert_eq(repair_codec_decode(body.bytes, body.count, &got), REPAIR_CODEC_BYTES);
-    cr_assert(got.leads_whole);
+    cr_assert(got.leads_without_you);
     body.bytes[3] = 2;
     cr_assert_not(is_taken(&body));
     message = request();

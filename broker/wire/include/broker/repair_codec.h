@@ -52,8 +52,8 @@ struct repair_message {
     uint64_t log_start; /* the log holds what lies behind this entry */
     uint64_t log_last_index;
     uint64_t term;
-    bool
-        leads_whole; /* it leads in this term, has committed an entry of it, and no entry of its log is damaged */
+    /* It leads in this term, has committed an entry of it, hears of a majority besides who asks, and its log is whole. */
+    bool leads_without_you;
 };
 
 /* Encode into buffer[REPAIR_CODEC_BYTES]. */

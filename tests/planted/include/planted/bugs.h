@@ -115,6 +115,8 @@
     X(M9_HALF_OF_A_PAIR_DECIDES, core, "half of the voters is enough when their number is even")   \
     X(M5_UNMENDABLE_REPLICA_WAITS, node,                                                           \
       "a replica that nobody can mend waits for ever, though the others do without it")            \
+    X(M5_NEEDED_REPLICA_IS_SET_ASIDE, node,                                                        \
+      "a damaged replica is made again though its leader has no majority without it")              \
     X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
       "a follower takes entries without following their chain")                                    \
     X(L4_WRITE_TOUCHES_SYNCED_SECTOR, log,                                                         \
