@@ -95,9 +95,9 @@ void mending__free(struct group *group)
     group->mending = NULL;
 }
 
-bool mending__needs(const struct group *group, uint64_t index)
+uint64_t mending__state_index(const struct group *group)
 {
-    return index > group->mending->header.point.index;
+    return group->mending->header.point.index;
 }
 
 void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,

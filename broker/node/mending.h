@@ -23,8 +23,8 @@ void mending__run(struct node *node);
 struct group *mending__find(const struct node *node, uint64_t group_id);
 /* The newest that is known. */
 const struct raft_configuration *mending__configuration(const struct group *group);
-/* Its state does not hold this entry, so the core cannot start without it. */
-bool mending__needs(const struct group *group, uint64_t index);
+/* What its state holds; without the entries behind it the core cannot start. */
+uint64_t mending__state_index(const struct group *group);
 /* A repair brought one. */
 void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,
                                  uint32_t payload_bytes);

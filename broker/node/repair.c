@@ -56,6 +56,8 @@ struct repair {
         uint64_t node, term; /* a whole leader that cannot give what is needed; 0: none */
         uint64_t since_us, at_us;
     } refused;
+    uint64_t
+        supplier_term;   /* in which who supplied last leads without this replica; 0: it does not */
     uint64_t holes_told; /* last index of the newest hole that the log was told of */
     char stuck[NODE_STATUS_TEXT_BYTES];
 };
@@ -84,22 +86,27 @@ bool repair__is_hopeless(const struct group *group)
            now_us - repair->refused.at_us < 2u * ANSWER_US;
 }
 
-/* What it waits for lies above its state: without it its core cannot start, or applies nothing any more. */
-static bool is_needed_for_state(const struct group *group, uint64_t index)
+/* Of the segment that is mended: without it the core cannot start, or applies nothing any more. */
+static bool is_needed_for_state(const struct group *group,
+                                const struct segment_log_repair_info *info)
 {
-    return group->mending ? mending__needs(group, index) : index > group->applied_index;
+    struct segment_log_hole hole;
+    const uint64_t state_index =
+        group->mending ? mending__state_index(group) : group->applied_index;
+    return segment_log_hole_from(group->log, state_index + 1u, &hole) &&
+           hole.first_index <= info->last_index;
 }
 
-static void note_refusal(struct group *group, uint64_t from, const struct repair_message *answer,
+/* It leads in this term without this replica, and cannot give what leads to the entries behind the damage. */
+static void note_refusal(struct group *group, uint64_t from, uint64_t term,
                          const struct segment_log_repair_info *info)
 {
     struct repair *repair = group->repair;
     const uint64_t now_us = io_now_us(group->node->io);
-    if (!is_needed_for_state(group, info->want_last)) return;
-    if (!answer->leads_without_you || answer->answer == REPAIR_BUSY) return;
-    if (repair->refused.node != from || repair->refused.term != answer->term) {
+    if (!is_needed_for_state(group, info)) return;
+    if (repair->refused.node != from || repair->refused.term != term) {
         repair->refused.node = from;
-        repair->refused.term = answer->term;
+        repair->refused.term = term;
         repair->refused.since_us = now_us;
     }
     repair->refused.at_us = now_us;
@@ -387,14 +394,15 @@ static void want(struct group *group, const struct segment_log_repair_info *info
 
 /* ---- answers ---------------------------------------------------------------------------------------------------------------- */
 
-static void supplied(struct group *group, uint64_t from, uint64_t last_index,
+static void supplied(struct group *group, uint64_t from, const struct repair_message *answer,
                      const uint8_t *entries, size_t bytes)
 {
     struct repair *repair = group->repair;
     switch (segment_log_repair_supply(group->log, entries, bytes)) {
     case SEGMENT_LOG_OK:
         group->counters.bytes_repaired += bytes;
-        repair_verdicts_note_supply(&repair->verdicts, from, last_index);
+        repair_verdicts_note_supply(&repair->verdicts, from, answer->last_index);
+        repair->supplier_term = answer->leads_without_you ? answer->term : 0;
         return;
     case SEGMENT_LOG_BAD_ENTRY:
     case SEGMENT_LOG_BROKEN_CHAIN:
@@ -424,9 +432,11 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (info.state != SEGMENT_LOG_REPAIR_WANTS || info.want_before.index != answer->index) return;
     repair->number = 0;
     if (answer->answer == REPAIR_ENTRIES) {
-        supplied(group, from, answer->last_index, entries, bytes);
+        supplied(group, from, answer, entries, bytes);
     } else {
-        note_refusal(group, from, answer, &info);
+        if (answer->leads_without_you && answer->answer != REPAIR_BUSY) {
+            note_refusal(group, from, answer->term, &info);
+        }
         repair_verdicts_note(&repair->verdicts, from, answer->answer, answer->from_epoch,
                              answer->term);
     }
@@ -485,7 +495,11 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         if (repair->verdicts.supplier == 0) {
             pass_over(repair, info);
         } else {
-            bar_supplier(group, info); /* the last one's certainly do not */
+            /* The last one's certainly do not; if that is a leader, what stands there will never be committed. */
+            if (repair->supplier_term != 0) {
+                note_refusal(group, repair->verdicts.supplier, repair->supplier_term, info);
+            }
+            bar_supplier(group, info);
         }
         break;
     case SEGMENT_LOG_FULL:

@@ -426,6 +426,40 @@ static uint64_t lose_behind_the_tail(const struct trio *trio, struct peek_group 
     return index;
 }
 
+/* Its tail was never committed, and the others have gone another way: what they supply for the damaged front of it does not lead
+ * to the rest. */
+Test(simulated_damaged, a_replica_with_a_damaged_tail_that_lost_is_made_again)
+{
+    for (uint64_t seed = 116; seed < 119; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        const struct peek_group before = peek_at(&trio, trio.leader);
+        struct cluster_call *calls[4];
+        sim_isolate(sim, trio.leader, SIM_LINK_CUT);
+        for (uint32_t i = 0; i < 4; i++) {
+            calls[i] = send_message(&trio, MESSAGES);
+            run_until_durable(&trio, trio.leader, before.last_index + 1u + i);
+        }
+        cluster_crash(trio.cluster, trio.leader, SIM_CRASH_KILL);
+        for (uint32_t i = 0; i < 4; i++) {
+            forget(calls[i]);
+        }
+        rot_entry(&trio, trio.leader, before.last_index + 1u);
+        sim_heal(sim);
+        for (uint32_t i = 0; i < 4; i++) {
+            cr_assert(cluster_produce_once(trio.cluster, trio.third, ROT_TOPIC, MESSAGES + i, -1,
+                                           -1, 20 * SECOND_US, NULL));
+        }
+        trio.follower = trio.leader;
+        cluster_start(trio.cluster, trio.follower);
+        struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+        cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait),
+                  "seed %" PRIu64 ": it waits", seed);
+        rot_expect_values(trio.cluster, MESSAGES + 4u);
+        cluster_destroy(trio.cluster);
+    }
+}
+
 /* Found when it is applied: the replica runs by then, and answers its leader. */
 Test(simulated_damaged, a_running_replica_that_nobody_can_mend_is_made_again)
 {
