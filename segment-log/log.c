@@ -95,6 +95,11 @@ void log__check(const struct segment_log *log)
     assert((log->unflushed_bytes == 0) == (log->durable_index == log->last.index));
 }
 
+bool log__is_cutting(const struct segment_log *log)
+{
+    return log->cut_pending || (log->job_outstanding && log->job.kind == JOB_TRUNCATE);
+}
+
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info)
 {
     *ret_info = (struct segment_log_info){

@@ -51,7 +51,7 @@ struct segment_log {
     struct segment_log_point cut; /* ... which keeps this point as the end */
     bool cut_failed;              /* ... or could not even be computed: the next job tells why */
     struct segment_log_problem cut_problem;
-    uint64_t cuts_total;
+    uint64_t cuts_total;       /* rises with each, and again when it is on the disk */
     uint64_t cut_lowest_index; /* lowest from_index since the outstanding job was frozen */
 
     bool roll_wanted; /* a new segment is to begin behind ... */
@@ -89,6 +89,8 @@ struct segment_log {
 struct segment_log *log__new(const struct segment_log_options *options,
                              const struct segment_log_point *base);
 void log__check(const struct segment_log *log);
+/* A truncation is not on the disk yet: segments that it cuts are still in the list, and their ends lead nowhere. */
+bool log__is_cutting(const struct segment_log *log);
 
 /* Term runs. reserve first; then add cannot fail. */
 bool log__reserve_run(struct segment_log *log);

@@ -327,7 +327,10 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     }
     const bool is_current =
         job->cuts_total == log->cuts_total && job->replaces_total == log->replaces_total;
-    if (job->finding.has_hole && is_current && job->finding_sequence >= log->segments[0].sequence) {
+    /* Made while a cut is under way it looked for damage as far as entries that are gone. */
+    const bool is_believed =
+        is_current && !log__is_cutting(log) && job->finding_sequence >= log->segments[0].sequence;
+    if (job->finding.has_hole && is_believed) {
         /* Without memory for it: it is found again. */
         (void)finding__register(log, job->finding_sequence, &job->finding);
     }

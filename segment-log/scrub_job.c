@@ -162,7 +162,7 @@ struct segment_log_scrub_job *segment_log_scrub_next_job(struct segment_log *log
 {
     struct scrub *scrub = &log->scrub;
     if (!scrub->active || scrub->job || scrub->mend_wanted || log->broken) return NULL;
-    if (log->install != INSTALL_NONE || log->cut_pending) return NULL;
+    if (log->install != INSTALL_NONE || log__is_cutting(log)) return NULL;
     begin_segment_again_if_changed(log);
     const struct segment *segment = find_next(log);
     if (!segment) {

@@ -138,7 +138,7 @@ struct segment_log_seal_job *segment_log_next_seal_job(struct segment_log *log)
     struct segment_log_seal_job *job = log->seal;
     if (log->broken || (job && job->outstanding)) return NULL;
     /* Until a cut is done its segments are still in the list; one without entries, closed for a repair, counts as committed. */
-    if (log->cut_pending || (log->job_outstanding && log->job.kind == JOB_TRUNCATE)) return NULL;
+    if (log__is_cutting(log)) return NULL;
     if (!job) {
         bool is_due = log->committed_index >= log->seal_due_index ||
                       (PLANTED(L8_FOOTER_BEFORE_COMMIT) && log->seal_due_index != UINT64_MAX);

@@ -310,6 +310,7 @@ void truncate__finish(struct segment_log *log, struct segment_log_job *job)
 {
     /* When it failed the list may name files that are gone, but the log is broken then and does no more work. */
     if (job->status != SEGMENT_LOG_OK) return;
+    log->cuts_total++; /* who began to look meanwhile knew the segments as they were */
     while (log->segments_count > job->keep_segment + 1) {
         segment__close(&log->segments[--log->segments_count]);
     }

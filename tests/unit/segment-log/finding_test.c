@@ -1,0 +1,157 @@
+/* Goal: what a reader or the scrubber finds is of the log as it is when it is told: a cut or a roll that is under way meanwhile
+ * makes no hole of what is whole, none behind the end, and none that hides whole entries.
+ * Method: a job of each kind is made, run and finished at every step of a truncation or a roll. */
+#include "log_fixture.h"
+
+#include "memory_disk.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define DATA_POS 12288u
+#define ENTRIES  50u
+
+static struct disk *disk;
+static struct segment_log_options options;
+
+static void set_up(void)
+{
+    disk = memory_disk_create(1);
+    options = fixture_options(disk, "/group");
+    options.segment_bytes_max = DATA_POS + 8192;
+    options.extend_bytes = 4096;
+    options.cache_bytes_max = 1024;
+    struct segment_log *log = fixture_create(&options);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        fixture_append(log, 1, 1, 100 + 300 * (i % 3));
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    cr_assert_geq(fixture_info(log).segments_count, 4);
+    segment_log_close(log);
+}
+
+static void tear_down(void)
+{
+    memory_disk_destroy(disk);
+}
+
+TestSuite(segment_log_finding, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static void finish_write(struct segment_log *log, struct segment_log_job *write)
+{
+    struct segment_log_job_result result;
+    segment_log_job_finish(log, write, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_OK, "%s", result.problem.reason);
+}
+
+static void finish_piece(struct segment_log *log, struct segment_log_scrub_job *piece)
+{
+    uint64_t bytes;
+    struct segment_log_problem problem = {0};
+    const enum segment_log_status status =
+        segment_log_scrub_job_finish(log, piece, &bytes, &problem);
+    cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_SUPERSEDED, "entry %" PRIu64 ": %s",
+              problem.index, problem.reason);
+}
+
+/* The pass stands behind `pieces` pieces. False: it was over before. */
+static bool scrub_some(struct segment_log *log, uint32_t pieces)
+{
+    struct segment_log_scrub_info scrub = {.active = true};
+    segment_log_scrub_begin(log);
+    for (uint32_t i = 0; i < pieces && scrub.active; i++) {
+        struct segment_log_scrub_job *piece = segment_log_scrub_next_job(log, 2000);
+        struct segment_log_job_result result;
+        if (piece) {
+            segment_log_scrub_job_run(piece);
+            finish_piece(log, piece);
+        } else {
+            (void)fixture_run_job(log, false, &result);
+        }
+        segment_log_scrub_info(log, &scrub);
+    }
+    return scrub.active;
+}
+
+static void fill_again(struct segment_log *log)
+{
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        fixture_append(log, 9, 1, 150 + 200 * (i % 4));
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+}
+
+enum order { PIECE_ENDS_FIRST, CUT_ENDS_FIRST, PIECE_ENDS_LAST, ORDERS };
+
+static void scrub_under_a_cut(struct segment_log *log, enum order order)
+{
+    segment_log_truncate(log, 8);
+    struct segment_log_job *cut = segment_log_next_job(log, false);
+    cr_assert(cut);
+    segment_log_job_run(cut);
+    struct segment_log_scrub_job *piece = segment_log_scrub_next_job(log, 2000);
+    if (piece) segment_log_scrub_job_run(piece);
+    if (piece && order == PIECE_ENDS_FIRST) finish_piece(log, piece);
+    finish_write(log, cut);
+    if (order == PIECE_ENDS_LAST) fill_again(log);
+    if (piece && order != PIECE_ENDS_FIRST) finish_piece(log, piece);
+    struct segment_log_hole hole;
+    cr_assert_not(segment_log_hole_from(log, 0, &hole), "%" PRIu64 "..%" PRIu64 ": %s",
+                  hole.first_index, hole.last_index, hole.reason);
+}
+
+Test(segment_log_finding, segments_that_a_cut_removes_are_not_missing)
+{
+    for (int order = 0; order < ORDERS; order++) {
+        bool is_active = true;
+        for (uint32_t pieces = 0; is_active; pieces++) {
+            struct disk *copy = memory_disk_clone(disk, pieces);
+            struct segment_log *log = fixture_open_on(&options, copy);
+            is_active = scrub_some(log, pieces);
+            scrub_under_a_cut(log, (enum order)order);
+            fill_again(log);
+            fixture_check_all(log);
+            segment_log_close(log);
+            memory_disk_destroy(copy);
+        }
+    }
+}
+
+static enum segment_log_status end_read(struct segment_log *log, struct segment_log_read_job *read)
+{
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    const enum segment_log_status status = segment_log_read_job_finish(log, read, &view, &problem);
+    if (status == SEGMENT_LOG_OK) segment_log_view_release(&view);
+    return status;
+}
+
+/* The anchor behind the damage is cut: a hole through there would reach beyond the end, or over entries that came since. */
+Test(segment_log_finding, damage_that_a_reader_meets_during_a_cut_ends_where_the_log_does)
+{
+    for (int order = 0; order < ORDERS; order++) {
+        struct disk *copy = memory_disk_clone(disk, 1);
+        struct segment_log *log = fixture_open_on(&options, copy);
+        struct segment_log_read_job *read;
+        segment_log_truncate(log, 8);
+        struct segment_log_job *cut = segment_log_next_job(log, false);
+        cr_assert(cut);
+        segment_log_job_run(cut);
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", 1, path);
+        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 60, 1), 0);
+        cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 1, 7, 4096, &read),
+                     SEGMENT_LOG_OK);
+        segment_log_read_job_run(read);
+        if (order == PIECE_ENDS_FIRST) end_read(log, read);
+        finish_write(log, cut);
+        if (order == PIECE_ENDS_LAST) fill_again(log);
+        if (order != PIECE_ENDS_FIRST) end_read(log, read);
+        struct segment_log_hole hole;
+        cr_assert(!segment_log_hole_from(log, 0, &hole) || hole.last_index <= 7,
+                  "%" PRIu64 "..%" PRIu64, hole.first_index, hole.last_index);
+        segment_log_close(log);
+        memory_disk_destroy(copy);
+    }
+}
