@@ -57,6 +57,18 @@ void finding__lost_file(struct finding *finding, const struct finding_place *pla
     };
 }
 
+/* The anchor at which the damage ends is the end of the segment still, or the front of a hole that is known. One at the end of
+ * the log is neither when entries came behind it and the segment was closed: whole ones would stand behind a hole with no
+ * place to read them from. */
+static bool ends_at_anchor(const struct segment_log *log, const struct segment *segment,
+                           const struct stretch_hole *found)
+{
+    const struct hole *hole = holes__from(log, found->last_index + 1u);
+    return found->last_index == segment->last_index ||
+           (hole && hole->told.segment == segment->sequence &&
+            hole->told.first_index == found->last_index + 1u);
+}
+
 bool finding__register(struct segment_log *log, uint64_t sequence, const struct finding *finding)
 {
     const struct stretch_hole *hole = &finding->hole;
@@ -67,6 +79,7 @@ bool finding__register(struct segment_log *log, uint64_t sequence, const struct 
     const struct segment *last = &log->segments[log->segments_count - 1];
     struct segment_point behind = hole->behind;
     bool has_behind = !hole->reaches_end;
+    if (hole->reaches_end && segment != last && !ends_at_anchor(log, segment, hole)) return false;
     if (hole->reaches_end && segment == last) {
         /* What is written next stands right behind it. */
         if (hole->last_index != log->durable_index) return false;

@@ -155,3 +155,61 @@ Test(segment_log_finding, damage_that_a_reader_meets_during_a_cut_ends_where_the
         memory_disk_destroy(copy);
     }
 }
+
+/* The last entry is damaged, others follow, and the segment is closed before that is told. */
+Test(segment_log_finding, whole_entries_behind_damage_at_the_end_stay_readable)
+{
+    for (int by_reader = 0; by_reader < 2; by_reader++) {
+        struct disk *copy = memory_disk_create(2);
+        options.disk = copy;
+        struct segment_log *log = fixture_create(&options);
+        fixture_append(log, 1, 1, 600);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        fixture_append(log, 1, 1, 600);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        segment_log_close(log);
+        log = fixture_open(&options);
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", 1, path);
+        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 1024 + 60, 1), 0);
+        struct segment_log_read_job *read = NULL;
+        struct segment_log_scrub_job *piece = NULL;
+        struct segment_log_job_result result;
+        if (by_reader) {
+            cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 2, 2, 4096, &read),
+                         SEGMENT_LOG_OK);
+            segment_log_read_job_run(read);
+        } else {
+            segment_log_scrub_begin(log);
+            cr_assert_null(segment_log_scrub_next_job(log, 4000));
+            cr_assert(fixture_run_job(log, false, &result)); /* header and marks first */
+            piece = segment_log_scrub_next_job(log, 4000);
+            cr_assert(piece);
+            segment_log_scrub_job_run(piece);
+        }
+        fixture_append(log, 1, 1, 600);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        (void)segment_log_roll(log);
+        fixture_append(log, 1, 8, 600); /* evicts the others from the cache */
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        cr_assert_geq(fixture_info(log).segments_count, 2);
+        if (read) end_read(log, read);
+        uint64_t bytes;
+        struct segment_log_problem problem = {0};
+        if (piece) {
+            const enum segment_log_status status =
+                segment_log_scrub_job_finish(log, piece, &bytes, &problem);
+            cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_DAMAGED);
+        }
+        /* Unless it is known already, the first one meets the damage on its way; then all of it is known. */
+        struct segment_log_view view;
+        if (fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 3, 3, 4096, &view, &problem) !=
+            SEGMENT_LOG_OK) {
+            cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 3, 3, 4096, &view, &problem),
+                         SEGMENT_LOG_OK, "%s", problem.reason);
+        }
+        segment_log_view_release(&view);
+        segment_log_close(log);
+        memory_disk_destroy(copy);
+    }
+}
