@@ -126,27 +126,6 @@ static const struct raft_configuration *configuration_of(const struct group *gro
     return group->mending ? mending__configuration(group) : raft_configuration_of(group->raft);
 }
 
-/* The session stands in front of the first entry of a hole, and nobody ever had it: there is nothing to be repaired. */
-static bool cut_if_uncommitted(struct group *group, const struct segment_log_repair_info *info)
-{
-    struct segment_log_hole hole;
-    if (!group->mending || info->state != SEGMENT_LOG_REPAIR_WANTS) return false;
-    if (!segment_log_hole_from(group->log, info->want_first, &hole)) return false;
-    if (hole.first_index != info->want_first) return false;
-    if (!repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
-                                            group->node->identity.node_id, group->hard_state.term,
-                                            &hole)) {
-        return false;
-    }
-    segment_log_repair_end(group->log);
-    node__log(group->node, "warn",
-              "event=\"damaged entries that no majority ever held were cut\" group=%" PRIu64
-              " from=%" PRIu64,
-              group->id, hole.first_index);
-    mending__cut(group, hole.first_index);
-    return true;
-}
-
 /* ---- sessions ---------------------------------------------------------------------------------------------------------- */
 
 static void end_session(struct group *group)
@@ -259,6 +238,27 @@ static bool begin_without_supplier(struct group *group, const struct segment_log
     if (!repair_verdicts_are_disputed(verdicts, info->want_before.index)) return false;
     bar_supplier(group, info);
     end_session(group);
+    return true;
+}
+
+/* The session stands in front of the first entry of a hole, and nobody ever had it: there is nothing to be repaired. */
+static bool cut_if_uncommitted(struct group *group, const struct segment_log_repair_info *info)
+{
+    struct segment_log_hole hole;
+    if (!group->mending || info->state != SEGMENT_LOG_REPAIR_WANTS) return false;
+    if (!segment_log_hole_from(group->log, info->want_first, &hole)) return false;
+    if (hole.first_index != info->want_first) return false;
+    if (!repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
+                                            group->node->identity.node_id, group->hard_state.term,
+                                            &hole)) {
+        return false;
+    }
+    end_session(group);
+    node__log(group->node, "warn",
+              "event=\"damaged entries that no majority ever held were cut\" group=%" PRIu64
+              " from=%" PRIu64,
+              group->id, hole.first_index);
+    mending__cut(group, hole.first_index);
     return true;
 }
 

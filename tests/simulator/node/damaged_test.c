@@ -167,6 +167,38 @@ Test(simulated_damaged, what_a_majority_never_held_is_cut)
     }
 }
 
+/* The same, and a file in front of it is lost on all, below a checkpoint: its repair is given up, and begun again for ever. Between
+ * two such rounds no place of the node is taken: they are few, and other groups are to be mended. */
+Test(simulated_damaged, a_cut_beside_damage_that_stays_takes_no_place_from_other_repairs)
+{
+    struct trio trio = {.cluster = rot_cluster(86, 3, 3, MESSAGES, 4)};
+    trio.group = cluster_group(trio.cluster, 0, ROT_TOPIC);
+    const int leader = cluster_leader(trio.cluster, trio.group);
+    cr_assert_geq(leader, 0);
+    trio.leader = (uint32_t)leader;
+    const uint64_t index = append_alone(&trio);
+    rot_entry(&trio, trio.leader, index);
+    for (uint32_t i = 0; i < 3; i++) {
+        char path[160];
+        uint64_t bytes;
+        cr_assert(rot_segment(trio.cluster, i, 1, path, sizeof(path), &bytes));
+        rot_remove(trio.cluster, i, path);
+        invariants_note_damage(trio.cluster->invariants, i);
+    }
+    cluster_start_all(trio.cluster);
+    cr_assert_geq(cluster_wait_leader(trio.cluster, trio.group, 20 * SECOND_US), 0);
+    sim_run_for(trio.cluster->sim, 5 * SECOND_US);
+    cr_assert_gt(holes_of(&trio, trio.leader), 0, "nobody has that file");
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < 2000 && least > 0; i++) {
+        sim_run_for(trio.cluster->sim, 1000);
+        const uint32_t taken = peek_repairs(trio.cluster->nodes[trio.leader].node);
+        if (taken < least) least = taken;
+    }
+    cr_assert_eq(least, 0, "%u places are taken for ever", least);
+    cluster_destroy(trio.cluster);
+}
+
 /* A message is acked by two of three. One of these rots, the other one is away; the third never had it, and says so in a later
  * term. To cut it now, with two up of which neither has it, would lose it. */
 Test(simulated_damaged, what_one_never_held_is_not_cut_while_another_may_hold_it)
