@@ -11,6 +11,7 @@
 
 #include "base.h"
 #include "base_send.h"
+#include "chains.h"
 #include "disk.h"
 #include "drop.h"
 #include "group.h"
@@ -346,6 +347,7 @@ void base_receive__replace_log(struct group *group)
     if (!PLANTED(S3_READS_BEFORE_CAUGHT_UP)) group->reads_from_index = receive->commit_index;
     group->counters.bases_installed++;
     base__installed(group, point);
+    chains__replaced(group);
     answer_waiters(group, point->index);
     node__log(node, "info",
               "event=\"log replaced by a base\" group=%" PRIu64 " base=%" PRIu64

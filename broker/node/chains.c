@@ -290,6 +290,13 @@ void chains__truncated(struct group *group, uint64_t from_index)
     if (group->dispute.found_with >= from_index) group->dispute.found_with = from_index - 1u;
 }
 
+/* Others are rid of those entries, too, and could not tell who was right. */
+void chains__replaced(struct group *group)
+{
+    if (group->dispute.index != 0) group->problem[0] = '\0';
+    group->dispute = (struct chain_dispute){0};
+}
+
 void chains__run(struct node *node)
 {
     const uint64_t now_us = io_now_us(node->io);

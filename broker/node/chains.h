@@ -27,6 +27,8 @@ bool chains__is_in_dispute(const struct group *group);
 /* A CHAIN frame of a peer: a question, an answer, or that it differs. */
 void chains__received(struct node *node, const struct peer_frame *frame);
 void chains__truncated(struct group *group, uint64_t from_index);
+/* A base took the place of the log: what was found out about its entries, or is in dispute, says nothing any more. */
+void chains__replaced(struct group *group);
 /* From time to time: who is in dispute asks again. */
 void chains__run(struct node *node);
 

@@ -134,6 +134,46 @@ Test(simulated_install, a_replica_that_is_far_behind_gets_a_base_and_what_it_say
     }
 }
 
+/* It is told of another chain at its last entry, which nobody has any more, while a base is on its way that replaces it. */
+Test(simulated_install, a_base_ends_the_dispute_about_what_it_replaces)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct cluster *cluster = make(seed);
+        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+        sim_run_for(cluster->sim, 2 * SECOND_US); /* the nodes register */
+        cr_assert_gt(fall_behind(cluster, sleeper), 0);
+        cluster_start(cluster, sleeper);
+        const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
+        struct peek_group sender = look(cluster, leader, 0);
+        const uint64_t sent = peek_base_bytes_sent(&sender);
+        for (uint32_t i = 0; i < 20000 && peek_base_bytes_sent(&sender) == sent; i++) {
+            sim_run_for(cluster->sim, 100);
+            sender = look(cluster, leader, 0);
+        }
+        struct peek_group peek = look(cluster, sleeper, 0);
+        cr_assert_eq(peek_bases_installed(&peek), 0);
+        const struct raft_message heartbeat = {
+            .type = RAFT_MESSAGE_HEARTBEAT,
+            .group = 0,
+            .from = {.node = leader + 1u, .epoch = sender.epoch},
+            .to = {.node = sleeper + 1u, .epoch = peek.epoch},
+            .term = sender.term,
+            .heartbeat = {.commit_index = peek.last_index, .commit_chain = 4711},
+        };
+        poke_message(cluster->nodes[sleeper].node, &heartbeat);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(cluster, sleeper, 0, &status));
+        cr_assert_not_null(strstr(status.problem, "differs from"), "seed %" PRIu64, seed);
+        expect_same(cluster, 0);
+        peek = look(cluster, sleeper, 0);
+        cr_assert_eq(peek_bases_installed(&peek), 1);
+        cr_assert(cluster_group_status(cluster, sleeper, 0, &status));
+        cr_assert_str_eq(status.problem, "");
+        expect_topics(cluster);
+        cluster_destroy(cluster);
+    }
+}
+
 /* ---- crashes -------------------------------------------------------------------------------------------------------- */
 
 /* Returns whether the receiver had the base before it made so many disk calls. */
