@@ -132,6 +132,32 @@ static void begin(struct group *group, uint64_t index, uint64_t other)
     ask(group);
 }
 
+/* False: it did not tell. */
+static bool has_told(const struct chain_dispute *dispute, struct raft_replica_id id,
+                     uint64_t *ret_chain)
+{
+    for (uint32_t i = 0; i < dispute->told_count; i++) {
+        if (dispute->told[i].of.node != id.node || dispute->told[i].of.epoch != id.epoch) continue;
+        *ret_chain = dispute->told[i].chain;
+        return true;
+    }
+    return false;
+}
+
+static void note_told(struct chain_dispute *dispute, struct raft_replica_id id, uint64_t chain)
+{
+    uint32_t at = 0;
+    while (at < dispute->told_count &&
+           (dispute->told[at].of.node != id.node || dispute->told[at].of.epoch != id.epoch)) {
+        at++;
+    }
+    if (at == RAFT_MEMBERS_MAX)
+        return; /* so many came and went: those that did not tell yet have to be there */
+    if (at == dispute->told_count) dispute->told_count++;
+    dispute->told[at].of = id;
+    dispute->told[at].chain = chain;
+}
+
 /* Of this half of the voters: how many have this replica's chain, and how many one other, whichever has the most. */
 struct tally {
     uint32_t voters, same, others;
@@ -148,15 +174,18 @@ static struct tally count(const struct group *group, bool old_half)
         const bool is_self =
             member->id.node == group->node->identity.node_id && member->id.epoch == group->epoch;
         tally.voters++;
-        if (is_self || (dispute->told[i] && dispute->chains[i] == dispute->chain)) {
+        uint64_t chain = 0;
+        const bool told = has_told(dispute, member->id, &chain);
+        if (is_self || (told && chain == dispute->chain)) {
             tally.same++;
             continue;
         }
         uint32_t alike = 0;
-        for (uint32_t j = 0; dispute->told[i] && j < configuration->members_count; j++) {
+        for (uint32_t j = 0; told && j < configuration->members_count; j++) {
             const struct raft_member *other = &configuration->members[j];
-            if (!(old_half ? other->voter_old : other->voter) || !dispute->told[j]) continue;
-            if (dispute->chains[j] == dispute->chains[i]) alike++;
+            uint64_t others_chain = 0;
+            if (!(old_half ? other->voter_old : other->voter)) continue;
+            if (has_told(dispute, other->id, &others_chain) && others_chain == chain) alike++;
         }
         if (alike > tally.others) tally.others = alike;
     }
@@ -210,8 +239,7 @@ static void answered(struct group *group, uint64_t from, const struct chain_mess
     for (uint32_t i = 0; i < configuration->members_count; i++) {
         const struct raft_replica_id *id = &configuration->members[i].id;
         if (id->node != from || id->epoch != message->epoch) continue;
-        dispute->told[i] = true;
-        dispute->chains[i] = message->chain;
+        note_told(dispute, *id, message->chain);
     }
     judge(group);
 }

@@ -13,9 +13,11 @@ struct chain_dispute {
     uint64_t index;       /* 0: none */
     uint64_t term, chain; /* what this replica has there */
     uint64_t asked_us;
-    bool told
-        [RAFT_MEMBERS_MAX]; /* by position in the configuration, which stays while nothing is taken */
-    uint64_t chains[RAFT_MEMBERS_MAX];
+    struct { /* of whom: a leader goes on changing its members, who then stand elsewhere */
+        struct raft_replica_id of;
+        uint64_t chain;
+    } told[RAFT_MEMBERS_MAX];
+    uint32_t told_count;
     uint64_t found_with; /* through this index it was found to be with the majority */
 };
 

@@ -297,6 +297,58 @@ Test(simulated_divergence, a_replica_in_dispute_acknowledges_nothing)
     cluster_destroy(cluster);
 }
 
+/* A leader of five in dispute goes on changing its members, and one of them then stands where another one stood that had told.
+ * Two of five, of which one is a voter no more, are no majority of the four that are left. */
+Test(simulated_divergence, nobody_is_counted_twice_where_members_change)
+{
+    struct world world = make(47, 5);
+    struct cluster *cluster = world.cluster;
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, world.group);
+    struct node *node = cluster->nodes[leader].node;
+    struct peek_group found;
+    cr_assert(peek_group(node, world.group, &found));
+    const struct raft_configuration before = *peek_configuration(&found);
+    struct raft_configuration after = {.members_count = 5};
+    struct raft_replica_id others[4];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 5; i++) {
+        if (before.members[i].id.node != leader + 1u) others[count++] = before.members[i].id;
+    }
+    cr_assert_eq(count, 4);
+    /* Two tell; then the two others take their places in front. */
+    uint32_t next = 2;
+    for (uint32_t i = 0; i < 5; i++) {
+        const bool is_leader = before.members[i].id.node == leader + 1u;
+        after.members[i] = (struct raft_member){
+            .id = is_leader ? before.members[i].id : others[next % 4u], .voter = true};
+        if (after.members[i].id.node == others[0].node) after.members[i].voter = false;
+        if (!is_leader) next++;
+    }
+    sim_isolate(cluster->sim, leader, SIM_LINK_CUT);
+    const struct raft_message heartbeat = {
+        .type = RAFT_MESSAGE_HEARTBEAT,
+        .group = world.group,
+        .from = others[0],
+        .to = {.node = leader + 1u, .epoch = world.epochs[leader]},
+        .term = found.term,
+        .heartbeat = {.commit_index = found.commit_index, .commit_chain = 4711},
+    };
+    uint64_t chain, term;
+    cr_assert(peek_entry(&found, found.commit_index, &chain, &term));
+    poke_message(node, &heartbeat);
+    poke_chain(node, world.group, &others[0], found.commit_index, term, 4711);
+    poke_chain(node, world.group, &others[1], found.commit_index, term, 4711);
+    cr_assert_eq(poke_configure(node, world.group, &after), RAFT_OK);
+    poke_chain(node, world.group, &others[1], found.commit_index, term, 4711);
+    sim_run_for(cluster->sim, SECOND_US / 10u);
+    cr_assert_eq(counter_of(cluster, leader, "chain_disputes_total"), 1);
+    cr_assert_eq(counter_of(cluster, leader, "replicas_quarantined_total"), 0);
+    sim_heal(cluster->sim);
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    expect_mended(&world, 0);
+    cluster_destroy(cluster);
+}
+
 /* ---- damage ----------------------------------------------------------------------------------------------------------------- */
 
 static void damage(struct cluster *cluster, uint32_t node, uint64_t index)

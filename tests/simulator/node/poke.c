@@ -2,12 +2,15 @@
 
 /* With peek.c the only test file that knows the private structs of broker/node. */
 #include "base.h"
+#include "chains.h"
 #include "group.h"
 #include "internal.h"
 #include "join.h"
 #include "perform.h"
 #include "replicate.h"
 #include "turn.h"
+
+#include <broker/wire_cursor.h>
 
 enum raft_status poke_configure(struct node *node, uint64_t group_id,
                                 const struct raft_configuration *target)
@@ -63,6 +66,31 @@ void poke_message(struct node *node, const struct raft_message *message)
         .bytes = raft_codec_encode_message(message, body, sizeof(body)),
     };
     replicate__frame(node, &frame);
+    node__post(node);
+}
+
+void poke_chain(struct node *node, uint64_t group, const struct raft_replica_id *from,
+                uint64_t index, uint64_t term, uint64_t chain)
+{
+    uint8_t body[CHAINS_BYTES];
+    struct wire_writer writer = {.buffer = body, .capacity = sizeof(body)};
+    wire_put_u8(&writer, 2); /* TELL ... */
+    wire_put_u8(&writer, 1); /* ... of an entry that it has ... */
+    wire_put_u8(&writer, 1); /* ... and that is committed */
+    wire_put_zeros(&writer, 5);
+    wire_put_u64(&writer, from->epoch);
+    wire_put_u64(&writer, index);
+    wire_put_u64(&writer, term);
+    wire_put_u64(&writer, chain);
+    const struct peer_frame frame = {
+        .node_id = from->node,
+        .connection = PEER_CONTROL,
+        .type = PEER_FRAME_CHAIN,
+        .group = group,
+        .body = body,
+        .bytes = writer.bytes,
+    };
+    chains__received(node, &frame);
     node__post(node);
 }
 

@@ -19,6 +19,9 @@ void poke_join(struct node *node, uint64_t from, const struct join_question *que
 void poke_join_answer(struct node *node, uint64_t from, const struct join_answer *answer);
 /* A Raft message without entries comes now. */
 void poke_message(struct node *node, const struct raft_message *message);
+/* An answer to whoever asks for chains (PROTOCOL D6) comes now from that replica: what it has at this entry. */
+void poke_chain(struct node *node, uint64_t group, const struct raft_replica_id *from,
+                uint64_t index, uint64_t term, uint64_t chain);
 /* Make a base of what the log holds now; the leader of a partition trims it up to the one before. */
 void poke_make_base(struct node *node, uint64_t group);
 
