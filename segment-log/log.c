@@ -100,6 +100,11 @@ bool log__is_cutting(const struct segment_log *log)
     return log->cut_pending || (log->job_outstanding && log->job.kind == JOB_TRUNCATE);
 }
 
+bool log__is_replacing(const struct segment_log *log)
+{
+    return log->job_outstanding && log->job.kind == JOB_REPLACE;
+}
+
 void segment_log_info(const struct segment_log *log, struct segment_log_info *ret_info)
 {
     *ret_info = (struct segment_log_info){

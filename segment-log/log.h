@@ -91,6 +91,8 @@ struct segment_log *log__new(const struct segment_log_options *options,
 void log__check(const struct segment_log *log);
 /* A truncation is not on the disk yet: segments that it cuts are still in the list, and their ends lead nowhere. */
 bool log__is_cutting(const struct segment_log *log);
+/* A repaired file may stand in the place of the old one, whose records stood elsewhere, already. */
+bool log__is_replacing(const struct segment_log *log);
 
 /* Term runs. reserve first; then add cannot fail. */
 bool log__reserve_run(struct segment_log *log);

@@ -321,12 +321,9 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     }
     *at = job->next;
     keep_index(log, job);
-    if (job->bad_footer != 0 && job->cuts_total == log->cuts_total &&
-        job->replaces_total == log->replaces_total) {
-        seal__anew(log, job->bad_footer);
-    }
-    const bool is_current =
-        job->cuts_total == log->cuts_total && job->replaces_total == log->replaces_total;
+    const bool is_replaced = job->replaces_total != log->replaces_total || log__is_replacing(log);
+    const bool is_current = job->cuts_total == log->cuts_total && !is_replaced;
+    if (job->bad_footer != 0 && is_current) seal__anew(log, job->bad_footer);
     /* Made while a cut is under way it looked for damage as far as entries that are gone. */
     const bool is_believed =
         is_current && !log__is_cutting(log) && job->finding_sequence >= log->segments[0].sequence;
@@ -340,7 +337,7 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
     } else if (job->cuts_total != log->cuts_total) {
         /* Bytes may have been overwritten under the job: neither its result nor its complaint counts. */
         status = SEGMENT_LOG_SUPERSEDED;
-    } else if (job->replaces_total != log->replaces_total && status != SEGMENT_LOG_OK) {
+    } else if (is_replaced && status != SEGMENT_LOG_OK) {
         status =
             SEGMENT_LOG_SUPERSEDED; /* it may have looked for places of the old file in the new one */
     } else if (status == SEGMENT_LOG_OK && !job->chunk) {

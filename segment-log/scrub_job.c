@@ -162,7 +162,8 @@ struct segment_log_scrub_job *segment_log_scrub_next_job(struct segment_log *log
 {
     struct scrub *scrub = &log->scrub;
     if (!scrub->active || scrub->job || scrub->mend_wanted || log->broken) return NULL;
-    if (log->install != INSTALL_NONE || log__is_cutting(log)) return NULL;
+    if (log->install != INSTALL_NONE) return NULL;
+    if (log__is_cutting(log) || log__is_replacing(log)) return NULL;
     begin_segment_again_if_changed(log);
     const struct segment *segment = find_next(log);
     if (!segment) {
@@ -201,7 +202,7 @@ enum segment_log_status segment_log_scrub_job_finish(struct segment_log *log,
     scrub->job = NULL;
     *ret_bytes = job->bytes;
     const bool is_current = job->ran && job->cuts_total == log->cuts_total &&
-                            job->replaces_total == log->replaces_total &&
+                            job->replaces_total == log->replaces_total && !log__is_replacing(log) &&
                             log__find_sequence(log, job->header.sequence) != NULL;
     enum segment_log_status status = SEGMENT_LOG_SUPERSEDED;
     if (log->broken || (job->ran && job->status == SEGMENT_LOG_IO)) {

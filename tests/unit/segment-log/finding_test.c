@@ -213,3 +213,80 @@ Test(segment_log_finding, whole_entries_behind_damage_at_the_end_stay_readable)
         memory_disk_destroy(copy);
     }
 }
+
+/* Entry `index` is damaged, and its segment written anew as far as the write job that puts the new file in place. */
+static struct segment_log_job *repair_up_to_the_rename(struct segment_log *log,
+                                                       struct segment_log *peer)
+{
+    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
+    for (int i = 0; i < 1000; i++) {
+        struct segment_log_repair_info at;
+        struct segment_log_repair_job *piece = segment_log_repair_next_job(log);
+        if (piece) {
+            segment_log_repair_job_run(piece);
+            segment_log_repair_job_finish(log, piece);
+        }
+        segment_log_repair_info(log, &at);
+        if (at.state == SEGMENT_LOG_REPAIR_WANTS) {
+            struct segment_log_view view;
+            struct segment_log_problem problem;
+            cr_assert_eq(fixture_read_files(peer, SEGMENT_LOG_BY_INDEX, at.want_first, at.want_last,
+                                            4096, &view, &problem),
+                         SEGMENT_LOG_OK);
+            cr_assert_eq(
+                segment_log_repair_supply(log, view.parts[0].bytes, view.parts[0].bytes_count),
+                SEGMENT_LOG_OK);
+            segment_log_view_release(&view);
+        } else if (!piece) {
+            struct segment_log_job *write = segment_log_next_job(log, false);
+            cr_assert(write);
+            return write;
+        }
+    }
+    cr_assert_fail("the repair comes to no end");
+    return NULL;
+}
+
+/* The records of the new file stand elsewhere, and what is known of the old one is not told of it. */
+Test(segment_log_finding, a_file_that_a_repair_puts_in_place_is_not_damaged)
+{
+    for (int by_reader = 0; by_reader < 2; by_reader++) {
+        struct disk *copy = memory_disk_clone(disk, 1);
+        struct segment_log *peer = fixture_open_on(&options, disk);
+        struct segment_log *log = fixture_open_on(&options, copy);
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", 1, path);
+        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 60, 1), 0);
+        struct segment_log_view view;
+        struct segment_log_problem problem = {0};
+        cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 1, 1, 4096, &view, &problem),
+                     SEGMENT_LOG_DAMAGED);
+        struct segment_log_scrub_info before, after;
+        segment_log_scrub_info(log, &before);
+        struct segment_log_job *write = repair_up_to_the_rename(log, peer);
+        segment_log_job_run(write);
+        struct segment_log_read_job *read = NULL;
+        struct segment_log_scrub_job *piece = NULL;
+        if (by_reader) {
+            cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 3, 3, 4096, &read),
+                         SEGMENT_LOG_OK);
+            segment_log_read_job_run(read);
+            cr_assert_eq(segment_log_read_job_finish(log, read, &view, &problem),
+                         SEGMENT_LOG_SUPERSEDED);
+        } else {
+            segment_log_scrub_begin(log);
+            piece = segment_log_scrub_next_job(log, 4000);
+            if (piece) segment_log_scrub_job_run(piece);
+            if (piece) finish_piece(log, piece);
+        }
+        finish_write(log, write);
+        segment_log_repair_end(log);
+        segment_log_scrub_info(log, &after);
+        cr_assert_eq(after.holes_found_total, before.holes_found_total);
+        cr_assert_eq(fixture_info(log).holes_count, 0);
+        fixture_check_all(log);
+        segment_log_close(log);
+        segment_log_close(peer);
+        memory_disk_destroy(copy);
+    }
+}
