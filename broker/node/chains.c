@@ -151,8 +151,8 @@ static void note_told(struct chain_dispute *dispute, struct raft_replica_id id, 
            (dispute->told[at].of.node != id.node || dispute->told[at].of.epoch != id.epoch)) {
         at++;
     }
-    if (at == RAFT_MEMBERS_MAX)
-        return; /* so many came and went: those that did not tell yet have to be there */
+    /* Members came and went: who has no place here is not counted, a halt at worst. */
+    if (at == RAFT_MEMBERS_MAX) return;
     if (at == dispute->told_count) dispute->told_count++;
     dispute->told[at].of = id;
     dispute->told[at].chain = chain;
