@@ -32,7 +32,7 @@ bool members_have_majority(const struct run *run, uint32_t nodes, uint64_t group
  * when joint. */
 bool members_can_lose(const struct run *run, uint32_t node);
 /* No group falls below three voters while a disk is lost, or damaged and not found out, when `node` leaves and `with` takes its
- * place (UINT32_MAX: whoever has room). */
+ * place (UINT32_MAX: nobody at once). */
 bool members_can_leave(const struct run *run, uint32_t node, uint32_t with);
 /* Fails when a group still counts on a node that meta does not know any more: whoever switches it off would be wrong. */
 void members_check_forgotten(const struct run *run, uint32_t node);

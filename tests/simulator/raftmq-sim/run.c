@@ -21,7 +21,10 @@
 #define DRAIN_US_MAX \
     60000000u /* a request waits up to 10 s for its answer, and is then sent again */
 #define SETTLE_US_MAX 60000000u /* nodes come back with empty disks */
-#define READ_US_MAX   15000000u
+/* As often again while so many entries came to one of the disks meanwhile. */
+#define SETTLE_ROUNDS_MAX  5u
+#define SETTLE_ENTRIES_MIN 500u
+#define READ_US_MAX        15000000u
 #define WRITE_US_MAX \
     15000000u /* behind the election: the old leader's requests run into their limit first */
 
@@ -338,6 +341,36 @@ static void demand_repair(struct run *run)
     failure("not-repaired", "%s", rest.why);
 }
 
+static void count_entries(const struct run *run, uint64_t *ret_held)
+{
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        const struct node *node = run->cluster->nodes[i].node;
+        struct peek_group groups[PEEK_GROUPS_MAX];
+        const uint32_t count = node ? peek_groups(node, groups, PEEK_GROUPS_MAX) : 0;
+        ret_held[i] = 0;
+        for (uint32_t k = 0; k < count; k++) {
+            ret_held[i] += groups[k].durable_index;
+        }
+    }
+}
+
+/* A replica that is made anew on a slow disk is waited for while it gets on. */
+static bool settles(struct rest *rest)
+{
+    uint64_t held_before[PLAN_NODES_MAX], held[PLAN_NODES_MAX];
+    bool gets_on = true;
+    for (uint32_t round = 0; round < SETTLE_ROUNDS_MAX && gets_on; round++) {
+        count_entries(rest->run, held_before);
+        if (sim_run_until_true(rest->run->sim, SETTLE_US_MAX, is_settled, rest)) return true;
+        count_entries(rest->run, held);
+        gets_on = false;
+        for (uint32_t i = 0; i < rest->run->plan.nodes_count; i++) {
+            if (held[i] >= held_before[i] + SETTLE_ENTRIES_MIN) gets_on = true;
+        }
+    }
+    return false;
+}
+
 static void rest_phase(struct run *run)
 {
     run_tell(run, "all nodes are healed");
@@ -354,7 +387,7 @@ static void rest_phase(struct run *run)
                 run->ops_count, run->topics_created_count, run->plan.topics_count);
     }
     struct rest rest = {.run = run};
-    if (!sim_run_until_true(run->sim, SETTLE_US_MAX, is_settled, &rest)) {
+    if (!settles(&rest)) {
         election_print(run);
         failure("not-settled", "%s", rest.why);
     }
