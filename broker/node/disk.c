@@ -85,7 +85,10 @@ static void done_write(struct io_job *job)
         return;
     }
     group->last_write_us = io_now_us(node->io);
-    if (is_too_little(node, group->write_left_bytes)) set_space(node, group->write_left_bytes);
+    if (is_too_little(node, group->write_left_bytes)) {
+        node->space_lacked_us = group->last_write_us;
+        set_space(node, group->write_left_bytes);
+    }
     count_sync(node, result.sync_us);
     switch (result.status) {
     case SEGMENT_LOG_OK:
@@ -199,7 +202,11 @@ static void done_space(struct io_job *job)
     node->space_running = false;
     node->space_checked_us = io_now_us(node->io);
     if (!node__enter(node)) return;
-    set_space(node, node->space_found_bytes);
+    /* What a write left since this was measured is newer. */
+    if (node->space_lacked_us < node->space_asked_us ||
+        is_too_little(node, node->space_found_bytes)) {
+        set_space(node, node->space_found_bytes);
+    }
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
@@ -218,6 +225,7 @@ void disk__check_space(struct node *node)
         return;
     }
     node->space_running = true;
+    node->space_asked_us = io_now_us(node->io);
     node->space_job.run = run_space;
     node->space_job.done = done_space;
     node->space_job.data = node;

@@ -160,7 +160,8 @@ struct node {
     bool disk_full;
     bool space_running;
     struct io_job space_job;
-    uint64_t space_checked_us;
+    uint64_t space_asked_us, space_checked_us;
+    uint64_t space_lacked_us;   /* a write left too little then */
     uint64_t space_found_bytes; /* the job's */
     uint64_t free_bytes;
 
