@@ -1,6 +1,7 @@
 /* What a replica that knows of damage in its log does not do (PROTOCOL D3, D5): it acknowledges nothing that touches the damage,
  * stands last, takes no leadership, and as a leader takes nothing from producers until it is whole, and hands over when that
- * takes long. Damage that its newest checkpoint covers, and that nobody can repair, holds nothing back (D7). */
+ * takes long. Damage that its newest checkpoint covers, and that nobody can repair, holds nothing back (D7). When
+ * nobody can repair what its state needs, it is made again as soon as its leader does without it (M5, expendable.c). */
 #include "damaged.h"
 
 #include "checkpoint.h"

@@ -4,6 +4,7 @@
 
 #include "broadcast.h"
 #include "chains.h"
+#include "expendable.h"
 #include "limits.h"
 #include "list.h"
 #include "snapshots.h"
@@ -98,7 +99,7 @@ struct group {
     struct list_link jobs;             /* struct group_job, outstanding */
     uint64_t last_write_us;
     uint64_t write_started_us; /* of the outstanding one */
-    uint64_t write_left_bytes; /* free when it had ended; the job's */
+    uint64_t write_left_bytes; /* free on the disk when the last one had ended */
     uint64_t stall_told_us;    /* stall.c */
     uint64_t offered_us;
     uint32_t offers_count;
@@ -174,6 +175,7 @@ struct group {
     uint64_t reads_from_index;
 
     struct chain_dispute dispute;
+    struct expendable expendable; /* of a leader */
 
     bool apply_reading; /* an apply waits for a read job */
     uint64_t checkpoint_index;

@@ -4,7 +4,8 @@
  *                          │                                                    └ the chain disagrees: anew, without the last peer
  *                          ├ refused, for what was supplied in front is another chain: the same
  *                          └ everybody refused: given up for a while; the next hole
- *                             └ also one that leads a majority without this replica, for long: it is made again (mending.c)
+ *                             └ also a leader that does without this replica (expendable.c), for long: it is made again
+ *                                 (mending.c, damaged.c)
  *
  * A peer is any node that is connected, in any role, with a leader or without. Each chunk is checked by the log against the
  * chain in front of it, and the whole against what stands behind it, so a peer can be useless and never harmful. One request
@@ -40,6 +41,8 @@
 #define REST_US           500000u  /* when every hole was given up */
 #define TELL_US           10000000u
 #define HOPELESS_TIMEOUTS 6u
+#define HOPELESS_US_MIN   (3u * ANSWER_US) /* longer than any word of a leader before is good for */
+#define WORD_US           100000u          /* a leader's word is good for a moment only */
 
 struct repair {
     struct group_job job;                 /* a piece of the session's work */
@@ -53,8 +56,9 @@ struct repair {
     uint32_t rounds; /* over all holes, since the last repair */
     uint64_t told_us;
     struct {
-        uint64_t node, term; /* a whole leader that cannot give what is needed; 0: none */
-        uint64_t since_us, at_us;
+        uint64_t node,
+            term; /* a leader that does without this replica and cannot give what is needed; 0: none */
+        uint64_t since_us, at_us; /* it said so again and again, and last */
     } refused;
     uint64_t
         supplier_term;   /* in which who supplied last leads without this replica; 0: it does not */
@@ -74,16 +78,20 @@ bool repair__was_tried(const struct group *group)
     return group->repair && group->repair->rounds > 0;
 }
 
-/* A leader that hears of a majority without this replica, and goes on in the same term, commits without it. It may be that
- * others could still give what is needed, but nobody needs it: what is committed is whole without it. */
+/* It may be that others could still give what is needed, but nobody needs it: what is committed is whole without it. Of a mending
+ * replica nobody counts an acknowledgement, so a leader that goes on in its term commits without it. One that runs may be one
+ * of the majority, and goes only while its leader's word is fresh. */
 bool repair__is_hopeless(const struct group *group)
 {
     const struct repair *repair = group->repair;
     if (!repair || repair->refused.node == 0 || PLANTED(M5_UNMENDABLE_REPLICA_WAITS)) return false;
     const uint64_t now_us = io_now_us(group->node->io);
-    const uint64_t timeout_us = group->node->options.election_timeout_ms_max * 1000u;
-    return now_us - repair->refused.since_us >= HOPELESS_TIMEOUTS * timeout_us &&
-           now_us - repair->refused.at_us < 2u * ANSWER_US;
+    uint64_t patience_us = HOPELESS_TIMEOUTS * group->node->options.election_timeout_ms_max * 1000u;
+    if (patience_us < HOPELESS_US_MIN) patience_us = HOPELESS_US_MIN;
+    if (now_us - repair->refused.since_us < patience_us) return false;
+    if (group->mending) return now_us - repair->refused.at_us < 2u * ANSWER_US;
+    return now_us - repair->refused.at_us < WORD_US && group->term == repair->refused.term &&
+           group->leader == repair->refused.node;
 }
 
 /* Of the segment that is mended: without it the core cannot start, or applies nothing any more. */
@@ -104,7 +112,9 @@ static void note_refusal(struct group *group, uint64_t from, uint64_t term,
     struct repair *repair = group->repair;
     const uint64_t now_us = io_now_us(group->node->io);
     if (!is_needed_for_state(group, info)) return;
-    if (repair->refused.node != from || repair->refused.term != term) {
+    const bool goes_on = repair->refused.node == from && repair->refused.term == term &&
+                         now_us - repair->refused.at_us < 2u * ANSWER_US;
+    if (!goes_on) {
         repair->refused.node = from;
         repair->refused.term = term;
         repair->refused.since_us = now_us;
@@ -224,10 +234,11 @@ static void give_up(struct group *group, const struct segment_log_repair_info *i
 static void bar_supplier(struct group *group, const struct segment_log_repair_info *info)
 {
     struct repair_verdicts *verdicts = &group->repair->verdicts;
-    node__log(group->node, "warn",
-              "event=\"entries of a peer do not lead to this log, repairing without it\" "
-              "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,
-              group->id, verdicts->supplier, info->first_index);
+    if (group->repair->rounds == 0)
+        node__log(group->node, "warn",
+                  "event=\"entries of a peer do not lead to this log, repairing without it\" "
+                  "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,
+                  group->id, verdicts->supplier, info->first_index);
     repair_verdicts_bar(verdicts, verdicts->supplier);
 }
 
@@ -434,8 +445,12 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (answer->answer == REPAIR_ENTRIES) {
         supplied(group, from, answer, entries, bytes);
     } else {
-        if (answer->leads_without_you && answer->answer != REPAIR_BUSY) {
-            note_refusal(group, from, answer->term, &info);
+        if (answer->answer != REPAIR_BUSY) {
+            if (answer->leads_without_you) {
+                note_refusal(group, from, answer->term, &info);
+            } else if (repair->refused.node == from) {
+                repair->refused.node = 0; /* it needs this replica now */
+            }
         }
         repair_verdicts_note(&repair->verdicts, from, answer->answer, answer->from_epoch,
                              answer->term);
@@ -496,7 +511,7 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
             pass_over(repair, info);
         } else {
             /* The last one's certainly do not; if that is a leader, what stands there will never be committed. */
-            if (repair->supplier_term != 0) {
+            if (group->mending && repair->supplier_term != 0) {
                 note_refusal(group, repair->verdicts.supplier, repair->supplier_term, info);
             }
             bar_supplier(group, info);

@@ -4,6 +4,7 @@
 #include "repair_serve.h"
 
 #include "attachment.h"
+#include "expendable.h"
 #include "group.h"
 #include "internal.h"
 #include "limits.h"
@@ -11,7 +12,6 @@
 #include "read.h"
 
 #include <broker/repair_codec.h>
-#include <planted/planted.h>
 #include <segment_log/repair.h>
 
 #include <stdlib.h>
@@ -28,40 +28,8 @@ static struct group *group_of(const struct node *node, uint64_t group_id)
     return group ? group : mending__find(node, group_id);
 }
 
-static bool is_heard_without(const struct group *group, const struct raft_progress_view *member,
-                             uint64_t node_id)
-{
-    const struct node *node = group->node;
-    if (member->id.node == node_id) return false;
-    if (member->id.node == node->identity.node_id) return true;
-    const uint64_t silent_ms = io_now_ms(node->io) - member->heard_at_ms;
-    return member->heard_at_ms != 0 && silent_ms <= node->options.election_timeout_ms_max;
-}
-
-/* It hears of a majority, of each half when joint, that this node is no part of. */
-static bool leads_without(const struct group *group, uint64_t node_id)
-{
-    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
-    struct raft_view view;
-    uint32_t voters[2] = {0};
-    uint32_t heard[2] = {0};
-    if (PLANTED(M5_NEEDED_REPLICA_IS_SET_ASIDE)) return true;
-    raft_view(group->raft, io_now_ms(group->node->io), &view);
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        const struct raft_member *member = &configuration->members[i];
-        const bool votes[2] = {member->voter, configuration->joint && member->voter_old};
-        const bool is_heard = is_heard_without(group, &view.members[i], node_id);
-        for (int half = 0; half < 2; half++) {
-            if (!votes[half]) continue;
-            voters[half]++;
-            if (is_heard) heard[half]++;
-        }
-    }
-    return heard[0] * 2u > voters[0] && (!configuration->joint || heard[1] * 2u > voters[1]);
-}
-
 /* What every answer tells of this log. D4: a term counts when it is durable. */
-static struct repair_message answer_to(const struct group *group, uint64_t to,
+static struct repair_message answer_to(struct group *group, uint64_t to,
                                        const struct repair_message *request,
                                        enum repair_answer answer)
 {
@@ -76,9 +44,7 @@ static struct repair_message answer_to(const struct group *group, uint64_t to,
     message.log_start = info.base.index;
     message.log_last_index = info.last_index;
     message.term = group->hard_state_pending ? 0 : group->hard_state.term;
-    message.leads_without_you = !group->dropping && !group->mending && group->role == RAFT_LEADER &&
-                                group->own_noop_applied && info.holes_count == 0 &&
-                                leads_without(group, to);
+    message.leads_without_you = expendable__has_word(group, to, request->from_epoch);
     return message;
 }
 
@@ -94,7 +60,7 @@ static void send_answer(struct node *node, uint64_t to, uint64_t group_id,
     (void)peer_send(node->hub, to, PEER_BULK, PEER_FRAME_REPAIR, group_id, parts, count);
 }
 
-static void refuse(struct node *node, const struct group *group, uint64_t to, uint64_t group_id,
+static void refuse(struct node *node, struct group *group, uint64_t to, uint64_t group_id,
                    const struct repair_message *request, enum repair_answer answer)
 {
     const struct repair_message message = answer_to(group, to, request, answer);

@@ -416,19 +416,29 @@ Test(simulated_damaged, a_replica_that_nobody_can_mend_is_made_again)
     }
 }
 
-/* Files of the follower's group that are named so, and of an index above this one. */
-static void remove_newer(const struct trio *trio, const char *prefix, uint64_t index)
+static void remove_newer(const struct trio *trio, uint32_t node, const char *prefix, uint64_t index)
 {
     char path[160];
     uint64_t bytes;
-    for (uint32_t nth = 0; rot_file(trio->cluster, trio->follower, trio->group, prefix, nth, path,
-                                    sizeof(path), &bytes);) {
+    for (uint32_t nth = 0;
+         rot_file(trio->cluster, node, trio->group, prefix, nth, path, sizeof(path), &bytes);) {
         if (strtoull(strrchr(path, '/') + 1 + strlen(prefix), NULL, 10) > index) {
-            rot_remove(trio->cluster, trio->follower, path);
+            rot_remove(trio->cluster, node, path);
         } else {
             nth++;
         }
     }
+}
+
+/* The node goes down and loses its snapshots but the one in front of its log, and this entry. */
+static void lose_newer_and(const struct trio *trio, uint32_t node, uint64_t index)
+{
+    const uint64_t base_index = peek_at(trio, node).base_index;
+    cr_assert_lt(base_index, index);
+    cluster_crash(trio->cluster, node, SIM_CRASH_KILL);
+    rot_entry(trio, node, index);
+    remove_newer(trio, node, "base-", base_index);
+    remove_newer(trio, node, "checkpoint-", base_index);
 }
 
 /* The follower goes down and loses its newer snapshots, and an entry of a segment that a start does not read: it is next to be
@@ -442,10 +452,7 @@ static uint64_t lose_behind_the_tail(const struct trio *trio, struct peek_group 
     run_until_durable(trio, trio->follower, peek_at(trio, trio->leader).last_index);
     *ret_before = peek_at(trio, trio->follower);
     const uint64_t index = ret_before->base_index + 60u;
-    cluster_crash(trio->cluster, trio->follower, SIM_CRASH_KILL);
-    rot_entry(trio, trio->follower, index);
-    remove_newer(trio, "base-", ret_before->base_index);
-    remove_newer(trio, "checkpoint-", ret_before->base_index);
+    lose_newer_and(trio, trio->follower, index);
     poke_make_base(trio->cluster->nodes[trio->leader].node, trio->group);
     poke_make_base(trio->cluster->nodes[trio->third].node, trio->group);
     sim_run_for(trio->cluster->sim, SECOND_US);
@@ -513,22 +520,109 @@ Test(simulated_damaged, a_running_replica_that_nobody_can_mend_is_made_again)
     }
 }
 
-/* As long as the third is away its answers make the majority: set aside it would stop the group. */
+static bool is_gone(const struct trio *trio, uint64_t epoch)
+{
+    struct peek_group peek;
+    return !peek_group(trio->cluster->nodes[trio->follower].node, trio->group, &peek) ||
+           peek.epoch != epoch;
+}
+
+/* As long as the third is away its answers make the majority: set aside it would stop the group. What the leader said before
+ * counts for nothing when the third is back, and that is no majority before it has all that was acknowledged. */
 Test(simulated_damaged, a_running_replica_that_is_needed_goes_on)
 {
     struct trio trio = make(125);
+    struct sim *sim = trio.cluster->sim;
     struct peek_group before;
     (void)lose_behind_the_tail(&trio, &before);
-    cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
     cluster_start(trio.cluster, trio.follower);
-    sim_run_for(trio.cluster->sim, 30 * SECOND_US);
-    cr_assert_eq(peek_at(&trio, trio.follower).epoch, before.epoch);
-    cr_assert(
-        cluster_produce_once(trio.cluster, trio.leader, ROT_TOPIC, 1, -1, -1, 20 * SECOND_US, NULL),
-        "it counts");
-    struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+    sim_run_for(sim, SECOND_US);
+    cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+    sim_run_for(sim, 30 * SECOND_US);
+    for (uint64_t i = 0; i < 2000; i++) {
+        cr_assert_eq(cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, i, -1, -1, NULL),
+                     NODE_OK, "it counts");
+    }
+    cr_assert_not(is_gone(&trio, before.epoch));
     cluster_start(trio.cluster, trio.third);
-    cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait));
+    const uint64_t back_us = sim_now_us(sim);
+    while (!is_gone(&trio, before.epoch) && sim_now_us(sim) - back_us < 60 * SECOND_US) {
+        sim_run_for(sim, 1000);
+    }
+    cr_assert_geq(sim_now_us(sim) - back_us,
+                  6u * trio.cluster->options.election_timeout_ms_max * 1000u);
+    cr_assert_geq(peek_at(&trio, trio.third).durable_index,
+                  peek_at(&trio, trio.leader).commit_index);
+    struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+    cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait));
+    cluster_destroy(trio.cluster);
+}
+
+/* The third goes down some time before the replica would have gone; 0: never. Returns when it went. */
+static uint64_t go_while_the_third_dies(uint64_t early_us, uint64_t goes_us)
+{
+    struct trio trio = make(126);
+    struct sim *sim = trio.cluster->sim;
+    struct peek_group before;
+    (void)lose_behind_the_tail(&trio, &before);
+    cluster_start(trio.cluster, trio.follower);
+    const uint64_t started_us = sim_now_us(sim);
+    bool is_dead = early_us == 0;
+    while (!is_gone(&trio, before.epoch) && sim_now_us(sim) - started_us < 15 * SECOND_US) {
+        if (!is_dead && sim_now_us(sim) - started_us >= goes_us - early_us) {
+            cluster_crash(trio.cluster, trio.third, SIM_CRASH_KILL);
+            is_dead = true;
+        }
+        sim_run_for(sim, 1000);
+    }
+    const uint64_t went_us = sim_now_us(sim) - started_us;
+    cluster_destroy(trio.cluster);
+    return went_us;
+}
+
+/* It goes by what its leader says now, not by what it said a while ago. */
+Test(simulated_damaged, a_running_replica_stays_when_another_one_dies_at_the_last_moment)
+{
+    const uint64_t goes_us = go_while_the_third_dies(0, 0);
+    cr_assert_lt(goes_us, 15 * SECOND_US);
+    for (uint64_t early_us = 1300000; early_us < goes_us; early_us += 300000) {
+        cr_assert_geq(go_while_the_third_dies(early_us, goes_us), 15 * SECOND_US,
+                      "it is gone though the third died %" PRIu64 " us before", early_us);
+    }
+}
+
+/* Either of two could go while the other one stays. */
+Test(simulated_damaged, of_two_running_replicas_that_nobody_can_mend_one_goes_after_the_other)
+{
+    struct trio trio = make(131);
+    struct sim *sim = trio.cluster->sim;
+    uint64_t epochs[3];
+    for (uint64_t i = 0; i < 160; i++) {
+        cr_assert_eq(cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, i, -1, -1, NULL),
+                     NODE_OK);
+    }
+    run_until_durable(&trio, trio.third, peek_at(&trio, trio.leader).last_index);
+    lose_newer_and(&trio, trio.follower, 60);
+    poke_make_base(trio.cluster->nodes[trio.leader].node, trio.group);
+    sim_run_for(sim,
+                5000); /* its base is committed, and its log not dropped yet: that needs a turn */
+    lose_newer_and(&trio, trio.third, 60);
+    sim_run_for(sim, SECOND_US);
+    cr_assert_gt(peek_at(&trio, trio.leader).base_index, 60);
+    cluster_start(trio.cluster, trio.follower);
+    cluster_start(trio.cluster, trio.third);
+    sim_run_for(sim, SECOND_US);
+    for (uint32_t i = 0; i < 3; i++) {
+        epochs[i] = peek_at(&trio, i).epoch;
+        if (i != trio.leader) cr_assert_lt(peek_at(&trio, i).applied_index, 60, "n%u", i + 1u);
+    }
+    struct voter_wait wait = {.trio = &trio, .epoch = epochs[trio.follower]};
+    cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait), "the one waits");
+    trio.follower = trio.third;
+    wait.epoch = epochs[trio.third];
+    cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait), "the other one waits");
+    cr_assert_eq(cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, 1000, -1, -1, NULL),
+                 NODE_OK);
     cluster_destroy(trio.cluster);
 }
 

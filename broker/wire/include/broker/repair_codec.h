@@ -52,7 +52,8 @@ struct repair_message {
     uint64_t log_start; /* the log holds what lies behind this entry */
     uint64_t log_last_index;
     uint64_t term;
-    /* It leads in this term, has committed an entry of it, hears of a majority besides who asks, and its log is whole. */
+    /* It leads in this term, has committed an entry of it, its log is whole, a majority besides who asks is caught up, and nobody
+     * else was told so lately. */
     bool leads_without_you;
 };
 

@@ -117,6 +117,8 @@
       "a replica that nobody can mend waits for ever, though the others do without it")            \
     X(M5_NEEDED_REPLICA_IS_SET_ASIDE, node,                                                        \
       "a damaged replica is made again though its leader has no majority without it")              \
+    X(M5_TWO_ARE_SET_ASIDE_AT_ONCE, node,                                                          \
+      "a leader tells two damaged replicas at once that it does without them")                     \
     X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
       "a follower takes entries without following their chain")                                    \
     X(L4_WRITE_TOUCHES_SYNCED_SECTOR, log,                                                         \

@@ -1,0 +1,78 @@
+/* Whether a leader does without a damaged replica, so that it may be set aside and made again (PROTOCOL M5).
+ *
+ * A replica that runs acknowledges what comes behind its damage, and may be one of the majority that commits. It goes only
+ * on the word of its leader, which counts those that have what it has, and gives its word to one replica at a time:
+ *
+ *   nobody has it ─> a damaged replica asks, and a majority besides it is caught up: it has the word
+ *   it has the word ─> its epoch is no member any more, or it did not ask for HOLD_US: nobody has it
+ *
+ * The word is good for a moment only (repair.c), much less than HOLD_US, so that nobody goes by one that was passed on since. */
+#include "expendable.h"
+
+#include "chains.h"
+#include "group.h"
+#include "internal.h"
+
+#include <planted/planted.h>
+#include <segment_log/repair.h>
+
+#include <assert.h>
+
+#define HOLD_US 10000000u
+
+/* Of each half when joint. */
+static bool commits_without(const struct group *group, uint64_t node_id)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+    struct raft_view view;
+    uint32_t voters[2] = {0};
+    uint32_t there[2] = {0};
+    if (PLANTED(M5_NEEDED_REPLICA_IS_SET_ASIDE)) return true;
+    raft_view(group->raft, io_now_ms(group->node->io), &view);
+    assert(view.members_count == configuration->members_count);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        const struct raft_progress_view *progress = &view.members[i];
+        const bool votes[2] = {member->voter, configuration->joint && member->voter_old};
+        const bool is_there =
+            member->id.node != node_id && progress->caught_up && !progress->regressed;
+        for (int half = 0; half < 2; half++) {
+            if (!votes[half]) continue;
+            voters[half]++;
+            if (is_there) there[half]++;
+        }
+    }
+    return there[0] * 2u > voters[0] && (!configuration->joint || there[1] * 2u > voters[1]);
+}
+
+static bool is_member(const struct group *group, uint64_t node_id, uint64_t epoch)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_replica_id *id = &configuration->members[i].id;
+        if (id->node == node_id && id->epoch == epoch) return true;
+    }
+    return false;
+}
+
+static bool another_has_it(const struct group *group, uint64_t node_id, uint64_t epoch)
+{
+    const struct expendable *holder = &group->expendable;
+    if (holder->node == 0 || (holder->node == node_id && holder->epoch == epoch)) return false;
+    if (PLANTED(M5_TWO_ARE_SET_ASIDE_AT_ONCE)) return false;
+    return io_now_us(group->node->io) - holder->at_us < HOLD_US &&
+           is_member(group, holder->node, holder->epoch);
+}
+
+bool expendable__has_word(struct group *group, uint64_t node_id, uint64_t epoch)
+{
+    struct segment_log_info info;
+    if (group->dropping || group->mending || group->role != RAFT_LEADER) return false;
+    segment_log_info(group->log, &info);
+    if (!group->own_noop_applied || info.holes_count > 0) return false;
+    if (chains__is_in_dispute(group) || another_has_it(group, node_id, epoch)) return false;
+    if (!commits_without(group, node_id)) return false;
+    group->expendable =
+        (struct expendable){.node = node_id, .epoch = epoch, .at_us = io_now_us(group->node->io)};
+    return true;
+}
