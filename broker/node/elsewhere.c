@@ -149,9 +149,30 @@ static bool ask_next(struct node_request *request)
         if (!holds_replica(&partition, id) || !node__peer_is_usable(node, id)) continue;
         if (!proxy__send(request, id)) continue;
         state->damaged_at |= 1u << i;
+        state->silent_at &= ~(1u << i);
         return true;
     }
     return false;
+}
+
+/* Who was asked and lost before it answered may be whole: it is asked again, a little later, as long as there is time. */
+static bool waits_for_silent(struct node_request *request, struct group *group)
+{
+    struct request_state *state = request_state(request);
+    if (state->silent_at == 0) return false;
+    state->damaged_at &= ~state->silent_at;
+    state->silent_at = 0;
+    request__park(request, group);
+    return true;
+}
+
+void elsewhere__lost(struct node_request *request, uint64_t node_id)
+{
+    struct request_state *state = request_state(request);
+    const struct node *node = state->node;
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        if (node->peers[i].node_id == node_id) state->silent_at |= state->damaged_at & 1u << i;
+    }
 }
 
 void elsewhere__read(struct node_request *request, struct group *group)
@@ -162,6 +183,7 @@ void elsewhere__read(struct node_request *request, struct group *group)
         return;
     }
     if (!request->from_peer && ask_next(request)) return;
+    if (waits_for_silent(request, group)) return;
     fail_by_name(request, group);
 }
 
@@ -173,7 +195,7 @@ bool elsewhere__damaged_there(struct node_request *request, uint64_t node_id)
     for (uint32_t i = 0; i < node->peers_count; i++) {
         if (node->peers[i].node_id == node_id) state->damaged_at |= 1u << i;
     }
-    if (ask_next(request)) return true;
+    if (ask_next(request) || waits_for_silent(request, NULL)) return true;
     struct group *group = node__group(node, state->group_id);
     if (!group || !repair__is_needed(group)) return false;
     list_remove(&state->stage_link);

@@ -89,6 +89,7 @@ static void answer_lost(struct node_request *request, uint64_t node_id)
         return;
     }
     if (request__effect(request->type) == REQUEST_READS || PLANTED(P4_PROXY_SENDS_AGAIN)) {
+        elsewhere__lost(request, node_id);
         request__park(request, NULL); /* asked again, of whoever can answer then */
         return;
     }
@@ -168,6 +169,7 @@ static void received_response(struct node *node, const struct peer_frame *frame)
             directory__heard(node, request_state(request)->group_id, request->ret_term,
                              request->ret_leader);
         }
+        elsewhere__lost(request, frame->node_id);
         request__park(request, NULL);
         return;
     }

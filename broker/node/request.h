@@ -52,7 +52,9 @@ struct request_state {
     bool confirmed; /* the read was confirmed by a ReadIndex round */
     uint64_t
         damage_met; /* fetch: entry at which its last read from here met damage that nobody knew of; 0: none */
-    uint32_t damaged_at; /* fetch: bit per peer that was asked because of damage (elsewhere.c) */
+    uint32_t
+        damaged_at;     /* fetch: bit per peer that was asked because of damage (elsewhere.c) ... */
+    uint32_t silent_at; /* ... and did not answer */
     bool
         internal; /* a command of this leader of meta itself (registry.c): ends with its leadership */
     bool owned;   /* malloc'ed by the node itself, freed by its done() */

@@ -441,6 +441,42 @@ Test(simulated_repair, a_read_of_damage_is_answered_by_a_replica_that_is_damaged
     }
 }
 
+/* Of the two others one is damaged there as well, and the answer of the whole one is long in coming. That it is damaged nobody
+ * said, and it is asked again. */
+Test(simulated_repair, a_replica_that_did_not_answer_a_read_is_not_called_damaged)
+{
+    for (uint64_t seed = 44; seed < 50; seed++) {
+        struct cluster *cluster = rot_cluster(seed, 3, 3, MESSAGES, NEVER);
+        for (uint32_t i = 0; i < 3; i++) {
+            char path[160];
+            cluster_crash(cluster, i, SIM_CRASH_KILL); /* nothing of it is in memory then */
+            if (i == 1) continue;
+            const uint64_t pos = rot_find(cluster, i, 40, path, sizeof(path));
+            rot_flip(cluster, i, path, pos + 100);
+        }
+        cluster_start_all(cluster);
+        const uint64_t group = cluster_group(cluster, 0, ROT_TOPIC);
+        cr_assert_geq(cluster_wait_leader(cluster, 0, 20 * SECOND_US), 0);
+        cr_assert_geq(cluster_wait_leader(cluster, group, 20 * SECOND_US), 0);
+        struct cluster_call *call = calloc(1, sizeof(*call));
+        cluster_fill_fetch(call, ROT_TOPIC, 38, 0);
+        cluster_submit(cluster, 0, call);
+        for (uint32_t i = 0; i < 100000 && rot_found(cluster, 0) == 0; i++) {
+            cr_assert(sim_step(cluster->sim));
+        }
+        cr_assert_not(call->is_done);
+        sim_set_link(cluster->sim, 1, 0, SIM_LINK_STALLED);
+        cr_assert(cluster_wait(call, 15 * SECOND_US));
+        if (call->request.status != NODE_OK) {
+            cr_assert_null(strstr(call->request.detail, "n2"), "seed %" PRIu64 ": %s", seed,
+                           call->request.detail);
+        }
+        cluster_call_close(call);
+        free(call);
+        cluster_destroy(cluster);
+    }
+}
+
 /* ---- alone --------------------------------------------------------------------------------------------------------------- */
 
 Test(simulated_repair, one_of_a_pair_is_mended_by_the_other)
