@@ -19,6 +19,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
 /* Read forward in `segment` to the entry `index` and tell the state behind it and the end of its record. */
 static bool find_end(const struct segment_log *log, const struct segment *segment,
@@ -73,9 +74,11 @@ static bool read_point(const struct segment_log *log, uint64_t index,
     return found;
 }
 
-/* The state behind `index` can be told. Inside of a hole it cannot, but behind one that an anchor ends. */
+/* The state behind `index` can be told. Inside of a hole only memory tells it, but behind one that an anchor ends the disk. */
 static bool is_known(const struct segment_log *log, uint64_t index)
 {
+    struct segment_log_point point;
+    if (segment_log_point_at(log, index, &point) == SEGMENT_LOG_OK) return true;
     const struct hole *hole = holes__from(log, index);
     if (!hole || hole->told.first_index > index) return true;
     if (hole->told.last_index != index) return false;
@@ -264,6 +267,13 @@ static int overwrite(struct segment_writer *writer, uint64_t end_pos,
     return error;
 }
 
+/* The kept entry is the last one of a hole: where the next one began is known, and in front of that nothing is read. */
+static bool is_behind_hole(const struct segment *segment, uint64_t index)
+{
+    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
+    return start->lone && start->before.index == index;
+}
+
 void truncate__run(struct segment_log_job *job)
 {
     const struct segment_log *log = job->log;
@@ -282,7 +292,9 @@ void truncate__run(struct segment_log_job *job)
         job->status = SEGMENT_LOG_IO;
         return;
     }
-    if (end.chain != job->end.chain) {
+    if (is_behind_hole(&log->segments[job->keep_segment], job->end.index)) {
+        end = job->end;
+    } else if (end.chain != job->end.chain) {
         fail(job, "the kept entry has another chain in the file than in memory", 0);
         return;
     }
@@ -306,6 +318,19 @@ void truncate__run(struct segment_log_job *job)
     writer->end_pos = end_pos;
 }
 
+/* What is written next stands right behind the damage. The place to read it from was cut with what stood there. */
+static void resume_behind_hole(const struct segment_log *log, struct segment *segment,
+                               const struct segment_log_job *job)
+{
+    const struct hole *hole = holes__from(log, job->end.index);
+    if (!hole || hole->told.segment != segment->sequence ||
+        hole->told.last_index != job->end.index) {
+        return;
+    }
+    const struct segment_point place = {.pos = job->writer.end_pos, .before = job->end};
+    if (!segment__add_resume(segment, &place)) abort(); /* there was room for the other one */
+}
+
 void truncate__finish(struct segment_log *log, struct segment_log_job *job)
 {
     /* When it failed the list may name files that are gone, but the log is broken then and does no more work. */
@@ -319,6 +344,7 @@ void truncate__finish(struct segment_log *log, struct segment_log_job *job)
     segment->end_pos = job->writer.end_pos;
     segment->missing = false;
     segment__cut_points(segment, job->end.index + 1);
+    resume_behind_hole(log, segment, job);
     /* Its mark says so since step 1, and the footer was overwritten in step 3. */
     segment__unseal(segment);
     seal__plan(log);

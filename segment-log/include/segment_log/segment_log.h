@@ -188,7 +188,7 @@ bool segment_log_is_taken_when_full(const uint8_t *encoded, size_t bytes);
 /* Cut the log so that from_index is the next index. Memory at once; the disk work (L7) is the next job.
  * from_index in base.index + 1 .. last_index + 1. Blocks for a read, the one case on this face, when from_index - 1 is no
  * longer in memory; should that read fail, the log is broken and the next job says why. The entry from_index - 1 is in no hole
- * (repair.h), unless it ends one behind which the next segment begins. Holes behind are gone. */
+ * (repair.h), unless it is in memory or ends one behind which the next segment begins. Holes behind are gone. */
 void segment_log_truncate(struct segment_log *log, uint64_t from_index);
 
 /* ---- loop face: a log that starts behind a base ------------------------------------------------------ */

@@ -290,3 +290,65 @@ Test(segment_log_finding, a_file_that_a_repair_puts_in_place_is_not_damaged)
         memory_disk_destroy(copy);
     }
 }
+
+static void append_and_flush(struct segment_log *log, uint64_t term, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        fixture_append(log, term, 1, 600);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+}
+
+/* Entry 2 is damaged, and what stands right behind it is cut: what comes in its place is whole. While the damage is the end of
+ * the log, and with entries behind it, which a scan goes on with by their own chain. */
+Test(segment_log_finding, what_is_written_behind_damage_where_entries_were_cut_is_readable)
+{
+    for (uint32_t behind = 0; behind < 3; behind++) {
+        struct disk *copy = memory_disk_create(2);
+        options.disk = copy;
+        options.cache_bytes_max = 32768;
+        struct segment_log *log = fixture_create(&options);
+        append_and_flush(log, 1, 2 + behind);
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", 1, path);
+        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 1024 + 60, 1), 0);
+        struct segment_log_hole hole;
+        segment_log_scrub_begin(log);
+        for (int i = 0; i < 10 && !segment_log_hole_from(log, 0, &hole); i++) {
+            struct segment_log_job_result result;
+            struct segment_log_problem problem;
+            uint64_t bytes;
+            struct segment_log_scrub_job *piece = segment_log_scrub_next_job(log, 8000);
+            if (!piece) {
+                (void)fixture_run_job(log, false, &result);
+                continue;
+            }
+            segment_log_scrub_job_run(piece);
+            cr_assert_eq(segment_log_scrub_job_finish(log, piece, &bytes, &problem),
+                         SEGMENT_LOG_DAMAGED);
+        }
+        cr_assert(segment_log_hole_from(log, 0, &hole));
+        cr_assert_eq(hole.first_index, 2);
+        cr_assert_eq(hole.last_index, 2);
+        append_and_flush(log, 1, 2);
+        segment_log_truncate(log, 3);
+        append_and_flush(log, 2, 4);
+        cr_assert_eq(fixture_info(log).last_index, 6);
+        for (uint64_t index = 3; index <= 6; index++) {
+            struct segment_log_view view;
+            struct segment_log_problem problem = {0};
+            cr_assert_eq(
+                fixture_read_files(log, SEGMENT_LOG_BY_INDEX, index, index, 4096, &view, &problem),
+                SEGMENT_LOG_OK, "%u behind, entry %" PRIu64 ": %s", behind, index, problem.reason);
+            segment_log_view_release(&view);
+        }
+        const uint64_t chain = fixture_info(log).last_chain;
+        segment_log_close(log);
+        memory_disk_crash(copy, MEMORY_DISK_POWER);
+        log = fixture_open(&options);
+        cr_assert_eq(fixture_info(log).last_chain, chain);
+        cr_assert_eq(fixture_info(log).holes_count, 1);
+        segment_log_close(log);
+        memory_disk_destroy(copy);
+    }
+}
