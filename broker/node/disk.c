@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPACE_CHECK_US 1000000u
+#define SPACE_CHECK_US      1000000u
+#define APPENDS_RESERVE_DIV 4u
 #define SPACE_BYTES_MIN \
     (1024u * 1024u) /* whatever the reserve: marks and votes go on needing some */
 
@@ -33,6 +34,13 @@ static uint64_t measure_space(const struct node *node)
 static bool is_too_little(const struct node *node, uint64_t free_bytes)
 {
     return free_bytes < SPACE_BYTES_MIN || free_bytes < node->options.reserve_bytes;
+}
+
+bool disk__refuses_appends(const struct node *node)
+{
+    const uint64_t reserve_bytes = node->options.reserve_bytes / APPENDS_RESERVE_DIV;
+    return node->disk_full &&
+           (node->free_bytes < SPACE_BYTES_MIN || node->free_bytes < reserve_bytes);
 }
 
 static void set_space(struct node *node, uint64_t free_bytes)

@@ -9,6 +9,7 @@
 #include "chains.h"
 #include "clock.h"
 #include "damaged.h"
+#include "disk.h"
 #include "group.h"
 #include "heartbeat.h"
 #include "internal.h"
@@ -274,7 +275,10 @@ static void receive_append(struct group *group, struct raft_message *message,
     segment_log_info(group->log, &info);
     /* Bounded memory: what the disk cannot take yet is not taken from the network either; it is sent again. */
     if (bytes > 0 && info.unflushed_bytes > NODE_UNFLUSHED_BYTES_MAX) return;
-    if ((node->disk_full || info.full) && !segment_log_is_taken_when_full(entries, bytes)) return;
+    if ((disk__refuses_appends(node) || info.full) &&
+        !segment_log_is_taken_when_full(entries, bytes)) {
+        return;
+    }
     const uint64_t seed = checksum64_group(&node->identity.cluster, group->id);
     struct raft_indexed_configuration configurations[RAFT_MESSAGE_CONFIGURATIONS_MAX];
     if (received_check(message, configurations, seed, entries, bytes) != RECEIVED_OK) {

@@ -333,6 +333,31 @@ Test(simulated_requests, a_disk_that_fills_at_once_is_full_before_its_reserve_is
     cluster_destroy(cluster);
 }
 
+/* The leader's disk is the larger one: it says no where it has what its followers do not confirm otherwise. */
+Test(simulated_requests, followers_that_are_nearly_full_take_what_their_leader_had_space_for)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 12, 3);
+    options.segment_bytes_max = 65536;
+    options.reserve_bytes = 2u * 1024u * 1024u;
+    struct cluster *cluster = founded_with(&options);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    settle(cluster, "orders");
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
+    for (uint32_t node = 0; node < 3; node++) {
+        fill_disk(cluster, node, options.reserve_bytes + (node == leader ? 900000u : 200000u));
+    }
+    const enum node_status status = produce_until_refused(cluster, leader);
+    cr_assert_eq(status, NODE_DISK_FULL, "%s", node_status_text(status));
+    for (uint32_t node = 0; node < 3; node++) {
+        free_disk(cluster, node);
+    }
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    uint64_t offset;
+    cr_assert_eq(cluster_produce(cluster, leader, "orders", 1, -1, 0, &offset), NODE_OK);
+    cluster_destroy(cluster);
+}
+
 Test(simulated_requests, one_full_follower_does_not_stop_the_others_and_catches_up)
 {
     struct cluster *cluster = founded(9, 3);
