@@ -155,6 +155,11 @@ void segment_log_job_run(struct segment_log_job *job)
     }
 }
 
+bool segment_log_job_has_failed(const struct segment_log_job *job)
+{
+    return job->status != SEGMENT_LOG_OK;
+}
+
 static void note_space(struct segment_log *log, const struct segment_log_job *job)
 {
     if (job->status == SEGMENT_LOG_FULL) {

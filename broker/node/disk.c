@@ -62,7 +62,9 @@ static void run_write(struct io_job *job)
 {
     struct group *group = ((struct group_job *)job->data)->group;
     segment_log_job_run(group->write);
-    group->write_left_bytes = measure_space(group->node);
+    /* A failed sync ends the node: nothing stands between it and the end. */
+    group->write_left_bytes =
+        segment_log_job_has_failed(group->write) ? UINT64_MAX : measure_space(group->node);
 }
 
 static void discard_write(struct group_job *job)

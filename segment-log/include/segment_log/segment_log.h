@@ -232,6 +232,8 @@ struct segment_log_job *segment_log_next_job(struct segment_log *log, bool idle)
 
 /* Do it. Blocks; any thread. */
 void segment_log_job_run(struct segment_log_job *job);
+/* It was run, on the same thread, and failed. */
+bool segment_log_job_has_failed(const struct segment_log_job *job);
 
 struct segment_log_job_result {
     enum segment_log_status status; /* OK, FULL (nothing written, will be tried again), IO */
