@@ -13,6 +13,7 @@ TRACE = "trace=fdatasync,fsync,write,writev,pwrite64,pwritev,pwritev2,sendto,sen
 EXITED = re.compile(r"^(\d+\.\d+) \+\+\+ exited with (\d+) \+\+\+")
 FAILED = re.compile(r"^(\d+\.\d+) (fdatasync|fsync)\(.*= -1 EIO .*<(\d+\.\d+)>$")
 ACKED = re.compile(r'^(\d+\.\d+) (?:write|writev|sendto|sendmsg)\(.*TCP.*HTTP/1\.1 20[01]')
+PASSED_ON = re.compile(r"Raftmq-Leader: (?!1\\r)")  # another leader's ack, handed on by the victim, which is n1
 LIMIT = 0.1  # seconds from the failed call to the end of the process
 
 
@@ -35,7 +36,7 @@ def read_trace(prefix):
                     failed.append(float(found.group(1)) + float(found.group(3)))
                 elif found := EXITED.match(line):
                     exited.append(float(found.group(1)))
-                elif found := ACKED.match(line):
+                elif (found := ACKED.match(line)) and not PASSED_ON.search(line):
                     acked.append(float(found.group(1)))
     if not failed or not exited:
         return None
