@@ -132,25 +132,30 @@ static void begin(struct group *group, uint64_t index, uint64_t other)
     ask(group);
 }
 
-/* False: it did not tell. */
-static bool has_told(const struct chain_dispute *dispute, struct raft_replica_id id,
-                     uint64_t *ret_chain)
-{
-    for (uint32_t i = 0; i < dispute->told_count; i++) {
-        if (dispute->told[i].of.node != id.node || dispute->told[i].of.epoch != id.epoch) continue;
-        *ret_chain = dispute->told[i].chain;
-        return true;
-    }
-    return false;
-}
-
-static void note_told(struct chain_dispute *dispute, struct raft_replica_id id, uint64_t chain)
+/* Its place among those that told; told_count: it did not. */
+static uint32_t place_of(const struct chain_dispute *dispute, struct raft_replica_id id)
 {
     uint32_t at = 0;
     while (at < dispute->told_count &&
            (dispute->told[at].of.node != id.node || dispute->told[at].of.epoch != id.epoch)) {
         at++;
     }
+    return at;
+}
+
+/* False: it did not tell. */
+static bool has_told(const struct chain_dispute *dispute, struct raft_replica_id id,
+                     uint64_t *ret_chain)
+{
+    const uint32_t at = place_of(dispute, id);
+    if (at == dispute->told_count) return false;
+    *ret_chain = dispute->told[at].chain;
+    return true;
+}
+
+static void note_told(struct chain_dispute *dispute, struct raft_replica_id id, uint64_t chain)
+{
+    const uint32_t at = place_of(dispute, id);
     /* Members came and went: who has no place here is not counted, a halt at worst. */
     if (at == RAFT_MEMBERS_MAX) return;
     if (at == dispute->told_count) dispute->told_count++;

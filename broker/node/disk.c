@@ -31,16 +31,20 @@ static uint64_t measure_space(const struct node *node)
     return disk_free_bytes(node->disk, node->data_directory, &bytes) < 0 ? UINT64_MAX : bytes;
 }
 
+static bool is_less_than(uint64_t free_bytes, uint64_t reserve_bytes)
+{
+    return free_bytes < SPACE_BYTES_MIN || free_bytes < reserve_bytes;
+}
+
 static bool is_too_little(const struct node *node, uint64_t free_bytes)
 {
-    return free_bytes < SPACE_BYTES_MIN || free_bytes < node->options.reserve_bytes;
+    return is_less_than(free_bytes, node->options.reserve_bytes);
 }
 
 bool disk__refuses_appends(const struct node *node)
 {
-    const uint64_t reserve_bytes = node->options.reserve_bytes / APPENDS_RESERVE_DIV;
     return node->disk_full &&
-           (node->free_bytes < SPACE_BYTES_MIN || node->free_bytes < reserve_bytes);
+           is_less_than(node->free_bytes, node->options.reserve_bytes / APPENDS_RESERVE_DIV);
 }
 
 static void set_space(struct node *node, uint64_t free_bytes)

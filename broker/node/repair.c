@@ -55,14 +55,12 @@ struct repair {
     uint64_t rests_until_us;
     uint32_t rounds; /* over all holes, since the last repair */
     uint64_t told_us;
-    struct {
-        uint64_t node,
-            term; /* a leader that does without this replica and cannot give what is needed; 0: none */
+    struct { /* a leader that does without this replica and cannot give what is needed */
+        uint64_t node, term;      /* 0: none */
         uint64_t since_us, at_us; /* it said so again and again, and last */
     } refused;
-    uint64_t
-        supplier_term;   /* in which who supplied last leads without this replica; 0: it does not */
-    uint64_t holes_told; /* last index of the newest hole that the log was told of */
+    uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
+    uint64_t holes_told;    /* last index of the newest hole that the log was told of */
     char stuck[NODE_STATUS_TEXT_BYTES];
 };
 
@@ -234,11 +232,12 @@ static void give_up(struct group *group, const struct segment_log_repair_info *i
 static void bar_supplier(struct group *group, const struct segment_log_repair_info *info)
 {
     struct repair_verdicts *verdicts = &group->repair->verdicts;
-    if (group->repair->rounds == 0)
+    if (group->repair->rounds == 0) { /* the next rounds say the same */
         node__log(group->node, "warn",
                   "event=\"entries of a peer do not lead to this log, repairing without it\" "
                   "group=%" PRIu64 " peer=%" PRIu64 " segment_first=%" PRIu64,
                   group->id, verdicts->supplier, info->first_index);
+    }
     repair_verdicts_bar(verdicts, verdicts->supplier);
 }
 
@@ -445,12 +444,12 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (answer->answer == REPAIR_ENTRIES) {
         supplied(group, from, answer, entries, bytes);
     } else {
-        if (answer->answer != REPAIR_BUSY) {
-            if (answer->leads_without_you) {
-                note_refusal(group, from, answer->term, &info);
-            } else if (repair->refused.node == from) {
-                repair->refused.node = 0; /* it needs this replica now */
-            }
+        if (answer->answer == REPAIR_BUSY) {
+            /* says nothing of its log */
+        } else if (answer->leads_without_you) {
+            note_refusal(group, from, answer->term, &info);
+        } else if (repair->refused.node == from) {
+            repair->refused.node = 0; /* it needs this replica now */
         }
         repair_verdicts_note(&repair->verdicts, from, answer->answer, answer->from_epoch,
                              answer->term);

@@ -311,41 +311,45 @@ Test(simulated_requests, a_full_cluster_refuses_stays_up_and_recovers_alone)
     }
 }
 
+#define SMALL_SEGMENT_BYTES 65536u
+#define RESERVE_BYTES       (2u * 1024u * 1024u)
+
+/* With a topic of as many replicas, and small segments, so that a log takes its space in small steps. */
+static struct cluster *founded_with_reserve(uint64_t seed, uint32_t nodes)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, nodes);
+    options.segment_bytes_max = SMALL_SEGMENT_BYTES;
+    options.reserve_bytes = RESERVE_BYTES;
+    struct cluster *cluster = founded_with(&options);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", nodes), NODE_OK);
+    settle(cluster, "orders");
+    return cluster;
+}
+
 /* Within the second between two checks of the free space, too: an entry that was taken and finds no room leaves its producer
  * without an answer. */
 Test(simulated_requests, a_disk_that_fills_at_once_is_full_before_its_reserve_is_used)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, 11, 1);
-    options.segment_bytes_max = 65536;
-    options.reserve_bytes = 2u * 1024u * 1024u;
-    struct cluster *cluster = founded_with(&options);
-    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 1), NODE_OK);
-    settle(cluster, "orders");
+    struct cluster *cluster = founded_with_reserve(11, 1);
     struct disk *disk = sim_memory_disk(cluster->sim, 0);
-    fill_disk(cluster, 0, options.reserve_bytes + 100000u);
-    const uint64_t capacity = memory_disk_used(disk) + options.reserve_bytes + 100000u;
+    fill_disk(cluster, 0, RESERVE_BYTES + 100000u);
+    const uint64_t capacity = memory_disk_used(disk) + RESERVE_BYTES + 100000u;
     const enum node_status status = produce_until_refused(cluster, 0);
     cr_assert_eq(status, NODE_DISK_FULL, "%s", node_status_text(status));
     const uint64_t free_bytes = capacity - memory_disk_used(disk);
-    cr_assert_gt(free_bytes, options.reserve_bytes - 2u * options.segment_bytes_max,
-                 "%d bytes of the reserve are used", (int)(options.reserve_bytes - free_bytes));
+    cr_assert_gt(free_bytes, RESERVE_BYTES - 2u * SMALL_SEGMENT_BYTES,
+                 "%d bytes of the reserve are used", (int)(RESERVE_BYTES - free_bytes));
     cluster_destroy(cluster);
 }
 
 /* The leader's disk is the larger one: it says no where it has what its followers do not confirm otherwise. */
 Test(simulated_requests, followers_that_are_nearly_full_take_what_their_leader_had_space_for)
 {
-    struct cluster_options options;
-    cluster_options_init(&options, 12, 3);
-    options.segment_bytes_max = 65536;
-    options.reserve_bytes = 2u * 1024u * 1024u;
-    struct cluster *cluster = founded_with(&options);
-    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
-    settle(cluster, "orders");
+    struct cluster *cluster = founded_with_reserve(12, 3);
     const uint32_t leader = (uint32_t)cluster_leader(cluster, cluster_group(cluster, 0, "orders"));
     for (uint32_t node = 0; node < 3; node++) {
-        fill_disk(cluster, node, options.reserve_bytes + (node == leader ? 900000u : 200000u));
+        fill_disk(cluster, node, RESERVE_BYTES + (node == leader ? 900000u : 200000u));
     }
     const enum node_status status = produce_until_refused(cluster, leader);
     cr_assert_eq(status, NODE_DISK_FULL, "%s", node_status_text(status));

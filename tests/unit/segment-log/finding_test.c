@@ -9,8 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define DATA_POS 12288u
-#define ENTRIES  50u
+#define ENTRIES 50u
 
 static struct disk *disk;
 static struct segment_log_options options;
@@ -18,10 +17,7 @@ static struct segment_log_options options;
 static void set_up(void)
 {
     disk = memory_disk_create(1);
-    options = fixture_options(disk, "/group");
-    options.segment_bytes_max = DATA_POS + 8192;
-    options.extend_bytes = 4096;
-    options.cache_bytes_max = 1024;
+    options = fixture_small_options(disk, "/group");
     struct segment_log *log = fixture_create(&options);
     for (uint32_t i = 0; i < ENTRIES; i++) {
         fixture_append(log, 1, 1, 100 + 300 * (i % 3));
@@ -140,7 +136,7 @@ Test(segment_log_finding, damage_that_a_reader_meets_during_a_cut_ends_where_the
         segment_log_job_run(cut);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", 1, path);
-        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 60, 1), 0);
+        cr_assert_eq(memory_disk_flip(copy, path, FIXTURE_DATA_POS + 60, 1), 0);
         cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 1, 7, 4096, &read),
                      SEGMENT_LOG_OK);
         segment_log_read_job_run(read);
@@ -171,7 +167,7 @@ Test(segment_log_finding, whole_entries_behind_damage_at_the_end_stay_readable)
         log = fixture_open(&options);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", 1, path);
-        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 1024 + 60, 1), 0);
+        cr_assert_eq(memory_disk_flip(copy, path, FIXTURE_DATA_POS + 1024 + 60, 1), 0);
         struct segment_log_read_job *read = NULL;
         struct segment_log_scrub_job *piece = NULL;
         struct segment_log_job_result result;
@@ -256,7 +252,7 @@ Test(segment_log_finding, a_file_that_a_repair_puts_in_place_is_not_damaged)
         struct segment_log *log = fixture_open_on(&options, copy);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", 1, path);
-        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 60, 1), 0);
+        cr_assert_eq(memory_disk_flip(copy, path, FIXTURE_DATA_POS + 60, 1), 0);
         struct segment_log_view view;
         struct segment_log_problem problem = {0};
         cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 1, 1, 4096, &view, &problem),
@@ -311,7 +307,7 @@ Test(segment_log_finding, what_is_written_behind_damage_where_entries_were_cut_i
         append_and_flush(log, 1, 2 + behind);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", 1, path);
-        cr_assert_eq(memory_disk_flip(copy, path, DATA_POS + 1024 + 60, 1), 0);
+        cr_assert_eq(memory_disk_flip(copy, path, FIXTURE_DATA_POS + 1024 + 60, 1), 0);
         struct segment_log_hole hole;
         segment_log_scrub_begin(log);
         for (int i = 0; i < 10 && !segment_log_hole_from(log, 0, &hole); i++) {

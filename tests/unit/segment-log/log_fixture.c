@@ -23,6 +23,15 @@ struct segment_log_options fixture_options(struct disk *disk, const char *direct
     };
 }
 
+struct segment_log_options fixture_small_options(struct disk *disk, const char *directory)
+{
+    struct segment_log_options options = fixture_options(disk, directory);
+    options.segment_bytes_max = FIXTURE_DATA_POS + 8192u;
+    options.extend_bytes = 4096;
+    options.cache_bytes_max = 1024;
+    return options;
+}
+
 struct segment_log_point fixture_origin(void)
 {
     return (struct segment_log_point){.chain = checksum64_group(&fixture_cluster, FIXTURE_GROUP)};

@@ -10,6 +10,9 @@ extern const struct cluster_id fixture_cluster;
 
 /* Small segments and a small cache, so that a few entries reach every path. */
 struct segment_log_options fixture_options(struct disk *disk, const char *directory);
+/* Small segments of 8 KiB of records behind FIXTURE_DATA_POS, and a cache that holds little of them. */
+#define FIXTURE_DATA_POS 12288u
+struct segment_log_options fixture_small_options(struct disk *disk, const char *directory);
 
 /* The state in front of the first entry of a new group. */
 struct segment_log_point fixture_origin(void);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define BLOCK        4096u
-#define DATA_POS     12288u
 #define ENTRIES_MAX  256u
 #define SEGMENTS_MAX 16u
 #define PIECE_BYTES  3000u
@@ -24,10 +23,7 @@ static uint64_t chains[ENTRIES_MAX];
 static void set_up(void)
 {
     disk = memory_disk_create(1);
-    options = fixture_options(disk, "/group");
-    options.segment_bytes_max = DATA_POS + 8192;
-    options.extend_bytes = 4096;
-    options.cache_bytes_max = 1024;
+    options = fixture_small_options(disk, "/group");
     struct segment_log *log = fixture_create(&options);
     for (uint32_t i = 0; i < 50; i++) {
         fixture_append(log, 1 + i / 20, 1 + i % 3, 60 + 37 * (i % 7));
@@ -94,7 +90,7 @@ static uint32_t scrub(struct segment_log *log)
                 segment_log_scrub_job_finish(log, job, &bytes, &problem);
             cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_DAMAGED, "%s",
                       segment_log_status_text(status));
-            cr_assert_leq(bytes, PIECE_BYTES + DATA_POS + 1024);
+            cr_assert_leq(bytes, PIECE_BYTES + FIXTURE_DATA_POS + 1024);
             if (status != SEGMENT_LOG_DAMAGED) continue;
             cr_assert_neq(problem.last_index, 0);
             found++;
@@ -168,7 +164,7 @@ Test(segment_log_scrub, a_pass_over_a_whole_log_finds_nothing_and_changes_nothin
         cr_assert_eq(after.passes_total, 1);
         cr_assert_eq(after.holes_found_total, 0);
         cr_assert_eq(after.blocks_mended_total, 0);
-        cr_assert_geq(after.bytes_done + DATA_POS, after.bytes_total);
+        cr_assert_geq(after.bytes_done + FIXTURE_DATA_POS, after.bytes_total);
         for (uint64_t i = 1; i <= info.segments_count; i++) {
             size_t now_bytes;
             uint8_t *now = read_file(copy, i, &now_bytes);
@@ -185,7 +181,8 @@ Test(segment_log_scrub, a_pass_over_a_whole_log_finds_nothing_and_changes_nothin
 /* Footers are rebuilt by sealing again. */
 static bool is_footer(const uint8_t *bytes, size_t count, size_t pos)
 {
-    return count > BLOCK && memcmp(bytes + count - BLOCK, "RMQF", 4) == 0 && pos >= DATA_POS + 8192;
+    return count > BLOCK && memcmp(bytes + count - BLOCK, "RMQF", 4) == 0 &&
+           pos >= FIXTURE_DATA_POS + 8192;
 }
 
 static void find_flip(uint64_t sequence, size_t pos, bool sealed, struct segment_log *peer,
@@ -196,14 +193,14 @@ static void find_flip(uint64_t sequence, size_t pos, bool sealed, struct segment
     if (sealed) seal(log);
     size_t bytes;
     uint8_t *before = read_file(damaged, sequence, &bytes);
-    if (pos >= bytes || (pos >= DATA_POS && before[pos] == 0)) goto out;
+    if (pos >= bytes || (pos >= FIXTURE_DATA_POS && before[pos] == 0)) goto out;
     char path[DISK_PATH_MAX];
     fixture_segment_path("/group", sequence, path);
     cr_assert_eq(memory_disk_flip(damaged, path, pos, 32), 0);
     uint32_t found = scrub(log);
     struct segment_log_scrub_info after;
     segment_log_scrub_info(log, &after);
-    if (pos < DATA_POS) {
+    if (pos < FIXTURE_DATA_POS) {
         size_t now_bytes;
         uint8_t *now = read_file(damaged, sequence, &now_bytes);
         cr_assert_eq(found, 0);
@@ -242,7 +239,8 @@ Test(segment_log_scrub, every_flipped_byte_of_an_open_log_is_found_and_mended)
             for (size_t pos = 0; pos < 3 * BLOCK; pos += pos % BLOCK < 100 ? 7 : 501) {
                 find_flip(sequence, pos, sealed, peer, &holes, &mended);
             }
-            for (size_t pos = DATA_POS; pos < DATA_POS + 8192 + 3 * BLOCK; pos += 61) {
+            for (size_t pos = FIXTURE_DATA_POS; pos < FIXTURE_DATA_POS + 8192 + 3 * BLOCK;
+                 pos += 61) {
                 find_flip(sequence, pos, sealed, peer, &holes, &mended);
             }
         }
@@ -269,7 +267,7 @@ Test(segment_log_scrub, behind_a_pass_no_byte_of_footers_and_gaps_is_complained_
 {
     uint32_t footers = 0, gaps = 0;
     for (uint64_t sequence = 1; sequence < info.segments_count; sequence++) {
-        for (size_t pos = DATA_POS; pos < DATA_POS + 8192 + 3 * BLOCK; pos += 23) {
+        for (size_t pos = FIXTURE_DATA_POS; pos < FIXTURE_DATA_POS + 8192 + 3 * BLOCK; pos += 23) {
             struct disk *damaged = memory_disk_clone(disk, pos);
             struct segment_log *log = fixture_open_on(&options, damaged);
             seal(log);
@@ -355,7 +353,7 @@ Test(segment_log_scrub, a_reader_that_meets_damage_makes_it_known)
         if (sealed) seal(log);
         char path[DISK_PATH_MAX];
         fixture_segment_path("/group", 1, path);
-        cr_assert_eq(memory_disk_flip(damaged, path, DATA_POS + 60, 1), 0);
+        cr_assert_eq(memory_disk_flip(damaged, path, FIXTURE_DATA_POS + 60, 1), 0);
         struct segment_log_view view;
         struct segment_log_problem problem = {0};
         cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 1, 5, 4096, &view, &problem),
