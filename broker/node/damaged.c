@@ -1,7 +1,8 @@
 /* What a replica that knows of damage in its log does not do (PROTOCOL D3, D5): it acknowledges nothing that touches the damage,
  * stands last, takes no leadership, and as a leader takes nothing from producers until it is whole, and hands over when that
  * takes long. Damage that its newest checkpoint covers, and that nobody can repair, holds nothing back (D7). When
- * nobody can repair what its state needs, it is made again as soon as its leader does without it (M5, expendable.c). */
+ * nobody can repair what its state needs, or messages that others keep, it is made again as soon as its leader does without it
+ * (M5, expendable.c). */
 #include "damaged.h"
 
 #include "checkpoint.h"
@@ -18,6 +19,8 @@
 #include <inttypes.h>
 
 #define OFFER_EVERY_US 2000000u
+#define OFFER_WORKING_EVERY_US \
+    10000000u /* by one that only lacks messages: each offer takes produce a moment */
 
 /* Below its newest checkpoint a hole is of no use to the state. */
 static bool state_covers_holes(const struct group *group)
@@ -121,13 +124,13 @@ static void cover(struct group *group)
 }
 
 /* Whoever is damaged, too, does not take it. */
-static void offer_leadership(struct group *group)
+static void offer_leadership(struct group *group, uint64_t every_us)
 {
     struct node *node = group->node;
     const uint64_t now_us = io_now_us(node->io);
     if (group->role != RAFT_LEADER || node->state != NODE_RUNNING) return;
     if (now_us - group->damaged_us < node->options.election_timeout_ms_max * 1000u) return;
-    if (now_us - group->offered_us < OFFER_EVERY_US) return;
+    if (now_us - group->offered_us < every_us) return;
     group->offered_us = now_us;
     struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
     if (group__step(group, &event) != RAFT_OK) return;
@@ -143,10 +146,14 @@ void damaged__run(struct group *group)
     tell_core(group, is_damaged);
     if (group->node->state == NODE_FAILED) return;
     cover(group);
-    if (is_damaged) offer_leadership(group);
+    if (is_damaged) {
+        offer_leadership(group, OFFER_EVERY_US);
+    } else if (repair__lacks_messages(group)) { /* only a follower can be made again */
+        offer_leadership(group, OFFER_WORKING_EVERY_US);
+    }
 }
 
-/* M5: what it has to apply next nobody gives it any more, and the others do without it. Its files are kept, apart. */
+/* M5: what it has to apply next, or to hold, nobody gives it any more, and the others do without it. Its files are kept, apart. */
 bool damaged__make_again_if_hopeless(struct group *group)
 {
     char why[NODE_STATUS_TEXT_BYTES];

@@ -59,6 +59,8 @@ struct repair {
         uint64_t node, term;      /* 0: none */
         uint64_t since_us, at_us; /* it said so again and again, and last */
     } refused;
+    uint64_t
+        kept_index; /* others keep messages that are damaged here, up to it, and nobody mends them; 0: none */
     uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
     uint64_t holes_told;    /* last index of the newest hole that the log was told of */
     char stuck[NODE_STATUS_TEXT_BYTES];
@@ -103,13 +105,22 @@ static bool is_needed_for_state(const struct group *group,
            hole.first_index <= info->last_index;
 }
 
+/* Of what is damaged in this file a peer keeps messages, and lacks what is in front of them: the file cannot be written again, so
+ * that this replica never holds those messages while others keep them. What nobody keeps any more goes with its file. */
+static bool lacks_messages(const struct group *group, const struct repair_message *answer,
+                           const struct segment_log_repair_info *info)
+{
+    struct segment_log_hole hole;
+    return answer->answer == REPAIR_BELOW_START && !group->drops_prefix &&
+           segment_log_hole_from(group->log, answer->log_start + 1u, &hole) &&
+           hole.first_index <= info->last_index;
+}
+
 /* It leads in this term without this replica, and cannot give what leads to the entries behind the damage. */
-static void note_refusal(struct group *group, uint64_t from, uint64_t term,
-                         const struct segment_log_repair_info *info)
+static void note_refusal(struct group *group, uint64_t from, uint64_t term)
 {
     struct repair *repair = group->repair;
     const uint64_t now_us = io_now_us(group->node->io);
-    if (!is_needed_for_state(group, info)) return;
     const bool goes_on = repair->refused.node == from && repair->refused.term == term &&
                          now_us - repair->refused.at_us < 2u * ANSWER_US;
     if (!goes_on) {
@@ -118,6 +129,14 @@ static void note_refusal(struct group *group, uint64_t from, uint64_t term,
         repair->refused.since_us = now_us;
     }
     repair->refused.at_us = now_us;
+}
+
+bool repair__lacks_messages(const struct group *group)
+{
+    struct segment_log_hole hole;
+    return group->repair && group->repair->kept_index > 0 &&
+           segment_log_hole_from(group->log, 0, &hole) &&
+           hole.first_index <= group->repair->kept_index;
 }
 
 bool repair__was_refused_by(const struct group *group, uint64_t node_id)
@@ -444,10 +463,14 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (answer->answer == REPAIR_ENTRIES) {
         supplied(group, from, answer, entries, bytes);
     } else {
+        const bool lacks = lacks_messages(group, answer, &info);
+        if (lacks) repair->kept_index = info.last_index;
         if (answer->answer == REPAIR_BUSY) {
             /* says nothing of its log */
         } else if (answer->leads_without_you) {
-            note_refusal(group, from, answer->term, &info);
+            if (lacks || is_needed_for_state(group, &info)) {
+                note_refusal(group, from, answer->term);
+            }
         } else if (repair->refused.node == from) {
             repair->refused.node = 0; /* it needs this replica now */
         }
@@ -502,6 +525,7 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         group->counters.entries_repaired += info->supplied_count;
         repair->rounds = 0;
         repair->refused.node = 0;
+        repair->kept_index = 0;
         repair->stuck[0] = 0;
         repair_verdicts_pardon_all(&repair->verdicts);
         break;
@@ -510,8 +534,8 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
             pass_over(repair, info);
         } else {
             /* The last one's certainly do not; if that is a leader, what stands there will never be committed. */
-            if (group->mending && repair->supplier_term != 0) {
-                note_refusal(group, repair->verdicts.supplier, repair->supplier_term, info);
+            if (group->mending && repair->supplier_term != 0 && is_needed_for_state(group, info)) {
+                note_refusal(group, repair->verdicts.supplier, repair->supplier_term);
             }
             bar_supplier(group, info);
         }

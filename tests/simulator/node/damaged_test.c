@@ -520,6 +520,63 @@ Test(simulated_damaged, a_running_replica_that_nobody_can_mend_is_made_again)
     }
 }
 
+/* Entries rot on one node that the others keep, and in the same file others in front of them that they have dropped: it cannot be
+ * written again. Their bases stand elsewhere than this node's, so their logs start elsewhere. False: no file of its
+ * reaches over theirs. */
+static bool lack_messages(const struct trio *trio, bool leads)
+{
+    const uint32_t node = trio->follower;
+    for (uint64_t i = 0; i < 120; i++) {
+        cr_assert_eq(cluster_produce(trio->cluster, trio->leader, ROT_TOPIC, i, -1, -1, NULL),
+                     NODE_OK);
+        if (i != 60 && i != 70)
+            continue; /* the second time the log is trimmed up to the first base */
+        poke_make_base(trio->cluster->nodes[trio->leader].node, trio->group);
+        poke_make_base(trio->cluster->nodes[trio->third].node, trio->group);
+    }
+    sim_run_for(trio->cluster->sim, SECOND_US);
+    const uint64_t start = peek_at(trio, trio->leader).base_index;
+    const bool starts_later =
+        peek_at(trio, trio->third).base_index == start && peek_at(trio, node).base_index < start;
+    if (!starts_later) return false;
+    cluster_crash(trio->cluster, node, SIM_CRASH_KILL); /* nothing is in memory then */
+    cluster_start(trio->cluster, node);
+    sim_run_for(trio->cluster->sim, SECOND_US);
+    if (leads) {
+        cr_assert_eq(poke_transfer(trio->cluster->nodes[trio->leader].node, trio->group, node + 1u),
+                     RAFT_OK);
+        sim_run_for(trio->cluster->sim, SECOND_US);
+        cr_assert_eq(cluster_leader(trio->cluster, trio->group), (int)node);
+    }
+    char front[160], behind[160];
+    (void)rot_find(trio->cluster, node, start, front, sizeof(front));
+    (void)rot_find(trio->cluster, node, start + 1u, behind, sizeof(behind));
+    if (strcmp(front, behind) != 0) return false;
+    rot_entry(trio, node, start);
+    rot_entry(trio, node, start + 1u);
+    cr_assert_geq(rot_scrub(trio->cluster, node, 20 * SECOND_US), 1);
+    return true;
+}
+
+/* Its state has what is damaged, and it does everything but to give those messages; a leader, too, until it hands over. */
+Test(simulated_damaged, a_replica_that_nobody_can_give_its_messages_is_made_again)
+{
+    uint32_t lacked = 0;
+    for (uint64_t seed = 141; seed < 149; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        struct voter_wait wait = {.trio = &trio, .epoch = peek_at(&trio, trio.follower).epoch};
+        if (lack_messages(&trio, /* leads= */ seed % 2 == 0)) {
+            cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait),
+                      "seed %" PRIu64 ": it waits", seed);
+            cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
+            lacked |= 1u << seed % 2;
+        }
+        cluster_destroy(trio.cluster);
+    }
+    cr_assert_eq(lacked, 3, "no follower, or no leader lacked messages");
+}
+
 static bool is_gone(const struct trio *trio, uint64_t epoch)
 {
     struct peek_group peek;
