@@ -87,6 +87,13 @@ static bool is_known(const struct segment_log *log, uint64_t index)
     return at->before.index == index && !at->lone;
 }
 
+bool segment_log_can_truncate(const struct segment_log *log, uint64_t from_index)
+{
+    const struct hole *hole = holes__from(log, from_index);
+    if (hole && hole->told.first_index < from_index) return false;
+    return is_known(log, from_index - 1);
+}
+
 void segment_log_truncate(struct segment_log *log, uint64_t from_index)
 {
     assert(from_index > log->base.index);

@@ -74,16 +74,18 @@ bool damaged__refuses(struct group *group, const struct raft_message *append)
 {
     struct segment_log_hole hole;
     if (append->term < group->term || PLANTED(D3_ACKS_OVER_DAMAGE)) return false;
-    if (!segment_log_hole_from(group->log, group->commit_index + 1u, &hole)) return false;
-    if (append->append.last < hole.first_index &&
-        append->append.previous_index < hole.first_index) {
-        return false;
-    }
+    if (!segment_log_hole_from(group->log, group->commit_index, &hole)) return false;
     const uint64_t conflict = conflict_of(group, append);
-    /* An ordinary conflict is cut, but inside of a hole: what would stay is not known. */
-    if (conflict != 0 &&
-        (!segment_log_hole_from(group->log, conflict, &hole) || conflict <= hole.first_index)) {
-        return false;
+    if (conflict != 0) {
+        /* An ordinary one is cut, but not where only damaged entries tell what would stay. */
+        if (segment_log_can_truncate(group->log, conflict)) return false;
+        (void)segment_log_hole_from(group->log, conflict - 1u, &hole);
+    } else {
+        if (!segment_log_hole_from(group->log, group->commit_index + 1u, &hole)) return false;
+        if (append->append.last < hole.first_index &&
+            append->append.previous_index < hole.first_index) {
+            return false;
+        }
     }
     if (append->term == group->term) answer_damaged(group, append, &hole);
     return true;

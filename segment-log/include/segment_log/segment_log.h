@@ -191,6 +191,10 @@ bool segment_log_is_taken_when_full(const uint8_t *encoded, size_t bytes);
  * (repair.h), unless it is in memory or ends one behind which the next segment begins. Holes behind are gone. */
 void segment_log_truncate(struct segment_log *log, uint64_t from_index);
 
+/* Is from_index, in the range of segment_log_truncate(), neither inside of a hole nor right behind one that nothing tells the
+ * end of? Else the cut has to wait for the repair. */
+bool segment_log_can_truncate(const struct segment_log *log, uint64_t from_index);
+
 /* ---- loop face: a log that starts behind a base ------------------------------------------------------ */
 
 /* What is appended from now on goes into a new segment, so that a base at the present last entry, whose index is returned,

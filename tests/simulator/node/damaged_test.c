@@ -26,9 +26,9 @@ struct trio {
     uint32_t leader, follower, third;
 };
 
-static struct trio make(uint64_t seed)
+static struct trio make_with(uint64_t seed, uint64_t checkpoint_entries)
 {
-    struct trio trio = {.cluster = rot_cluster(seed, 3, 3, MESSAGES, NEVER)};
+    struct trio trio = {.cluster = rot_cluster(seed, 3, 3, MESSAGES, checkpoint_entries)};
     trio.group = cluster_group(trio.cluster, 0, ROT_TOPIC);
     const int leader = cluster_leader(trio.cluster, trio.group);
     cr_assert_geq(leader, 0);
@@ -36,6 +36,11 @@ static struct trio make(uint64_t seed)
     trio.follower = (trio.leader + 1u) % 3u;
     trio.third = (trio.leader + 2u) % 3u;
     return trio;
+}
+
+static struct trio make(uint64_t seed)
+{
+    return make_with(seed, NEVER);
 }
 
 static struct peek_group peek_at(const struct trio *trio, uint32_t node)
@@ -333,6 +338,53 @@ Test(simulated_damaged, a_member_that_lacks_what_it_acknowledged_is_told_and_cau
             cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, MESSAGES + 4u, -1, -1, NULL),
             NODE_OK, "it counts again");
         rot_expect_values(trio.cluster, MESSAGES + 5u);
+        cluster_destroy(trio.cluster);
+    }
+}
+
+/* The last entry that was committed rots on a node whose state has it, and whose tail lost: where the tail is to be cut only the
+ * damaged entry knew the chain. The node runs, for its state covers the damage, and has nothing in memory. */
+Test(simulated_damaged, a_tail_that_lost_right_behind_damage_is_cut_when_that_is_mended)
+{
+    for (uint64_t seed = 151; seed < 155; seed++) {
+        struct trio trio = make_with(seed, 1);
+        struct sim *sim = trio.cluster->sim;
+        for (uint64_t i = 0; i < 5u; i++) { /* into the middle of a file */
+            cr_assert_eq(cluster_produce(trio.cluster, trio.leader, ROT_TOPIC, i, -1, -1, NULL),
+                         NODE_OK);
+        }
+        for (uint32_t i = 0;
+             peek_at(&trio, trio.leader).checkpoint_index != peek_at(&trio, trio.leader).last_index;
+             i++) {
+            cr_assert_lt(i, 5000u);
+            sim_run_for(sim, 1000);
+        }
+        const struct peek_group before = peek_at(&trio, trio.leader);
+        sim_isolate(sim, trio.leader, SIM_LINK_CUT);
+        struct cluster_call *calls[3];
+        for (uint32_t i = 0; i < 3;
+             i++) { /* more than one, so that no mark tells what is in front of them */
+            calls[i] = send_message(&trio, MESSAGES);
+            run_until_durable(&trio, trio.leader, before.last_index + 1u + i);
+        }
+        cluster_crash(trio.cluster, trio.leader, SIM_CRASH_KILL);
+        for (uint32_t i = 0; i < 3; i++) {
+            forget(calls[i]);
+        }
+        rot_entry(&trio, trio.leader, before.last_index);
+        cr_assert(cluster_produce_once(trio.cluster, trio.third, ROT_TOPIC, MESSAGES, -1, -1,
+                                       20 * SECOND_US, NULL));
+        cluster_start(trio.cluster, trio.leader);
+        sim_run_for(sim, 5 * SECOND_US);
+        cr_assert_eq(peek_at(&trio, trio.leader).last_index, before.last_index + 3u);
+        cr_assert_eq(rot_scrub(trio.cluster, trio.leader, 20 * SECOND_US), 1);
+        sim_hang_disk(sim, trio.leader, true); /* entries come before it is mended */
+        sim_heal(sim);
+        sim_run_for(sim, SECOND_US / 2u);
+        sim_hang_disk(sim, trio.leader, false);
+        cr_assert(rot_is_repaired(trio.cluster, 20 * SECOND_US));
+        sim_run_for(sim, SECOND_US);
+        cr_assert_eq(peek_at(&trio, trio.leader).last_index, peek_at(&trio, trio.third).last_index);
         cluster_destroy(trio.cluster);
     }
 }
