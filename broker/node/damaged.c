@@ -7,8 +7,10 @@
 
 #include "checkpoint.h"
 #include "drop.h"
+#include "expendable.h"
 #include "group.h"
 #include "internal.h"
+#include "offer.h"
 #include "perform.h"
 #include "repair.h"
 #include "replicate.h"
@@ -40,14 +42,16 @@ bool damaged__holds_back(const struct group *group)
 /* First index at which the message names another term than this log has; 0: none. Nothing else may be cut. */
 static uint64_t conflict_of(const struct group *group, const struct raft_message *append)
 {
+    struct segment_log_info log;
+    segment_log_info(group->log, &log);
     const raft_term behind = raft_term_at(group->raft, append->append.previous_index);
     if (behind != 0 && behind != append->append.previous_term) return append->append.previous_index;
     for (uint32_t i = 0; i < append->append.runs_count; i++) {
         const struct raft_term_run *run = &append->append.runs[i];
         for (uint64_t at = run->first; at < run->first + run->count; at++) {
+            if (at > log.last_index) return 0;
             const raft_term term = raft_term_at(group->raft, at);
-            if (term == 0) return 0; /* behind the end of this log */
-            if (term != run->term) return at;
+            if (term != 0 && term != run->term) return at; /* 0: below where the core began */
         }
     }
     return 0;
@@ -126,13 +130,13 @@ static void cover(struct group *group)
 }
 
 /* Whoever is damaged, too, does not take it. */
-static void offer_leadership(struct group *group, uint64_t every_us)
+static void offer_leadership(struct group *group)
 {
     struct node *node = group->node;
     const uint64_t now_us = io_now_us(node->io);
     if (group->role != RAFT_LEADER || node->state != NODE_RUNNING) return;
     if (now_us - group->damaged_us < node->options.election_timeout_ms_max * 1000u) return;
-    if (now_us - group->offered_us < every_us) return;
+    if (now_us - group->offered_us < OFFER_EVERY_US) return;
     group->offered_us = now_us;
     struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
     if (group__step(group, &event) != RAFT_OK) return;
@@ -149,9 +153,11 @@ void damaged__run(struct group *group)
     if (group->node->state == NODE_FAILED) return;
     cover(group);
     if (is_damaged) {
-        offer_leadership(group, OFFER_EVERY_US);
-    } else if (repair__lacks_messages(group)) { /* only a follower can be made again */
-        offer_leadership(group, OFFER_WORKING_EVERY_US);
+        offer_leadership(group);
+    } else if (group->role == RAFT_LEADER && repair__lacks_messages(group) &&
+               expendable__commits_without(group, group->node->identity.node_id)) {
+        /* Only who follows can be made again. */
+        offer__to_next(group, OFFER_WORKING_EVERY_US, "messages are damaged that nobody can mend");
     }
 }
 

@@ -20,8 +20,7 @@
 
 #define HOLD_US 10000000u
 
-/* Of each half when joint. */
-static bool commits_without(const struct group *group, uint64_t node_id)
+bool expendable__commits_without(const struct group *group, uint64_t node_id)
 {
     const struct raft_configuration *configuration = raft_configuration_of(group->raft);
     struct raft_view view;
@@ -70,8 +69,9 @@ bool expendable__has_word(struct group *group, uint64_t node_id, uint64_t epoch)
     if (group->dropping || group->mending || group->role != RAFT_LEADER) return false;
     segment_log_info(group->log, &info);
     if (!group->own_noop_applied || info.holes_count > 0) return false;
+    if (group->snapshots.start_is_lost) return false; /* nobody is brought back from here */
     if (chains__is_in_dispute(group) || another_has_it(group, node_id, epoch)) return false;
-    if (!commits_without(group, node_id)) return false;
+    if (!expendable__commits_without(group, node_id)) return false;
     group->expendable =
         (struct expendable){.node = node_id, .epoch = epoch, .at_us = io_now_us(group->node->io)};
     return true;

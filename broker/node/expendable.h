@@ -16,5 +16,7 @@ struct expendable {
 /* The leader's word for the replica of that epoch on that node: this group leads, is whole, and commits with a majority that it is
  * no part of. Only one replica has it at a time, for two that go at once may be all that the leader has. O(members). */
 bool expendable__has_word(struct group *group, uint64_t node_id, uint64_t epoch);
+/* This group leads: a majority besides that node is caught up, of each half when joint. O(members). */
+bool expendable__commits_without(const struct group *group, uint64_t node_id);
 
 #endif

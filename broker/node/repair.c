@@ -4,8 +4,7 @@
  *                          │                                                    └ the chain disagrees: anew, without the last peer
  *                          ├ refused, for what was supplied in front is another chain: the same
  *                          └ everybody refused: given up for a while; the next hole
- *                             └ also a leader that does without this replica (expendable.c), for long: it is made again
- *                                 (mending.c, damaged.c)
+ *                             └ also a leader that does without this replica, for long: it is made again (unmendable.c)
  *
  * A peer is any node that is connected, in any role, with a leader or without. Each chunk is checked by the log against the
  * chain in front of it, and the whole against what stands behind it, so a peer can be useless and never harmful. One request
@@ -26,6 +25,7 @@
 #include "repair_verdicts.h"
 #include "request.h"
 #include "turn.h"
+#include "unmendable.h"
 
 #include <broker/repair_codec.h>
 #include <planted/planted.h>
@@ -37,12 +37,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_US         1000000u /* a request is lost after that */
-#define REST_US           500000u  /* when every hole was given up */
-#define TELL_US           10000000u
-#define HOPELESS_TIMEOUTS 6u
-#define HOPELESS_US_MIN   (3u * ANSWER_US) /* longer than any word of a leader before is good for */
-#define WORD_US           100000u          /* a leader's word is good for a moment only */
+#define ANSWER_US 1000000u /* a request is lost after that */
+#define REST_US   500000u  /* when every hole was given up */
+#define TELL_US   10000000u
 
 struct repair {
     struct group_job job;                 /* a piece of the session's work */
@@ -55,12 +52,7 @@ struct repair {
     uint64_t rests_until_us;
     uint32_t rounds; /* over all holes, since the last repair */
     uint64_t told_us;
-    struct { /* a leader that does without this replica and cannot give what is needed */
-        uint64_t node, term;      /* 0: none */
-        uint64_t since_us, at_us; /* it said so again and again, and last */
-    } refused;
-    uint64_t
-        kept_index; /* others keep messages that are damaged here, up to it, and nobody mends them; 0: none */
+    struct unmendable unmendable;
     uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
     uint64_t holes_told;    /* last index of the newest hole that the log was told of */
     char stuck[NODE_STATUS_TEXT_BYTES];
@@ -78,65 +70,14 @@ bool repair__was_tried(const struct group *group)
     return group->repair && group->repair->rounds > 0;
 }
 
-/* It may be that others could still give what is needed, but nobody needs it: what is committed is whole without it. Of a mending
- * replica nobody counts an acknowledgement, so a leader that goes on in its term commits without it. One that runs may be one
- * of the majority, and goes only while its leader's word is fresh. */
 bool repair__is_hopeless(const struct group *group)
 {
-    const struct repair *repair = group->repair;
-    if (!repair || repair->refused.node == 0 || PLANTED(M5_UNMENDABLE_REPLICA_WAITS)) return false;
-    const uint64_t now_us = io_now_us(group->node->io);
-    uint64_t patience_us = HOPELESS_TIMEOUTS * group->node->options.election_timeout_ms_max * 1000u;
-    if (patience_us < HOPELESS_US_MIN) patience_us = HOPELESS_US_MIN;
-    if (now_us - repair->refused.since_us < patience_us) return false;
-    if (group->mending) return now_us - repair->refused.at_us < 2u * ANSWER_US;
-    return now_us - repair->refused.at_us < WORD_US && group->term == repair->refused.term &&
-           group->leader == repair->refused.node;
-}
-
-/* Of the segment that is mended: without it the core cannot start, or applies nothing any more. */
-static bool is_needed_for_state(const struct group *group,
-                                const struct segment_log_repair_info *info)
-{
-    struct segment_log_hole hole;
-    const uint64_t state_index =
-        group->mending ? mending__state_index(group) : group->applied_index;
-    return segment_log_hole_from(group->log, state_index + 1u, &hole) &&
-           hole.first_index <= info->last_index;
-}
-
-/* Of what is damaged in this file a peer keeps messages, and lacks what is in front of them: the file cannot be written again, so
- * that this replica never holds those messages while others keep them. What nobody keeps any more goes with its file. */
-static bool lacks_messages(const struct group *group, const struct repair_message *answer,
-                           const struct segment_log_repair_info *info)
-{
-    struct segment_log_hole hole;
-    return answer->answer == REPAIR_BELOW_START && !group->drops_prefix &&
-           segment_log_hole_from(group->log, answer->log_start + 1u, &hole) &&
-           hole.first_index <= info->last_index;
-}
-
-/* It leads in this term without this replica, and cannot give what leads to the entries behind the damage. */
-static void note_refusal(struct group *group, uint64_t from, uint64_t term)
-{
-    struct repair *repair = group->repair;
-    const uint64_t now_us = io_now_us(group->node->io);
-    const bool goes_on = repair->refused.node == from && repair->refused.term == term &&
-                         now_us - repair->refused.at_us < 2u * ANSWER_US;
-    if (!goes_on) {
-        repair->refused.node = from;
-        repair->refused.term = term;
-        repair->refused.since_us = now_us;
-    }
-    repair->refused.at_us = now_us;
+    return group->repair && unmendable__is_hopeless(&group->repair->unmendable, group);
 }
 
 bool repair__lacks_messages(const struct group *group)
 {
-    struct segment_log_hole hole;
-    return group->repair && group->repair->kept_index > 0 &&
-           segment_log_hole_from(group->log, 0, &hole) &&
-           hole.first_index <= group->repair->kept_index;
+    return group->repair && unmendable__lacks_messages(&group->repair->unmendable, group);
 }
 
 bool repair__was_refused_by(const struct group *group, uint64_t node_id)
@@ -375,7 +316,8 @@ static uint64_t next_peer(struct group *group)
 static void note_silence(struct group *group)
 {
     struct repair *repair = group->repair;
-    repair_verdicts_note(&repair->verdicts, repair->asked_node, REPAIR_BUSY, 0, 0);
+    const struct repair_message silence = {.answer = REPAIR_BUSY};
+    repair_verdicts_note(&repair->verdicts, repair->asked_node, &silence);
     repair->number = 0;
 }
 
@@ -386,16 +328,19 @@ static void ask(struct group *group, const struct segment_log_repair_info *info)
     if (repair->wanted_index != info->want_before.index) {
         repair->wanted_index = info->want_before.index;
         repair_verdicts_forget(&repair->verdicts);
+        unmendable__asks(&repair->unmendable);
     }
     for (uint32_t tries = 0; tries < PEER_KNOWN_MAX; tries++) {
         const uint64_t to = next_peer(group);
         if (to == 0) break;
-        const struct repair_message request = {.type = REPAIR_REQUEST,
-                                               .number = node__random_number(node),
-                                               .from_epoch = group->epoch,
-                                               .index = info->want_before.index,
-                                               .chain = info->want_before.chain,
-                                               .last_index = info->want_last};
+        const struct repair_message request = {
+            .type = REPAIR_REQUEST,
+            .number = node__random_number(node),
+            .from_epoch = group->epoch,
+            .index = info->want_before.index,
+            .chain = info->want_before.chain,
+            .last_index = info->want_last,
+            .would_go = unmendable__would_go(&repair->unmendable, group, info)};
         uint8_t body[REPAIR_CODEC_BYTES];
         repair_codec_encode(&request, body);
         const struct io_buffer part = {.data = body, .bytes = sizeof(body)};
@@ -408,6 +353,7 @@ static void ask(struct group *group, const struct segment_log_repair_info *info)
         note_silence(group);
     }
     if (cut_if_uncommitted(group, info) || begin_without_supplier(group, info)) return;
+    unmendable__given_up(&repair->unmendable, group, &repair->verdicts, info);
     give_up(group, info);
 }
 
@@ -463,19 +409,8 @@ static void take_answer(struct group *group, uint64_t from, const struct repair_
     if (answer->answer == REPAIR_ENTRIES) {
         supplied(group, from, answer, entries, bytes);
     } else {
-        const bool lacks = lacks_messages(group, answer, &info);
-        if (lacks) repair->kept_index = info.last_index;
-        if (answer->answer == REPAIR_BUSY) {
-            /* says nothing of its log */
-        } else if (answer->leads_without_you) {
-            if (lacks || is_needed_for_state(group, &info)) {
-                note_refusal(group, from, answer->term);
-            }
-        } else if (repair->refused.node == from) {
-            repair->refused.node = 0; /* it needs this replica now */
-        }
-        repair_verdicts_note(&repair->verdicts, from, answer->answer, answer->from_epoch,
-                             answer->term);
+        unmendable__refused(&repair->unmendable, group, from, answer, &info);
+        repair_verdicts_note(&repair->verdicts, from, answer);
     }
     repair__run(group);
 }
@@ -524,8 +459,7 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         group->counters.segments_repaired++;
         group->counters.entries_repaired += info->supplied_count;
         repair->rounds = 0;
-        repair->refused.node = 0;
-        repair->kept_index = 0;
+        memset(&repair->unmendable, 0, sizeof(repair->unmendable));
         repair->stuck[0] = 0;
         repair_verdicts_pardon_all(&repair->verdicts);
         break;
@@ -534,9 +468,8 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
             pass_over(repair, info);
         } else {
             /* The last one's certainly do not; if that is a leader, what stands there will never be committed. */
-            if (group->mending && repair->supplier_term != 0 && is_needed_for_state(group, info)) {
-                note_refusal(group, repair->verdicts.supplier, repair->supplier_term);
-            }
+            unmendable__led_elsewhere(&repair->unmendable, group, repair->verdicts.supplier,
+                                      repair->supplier_term, info);
             bar_supplier(group, info);
         }
         break;

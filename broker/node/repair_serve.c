@@ -44,7 +44,10 @@ static struct repair_message answer_to(struct group *group, uint64_t to,
     message.log_start = info.base.index;
     message.log_last_index = info.last_index;
     message.term = group->hard_state_pending ? 0 : group->hard_state.term;
-    message.leads_without_you = expendable__has_word(group, to, request->from_epoch);
+    message.would_go = false;
+    /* Only one has the word at a time: who does not go by it shall not hold it. */
+    message.leads_without_you =
+        request->would_go && expendable__has_word(group, to, request->from_epoch);
     return message;
 }
 

@@ -21,12 +21,16 @@ struct repair_verdict *repair_verdicts_of(struct repair_verdicts *verdicts, uint
 }
 
 void repair_verdicts_note(struct repair_verdicts *verdicts, uint64_t node_id,
-                          enum repair_answer answer, uint64_t epoch, uint64_t term)
+                          const struct repair_message *answer)
 {
     struct repair_verdict *verdict = repair_verdicts_of(verdicts, node_id);
     if (!verdict) return;
-    *verdict = (struct repair_verdict){
-        .node_id = node_id, .epoch = epoch, .term = term, .answer = answer, .is_known = true};
+    *verdict = (struct repair_verdict){.node_id = node_id,
+                                       .epoch = answer->from_epoch,
+                                       .term = answer->term,
+                                       .log_start = answer->log_start,
+                                       .answer = answer->answer,
+                                       .is_known = true};
 }
 
 void repair_verdicts_forget(struct repair_verdicts *verdicts)
@@ -61,6 +65,21 @@ bool repair_verdicts_are_disputed(const struct repair_verdicts *verdicts, uint64
         if (verdict->is_known && verdict->answer == REPAIR_DIFFERS) return true;
     }
     return false;
+}
+
+uint64_t repair_verdicts_lowest_start(struct repair_verdicts *verdicts,
+                                      const struct raft_configuration *configuration, uint64_t self)
+{
+    uint64_t lowest = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->id.node == self || (!member->voter && !member->voter_old)) continue;
+        const struct repair_verdict *verdict = repair_verdicts_of(verdicts, member->id.node);
+        if (!verdict || !verdict->is_known || verdict->answer == REPAIR_BUSY) return 0;
+        if (verdict->answer != REPAIR_BELOW_START) continue;
+        if (lowest == 0 || verdict->log_start < lowest) lowest = verdict->log_start;
+    }
+    return lowest;
 }
 
 bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id)

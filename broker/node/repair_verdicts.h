@@ -19,6 +19,7 @@ struct repair_verdict {
     uint64_t node_id;
     uint64_t epoch; /* of the replica that answered */
     uint64_t term;  /* in which it did */
+    uint64_t log_start;
     enum repair_answer answer;
     bool is_known; /* it answered, in words that will not change soon */
 };
@@ -37,9 +38,9 @@ struct repair_verdicts {
 
 /* That of a node; made when there is none. NULL: no room. Valid until they are forgotten. */
 struct repair_verdict *repair_verdicts_of(struct repair_verdicts *verdicts, uint64_t node_id);
-/* It answered so, as the replica of that epoch, in that term. */
+/* It gave no entries, but this answer. */
 void repair_verdicts_note(struct repair_verdicts *verdicts, uint64_t node_id,
-                          enum repair_answer answer, uint64_t epoch, uint64_t term);
+                          const struct repair_message *answer);
 /* Other entries are wanted now. Who is barred stays so. */
 void repair_verdicts_forget(struct repair_verdicts *verdicts);
 /* The file is done, or is begun anew. Who is barred stays so. */
@@ -50,6 +51,12 @@ void repair_verdicts_note_supply(struct repair_verdicts *verdicts, uint64_t node
                                  uint64_t last_index);
 /* The newest supply ends at `index`, and somebody has another entry there: one of the two differs from this log. */
 bool repair_verdicts_are_disputed(const struct repair_verdicts *verdicts, uint64_t index);
+
+/* No voter but `self` can give what is wanted, and there are some whose logs start behind it: where the first of these starts.
+ * 0: there are none, or somebody has not said. */
+uint64_t repair_verdicts_lowest_start(struct repair_verdicts *verdicts,
+                                      const struct raft_configuration *configuration,
+                                      uint64_t self);
 
 void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id);
 bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id);

@@ -10,6 +10,7 @@
 
 #include "group.h"
 #include "internal.h"
+#include "offer.h"
 #include "list.h"
 #include "perform.h"
 
@@ -47,36 +48,6 @@ static void tell(struct group *group, const char *what, uint64_t since_us)
     (void)group__step(group, &event);
 }
 
-/* The next voter behind the last one that was asked; 0: there is none to ask. */
-static raft_node_id next_voter(struct group *group)
-{
-    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
-    const struct node *node = group->node;
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        const uint32_t at = (group->offers_count + i) % configuration->members_count;
-        const struct raft_member *member = &configuration->members[at];
-        if (!member->voter || member->id.node == node->identity.node_id) continue;
-        if (!peer_is_up(node->hub, member->id.node, PEER_BULK)) continue;
-        group->offers_count = at + 1u;
-        return member->id.node;
-    }
-    return 0;
-}
-
-static void offer_leadership(struct group *group)
-{
-    struct node *node = group->node;
-    const uint64_t now_us = io_now_us(node->io);
-    if (group->role != RAFT_LEADER || now_us - group->offered_us < OFFER_EVERY_US) return;
-    group->offered_us = now_us;
-    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = next_voter(group)};
-    if (event.node == 0) return;
-    if (group__step(group, &event) != RAFT_OK) return;
-    node__log(node, "info",
-              "event=\"disk is full, offering leadership\" group=%" PRIu64 " to=%" PRIu64,
-              group->id, event.node);
-}
-
 void stall__check(struct node *node)
 {
     const uint64_t now_us = io_now_us(node->io);
@@ -92,7 +63,7 @@ void stall__check(struct node *node)
         } else if (group->write && takes_too_long(node, group->write_started_us)) {
             tell(group, "log", group->write_started_us);
         } else if (is_full && node->state == NODE_RUNNING) {
-            offer_leadership(group);
+            offer__to_next(group, OFFER_EVERY_US, "disk is full");
         }
         if (node->state == NODE_FAILED) return;
     }

@@ -28,7 +28,7 @@ void repair_codec_encode(const struct repair_message *message, uint8_t *buffer)
     wire_put_u8(&writer, VERSION);
     wire_put_u8(&writer, (uint8_t)message->type);
     wire_put_u8(&writer, is_answer ? (uint8_t)message->answer : 0);
-    wire_put_u8(&writer, is_answer && message->leads_without_you ? 1 : 0);
+    wire_put_u8(&writer, (is_answer ? message->leads_without_you : message->would_go) ? 1 : 0);
     wire_put_zeros(&writer, 4);
     wire_put_u64(&writer, message->number);
     wire_put_u64(&writer, message->from_epoch);
@@ -85,9 +85,10 @@ size_t repair_codec_decode(const uint8_t *body, size_t bytes, struct repair_mess
     if (bytes < REPAIR_CODEC_BYTES || wire_get_u8(&reader) != VERSION) return 0;
     message.type = (enum repair_message_type)wire_get_u8(&reader);
     const uint8_t answer = wire_get_u8(&reader);
-    const uint8_t leads_without_you = wire_get_u8(&reader);
+    const uint8_t goes = wire_get_u8(&reader);
     wire_get_zeros(&reader, 4);
-    message.leads_without_you = leads_without_you == 1;
+    message.would_go = message.type == REPAIR_REQUEST && goes == 1;
+    message.leads_without_you = message.type == REPAIR_ANSWER && goes == 1;
     message.number = wire_get_u64(&reader);
     message.from_epoch = wire_get_u64(&reader);
     message.index = wire_get_u64(&reader);
@@ -97,7 +98,7 @@ size_t repair_codec_decode(const uint8_t *body, size_t bytes, struct repair_mess
     message.log_last_index = wire_get_u64(&reader);
     message.term = wire_get_u64(&reader);
     wire_get_zeros(&reader, 8);
-    if (leads_without_you > (message.type == REPAIR_ANSWER ? 1u : 0u)) return 0;
+    if (goes > 1) return 0;
     if (reader.failed || !is_sane(&message, answer, bytes - REPAIR_CODEC_BYTES)) return 0;
     message.answer = (enum repair_answer)answer;
     *ret_message = message;

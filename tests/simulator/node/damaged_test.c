@@ -572,42 +572,53 @@ Test(simulated_damaged, a_running_replica_that_nobody_can_mend_is_made_again)
     }
 }
 
-/* Entries rot on one node that the others keep, and in the same file others in front of them that they have dropped: it cannot be
- * written again. Their bases stand elsewhere than this node's, so their logs start elsewhere. False: no file of its
- * reaches over theirs. */
-static bool lack_messages(const struct trio *trio, bool leads)
+/* The leader's log, and the third's when it makes bases, too, starts inside a file of the others. Returns that start; 0: it is also
+ * the end of a file of one of them. */
+static uint64_t start_inside_of_files(const struct trio *trio, bool third_too)
 {
-    const uint32_t node = trio->follower;
     for (uint64_t i = 0; i < 120; i++) {
         cr_assert_eq(cluster_produce(trio->cluster, trio->leader, ROT_TOPIC, i, -1, -1, NULL),
                      NODE_OK);
-        if (i != 60 && i != 70)
-            continue; /* the second time the log is trimmed up to the first base */
+        if (i != 60 && i != 70) continue; /* the second trims up to the base of the first */
         poke_make_base(trio->cluster->nodes[trio->leader].node, trio->group);
-        poke_make_base(trio->cluster->nodes[trio->third].node, trio->group);
+        if (third_too) poke_make_base(trio->cluster->nodes[trio->third].node, trio->group);
     }
     sim_run_for(trio->cluster->sim, SECOND_US);
     const uint64_t start = peek_at(trio, trio->leader).base_index;
-    const bool starts_later =
-        peek_at(trio, trio->third).base_index == start && peek_at(trio, node).base_index < start;
-    if (!starts_later) return false;
-    cluster_crash(trio->cluster, node, SIM_CRASH_KILL); /* nothing is in memory then */
-    cluster_start(trio->cluster, node);
-    sim_run_for(trio->cluster->sim, SECOND_US);
-    if (leads) {
-        cr_assert_eq(poke_transfer(trio->cluster->nodes[trio->leader].node, trio->group, node + 1u),
-                     RAFT_OK);
+    for (uint32_t node = 0; node < 3; node++) {
+        char front[160], behind[160];
+        if (node == trio->leader) continue;
+        const uint64_t own_start = peek_at(trio, node).base_index;
+        if (third_too && node == trio->third && own_start == start) continue;
+        if (own_start >= start || (third_too && node == trio->third)) return 0;
+        (void)rot_find(trio->cluster, node, start, front, sizeof(front));
+        (void)rot_find(trio->cluster, node, start + 1u, behind, sizeof(behind));
+        if (strcmp(front, behind) != 0) return 0;
+        cluster_crash(trio->cluster, node, SIM_CRASH_KILL); /* nothing is in memory then */
+        cluster_start(trio->cluster, node);
         sim_run_for(trio->cluster->sim, SECOND_US);
-        cr_assert_eq(cluster_leader(trio->cluster, trio->group), (int)node);
     }
-    char front[160], behind[160];
-    (void)rot_find(trio->cluster, node, start, front, sizeof(front));
-    (void)rot_find(trio->cluster, node, start + 1u, behind, sizeof(behind));
-    if (strcmp(front, behind) != 0) return false;
+    return start;
+}
+
+static void transfer_to(struct trio *trio, uint32_t node)
+{
+    cr_assert_eq(poke_transfer(trio->cluster->nodes[trio->leader].node, trio->group, node + 1u),
+                 RAFT_OK);
+    sim_run_for(trio->cluster->sim, SECOND_US);
+    cr_assert_eq(cluster_leader(trio->cluster, trio->group), (int)node);
+}
+
+/* Entries rot that others keep, and in the same file others in front of them that they have dropped: it cannot be written again. */
+static void lack_messages(const struct trio *trio, uint32_t node, uint64_t start)
+{
     rot_entry(trio, node, start);
     rot_entry(trio, node, start + 1u);
+}
+
+static void find_damage(const struct trio *trio, uint32_t node)
+{
     cr_assert_geq(rot_scrub(trio->cluster, node, 20 * SECOND_US), 1);
-    return true;
 }
 
 /* Its state has what is damaged, and it does everything but to give those messages; a leader, too, until it hands over. */
@@ -616,10 +627,13 @@ Test(simulated_damaged, a_replica_that_nobody_can_give_its_messages_is_made_agai
     uint32_t lacked = 0;
     for (uint64_t seed = 141; seed < 149; seed++) {
         struct trio trio = make(seed);
-        struct sim *sim = trio.cluster->sim;
         struct voter_wait wait = {.trio = &trio, .epoch = peek_at(&trio, trio.follower).epoch};
-        if (lack_messages(&trio, /* leads= */ seed % 2 == 0)) {
-            cr_assert(sim_run_until_true(sim, 60 * SECOND_US, votes_again, &wait),
+        const uint64_t start = start_inside_of_files(&trio, true);
+        if (start != 0) {
+            if (seed % 2 == 0) transfer_to(&trio, trio.follower);
+            lack_messages(&trio, trio.follower, start);
+            find_damage(&trio, trio.follower);
+            cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait),
                       "seed %" PRIu64 ": it waits", seed);
             cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
             lacked |= 1u << seed % 2;
@@ -627,6 +641,62 @@ Test(simulated_damaged, a_replica_that_nobody_can_give_its_messages_is_made_agai
         cluster_destroy(trio.cluster);
     }
     cr_assert_eq(lacked, 3, "no follower, or no leader lacked messages");
+}
+
+/* One of them leads: it hands over to the third, which is whole, and not to the other one, which would hand it back. */
+Test(simulated_damaged, of_two_replicas_that_lack_messages_one_is_made_again_after_the_other)
+{
+    uint32_t lacked = 0;
+    for (uint64_t seed = 161; seed < 171; seed++) {
+        struct trio trio = make(seed);
+        struct sim *sim = trio.cluster->sim;
+        const uint32_t both[] = {trio.follower, trio.third};
+        uint64_t epochs[2];
+        const uint64_t start = start_inside_of_files(&trio, false);
+        for (uint32_t i = 0; i < 2 && start != 0; i++) {
+            epochs[i] = peek_at(&trio, both[i]).epoch;
+            lack_messages(&trio, both[i], start);
+        }
+        if (start != 0) {
+            transfer_to(&trio, both[0]);
+            find_damage(&trio, both[0]);
+            find_damage(&trio, both[1]);
+        }
+        for (uint32_t i = 0; i < 2 && start != 0; i++) {
+            trio.follower = both[i];
+            struct voter_wait wait = {.trio = &trio, .epoch = epochs[i]};
+            cr_assert(sim_run_until_true(sim, 200 * SECOND_US, votes_again, &wait),
+                      "seed %" PRIu64 ": n%u waits", seed, both[i] + 1u);
+            lacked++;
+        }
+        if (start != 0) cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
+        cluster_destroy(trio.cluster);
+    }
+    cr_assert_gt(lacked, 0);
+}
+
+/* The third asks for ever for what nobody keeps, until retention passes the file that it stands in. It would not go, so that it
+ * has no place in front of one that would. */
+Test(simulated_damaged, who_misses_nothing_that_is_kept_bars_nobody_from_going)
+{
+    uint32_t lacked = 0;
+    for (uint64_t seed = 161; seed < 171; seed++) {
+        struct trio trio = make(seed);
+        struct voter_wait wait = {.trio = &trio, .epoch = peek_at(&trio, trio.follower).epoch};
+        const uint64_t start = start_inside_of_files(&trio, false);
+        if (start != 0) {
+            const uint64_t epoch = peek_at(&trio, trio.third).epoch;
+            rot_entry(&trio, trio.third, start);
+            lack_messages(&trio, trio.follower, start);
+            find_damage(&trio, trio.third); /* the follower finds its own when it is asked */
+            cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait),
+                      "seed %" PRIu64 ": it waits", seed);
+            cr_assert_eq(peek_at(&trio, trio.third).epoch, epoch, "it misses nothing");
+            lacked++;
+        }
+        cluster_destroy(trio.cluster);
+    }
+    cr_assert_gt(lacked, 0);
 }
 
 static bool is_gone(const struct trio *trio, uint64_t epoch)

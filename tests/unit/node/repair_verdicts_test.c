@@ -22,7 +22,8 @@ static struct raft_configuration voters(uint32_t count)
 static void tell(struct repair_verdicts *verdicts, uint64_t node_id, enum repair_answer answer,
                  uint64_t term)
 {
-    repair_verdicts_note(verdicts, node_id, answer, 7, term);
+    const struct repair_message message = {.answer = answer, .from_epoch = 7, .term = term};
+    repair_verdicts_note(verdicts, node_id, &message);
     cr_assert(repair_verdicts_of(verdicts, node_id)->is_known);
 }
 
@@ -161,4 +162,34 @@ Test(node_repair_verdicts, the_newest_supply_is_disputed_when_somebody_has_anoth
     cr_assert(repair_verdicts_is_barred(&verdicts, 3));
     repair_verdicts_describe_suppliers(&verdicts, text, sizeof(text));
     cr_assert_str_eq(text, "");
+}
+
+/* ---- where the logs of the others start ------------------------------------------------------------------- */
+
+static void tell_start(struct repair_verdicts *verdicts, uint64_t node_id, uint64_t start)
+{
+    const struct repair_message message = {
+        .answer = REPAIR_BELOW_START, .from_epoch = 7, .term = TERM, .log_start = start};
+    repair_verdicts_note(verdicts, node_id, &message);
+}
+
+Test(node_repair_verdicts, the_lowest_start_of_those_that_start_later_counts)
+{
+    struct raft_configuration configuration = voters(4);
+    struct repair_verdicts verdicts = {0};
+    configuration.members[3].voter = false; /* a learner is not asked for it */
+    cr_assert_eq(repair_verdicts_lowest_start(&verdicts, &configuration, SELF), 0);
+    tell_start(&verdicts, SELF + 1u, 200);
+    cr_assert_eq(repair_verdicts_lowest_start(&verdicts, &configuration, SELF), 0, "one is silent");
+    tell_start(&verdicts, SELF + 2u, 190);
+    cr_assert_eq(repair_verdicts_lowest_start(&verdicts, &configuration, SELF), 190);
+    tell(&verdicts, SELF + 2u, REPAIR_DAMAGED, TERM);
+    cr_assert_eq(repair_verdicts_lowest_start(&verdicts, &configuration, SELF), 200);
+    tell(&verdicts, SELF + 2u, REPAIR_BUSY, TERM);
+    cr_assert_eq(repair_verdicts_lowest_start(&verdicts, &configuration, SELF), 0,
+                 "it may have them");
+    tell(&verdicts, SELF + 2u, REPAIR_DAMAGED, TERM);
+    tell(&verdicts, SELF + 1u, REPAIR_DAMAGED, TERM);
+    cr_assert_eq(repair_verdicts_lowest_start(&verdicts, &configuration, SELF), 0,
+                 "nobody starts later");
 }

@@ -81,6 +81,26 @@ Test(repair_codec, every_answer_comes_back_as_it_was)
     }
 }
 
+Test(repair_codec, who_would_be_made_again_asks_so_and_nobody_answers_it)
+{
+    struct repair_message message = request();
+    struct repair_message got;
+    struct body body = encode(&message);
+    cr_assert_eq(repair_codec_decode(body.bytes, body.count, &got), REPAIR_CODEC_BYTES);
+    cr_assert_not(got.would_go);
+    message.would_go = true;
+    body = encode(&message);
+    cr_assert_eq(repair_codec_decode(body.bytes, body.count, &got), REPAIR_CODEC_BYTES);
+    cr_assert(got.would_go);
+    cr_assert_not(got.leads_without_you);
+    body.bytes[3] = 2;
+    cr_assert_not(is_taken(&body));
+    message = answer(REPAIR_BELOW_START);
+    message.would_go = true;
+    body = encode(&message);
+    cr_assert_eq(body.bytes[3], 0);
+}
+
 Test(repair_codec, who_leads_a_whole_log_says_so_and_nobody_asks_it)
 {
     struct repair_message message = answer(REPAIR_BELOW_START);
@@ -95,9 +115,9 @@ Test(repair_codec, who_leads_a_whole_log_says_so_and_nobody_asks_it)
     body.bytes[3] = 2;
     cr_assert_not(is_taken(&body));
     message = request();
+    message.leads_without_you = true;
     body = encode(&message);
-    body.bytes[3] = 1;
-    cr_assert_not(is_taken(&body));
+    cr_assert_eq(body.bytes[3], 0);
 }
 
 Test(repair_codec, golden_bytes_of_a_request_never_change)

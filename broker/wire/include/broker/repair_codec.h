@@ -52,7 +52,9 @@ struct repair_message {
     uint64_t log_start; /* the log holds what lies behind this entry */
     uint64_t log_last_index;
     uint64_t term;
-    /* It leads in this term, has committed an entry of it, its log is whole, a majority besides who asks is caught up, and nobody
+    /* REQUEST: should the leader do without it, who asks would be made again */
+    bool would_go;
+    /* ANSWER to one that would go: it leads in this term, has committed an entry of it, its log is whole, a majority besides who asks is caught up, and nobody
      * else was told so lately. */
     bool leads_without_you;
 };
