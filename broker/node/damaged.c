@@ -20,9 +20,8 @@
 
 #include <inttypes.h>
 
-#define OFFER_EVERY_US 2000000u
-#define OFFER_WORKING_EVERY_US \
-    10000000u /* by one that only lacks messages: each offer takes produce a moment */
+#define OFFER_EVERY_US  2000000u
+#define OFFER_SELDOM_US 30000000u
 
 /* Below its newest checkpoint a hole is of no use to the state. */
 static bool state_covers_holes(const struct group *group)
@@ -129,18 +128,21 @@ static void cover(struct group *group)
     if (!is_covered) checkpoint__maintain(group, true);
 }
 
-/* Whoever is damaged, too, does not take it. */
-static void offer_leadership(struct group *group)
+/* Whoever is damaged, too, does not take it. One that only keeps a replica from being made again offers it seldom, for each offer in
+ * vain stops produce a moment. */
+static void offer_leadership(struct group *group, bool is_damaged)
 {
-    struct node *node = group->node;
+    const struct node *node = group->node;
     const uint64_t now_us = io_now_us(node->io);
     if (group->role != RAFT_LEADER || node->state != NODE_RUNNING) return;
-    if (now_us - group->damaged_us < node->options.election_timeout_ms_max * 1000u) return;
-    if (now_us - group->offered_us < OFFER_EVERY_US) return;
-    group->offered_us = now_us;
-    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .node = 0};
-    if (group__step(group, &event) != RAFT_OK) return;
-    node__log(node, "info", "event=\"damaged, offering leadership\" group=%" PRIu64, group->id);
+    if (is_damaged) {
+        if (now_us - group->damaged_us < node->options.election_timeout_ms_max * 1000u) return;
+        offer__to_next(group, OFFER_EVERY_US, "damaged");
+        return;
+    }
+    const bool is_in_the_way = repair__lacks_messages(group) || expendable__is_missed(group);
+    if (!is_in_the_way || !expendable__commits_without(group, node->identity.node_id)) return;
+    offer__to_next(group, OFFER_SELDOM_US, "a damaged replica cannot be made again");
 }
 
 void damaged__run(struct group *group)
@@ -148,17 +150,13 @@ void damaged__run(struct group *group)
     if (group->dropping || group->mending || group->node->state == NODE_FAILED) return;
     const bool is_damaged = damaged__holds_back(group);
     const bool is_known = group->core_is_damaged || group->core_damaged_from != 0;
-    if (!is_damaged && !is_known && !repair__is_needed(group)) return;
+    if (!is_damaged && !is_known && !repair__is_needed(group) && !expendable__is_missed(group)) {
+        return;
+    }
     tell_core(group, is_damaged);
     if (group->node->state == NODE_FAILED) return;
     cover(group);
-    if (is_damaged) {
-        offer_leadership(group);
-    } else if (group->role == RAFT_LEADER && repair__lacks_messages(group) &&
-               expendable__commits_without(group, group->node->identity.node_id)) {
-        /* Only who follows can be made again. */
-        offer__to_next(group, OFFER_WORKING_EVERY_US, "messages are damaged that nobody can mend");
-    }
+    offer_leadership(group, is_damaged);
 }
 
 /* M5: what it has to apply next, or to hold, nobody gives it any more, and the others do without it. Its files are kept, apart. */

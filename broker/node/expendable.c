@@ -18,7 +18,8 @@
 
 #include <assert.h>
 
-#define HOLD_US 10000000u
+#define HOLD_US   10000000u
+#define MISSED_US 2000000u
 
 bool expendable__commits_without(const struct group *group, uint64_t node_id)
 {
@@ -63,13 +64,23 @@ static bool another_has_it(const struct group *group, uint64_t node_id, uint64_t
            is_member(group, holder->node, holder->epoch);
 }
 
+bool expendable__is_missed(const struct group *group)
+{
+    const uint64_t missed_us = group->expendable.missed_us;
+    return missed_us != 0 && io_now_us(group->node->io) - missed_us < MISSED_US;
+}
+
 bool expendable__has_word(struct group *group, uint64_t node_id, uint64_t epoch)
 {
     struct segment_log_info info;
     if (group->dropping || group->mending || group->role != RAFT_LEADER) return false;
+    if (!group->own_noop_applied) return false;
     segment_log_info(group->log, &info);
-    if (!group->own_noop_applied || info.holes_count > 0) return false;
-    if (group->snapshots.start_is_lost) return false; /* nobody is brought back from here */
+    /* Without the base at the start of its log it brings nobody back. */
+    if (info.holes_count > 0 || group->snapshots.start_is_lost) {
+        group->expendable.missed_us = io_now_us(group->node->io);
+        return false;
+    }
     if (chains__is_in_dispute(group) || another_has_it(group, node_id, epoch)) return false;
     if (!expendable__commits_without(group, node_id)) return false;
     group->expendable =

@@ -298,7 +298,8 @@ static bool may_ask(struct group *group, uint64_t node_id)
     return verdict && !verdict->is_known;
 }
 
-/* Of those that were not asked yet, the next one behind the one that was asked last, so that no peer serves all alone. */
+/* Of those that were not asked yet, the next one behind the one that was asked last, so that no peer serves all alone. The leader
+ * comes last: its word has to be fresh when the others have answered. */
 static uint64_t next_peer(struct group *group)
 {
     const struct node *node = group->node;
@@ -306,11 +307,12 @@ static uint64_t next_peer(struct group *group)
     uint64_t lowest = 0, next = 0;
     for (uint32_t i = 0; i < node->peers_count; i++) {
         const uint64_t id = node->peers[i].node_id;
-        if (!may_ask(group, id)) continue;
+        if (id == group->leader || !may_ask(group, id)) continue;
         if (lowest == 0 || id < lowest) lowest = id;
         if (id > last && (next == 0 || id < next)) next = id;
     }
-    return next ? next : lowest;
+    if (next == 0) next = lowest;
+    return next == 0 && may_ask(group, group->leader) ? group->leader : next;
 }
 
 static void note_silence(struct group *group)

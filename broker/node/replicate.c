@@ -337,9 +337,8 @@ static void receive_message(struct node *node, uint64_t from, uint64_t group_id,
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->state == NODE_STOPPING) return;
     /* Nor does one without space: those that have none would do the same (C7). */
     if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && node->disk_full) return;
-    /* Nor a replica that is damaged (D5), or is to be made again, which only a follower can be. */
-    const bool is_damaged = damaged__holds_back(group) || repair__lacks_messages(group);
-    if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && is_damaged) return;
+    /* Nor a replica that is damaged (D5). */
+    if (message.type == RAFT_MESSAGE_TIMEOUT_NOW && damaged__holds_back(group)) return;
     if (!chains__agree(group, &message)) return;
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &message};
     (void)group__step(group, &event);

@@ -15,14 +15,17 @@
 #define GOES_ON_US        2000000u /* between one refusal and the next */
 #define WORD_US           100000u  /* a leader's word is good for a moment only */
 
+static uint64_t state_index(const struct group *group)
+{
+    return group->mending ? mending__state_index(group) : group->applied_index;
+}
+
 /* Of the segment that is mended: without it the core cannot start, or applies nothing any more. */
 static bool is_needed_for_state(const struct group *group,
                                 const struct segment_log_repair_info *info)
 {
     struct segment_log_hole hole;
-    const uint64_t state_index =
-        group->mending ? mending__state_index(group) : group->applied_index;
-    return segment_log_hole_from(group->log, state_index + 1u, &hole) &&
+    return segment_log_hole_from(group->log, state_index(group) + 1u, &hole) &&
            hole.first_index <= info->last_index;
 }
 
@@ -44,11 +47,13 @@ void unmendable__asks(struct unmendable *unmendable)
     memset(&unmendable->word, 0, sizeof(unmendable->word));
 }
 
-bool unmendable__would_go(const struct unmendable *unmendable, const struct group *group,
+bool unmendable__would_go(struct unmendable *unmendable, const struct group *group,
                           const struct segment_log_repair_info *info)
 {
-    if (group->node->disk_full) return false;
-    return is_needed_for_state(group, info) || unmendable__lacks_messages(unmendable, group);
+    unmendable->asked_to_go =
+        !group->node->disk_full &&
+        (is_needed_for_state(group, info) || unmendable__lacks_messages(unmendable, group));
+    return unmendable->asked_to_go;
 }
 
 void unmendable__refused(struct unmendable *unmendable, const struct group *group, uint64_t from,
@@ -56,7 +61,8 @@ void unmendable__refused(struct unmendable *unmendable, const struct group *grou
                          const struct segment_log_repair_info *info)
 {
     const uint64_t now_us = io_now_us(group->node->io);
-    if (answer->answer == REPAIR_BUSY) return; /* says nothing of its log */
+    /* Who is busy says nothing of its log, and who was not asked for its word says nothing of that. */
+    if (answer->answer == REPAIR_BUSY || !unmendable->asked_to_go) return;
     if (!answer->leads_without_you) {
         if (unmendable->refused.node == from)
             unmendable->refused.node = 0; /* it needs this replica now */
@@ -76,30 +82,39 @@ void unmendable__led_elsewhere(struct unmendable *unmendable, const struct group
     note_refusal(unmendable, from, term, io_now_us(group->node->io));
 }
 
+static bool lacks_between(const struct group *group, uint64_t behind, uint64_t last)
+{
+    struct segment_log_hole hole;
+    const uint64_t trimmed = partition_trimmed_index(&group->partition);
+    if (trimmed > behind) behind = trimmed;
+    return segment_log_hole_from(group->log, behind + 1u, &hole) && hole.first_index <= last;
+}
+
 /* What nobody keeps any more goes with its file. One that is mending is about to start, for its state covers the damage. */
 void unmendable__given_up(struct unmendable *unmendable, const struct group *group,
                           struct repair_verdicts *verdicts,
                           const struct segment_log_repair_info *info)
 {
     if (group->mending || group->drops_prefix) return;
-    unmendable->kept_behind = unmendable->kept_last = 0;
     const uint64_t start = repair_verdicts_lowest_start(
         verdicts, raft_configuration_of(group->raft), group->node->identity.node_id);
-    if (start == 0) return;
+    if (start == 0 || !lacks_between(group, start, info->last_index)) return;
     unmendable->kept_behind = start;
     unmendable->kept_last = info->last_index;
-    if (!unmendable__lacks_messages(unmendable, group) || unmendable->word.node == 0) return;
+    if (unmendable->word.node == 0) return;
     note_refusal(unmendable, unmendable->word.node, unmendable->word.term, unmendable->word.at_us);
 }
 
 bool unmendable__lacks_messages(const struct unmendable *unmendable, const struct group *group)
 {
+    return unmendable->kept_last != 0 && !group->mending &&
+           lacks_between(group, unmendable->kept_behind, unmendable->kept_last);
+}
+
+static bool is_needed_by_state(const struct group *group)
+{
     struct segment_log_hole hole;
-    if (unmendable->kept_last == 0 || group->mending) return false;
-    const uint64_t trimmed = partition_trimmed_index(&group->partition);
-    const uint64_t behind = trimmed > unmendable->kept_behind ? trimmed : unmendable->kept_behind;
-    return segment_log_hole_from(group->log, behind + 1u, &hole) &&
-           hole.first_index <= unmendable->kept_last;
+    return segment_log_hole_from(group->log, state_index(group) + 1u, &hole);
 }
 
 /* It may be that others could still give what is needed, but nobody needs it: what is committed is whole without it. Of a mending
@@ -112,6 +127,7 @@ bool unmendable__is_hopeless(const struct unmendable *unmendable, const struct g
     uint64_t patience_us = HOPELESS_TIMEOUTS * group->node->options.election_timeout_ms_max * 1000u;
     if (patience_us < HOPELESS_US_MIN) patience_us = HOPELESS_US_MIN;
     if (now_us - unmendable->refused.since_us < patience_us) return false;
+    if (!is_needed_by_state(group) && !unmendable__lacks_messages(unmendable, group)) return false;
     if (group->mending) return now_us - unmendable->refused.at_us < GOES_ON_US;
     return now_us - unmendable->refused.at_us < WORD_US &&
            group->term == unmendable->refused.term && group->leader == unmendable->refused.node;

@@ -23,14 +23,16 @@ struct unmendable {
         uint64_t node, term; /* 0: none */
         uint64_t at_us;
     } word;
-    /* The others keep messages between these, and nobody can give them, for what is in front of them is gone. 0: none */
+    /* The others keep messages between these, and nobody can give them, for what is in front of them is gone. 0: none. Of one file:
+     * another one that is damaged changes nothing */
     uint64_t kept_behind, kept_last;
+    bool asked_to_go; /* the request under way asks for the leader's word */
 };
 
 /* Another stretch of entries is wanted, or the same once more. */
 void unmendable__asks(struct unmendable *unmendable);
-/* Should the leader give its word to this replica, it would be made again. */
-bool unmendable__would_go(const struct unmendable *unmendable, const struct group *group,
+/* Before each request: should the leader give its word to this replica, would it be made again? */
+bool unmendable__would_go(struct unmendable *unmendable, const struct group *group,
                           const struct segment_log_repair_info *info);
 /* A peer cannot give what is wanted. */
 void unmendable__refused(struct unmendable *unmendable, const struct group *group, uint64_t from,

@@ -468,6 +468,29 @@ Test(simulated_damaged, a_replica_that_nobody_can_mend_is_made_again)
     }
 }
 
+/* The file in front of its state is lost, too. What is answered about that one takes nothing back. */
+Test(simulated_damaged, a_replica_that_nobody_can_mend_is_made_again_whatever_else_is_bad)
+{
+    for (uint64_t seed = 111; seed < 114; seed++) {
+        struct trio trio = make(seed);
+        struct peek_group before;
+        char path[160];
+        uint64_t bytes;
+        const uint64_t index = lose_above_the_state(&trio, &before);
+        trim_behind(&trio, index);
+        cr_assert(
+            rot_file(trio.cluster, trio.follower, trio.group, NULL, 0, path, sizeof(path), &bytes));
+        rot_remove(trio.cluster, trio.follower, path);
+        cluster_start(trio.cluster, trio.follower);
+        sim_run_for(trio.cluster->sim, SECOND_US);
+        cr_assert_eq(holes_of(&trio, trio.follower), 2);
+        struct voter_wait wait = {.trio = &trio, .epoch = before.epoch};
+        cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait),
+                  "seed %" PRIu64 ": it waits", seed);
+        cluster_destroy(trio.cluster);
+    }
+}
+
 static void remove_newer(const struct trio *trio, uint32_t node, const char *prefix, uint64_t index)
 {
     char path[160];
@@ -632,6 +655,8 @@ Test(simulated_damaged, a_replica_that_nobody_can_give_its_messages_is_made_agai
         if (start != 0) {
             if (seed % 2 == 0) transfer_to(&trio, trio.follower);
             lack_messages(&trio, trio.follower, start);
+            /* and one in a file in front of it, which nobody keeps any more: its own matter changes nothing */
+            rot_entry(&trio, trio.follower, peek_at(&trio, trio.follower).base_index + 1u);
             find_damage(&trio, trio.follower);
             cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait),
                       "seed %" PRIu64 ": it waits", seed);
@@ -670,6 +695,34 @@ Test(simulated_damaged, of_two_replicas_that_lack_messages_one_is_made_again_aft
             lacked++;
         }
         if (start != 0) cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
+        cluster_destroy(trio.cluster);
+    }
+    cr_assert_gt(lacked, 0);
+}
+
+/* It brings nobody back, for the others would need that base first. It is whole otherwise, and lets another one lead. */
+Test(simulated_damaged, a_leader_that_lost_its_start_hands_over_for_one_that_would_go)
+{
+    uint32_t lacked = 0;
+    for (uint64_t seed = 141; seed < 149; seed++) {
+        struct trio trio = make(seed);
+        struct voter_wait wait = {.trio = &trio, .epoch = peek_at(&trio, trio.follower).epoch};
+        const uint64_t start = start_inside_of_files(&trio, true);
+        if (start != 0) {
+            for (uint32_t nth = 0; nth < 2; nth++) { /* the base and its copy */
+                char path[160];
+                uint64_t bytes;
+                cr_assert(rot_file(trio.cluster, trio.leader, trio.group, "base-", nth, path,
+                                   sizeof(path), &bytes));
+                rot_flip(trio.cluster, trio.leader, path, bytes / 2u);
+            }
+            lack_messages(&trio, trio.follower, start);
+            find_damage(&trio, trio.follower);
+            (void)rot_scrub(trio.cluster, trio.leader, 20 * SECOND_US);
+            cr_assert(sim_run_until_true(trio.cluster->sim, 120 * SECOND_US, votes_again, &wait),
+                      "seed %" PRIu64 ": it waits", seed);
+            lacked++;
+        }
         cluster_destroy(trio.cluster);
     }
     cr_assert_gt(lacked, 0);
