@@ -195,17 +195,29 @@ static bool refuse_to_shrink(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
     uint64_t spares[RAFT_MEMBERS_MAX];
-    if (request->type != NODE_REQUEST_NODE_REMOVE || request->node.shrinks) return false;
+    const bool is_replace = request->type == NODE_REQUEST_NODE_REPLACE;
+    if (request->node.shrinks || (!is_replace && request->type != NODE_REQUEST_NODE_REMOVE)) {
+        return false;
+    }
     struct shrinking shrinking = {.node = node, .leaving = request->node.id};
     shrinking.spares = placement__spares(node, request->node.id, spares);
     meta_partitions_visit(&node->meta, count_shrinking, &shrinking);
     if (shrinking.partitions == 0 || shrinking.is_last) return false;
+    if (is_replace) {
+        request__finish(request, NODE_NOT_ENOUGH_NODES,
+                        "n%" PRIu64 " and the others hold what n%" PRIu64
+                        " holds already (%.64s would keep %u of %u); name a new node, or `raftmq "
+                        "cluster remove n%" PRIu64 " --shrink`",
+                        request->node.with, request->node.id, shrinking.topic, shrinking.left,
+                        shrinking.wanted, request->node.id);
+        return true;
+    }
     request__finish(request, NODE_NOT_ENOUGH_NODES,
-                    "no other node can take %u replicas of n%" PRIu64
+                    "no other node can take %u replica%s of n%" PRIu64
                     " (%.64s would keep %u of %u); add a node first, or `raftmq cluster remove "
                     "n%" PRIu64 " --shrink`",
-                    shrinking.partitions, request->node.id, shrinking.topic, shrinking.left,
-                    shrinking.wanted, request->node.id);
+                    shrinking.partitions, shrinking.partitions == 1 ? "" : "s", request->node.id,
+                    shrinking.topic, shrinking.left, shrinking.wanted, request->node.id);
     return true;
 }
 

@@ -219,6 +219,18 @@ static void learn_addresses(struct node *node)
     }
 }
 
+bool peers__was_removed(const struct node *node)
+{
+    char refusal[NODE_STATUS_TEXT_BYTES];
+    snprintf(refusal, sizeof(refusal), " refuses n%" PRIu64 ": n%" PRIu64 " " PEERS_REMOVED,
+             node->identity.node_id, node->identity.node_id);
+    for (uint32_t i = 0; i < node->peers_count; i++) {
+        const struct peer_state *peer = &node->peers[i];
+        if (peer->node_id != 0 && strstr(peer->trouble, refusal)) return true;
+    }
+    return false;
+}
+
 static void forget_removed(struct node *node, struct peer_state *peer)
 {
     struct meta_node known;

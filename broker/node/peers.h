@@ -40,6 +40,8 @@ void peers__init(struct node *node);
 void peers__close(struct node *node); /* the hub is gone */
 /* Nodes come, move and go as the applied state of meta says. Cheap when nothing changed. */
 void peers__follow_meta(struct node *node);
+/* Others let this node go: what it holds is worth nothing any more, and nobody is missing. */
+bool peers__was_removed(const struct node *node);
 /* A member of group 0 by the configuration in use, or by one that is being changed. */
 bool peers__may_be_in_meta(const struct node *node, uint64_t node_id);
 

@@ -185,6 +185,12 @@ static bool majority_is_reachable(struct node *node, uint64_t group_id, char *wh
         snprintf(why, why_bytes, "%s", "an election is under way; try again");
         return true;
     }
+    if (peers__was_removed(node)) {
+        snprintf(why, why_bytes,
+                 "this node (n%" PRIu64 ") was removed from the cluster; ask another one",
+                 node->identity.node_id);
+        return false;
+    }
     snprintf(why, why_bytes,
              "no quorum: %u of %u voters are reached from here, a majority is %u; start or "
              "reconnect %s",

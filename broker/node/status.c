@@ -103,19 +103,6 @@ static void add_refusal(struct node *node, char *text, size_t bytes)
     }
 }
 
-/* Others let it go: what it holds is worth nothing any more, and nobody is missing. */
-static bool was_removed(const struct node *node)
-{
-    char refusal[NODE_STATUS_TEXT_BYTES];
-    snprintf(refusal, sizeof(refusal), " refuses n%" PRIu64 ": n%" PRIu64 " " PEERS_REMOVED,
-             node->identity.node_id, node->identity.node_id);
-    for (uint32_t i = 0; i < node->peers_count; i++) {
-        const struct peer_state *peer = &node->peers[i];
-        if (peer->node_id != 0 && strstr(peer->trouble, refusal)) return true;
-    }
-    return false;
-}
-
 struct thin {
     uint32_t partitions;                       /* with fewer replicas than are wanted */
     char topic[META_TOPIC_NAME_BYTES_MAX + 1]; /* of the first */
@@ -154,7 +141,7 @@ static void running_state(struct node *node, struct node_cluster_status *status)
         led_state(node, status);
         return;
     }
-    if (was_removed(node)) {
+    if (peers__was_removed(node)) {
         snprintf(status->state, sizeof(status->state), "removed");
         snprintf(status->problem, sizeof(status->problem), "this node (n%" PRIu64 ") %s",
                  node->identity.node_id, PEERS_REMOVED);
@@ -427,9 +414,11 @@ bool node_is_ready(struct node *node, char *why, size_t why_bytes)
     struct node_cluster_status *status = calloc(1, sizeof(*status));
     if (!status) abort();
     node_cluster_status(node, status);
-    check_line(why, why_bytes, running, "node %s %s", status->state, status->problem);
+    const bool is_removed = running && status->leader == 0 && peers__was_removed(node);
+    check_line(why, why_bytes, running && !is_removed, "node %s %s", status->state,
+               status->problem);
     free(status);
-    bool ready = running && node->meta_group;
+    bool ready = running && !is_removed && node->meta_group;
     uint32_t without_leader = 0;
     uint64_t behind = 0;
     for (struct list_link *link = node->groups.next; link != &node->groups; link = link->next) {

@@ -304,8 +304,7 @@ static void leave(struct meta_state *meta, const struct meta_command *command, u
 {
     struct leaving leaving = {
         .node_id = node->node_id, .with = command->change.with, .index = index};
-    /* Who is replaced gives its places to the other; where that one is already the operator has decided. */
-    leaving.shrinks = command->change.shrinks || command->change.with != 0;
+    leaving.shrinks = command->change.shrinks;
     choose_spares(meta, command, &leaving);
     const bool last_voter = node->voter && voters_count(meta) == 1;
     if (!leave_partitions(meta, &leaving, /* dry= */ true) ||

@@ -103,6 +103,27 @@ Test(simulated_operator, a_node_that_was_removed_is_missed_by_nobody_and_says_so
         cr_assert_str_eq(status->state, "removed", "%s: %s", status->state, status->problem);
         cr_assert_not_null(strstr(status->problem, "(n4) was removed from the cluster; stop it"));
         free(status);
+        char why[1024];
+        cr_assert_not(node_is_ready(cluster->nodes[3].node, why, sizeof(why)));
+        cr_assert_not_null(strstr(why, "[-]node removed"), "%s", why);
+        cr_assert_eq(members_change(cluster, 3, NODE_REQUEST_NODE_REMOVE, 2, 0, why),
+                     NODE_NO_LEADER);
+        cr_assert_not_null(strstr(why, "(n4) was removed from the cluster; ask another"), "%s",
+                           why);
         cluster_destroy(cluster);
     }
+}
+
+/* Who takes the places of a node and has them already: a replica of each partition would be gone without a word. */
+Test(simulated_operator, a_replacement_by_a_node_that_has_all_already_is_refused_with_the_way_out)
+{
+    uint64_t group;
+    char why[512];
+    struct cluster *cluster = founded_with_topic(5, 3, "orders", 3, &group);
+    cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REPLACE, 1, 2, why),
+                 NODE_NOT_ENOUGH_NODES);
+    cr_assert_not_null(strstr(why, "orders would keep 2 of 3"), "%s", why);
+    cr_assert_not_null(strstr(why, "`raftmq cluster remove n2 --shrink`"), "%s", why);
+    cr_assert_eq(members_voters(cluster, 0, group), 7u);
+    cluster_destroy(cluster);
 }

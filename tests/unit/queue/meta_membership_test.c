@@ -669,6 +669,16 @@ Test(meta_membership, a_replacement_that_is_a_replica_already_leaves_its_partner
     meta_close(&meta);
 }
 
+/* A slip of the operator's shall not cost a replica: who wants that says --shrink. */
+Test(meta_membership, a_replacement_that_is_a_replica_already_shrinks_nothing)
+{
+    found();
+    const uint64_t digest = tree_digest(meta.state);
+    cr_assert_eq(change(META_NODE_REPLACE, 3, 2).status, META_NOT_ENOUGH_NODES);
+    cr_assert_eq(tree_digest(meta.state), digest);
+    meta_close(&meta);
+}
+
 /* ---- restore ----------------------------------------------------------------------------------------------------------------- */
 
 Test(meta_membership, a_restored_state_goes_on_alike_in_the_midst_of_a_change)
