@@ -347,7 +347,9 @@ static void add_expected(struct node *node, struct node_change *change)
         if (member) member->wished = true;
         if (change->blocked[0]) continue;
         snprintf(change->blocked, sizeof(change->blocked),
-                 "n%" PRIu64 " was admitted and did not join yet; start it", nodes[i].node_id);
+                 "n%" PRIu64
+                 " was admitted and did not join yet; start it on an empty data directory",
+                 nodes[i].node_id);
     }
 }
 

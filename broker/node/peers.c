@@ -88,6 +88,15 @@ static const char *refuse_member(struct node *node, const struct peer_hello *hel
     struct meta_node known;
     if (meta_node_get(&node->meta, hello->node_id, &known)) {
         if (known.incarnation == hello->incarnation) return NULL;
+        const bool is_over = known.incarnation == 0 && hello->incarnation_index != 0 &&
+                             hello->incarnation_index <= node->meta.applied_index;
+        if (is_over) { /* it was a member before, was removed, and is admitted again */
+            snprintf(text, bytes,
+                     "n%" PRIu64 " runs on the data directory of a former membership; stop it, "
+                     "empty that directory, and start it again",
+                     hello->node_id);
+            return text;
+        }
         if (hello->incarnation_index > known.incarnation_index) return NULL; /* news */
         /* Not registered yet, with the directory of the founding. */
         if (known.incarnation == 0 && hello->incarnation_index == 0) return NULL;

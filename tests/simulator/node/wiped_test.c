@@ -448,6 +448,39 @@ Test(simulated_wipe, a_new_node_comes_in_when_it_is_admitted_and_not_before)
     cluster_destroy(cluster);
 }
 
+/* It was removed, is admitted again, and starts on what it had: those replicas are over (M4), and nobody waits for them. */
+Test(simulated_wipe, a_directory_of_a_former_membership_is_refused_with_the_way_out)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 82, 4);
+    options.founders_count = 3;
+    struct cluster *cluster = founded_with(&options);
+    cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, 3), NODE_OK);
+    cluster_start(cluster, 3);
+    cr_assert_eq(members_change_surely(cluster, 0, NODE_REQUEST_NODE_ADD, 3, 0), NODE_OK);
+    struct load *load = calloc(1, sizeof(*load));
+    load_start(load, cluster, TOPIC, 7u);
+    cr_assert(load_run_until_settled(load, BACK_US, 0));
+    cr_assert_eq(members_change_surely(cluster, 0, NODE_REQUEST_NODE_REMOVE, 3, 0), NODE_OK);
+    cr_assert(load_run_until_settled(load, BACK_US, 0));
+    cluster_crash(cluster, 3, SIM_CRASH_KILL);
+    load_run(load, 2u * SECOND_US);
+    cr_assert_eq(members_change_surely(cluster, 0, NODE_REQUEST_NODE_ADD, 3, 0), NODE_OK);
+    cluster_start(cluster, 3);
+    load_run(load, 5u * SECOND_US);
+    expect_status(cluster, 3, "no quorum", "of a former membership");
+    struct node_change change;
+    cr_assert_geq(members_changes(cluster, 0, &change), 1);
+    cr_assert_not_null(strstr(change.blocked, "start it on an empty data directory"), "%s",
+                       change.blocked);
+    wipe(cluster, 3);
+    cluster_start(cluster, 3);
+    cr_assert(load_run_until_settled(load, BACK_US, 0));
+    load_check(load, 7u);
+    free(load);
+    cluster_destroy(cluster);
+}
+
 /* PROTOCOL: a node that was removed learns why nobody talks to it. */
 Test(simulated_wipe, a_removed_node_is_told_so)
 {
