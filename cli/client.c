@@ -13,6 +13,8 @@
 
 #define CONNECT_TIMEOUT_MS 1000l
 #define RETRY_PAUSE_US     50000u
+#define TELL_AFTER_US      1000000u /* who looks at a terminal is told what is waited for */
+#define WRITE_US_MIN       250000u /* a node that refuses in no time may need longer the next time */
 
 bool client_init(struct client *client, const struct options *options)
 {
@@ -70,35 +72,21 @@ static size_t take_body(char *data, size_t size, size_t count, void *user)
     return bytes;
 }
 
-/* Forget the last attempt's answer. */
-static void reply_reset(struct reply *reply)
-{
-    reply_close(reply);
-    reply->body = calloc(1, 1);
-    assert(reply->body);
-}
-
 static long timeout_ms(uint64_t us)
 {
     return us < 1000 ? 1 : us > 3600000000ull ? 3600000 : (long)(us / 1000);
 }
 
-/* One attempt on the current server. Returns curl's code; an HTTP answer of any status is CURLE_OK. */
-static CURLcode attempt(struct client *client, const char *method, const char *path,
-                        const char *body, uint64_t left_us, struct reply *reply)
+/* How one attempt ended. */
+enum attempt_end {
+    ATTEMPT_ANSWERED, /* with any HTTP status */
+    ATTEMPT_NOT_SENT, /* no node can have got a byte of it */
+    ATTEMPT_LOST,     /* sent, at least in part, and not answered: a node may have acted on it */
+};
+
+static void set_transfer(struct client *client, struct reply *reply, uint64_t left_us)
 {
     CURL *curl = client->curl;
-    char url[4096];
-    reply_reset(reply);
-    snprintf(reply->server, sizeof(reply->server), "%s", servers_current(&client->servers));
-    snprintf(url, sizeof(url), "http://%s%s", reply->server, path);
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
-    headers = curl_slist_append(headers, "Content-Type: application/json");
-    headers = curl_slist_append(headers, "Expect:");
-    curl_easy_reset(curl);
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1l);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
     curl_easy_setopt(curl, CURLOPT_NOPROXY,
@@ -107,6 +95,15 @@ static CURLcode attempt(struct client *client, const char *method, const char *p
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms(left_us));
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+}
+
+static void set_request(CURL *curl, const char *method, const char *body)
+{
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    if (strcmp(method, "GET") == 0) return;
+    /* On a kept connection that turns out to be dead curl sends again by itself, and would call that "could not connect"
+     * when the node is gone: on a new one it never does. */
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1l);
     if (body) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
@@ -114,63 +111,158 @@ static CURLcode attempt(struct client *client, const char *method, const char *p
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, 0l);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
     }
-    CURLcode code = curl_easy_perform(curl);
-    curl_slist_free_all(headers);
-    long status = 0;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    reply->status = code == CURLE_OK ? (int)status : 0;
-    return code;
 }
 
-/* True when not a byte of the request can have reached a node. */
-static bool never_left(CURLcode code)
+/* Why there is no answer, as the operating system says it where it does. */
+static enum attempt_end read_failure(CURL *curl, CURLcode code, struct reply *reply)
 {
-    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+    long sent_bytes = 0, error = 0;
+    curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &sent_bytes);
+    curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &error);
+    const bool says_why = code == CURLE_COULDNT_CONNECT && error > 0;
+    snprintf(reply->detail, sizeof(reply->detail), "no answer from %s: %s", reply->server,
+             says_why ? strerror((int)error) : curl_easy_strerror(code));
+    reply->code = EXIT_CODE_UNAVAILABLE;
+    reply->reached = sent_bytes > 0;
+    return sent_bytes > 0 ? ATTEMPT_LOST : ATTEMPT_NOT_SENT;
 }
 
 static void read_answer(struct reply *reply, bool writes)
 {
     reply->json = json_loadb(reply->body, reply->body_bytes, JSON_REJECT_DUPLICATES, NULL);
     reply->code = exit_code_of_http(reply->status, writes);
+    reply->reached = true;
     if (reply->code != EXIT_CODE_OK) {
         problem_read(reply->json, reply->status, reply->slug, sizeof(reply->slug), reply->detail,
                      sizeof(reply->detail));
     }
 }
 
+/* One attempt on the current server. */
+static enum attempt_end attempt(struct client *client, const char *method, const char *path,
+                                const char *body, uint64_t left_us, struct reply *ret_reply)
+{
+    CURL *curl = client->curl;
+    char url[4096];
+    long status = 0;
+    memset(ret_reply, 0, sizeof(*ret_reply));
+    ret_reply->body = calloc(1, 1);
+    assert(ret_reply->body);
+    snprintf(ret_reply->server, sizeof(ret_reply->server), "%s", servers_current(&client->servers));
+    snprintf(url, sizeof(url), "http://%s%s", ret_reply->server, path);
+    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
+    headers = curl_slist_append(headers, "Content-Type: application/json");
+    headers = curl_slist_append(headers, "Expect:");
+    curl_easy_reset(curl);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    set_transfer(client, ret_reply, left_us);
+    set_request(curl, method, body);
+    CURLcode code = curl_easy_perform(curl);
+    curl_slist_free_all(headers);
+    if (code != CURLE_OK) return read_failure(curl, code, ret_reply);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    ret_reply->status = (int)status;
+    read_answer(ret_reply, /* writes= */ strcmp(method, "GET") != 0);
+    return ATTEMPT_ANSWERED;
+}
+
+/* One request, over all its attempts. */
+struct request {
+    bool writes, repeatable;
+    uint64_t began_us, deadline_us;
+    uint64_t slowest_us; /* answer */
+    uint32_t tries;
+    /* Why nobody knows whether an attempt was carried out; "": none was. Once set it stays: a node that refuses a later
+     * attempt says nothing of an earlier one. */
+    char doubt[sizeof(((struct reply *)0)->detail)];
+};
+
+/* 503 `timeout` is a transfer that was begun and not seen to end; what is no problem document of a node is of something
+ * between it and us, which may have passed the request on. */
+static bool leaves_doubt(const struct request *request, enum attempt_end end,
+                         const struct reply *reply)
+{
+    if (!request->writes || end == ATTEMPT_NOT_SENT) return false;
+    if (end == ATTEMPT_LOST || reply->code == EXIT_CODE_UNKNOWN) return true;
+    if (reply->code != EXIT_CODE_UNAVAILABLE) return false;
+    return reply->slug[0] == '\0' || strcmp(reply->slug, "timeout") == 0;
+}
+
+/* The newest answer of a node counts; why there was none, only where no node has given one. */
+static void take_attempt(struct request *request, enum attempt_end end, struct reply *reply,
+                         uint64_t took_us, struct reply *newest)
+{
+    const bool was_reached = newest->reached;
+    if (end == ATTEMPT_ANSWERED && took_us > request->slowest_us) request->slowest_us = took_us;
+    if (leaves_doubt(request, end, reply)) {
+        snprintf(request->doubt, sizeof(request->doubt), "%s", reply->detail);
+    }
+    if (end == ATTEMPT_ANSWERED || newest->status == 0) {
+        reply_close(newest);
+        *newest = *reply;
+    } else {
+        reply_close(reply);
+    }
+    newest->reached = newest->reached || was_reached;
+}
+
+/* A write that is cut off in the middle is one of which nobody knows what became. So it is not sent again, once every
+ * server was asked, when its answer would hardly come in time. */
+static bool has_time(const struct request *request, uint32_t servers_count)
+{
+    const uint64_t now_us = clock_monotonic_us();
+    if (now_us >= request->deadline_us) return false;
+    if (!request->writes || request->doubt[0] || request->tries < servers_count) return true;
+    const uint64_t needed_us = 2u * request->slowest_us;
+    return request->deadline_us - now_us >= (needed_us > WRITE_US_MIN ? needed_us : WRITE_US_MIN);
+}
+
+/* Once for each command. */
+static void tell_waiting(struct client *client, const struct request *request, const char *reason)
+{
+    if (client->told_waiting || !message_progress_is_shown()) return;
+    if (clock_monotonic_us() - request->began_us < TELL_AFTER_US) return;
+    client->told_waiting = true;
+    message_note("%s; retrying until %.3g s are over (--timeout)", reason,
+                 (double)client->timeout_us / 1e6);
+}
+
+/* What is unknown is told as such, whatever the nodes said last. */
+static void settle(const struct request *request, struct reply *reply)
+{
+    if (!request->doubt[0]) return;
+    if (reply->code != EXIT_CODE_UNAVAILABLE && reply->code != EXIT_CODE_UNKNOWN) return;
+    reply->code = EXIT_CODE_UNKNOWN;
+    if (strcmp(reply->detail, request->doubt) == 0) return;
+    snprintf(reply->newest, sizeof(reply->newest), "%s", reply->detail);
+    snprintf(reply->detail, sizeof(reply->detail), "%s", request->doubt);
+}
+
 enum exit_code client_request(struct client *client, const char *method, const char *path,
                               json_t *body, bool repeatable, struct reply *ret_reply)
 {
-    bool writes = strcmp(method, "GET") != 0;
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    uint64_t deadline_us = clock_monotonic_us() + client->timeout_us;
-    bool fate_unknown = false; /* an earlier attempt may have been acted on */
+    const uint64_t began_us = clock_monotonic_us();
+    struct request request = {.writes = strcmp(method, "GET") != 0,
+                              .repeatable = repeatable,
+                              .began_us = began_us,
+                              .deadline_us = began_us + client->timeout_us};
     memset(ret_reply, 0, sizeof(*ret_reply));
-
-    for (uint32_t tries = 1;; tries++) {
-        uint64_t now_us = clock_monotonic_us();
-        uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 1;
-        CURLcode curl_code = attempt(client, method, path, text, left_us, ret_reply);
-        bool again;
-        if (curl_code == CURLE_OK) {
-            read_answer(ret_reply, writes);
-            again = exit_code_http_is_retryable(ret_reply->status);
-            if (writes && ret_reply->status == 504) fate_unknown = true;
-        } else {
-            again = true;
-            if (writes && !never_left(curl_code)) fate_unknown = true;
-            ret_reply->code = fate_unknown ? EXIT_CODE_UNKNOWN : EXIT_CODE_UNAVAILABLE;
-            snprintf(ret_reply->detail, sizeof(ret_reply->detail), "no answer from %s: %s",
-                     ret_reply->server, curl_easy_strerror(curl_code));
-        }
-        if (fate_unknown && ret_reply->code == EXIT_CODE_UNAVAILABLE) {
-            ret_reply->code = EXIT_CODE_UNKNOWN;
-        }
-        if (!again || (fate_unknown && !repeatable)) break;
+    do {
+        struct reply reply;
+        const uint64_t now_us = clock_monotonic_us();
+        const uint64_t left_us = request.deadline_us > now_us ? request.deadline_us - now_us : 1;
+        const enum attempt_end end = attempt(client, method, path, text, left_us, &reply);
+        request.tries++;
+        const bool again = end != ATTEMPT_ANSWERED || exit_code_http_is_retryable(reply.status);
+        take_attempt(&request, end, &reply, clock_monotonic_us() - now_us, ret_reply);
+        if (!again || (request.doubt[0] && !repeatable)) break;
         servers_next(&client->servers);
-        if (clock_monotonic_us() >= deadline_us) break;
-        if (tries % client->servers.count == 0) clock_sleep_us(RETRY_PAUSE_US);
-    }
+        tell_waiting(client, &request, ret_reply->detail);
+        if (request.tries % client->servers.count == 0) clock_sleep_us(RETRY_PAUSE_US);
+    } while (has_time(&request, client->servers.count));
+    settle(&request, ret_reply);
     free(text);
     return ret_reply->code;
 }
@@ -182,15 +274,7 @@ enum exit_code client_get(struct client *client, const char *path, struct reply 
 
 enum exit_code client_get_once(struct client *client, const char *path, struct reply *ret_reply)
 {
-    memset(ret_reply, 0, sizeof(*ret_reply));
-    CURLcode code = attempt(client, "GET", path, NULL, client->timeout_us, ret_reply);
-    if (code == CURLE_OK) {
-        read_answer(ret_reply, /* writes= */ false);
-    } else {
-        ret_reply->code = EXIT_CODE_UNAVAILABLE;
-        snprintf(ret_reply->detail, sizeof(ret_reply->detail), "no answer from %s: %s",
-                 ret_reply->server, curl_easy_strerror(code));
-    }
+    (void)attempt(client, "GET", path, NULL, client->timeout_us, ret_reply);
     return ret_reply->code;
 }
 
@@ -268,18 +352,35 @@ void reply_print(const struct reply *reply, bool compact)
     putchar('\n');
 }
 
+/* No node has answered. */
+static void explain_silence(const struct client *client, const struct reply *reply)
+{
+    message_error("%s", reply->detail);
+    if (reply->reached) {
+        message_hint("a node takes connections there, and did not answer in time; is it overloaded "
+                     "or stopped?");
+        return;
+    }
+    message_hint("tried %u server%s; is a node running?  raftmq dev   starts a local cluster,",
+                 client->servers.count, client->servers.count == 1 ? "" : "s");
+    message_hint("--server http://host:port  or  RAFTMQ_SERVER  names another one");
+}
+
+static void explain_unknown(const struct reply *reply, const char *subject)
+{
+    message_error("%s%s%s", subject ? subject : "", subject ? ": " : "", reply->detail);
+    message_hint("it is unknown whether the request was carried out; look before you repeat it");
+    if (reply->newest[0]) message_hint("the newest answer: %s", reply->newest);
+}
+
 void client_explain(const struct client *client, const struct reply *reply, const char *subject)
 {
+    if (reply->code == EXIT_CODE_UNKNOWN) {
+        explain_unknown(reply, subject);
+        return;
+    }
     if (reply->status == 0) {
-        message_error("%s", reply->detail);
-        if (reply->code == EXIT_CODE_UNKNOWN) {
-            message_hint(
-                "it is unknown whether the request was carried out; look before you repeat it");
-            return;
-        }
-        message_hint("tried %u server%s; is a node running?  raftmq dev   starts a local cluster,",
-                     client->servers.count, client->servers.count == 1 ? "" : "s");
-        message_hint("--server http://host:port  or  RAFTMQ_SERVER  names another one");
+        explain_silence(client, reply);
         return;
     }
     message_error("%s%s%s", subject ? subject : "", subject ? ": " : "", reply->detail);

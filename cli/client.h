@@ -18,17 +18,20 @@ struct client {
     void *curl; /* CURL: the connection is kept between requests */
     uint64_t timeout_us;
     bool quiet;
+    bool told_waiting; /* on a terminal, that it goes on trying */
 };
 
 struct reply {
     enum exit_code code;
-    int status;   /* HTTP; 0 when no node answered */
+    int status;   /* HTTP, of the newest answer; 0 when no node answered */
+    bool reached; /* some node took at least a part of the request */
     json_t *json; /* owned; NULL when the body is no JSON */
     char *body;   /* owned, NUL-terminated; never NULL after a request */
     size_t body_bytes;
-    char server[SERVER_ADDRESS_BYTES]; /* who answered last */
+    char server[SERVER_ADDRESS_BYTES]; /* whose answer it is, or who did not answer */
     char slug[64];    /* of problem+json, without its URN prefix: "topic-not-found" */
-    char detail[512]; /* a sentence for the user when code is not OK */
+    char detail[512]; /* a sentence for the user when code is not OK; why, when it is UNKNOWN */
+    char newest[512]; /* when code is UNKNOWN: what was answered after that, "" when nothing was */
 };
 
 /* From the common flags. False: a usage error was printed. */
@@ -39,7 +42,11 @@ void client_close(struct client *client);
 
 /* Send `method path` with an optional JSON body (borrowed). Goes through the servers in turn and, when none can serve
  * now (429, 502, 503, 504 of a read, no connection), again until the timeout has passed. A request that writes is not
- * sent again once a node may have acted on it, unless `repeatable` says that sending it twice changes nothing. */
+ * sent again once a node may have acted on it, unless `repeatable` says that sending it twice changes nothing.
+ *
+ * When time is over, the newest answer of a node is what *ret_reply tells, and only where none answered that nobody did.
+ * EXIT_CODE_UNAVAILABLE of a request that writes means that every attempt was refused, or never left; when one may have
+ * been carried out it is EXIT_CODE_UNKNOWN. */
 enum exit_code client_request(struct client *client, const char *method, const char *path,
                               json_t *body, bool repeatable, struct reply *ret_reply);
 enum exit_code client_get(struct client *client, const char *path, struct reply *ret_reply);

@@ -17,10 +17,10 @@ enum exit_code exit_code_of_http(int http_status, bool writes)
     case 412:
         return EXIT_CODE_CONFLICT;
     case 429:
-    case 502:
     case 503:
     case 507:
         return EXIT_CODE_UNAVAILABLE;
+    case 502: /* no node says so, but a proxy that has passed the request on may */
     case 504:
         return writes ? EXIT_CODE_UNKNOWN : EXIT_CODE_UNAVAILABLE;
     default:

@@ -19,8 +19,8 @@ enum exit_code {
     EXIT_CODE_INTERRUPTED = 130,
 };
 
-/* The exit code for an HTTP status. `writes`: the request could have changed something, so a 504 is an unknown outcome
- * and not merely an unavailable service. Status 0 (no answer at all) is the caller's to judge and not accepted here. */
+/* The exit code for an HTTP status. `writes`: the request could have changed something, so a 502 or 504 is an unknown
+ * outcome and not merely an unavailable service. Status 0 (no answer at all) is the caller's to judge and not accepted here. */
 enum exit_code exit_code_of_http(int http_status, bool writes);
 
 /* True when the same request may succeed on another node or a moment later: 429, 502, 503, 504. */

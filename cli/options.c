@@ -16,7 +16,7 @@ const struct flag options_common_flags[] = {
     {"output", 'o', FLAG_CHOICE, "table|json|ndjson|tsv", NULL, NULL,
      "form of the answer (default: table on a terminal, else tsv)"},
     {"timeout", 0, FLAG_DURATION, "TIME", "10s", NULL,
-     "give up when no node answers for this long"},
+     "give up on a request that no node has served for this long"},
     {"quiet", 'q', FLAG_BARE, NULL, NULL, NULL, "no progress and no summary on stderr"},
     {NULL, 0, FLAG_BARE, NULL, NULL, NULL, NULL},
 };

@@ -276,7 +276,9 @@ static void take_refusal(struct producer *producer, struct producer_batch *batch
         give_up(producer, exit_code_of_http(answer->status, /* writes= */ true), slug, detail);
         return;
     }
-    if (answer->status == 504) batch->fate_unknown = true;
+    if (exit_code_of_http(answer->status, /* writes= */ true) == EXIT_CODE_UNKNOWN) {
+        batch->fate_unknown = true;
+    }
     if (answer->status == 429) {
         uint64_t us = retry_after_ms * 1000u;
         producer->retry_after_us = us > 1000000u ? 1000000u : us < 1000u ? 1000u : us;

@@ -63,10 +63,17 @@ static void tick(struct io_timer *timer)
     if (server->connections) io_timer_start(server->io, &server->tick, TICK_US);
 }
 
+/* In a node's own words, so that a client knows that nothing was done; none of its request is read. */
+#define TOO_MANY                                                                              \
+    "{\"type\":\"urn:raftmq:problem:overloaded\",\"title\":\"too many connections are open; " \
+    "nothing was stored\",\"status\":503,\"retry_after_ms\":1000}\n"
+
 static void refuse_connection(struct http_server *server, struct io_stream *stream)
 {
     static const char text[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                               "Content-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+                               "Content-Type: application/problem+json\r\nContent-Length: 136\r\n"
+                               "Retry-After: 1\r\nConnection: close\r\n\r\n" TOO_MANY;
+    static_assert(sizeof(TOO_MANY) - 1 == 136, "the Content-Length above");
     uint64_t now_us = io_now_us(server->io);
     uint64_t refused = ++server->metrics.connections_refused;
     if (server->refused_log_us == 0 || now_us - server->refused_log_us > REFUSED_LOG_US) {

@@ -256,7 +256,11 @@ Test(http_limits, connections_above_the_limit_are_refused_with_503)
     fixture_connect(&fixture);
     struct fake_stream *third = fixture_connect(&fixture);
     fake_io_run(&fixture.io);
-    fixture_expect(third, 503, NULL);
+    struct reply reply;
+    fixture_expect(third, 503, &reply);
+    cr_assert(strstr(reply.body, "urn:raftmq:problem:overloaded"),
+              "in words that prove that nothing was done: %s", reply.body);
+    reply_close(&reply);
     cr_assert(third->closed);
     fake_stream_end(first, -32);
     fake_io_run(&fixture.io);
