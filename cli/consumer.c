@@ -87,7 +87,8 @@ static void retry(struct consumer *consumer, const char *reason)
     drop_connection(consumer);
     if (consumer->failing_since_us == 0) consumer->failing_since_us = now_us;
     if (now_us - consumer->failing_since_us >= consumer->options.retry_for_us) {
-        give_up(consumer, EXIT_CODE_UNAVAILABLE, "", reason);
+        give_up(consumer, EXIT_CODE_UNAVAILABLE, "",
+                consumer->refusal[0] ? consumer->refusal : reason);
         return;
     }
     consumer->attempts++;
@@ -174,6 +175,7 @@ static void take_records(struct consumer *consumer, const struct connection_answ
         consumer->position_known = true;
     }
     consumer->failing_since_us = 0;
+    consumer->refusal[0] = '\0';
     consumer->attempts = 0;
     consumer->answers_count++;
     consumer->bytes_count += answer->body_bytes;
@@ -231,6 +233,7 @@ static void on_answer(void *data, const struct connection_answer *answer)
     if (goes_on) {
         send_fetch(consumer);
     } else if (exit_code_http_is_retryable(answer->status)) {
+        snprintf(consumer->refusal, sizeof(consumer->refusal), "%s", detail);
         retry(consumer, detail);
     } else {
         give_up(consumer, exit_code_of_http(answer->status, /* writes= */ false), slug, detail);

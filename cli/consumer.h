@@ -50,6 +50,7 @@ struct consumer {
     uint64_t position; /* of the next record to deliver */
     uint32_t attempts;
     uint64_t failing_since_us;
+    char refusal[512]; /* what a node said last; "": nothing since the last records */
     uint64_t sent_us;
     uint64_t answers_count, bytes_count;
     struct io_timer retry_timer, watch_timer;

@@ -104,8 +104,14 @@ static void give_up(struct producer *producer, enum exit_code code, const char *
 {
     if (producer->failed) return;
     producer->failed = true;
-    /* What was sent and not answered may be stored, whatever else went wrong. */
-    if (any_fate_unknown(producer) && code == EXIT_CODE_UNAVAILABLE) code = EXIT_CODE_UNKNOWN;
+    if (code == EXIT_CODE_UNAVAILABLE) {
+        if (producer->refusal[0]) reason = producer->refusal;
+        /* What was sent and not answered may be stored, whatever else went wrong. */
+        if (any_fate_unknown(producer)) {
+            code = EXIT_CODE_UNKNOWN;
+            if (producer->doubt[0]) reason = producer->doubt;
+        }
+    }
     drop_connection(producer);
     io_timer_stop(producer->options.io, &producer->retry_timer);
     io_timer_stop(producer->options.io, &producer->watch_timer);
@@ -196,11 +202,17 @@ static void on_connected(void *data)
     }
 }
 
+static void doubt_fate(struct producer *producer, struct producer_batch *batch, const char *reason)
+{
+    batch->fate_unknown = true;
+    snprintf(producer->doubt, sizeof(producer->doubt), "%s", reason);
+}
+
 /* Mark what was on the wire: its answers are lost. */
-static void lose_answers(struct producer *producer)
+static void lose_answers(struct producer *producer, const char *reason)
 {
     for (struct producer_batch *batch = producer->oldest; batch; batch = batch->next) {
-        if (batch->state == PRODUCER_BATCH_SENT) batch->fate_unknown = true;
+        if (batch->state == PRODUCER_BATCH_SENT) doubt_fate(producer, batch, reason);
     }
 }
 
@@ -209,7 +221,7 @@ static void on_connection_failed(void *data, const char *reason)
     struct producer *producer = data;
     char text[384];
     snprintf(text, sizeof(text), "%s: %s", servers_current(&producer->servers), reason);
-    lose_answers(producer);
+    lose_answers(producer, text);
     io_timer_stop(producer->options.io, &producer->retry_timer);
     retry(producer, /* next_server= */ true, text);
 }
@@ -237,6 +249,7 @@ static void take_ack(struct producer *producer, struct producer_batch *batch,
         json_decref(json);
     }
     remove_batch(producer, batch);
+    producer->refusal[0] = '\0';
     if (!producer->recovering) {
         producer->failing_since_us = 0;
         producer->attempts = 0;
@@ -276,8 +289,10 @@ static void take_refusal(struct producer *producer, struct producer_batch *batch
         give_up(producer, exit_code_of_http(answer->status, /* writes= */ true), slug, detail);
         return;
     }
-    if (exit_code_of_http(answer->status, /* writes= */ true) == EXIT_CODE_UNKNOWN) {
-        batch->fate_unknown = true;
+    /* What is no problem document of a node stands for an answer that was lost. */
+    if (exit_code_of_http(answer->status, /* writes= */ true) == EXIT_CODE_UNKNOWN ||
+        slug[0] == '\0') {
+        doubt_fate(producer, batch, detail);
     }
     if (answer->status == 429) {
         uint64_t us = retry_after_ms * 1000u;
@@ -286,7 +301,8 @@ static void take_refusal(struct producer *producer, struct producer_batch *batch
     batch->state = PRODUCER_BATCH_ANSWERED;
     producer->recovering = true;
     if (!echo) {
-        snprintf(producer->last_reason, sizeof(producer->last_reason), "%.200s", detail);
+        snprintf(producer->last_reason, sizeof(producer->last_reason), "%s", detail);
+        snprintf(producer->refusal, sizeof(producer->refusal), "%s", detail);
     }
 }
 
@@ -298,7 +314,7 @@ static void on_answer(void *data, const struct connection_answer *answer)
     producer->sent_count--;
     producer->last_progress_us = io_now_us(producer->options.io);
     bool was_recovering = producer->recovering;
-    char reason[256];
+    char reason[sizeof(producer->last_reason)];
     if (answer->status >= 200 && answer->status < 300) {
         take_ack(producer, batch, answer);
     } else {

@@ -101,7 +101,9 @@ struct producer {
     uint64_t retry_after_us;
     uint64_t
         last_progress_us; /* an answer came or the pipeline was empty: base of the answer timeout */
-    char last_reason[256];
+    char last_reason[512];
+    char refusal[512]; /* what a node said last; "": nothing since the last ack */
+    char doubt[512];   /* why the fate of a batch is unknown, while one's is */
     struct io_timer retry_timer, watch_timer;
     uint64_t retries_count; /* statistics */
 };

@@ -22,7 +22,7 @@ static int32_t acked[64];
 static int acked_count, acked_wanted;
 static uint64_t last_offset;
 static enum exit_code failure;
-static char failure_slug[64];
+static char failure_slug[64], failure_reason[512];
 
 /* A problem answer, padded to its Content-Length. */
 static const char *problem(const char *text)
@@ -47,8 +47,8 @@ static void on_acked(void *data, struct producer_batch *batch, const struct prod
 static void on_failed(void *data, enum exit_code code, const char *slug, const char *reason)
 {
     (void)data;
-    (void)reason;
     cr_assert_eq(failure, EXIT_CODE_OK, "failed twice");
+    snprintf(failure_reason, sizeof(failure_reason), "%s", reason);
     failure = code;
     snprintf(failure_slug, sizeof(failure_slug), "%s", slug);
     done = true;
@@ -273,6 +273,35 @@ Test(cli_producer, refusals_until_the_time_is_over_mean_unavailable_for_nothing_
     finish();
 }
 
+/* The dead server is tried as often, and has nothing to say. */
+Test(cli_producer, the_newest_reason_of_a_node_outlives_a_server_that_is_not_there)
+{
+    servers_add(&servers, "127.0.0.1:1");
+    start(always_no_leader, 7, 100000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNAVAILABLE);
+    cr_assert_str_eq(failure_reason, "t");
+    finish();
+}
+
+static const char *always_a_bare_503(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return "HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n";
+}
+
+/* A node out of memory in the midst of an answer, or a proxy: what was asked for may be done. */
+Test(cli_producer, a_refusal_without_a_nodes_words_is_unknown)
+{
+    start(always_a_bare_503, 7, 100000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
+    finish();
+}
+
 static const char *unknown_then_no_leader(struct fake_node *self, int index)
 {
     (void)self;
@@ -300,6 +329,7 @@ Test(cli_producer, a_lost_answer_makes_the_outcome_unknown_whatever_refusals_fol
     submit(1, 1);
     run(1);
     cr_assert_eq(failure, EXIT_CODE_UNKNOWN);
+    cr_assert(strstr(failure_reason, "closed the connection"), "%s", failure_reason);
     cr_assert_gt(node.requests_count, 1);
     finish();
 }
