@@ -347,8 +347,11 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
     }
     if (state->stage != STAGE_PARKED) return;
     char why[NODE_STATUS_TEXT_BYTES];
-    const uint64_t refuse_us = REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
-    if (node->state == NODE_RUNNING && now_us - state->parked_us > refuse_us &&
+    /* Who was let go waits for nobody: there is no leader that it could hear of. */
+    const uint64_t refuse_us = peers__was_removed(node)
+                                   ? 0
+                                   : REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
+    if (node->state == NODE_RUNNING && now_us - state->parked_us >= refuse_us &&
         !majority_is_reachable(node, state->group_id, why, sizeof(why))) {
         refuse_parked(request);
     }

@@ -106,8 +106,11 @@ Test(simulated_operator, a_node_that_was_removed_is_missed_by_nobody_and_says_so
         char why[1024];
         cr_assert_not(node_is_ready(cluster->nodes[3].node, why, sizeof(why)));
         cr_assert_not_null(strstr(why, "[-]node removed"), "%s", why);
+        const uint64_t asked_us = sim_now_us(cluster->sim);
         cr_assert_eq(members_change(cluster, 3, NODE_REQUEST_NODE_REMOVE, 2, 0, why),
                      NODE_NO_LEADER);
+        cr_assert_lt(sim_now_us(cluster->sim) - asked_us, SECOND_US / 5,
+                     "whoever asks it first goes on at once");
         cr_assert_not_null(strstr(why, "(n4) was removed from the cluster; ask another"), "%s",
                            why);
         cluster_destroy(cluster);

@@ -273,15 +273,21 @@ Test(cli_producer, refusals_until_the_time_is_over_mean_unavailable_for_nothing_
     finish();
 }
 
-/* The dead server is tried as often, and has nothing to say. */
+static const char *no_leader_and_gone(struct fake_node *self, int index)
+{
+    (void)index;
+    io_listener_close(self->listener);
+    return problem(PROBLEM("503", "no-leader"));
+}
+
 Test(cli_producer, the_newest_reason_of_a_node_outlives_a_server_that_is_not_there)
 {
-    servers_add(&servers, "127.0.0.1:1");
-    start(always_no_leader, 7, 100000);
+    start(no_leader_and_gone, 7, 100000);
     submit(1, 1);
     run(1);
     cr_assert_eq(failure, EXIT_CODE_UNAVAILABLE);
     cr_assert_str_eq(failure_reason, "t");
+    cr_assert_eq(node.requests_count, 1);
     finish();
 }
 
