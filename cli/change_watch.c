@@ -181,7 +181,7 @@ static enum exit_code watch_on(struct change_watch *watch)
 
 enum exit_code change_watch(struct change_watch *watch)
 {
-    assert(watch->filter.name || watch->filter.node > 0);
+    assert(watch->filter.name || watch->filter.node > 0 || watch->filter.newcomer > 0);
     struct sigaction before, during = {.sa_handler = on_interrupt};
     interrupted = 0;
     sigaction(SIGINT, &during, &before);

@@ -13,7 +13,7 @@ const char *change_progress(const json_t *change, char *buffer, size_t buffer_by
 /* Which changes somebody waits for. */
 struct change_filter {
     const char *name;  /* of one group; NULL: */
-    uint64_t node;     /* all in which this node is a member, */
+    uint64_t node;     /* all in which this node is a member; 0: none, */
     uint64_t newcomer; /* or this one is to become one; 0: none */
 };
 /* That meta records its members belongs to every change of nodes: before that the cluster still lists who has gone. */

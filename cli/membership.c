@@ -14,6 +14,7 @@
 #include "message.h"
 #include "peers.h"
 #include "quantity.h"
+#include "start_command.h"
 #include "table.h"
 #include "topic_info.h"
 #include "verbs.h"
@@ -27,6 +28,8 @@ struct membership {
     uint64_t node;                   /* who comes (add), goes (remove), is replaced */
     uint64_t with;                   /* replace: who takes the place; 0: none */
     char peer[SERVER_ADDRESS_BYTES]; /* of who comes; "": not given */
+    bool peer_is_guessed;            /* by the name alone, as in a network of containers */
+    char topic[256];                 /* place: "orders" */
     char group[300];                 /* place: "orders/0"; "": not of one group */
 };
 
@@ -88,6 +91,8 @@ static enum exit_code ask(struct membership *membership, const char *method, con
     struct reply reply;
     enum exit_code code =
         client_request(&membership->client, method, path, body, /* repeatable= */ true, &reply);
+    if (strcmp(reply.slug, "topic-not-found") == 0) subject = membership->topic;
+    if (strcmp(reply.slug, "node-exists") == 0) subject = NULL; /* the sentence begins with it */
     if (code != EXIT_CODE_OK) client_explain(&membership->client, &reply, subject);
     /* Too few nodes is a state of the cluster, and no wrong argument. */
     if (reply.status == 422) code = EXIT_CODE_CONFLICT;
@@ -104,6 +109,17 @@ static enum exit_code add_node(struct membership *membership, uint64_t node)
     return ask(membership, "POST", "/v1/cluster/members", body, node_name(node, name));
 }
 
+static const json_t *find_member(const json_t *cluster, uint64_t node)
+{
+    size_t i;
+    json_t *member;
+    json_array_foreach(json_object_get(cluster, "nodes"), i, member)
+    {
+        if (reply_number(member, "id", 0) == node) return member;
+    }
+    return NULL;
+}
+
 /* Does the cluster know who is to be replaced? */
 static enum exit_code check_member(struct membership *membership)
 {
@@ -113,12 +129,7 @@ static enum exit_code check_member(struct membership *membership)
     if (code != EXIT_CODE_OK) {
         client_explain(&membership->client, &reply, NULL);
     } else {
-        size_t i;
-        json_t *member;
-        json_array_foreach(json_object_get(reply.json, "nodes"), i, member)
-        {
-            if (reply_number(member, "id", 0) == membership->node) is_known = true;
-        }
+        is_known = find_member(reply.json, membership->node) != NULL;
     }
     reply_close(&reply);
     if (code != EXIT_CODE_OK || is_known) return code;
@@ -126,6 +137,26 @@ static enum exit_code check_member(struct membership *membership)
                   membership->node);
     message_hint("raftmq cluster status   shows the nodes");
     return EXIT_CODE_NOT_FOUND;
+}
+
+/* Without an address: the one by which the cluster knows the node already, or else its name, as in a network of containers. */
+static enum exit_code fill_address(struct membership *membership)
+{
+    struct reply reply;
+    if (membership->peer[0]) return EXIT_CODE_OK;
+    const enum exit_code code = client_get(&membership->client, "/v1/cluster", &reply);
+    if (code != EXIT_CODE_OK) client_explain(&membership->client, &reply, NULL);
+    const json_t *member = find_member(reply.json, membership->node);
+    const char *known = member ? reply_text(member, "peer", "") : "";
+    if (*known) {
+        snprintf(membership->peer, sizeof(membership->peer), "%s", known);
+    } else {
+        membership->peer_is_guessed = true;
+        snprintf(membership->peer, sizeof(membership->peer), "n%" PRIu64 ":%u", membership->node,
+                 PEERS_DEFAULT_PORT);
+    }
+    reply_close(&reply);
+    return code;
 }
 
 static enum exit_code remove_node(struct membership *membership)
@@ -191,49 +222,35 @@ static void print_row(const struct membership *membership, bool is_done, uint64_
     table_close(&table);
 }
 
-/* The command that starts the new node, with "n1=10.0.0.1:7071,n2=..." of those that vote and can tell it of the rest. */
 static void hint_start(struct membership *membership, uint64_t node)
 {
     struct reply reply;
-    char list[1024] = "";
-    size_t used = 0;
-    bool is_member = false;
-    if (client_get(&membership->client, "/v1/cluster", &reply) == EXIT_CODE_OK) {
-        size_t i;
-        json_t *member;
-        json_array_foreach(json_object_get(reply.json, "nodes"), i, member)
-        {
-            char name[REPLY_NODE_BYTES];
-            const char *peer = reply_text(member, "peer", "");
-            if (!*peer || !*reply_text(member, "vote", "")) continue;
-            if (reply_number(member, "id", 0) == node) {
-                is_member = true;
-                continue;
-            }
-            int bytes = snprintf(list + used, sizeof(list) - used, "%s%s=%s", used > 0 ? "," : "",
-                                 reply_node(member, "id", name), peer);
-            if (bytes < 0 || (size_t)bytes >= sizeof(list) - used) break;
-            used += (size_t)bytes;
-        }
+    char command[START_COMMAND_BYTES];
+    (void)client_get(&membership->client, "/v1/cluster", &reply);
+    const json_t *member = find_member(reply.json, node);
+    if (member && *reply_text(member, "vote", "")) {
+        message_note("n%" PRIu64 " is a member already", node);
+    } else {
+        message_note("n%" PRIu64
+                     " is expected; start it on an empty directory, if it does not run yet:",
+                     node);
+        start_command(node, membership->peer_is_guessed ? NULL : membership->peer,
+                      json_object_get(reply.json, "nodes"), command);
+        message_note("  %s", command);
     }
     reply_close(&reply);
-    if (is_member) {
-        message_note("n%" PRIu64 " is a member already", node);
-        return;
-    }
-    message_note(
-        "n%" PRIu64 " is expected; start it on an empty directory, if it does not run yet:", node);
-    message_note("  raftmq serve --join --node-id n%" PRIu64 " --listen-peer %s --peers %s", node,
-                 membership->peer, list);
 }
 
 static enum exit_code wait_until_done(struct membership *membership)
 {
-    struct change_watch watch = {.client = &membership->client,
-                                 .filter = {.name = membership->group[0] ? membership->group : NULL,
-                                            .node = membership->node,
-                                            .newcomer = membership->with},
-                                 .limit_us = options_number(membership->options, "wait")};
+    /* Who is a member already does not wait for others that come or go. */
+    const bool comes = strcmp(membership->verb, "add") == 0;
+    struct change_watch watch = {
+        .client = &membership->client,
+        .filter = {.name = membership->group[0] ? membership->group : NULL,
+                   .node = comes ? 0 : membership->node,
+                   .newcomer = comes ? membership->node : membership->with},
+        .limit_us = options_number(membership->options, "wait")};
     enum exit_code code = change_watch(&watch);
     if (code == EXIT_CODE_OK) {
         print_row(membership, true, watch.took_us);
@@ -273,12 +290,9 @@ int cluster_add_command(const struct options *options)
     if (!read_newcomer(&membership, options->arguments[0], &membership.node)) {
         return EXIT_CODE_USAGE;
     }
-    if (!membership.peer[0]) {
-        snprintf(membership.peer, sizeof(membership.peer), "n%" PRIu64 ":%u", membership.node,
-                 PEERS_DEFAULT_PORT);
-    }
     if (!client_init(&membership.client, options)) return EXIT_CODE_USAGE;
-    enum exit_code code = add_node(&membership, membership.node);
+    enum exit_code code = fill_address(&membership);
+    if (code == EXIT_CODE_OK) code = add_node(&membership, membership.node);
     if (code == EXIT_CODE_OK) hint_start(&membership, membership.node);
     return end(&membership, code);
 }
@@ -319,23 +333,22 @@ int cluster_replace_command(const struct options *options)
 /* ---- replicas of one partition ----------------------------------------------------------------------------------------- */
 
 /* "orders/0" */
-static bool read_group(struct membership *membership, const char *text, char *ret_topic,
-                       size_t topic_bytes, uint64_t *ret_partition)
+static bool read_group(struct membership *membership, const char *text, uint64_t *ret_partition)
 {
     const char *slash = strchr(text, '/');
     const size_t digits = slash ? strspn(slash + 1, "0123456789") : 0;
     if (digits == 0 || digits > 9 || slash[1 + digits] != '\0' ||
-        (size_t)(slash - text) >= topic_bytes) {
+        (size_t)(slash - text) >= sizeof(membership->topic)) {
         message_error("topic place: '%.140s' is not a partition such as orders/0", text);
         message_hint("raftmq topic describe TOPIC   shows the partitions");
         return false;
     }
-    memcpy(ret_topic, text, (size_t)(slash - text));
-    ret_topic[slash - text] = '\0';
+    memcpy(membership->topic, text, (size_t)(slash - text));
+    membership->topic[slash - text] = '\0';
     *ret_partition = strtoull(slash + 1, NULL, 10);
-    snprintf(membership->group, sizeof(membership->group), "%s/%" PRIu64, ret_topic,
+    snprintf(membership->group, sizeof(membership->group), "%s/%" PRIu64, membership->topic,
              *ret_partition);
-    return topic_name_check("topic", ret_topic);
+    return topic_name_check("topic", membership->topic);
 }
 
 /* "n1,n2,n4" */
@@ -360,19 +373,18 @@ static json_t *read_nodes(const char *list)
 int topic_place_command(const struct options *options)
 {
     struct membership membership;
-    char topic[256], path[400];
+    char path[400];
     uint64_t partition;
     if (!begin(&membership, options, "place")) return EXIT_CODE_USAGE;
-    if (!read_group(&membership, options->arguments[0], topic, sizeof(topic), &partition)) {
-        return EXIT_CODE_USAGE;
-    }
+    if (!read_group(&membership, options->arguments[0], &partition)) return EXIT_CODE_USAGE;
     json_t *nodes = read_nodes(options->arguments[1]);
     if (!nodes) return EXIT_CODE_USAGE;
     if (!client_init(&membership.client, options)) {
         json_decref(nodes);
         return EXIT_CODE_USAGE;
     }
-    snprintf(path, sizeof(path), "/v1/topics/%s/partitions/%" PRIu64 "/replicas", topic, partition);
+    snprintf(path, sizeof(path), "/v1/topics/%s/partitions/%" PRIu64 "/replicas", membership.topic,
+             partition);
     json_t *body = json_pack("{s:o}", "nodes", nodes);
     assert(body);
     return end(&membership, ask(&membership, "PUT", path, body, membership.group));

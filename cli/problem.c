@@ -19,9 +19,11 @@ void problem_read(const json_t *json, int http_status, char *ret_slug, size_t sl
     const char *detail = string_field(json, "detail");
     if (type && strncmp(type, URN_PREFIX, strlen(URN_PREFIX)) == 0) type += strlen(URN_PREFIX);
     snprintf(ret_slug, slug_bytes, "%s", type ? type : "");
-    /* The detail repeats the name and names no other place; the title speaks of a body that the user never wrote. */
+    /* The detail repeats the name and names no other place; the title speaks of a body that the user never wrote, or says less
+     * than the detail. */
     if (title && strcmp(ret_slug, "topic-not-found") == 0) detail = NULL;
     if (detail && strcmp(ret_slug, "invalid-json") == 0) title = NULL;
+    if (detail && strcmp(ret_slug, "node-exists") == 0) title = NULL;
     if (title && detail && strcmp(title, detail) != 0) {
         snprintf(ret_detail, detail_bytes, "%s: %s", title, detail);
     } else if (title || detail) {

@@ -57,6 +57,16 @@ Test(cli_change_watch, a_newcomer_that_votes_already_waits_for_no_other_node)
     json_decref(json);
 }
 
+Test(cli_change_watch, who_is_added_does_not_wait_for_another_newcomer)
+{
+    json_t *json = read_json("{\"topic\":null,\"state\":\"waiting\",\"members\":[" MEMBER(
+        2, "voter", true, 9) "," MEMBER(4, "absent", true, null) "]}");
+    const struct change_filter is_there = {.newcomer = 2}, comes = {.newcomer = 4};
+    cr_assert_not(change_concerns(json, &is_there));
+    cr_assert(change_concerns(json, &comes));
+    json_decref(json);
+}
+
 Test(cli_change_watch, a_node_has_gone_when_meta_has_recorded_it)
 {
     json_t *json =
