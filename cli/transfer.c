@@ -62,8 +62,11 @@ static bool read_options(struct transfer *transfer, const struct options *option
 {
     const bool meta = options_on(options, "meta");
     const bool from = options_has(options, "from");
-    if (options->arguments_count + meta + from != 1) {
-        return refuse("say what is handed over: one of TOPIC, --meta and --from NODE",
+    const int named = options->arguments_count + meta + from;
+    if (named != 1) {
+        return refuse(named == 0
+                          ? "say what is handed over: one of TOPIC, --meta and --from NODE"
+                          : "more than one was given; name one of TOPIC, --meta and --from NODE",
                       "raftmq cluster transfer orders --to n2");
     }
     if (!read_node(options, "from", &transfer->from) || !read_node(options, "to", &transfer->to)) {
@@ -89,7 +92,9 @@ static enum exit_code hand_over(struct transfer *transfer, json_t *body, const c
                                          /* repeatable= */ transfer->to != 0, &reply);
     json_decref(body);
     if (code != EXIT_CODE_OK) {
-        client_explain(&transfer->client, &reply, subject);
+        /* A topic that is not there has no partitions either. */
+        const bool lacks_topic = strcmp(reply.slug, "topic-not-found") == 0;
+        client_explain(&transfer->client, &reply, lacks_topic ? transfer->topic : subject);
         reply_close(&reply);
         return code;
     }

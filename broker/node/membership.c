@@ -50,6 +50,7 @@ struct quorum {
 struct count {
     uint32_t voters, good;
     char missing[64];
+    uint64_t first_missing; /* 0: none */
 };
 
 static void count_voter(struct count *count, uint64_t node_id, bool is_good)
@@ -59,6 +60,7 @@ static void count_voter(struct count *count, uint64_t node_id, bool is_good)
         count->good++;
         return;
     }
+    if (count->first_missing == 0) count->first_missing = node_id;
     const size_t used = strlen(count->missing);
     snprintf(count->missing + used, sizeof(count->missing) - used, "%sn%" PRIu64, used ? ", " : "",
              node_id);
@@ -102,9 +104,12 @@ static bool check_partition(void *data, const char *name, const struct meta_part
                  "%.64s/%u reaches %u of %u replicas and needs a majority to change; start %s",
                  name, partition->number, now.good, now.voters, now.missing);
     } else if (!has_majority(&then)) {
-        snprintf(quorum->why, sizeof(quorum->why),
-                 "%.64s/%u would have %u replicas of which %u are reached; start %s first", name,
-                 partition->number, then.voters, then.good, then.missing);
+        snprintf(
+            quorum->why, sizeof(quorum->why),
+            "%.64s/%u would have %u replicas of which %u %s reached; start %s first, or replace "
+            "n%" PRIu64 " first: raftmq cluster replace n%" PRIu64 " NEW=HOST:PORT",
+            name, partition->number, then.voters, then.good, then.good == 1 ? "is" : "are",
+            then.missing, then.first_missing, then.first_missing);
     }
     return quorum->why[0] == '\0';
 }
@@ -137,9 +142,16 @@ static void check_meta(struct quorum *quorum)
         count_voter(&then, member->id.node, placement__is_reached(node, member->id.node));
     }
     if (has_majority(&then)) return;
-    snprintf(quorum->why, sizeof(quorum->why),
-             "the meta group would have %u voters of which %u are reached; start %s first",
-             then.voters, then.good, then.missing[0] ? then.missing : "another node");
+    const int used = snprintf(quorum->why, sizeof(quorum->why),
+                              "the meta group would have %u voters of which %u %s reached; start "
+                              "%s first",
+                              then.voters, then.good, then.good == 1 ? "is" : "are",
+                              then.missing[0] ? then.missing : "another node");
+    assert(used > 0 && (size_t)used < sizeof(quorum->why));
+    if (then.first_missing == 0) return;
+    snprintf(quorum->why + used, sizeof(quorum->why) - (size_t)used,
+             ", or replace n%" PRIu64 " first: raftmq cluster replace n%" PRIu64 " NEW=HOST:PORT",
+             then.first_missing, then.first_missing);
 }
 
 static bool keeps_quorums(struct node *node, const struct meta_state *after, struct quorum *quorum)
@@ -213,12 +225,23 @@ static bool refuse_to_shrink(struct node_request *request)
         return true;
     }
     request__finish(request, NODE_NOT_ENOUGH_NODES,
-                    "no other node can take %u replica%s of n%" PRIu64
+                    "nobody can take %u replica%s of n%" PRIu64
                     " (%.64s would keep %u of %u); add a node first, or `raftmq cluster remove "
                     "n%" PRIu64 " --shrink`",
                     shrinking.partitions, shrinking.partitions == 1 ? "" : "s", request->node.id,
                     shrinking.topic, shrinking.left, shrinking.wanted, request->node.id);
     return true;
+}
+
+static void refuse_address(struct node_request *request)
+{
+    struct meta_node known = {0};
+    const uint64_t id = request->node.id;
+    (void)meta_node_get(&request_state(request)->node->meta, id, &known);
+    request__finish(request, NODE_NODE_EXISTS,
+                    "n%" PRIu64 " is a member already, at %.100s; to move it, restart it with "
+                    "--advertise-peer HOST:PORT",
+                    id, known.peer_address);
 }
 
 static void refuse(struct node_request *request, enum meta_result_status status)
@@ -232,10 +255,7 @@ static void refuse(struct node_request *request, enum meta_result_status status)
                         unknown_node(request));
         return;
     case META_NODE_EXISTS:
-        request__finish(request, NODE_NODE_EXISTS,
-                        "n%" PRIu64 " has joined by another address; it tells a new one when it "
-                        "starts",
-                        id);
+        refuse_address(request);
         return;
     case META_NODE_LEAVING:
         request__finish(request, NODE_CHANGE_RUNNING, "the node is leaving the cluster");

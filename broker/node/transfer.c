@@ -53,12 +53,32 @@ static bool member_may_lead(struct node *node, const struct raft_view *view,
     return true;
 }
 
+/* Founders are members before meta has written them down. */
+static bool is_known(const struct node *node, uint64_t node_id)
+{
+    struct meta_node known;
+    if (meta_node_get(&node->meta, node_id, &known)) return true;
+    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        if (configuration->members[i].id.node == node_id) return true;
+    }
+    return false;
+}
+
 static enum judgement judge_one(struct node *node, const struct raft_view *view, uint64_t to,
                                 char *why)
 {
     const struct raft_progress_view *found = NULL;
     for (uint32_t i = 0; i < view->members_count; i++) {
         if (view->members[i].id.node == to) found = &view->members[i];
+    }
+    if (!found &&
+        !is_known(node, to)) { /* said of this node: another one may have heard more of meta */
+        snprintf(why, WHY_BYTES,
+                 "n%" PRIu64 " is no member that n%" PRIu64
+                 " knows of, see `raftmq cluster status`",
+                 to, node->identity.node_id);
+        return TRANSFER_NEVER;
     }
     if (!found) {
         snprintf(why, WHY_BYTES, "n%" PRIu64 " has no replica of it", to);
@@ -225,18 +245,6 @@ static void check_one(struct node_request *request)
 static bool is_led(const struct group *group)
 {
     return group->role == RAFT_LEADER && !group->dropping;
-}
-
-/* Founders are members before meta has written them down. */
-static bool is_known(const struct node *node, uint64_t node_id)
-{
-    struct meta_node known;
-    if (meta_node_get(&node->meta, node_id, &known)) return true;
-    const struct raft_configuration *configuration = raft_configuration_of(node->meta_group->raft);
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        if (configuration->members[i].id.node == node_id) return true;
-    }
-    return false;
 }
 
 void transfer__start_from(struct node_request *request)

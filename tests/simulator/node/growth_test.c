@@ -207,6 +207,7 @@ Test(simulated_growth, a_removal_that_shrinks_a_topic_is_refused_until_that_is_a
     cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 2, 0, detail),
                  NODE_NOT_ENOUGH_NODES);
     cr_assert_not_null(strstr(detail, "--shrink"), "%s", detail);
+    cr_assert_not_null(strstr(detail, "nobody can take 1 replica of n3"), "%s", detail);
     cr_assert_eq(members_all(cluster, 0, group), 7u);
     members_keep_replicas = false;
     cr_assert_eq(members_change(cluster, 0, NODE_REQUEST_NODE_REMOVE, 2, 0, detail), NODE_OK);

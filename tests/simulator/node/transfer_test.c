@@ -204,7 +204,7 @@ Test(simulated_transfer, who_cannot_lead_is_refused_with_the_reason)
         stranger++;
     }
     check_refused(cluster, 0, "orders", stranger, "has no replica");
-    check_refused(cluster, 1, "orders", 6, "n7 has no replica");
+    check_refused(cluster, 1, "orders", 6, "n7 is no member that n");
     cr_assert_eq(ended(asked(cluster, 2, "nothing", 0), NULL), NODE_TOPIC_NOT_FOUND);
     cr_assert_geq(follower, 0);
     cluster_crash(cluster, (uint32_t)follower, SIM_CRASH_KILL);
@@ -229,7 +229,7 @@ Test(simulated_transfer, a_cluster_of_one_has_nobody_to_hand_over_to)
 {
     struct cluster *cluster = make_with_topic(7, 1, 1);
     check_refused(cluster, 0, "orders", -1, "no other voter");
-    check_refused(cluster, 0, NULL, 1, "has no replica");
+    check_refused(cluster, 0, NULL, 1, "n2 is no member");
     struct cluster_call *call = malloc(sizeof(*call));
     cluster_fill_transfer_from(call, 0, -1);
     cluster_submit(cluster, 0, call);

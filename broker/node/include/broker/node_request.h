@@ -24,7 +24,7 @@ struct node;
     X(NODE_INVALID_NAME, "the name is not allowed")                                                \
     X(NODE_INVALID_ARGUMENT, "an argument is out of range")                                        \
     X(NODE_TOO_MANY_TOPICS, "the cluster's limit of topics is reached")                            \
-    X(NODE_NOT_ENOUGH_NODES, "more replicas are wanted than there are nodes")                      \
+    X(NODE_NOT_ENOUGH_NODES, "not enough nodes")                                                   \
     X(NODE_CORRUPT_BATCH, "the record batch is malformed")                                         \
     X(NODE_TOO_LARGE, "the message or batch is larger than the topic allows")                      \
     X(NODE_OUT_OF_ORDER_SEQUENCE, "the producer's sequence has a gap or overlaps")                 \
