@@ -52,6 +52,8 @@ struct repair {
     uint64_t rests_until_us;
     uint32_t rounds; /* over all holes, since the last repair */
     uint64_t told_us;
+    bool was_asked;  /* some peer, since the start */
+    bool told_early; /* that nobody could be asked yet */
     struct unmendable unmendable;
     uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
     uint64_t holes_told;    /* last index of the newest hole that the log was told of */
@@ -166,6 +168,26 @@ static void begin_session(struct group *group)
     }
 }
 
+/* A node that was just started is connected to nobody: no peer refused anything, and nobody needs to act. */
+static void tell_given_up(struct group *group, const struct segment_log_repair_info *info,
+                          const char *who)
+{
+    struct repair *repair = group->repair;
+    const uint64_t now_us = io_now_us(group->node->io);
+    const bool is_early = !repair->was_asked && repair->told_us == 0;
+    const bool is_due = now_us - repair->told_us >= TELL_US;
+    if (repair->told_us != 0 && !is_due && !(repair->told_early && repair->was_asked)) return;
+    repair->told_us = now_us;
+    repair->told_early = is_early;
+    node__log(group->node, is_early ? "info" : "error",
+              "event=\"%s\" group=%" PRIu64 " topic=\"%s\" partition=%u first=%" PRIu64
+              " last=%" PRIu64 " peers=\"%s\"",
+              is_early ? "damage waits for a peer that can be asked"
+                       : "damage cannot be repaired yet, trying again",
+              group->id, group->topic, group->partition_number, info->want_first, info->want_last,
+              who);
+}
+
 static void give_up(struct group *group, const struct segment_log_repair_info *info)
 {
     struct repair *repair = group->repair;
@@ -175,15 +197,7 @@ static void give_up(struct group *group, const struct segment_log_repair_info *i
                              who, sizeof(who));
     snprintf(repair->stuck, sizeof(repair->stuck), "entry %" PRIu64 " is damaged; %s",
              info->want_first, who);
-    const uint64_t now_us = io_now_us(node->io);
-    if (repair->told_us == 0 || now_us - repair->told_us >= TELL_US) {
-        repair->told_us = now_us;
-        node__log(node, "error",
-                  "event=\"damage cannot be repaired yet, trying again\" group=%" PRIu64
-                  " topic=\"%s\" partition=%u first=%" PRIu64 " last=%" PRIu64 " peers=\"%s\"",
-                  group->id, group->topic, group->partition_number, info->want_first,
-                  info->want_last, who);
-    }
+    tell_given_up(group, info, who);
     pass_over(repair, info);
     end_session(group);
 }
@@ -349,6 +363,7 @@ static void ask(struct group *group, const struct segment_log_repair_info *info)
         repair->asked_node = to;
         if (peer_send(node->hub, to, PEER_BULK, PEER_FRAME_REPAIR, group->id, &part, 1)) {
             repair->number = request.number;
+            repair->was_asked = true;
             repair->asked_us = io_now_us(node->io);
             return;
         }

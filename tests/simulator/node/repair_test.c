@@ -2,6 +2,7 @@
  * D4, D5, D7). Method: simulated clusters; one bit flipped, one file lost, at every kind of place; restarts and scrubs. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,8 +196,20 @@ Test(simulated_repair, what_only_a_node_that_is_away_can_give_is_waited_for)
     cluster_crash(cluster, 0, SIM_CRASH_KILL);
     cluster_crash(cluster, 1, SIM_CRASH_KILL);
     rot_flip(cluster, node, path, pos + 3);
+    char *log = NULL;
+    size_t log_bytes = 0;
+    cluster->options.log = open_memstream(&log, &log_bytes);
     cluster_start(cluster, node);
-    sim_run_for(cluster->sim, 20 * SECOND_US);
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    fflush(cluster->options.log);
+    cr_assert_not_null(strstr(log, "level=info event=\"damage waits for a peer"), "%s", log);
+    cr_assert_null(strstr(log, "cannot be repaired"), "nobody was asked: %s", log);
+    sim_run_for(cluster->sim, 15 * SECOND_US);
+    fclose(cluster->options.log);
+    cluster->options.log = NULL;
+    cr_assert_not_null(strstr(log, "level=error event=\"damage cannot be repaired yet"),
+                       "nobody came: %s", log);
+    free(log);
     struct node_group_status status;
     cr_assert(cluster_group_status(cluster, node, group, &status));
     cr_assert_str_eq(status.role, "mending");
