@@ -7,6 +7,8 @@
 #include "verbs.h"
 
 #define SUMMARY_COLUMN 30
+#define COLUMNS        100
+#define NO_BREAK       '\037' /* a blank at which no line is broken */
 
 void help_usage(const struct verb *verb, char *buffer, size_t buffer_bytes)
 {
@@ -15,14 +17,41 @@ void help_usage(const struct verb *verb, char *buffer, size_t buffer_bytes)
              verb->arguments ? " " : "", verb->arguments ? verb->arguments : "");
 }
 
+/* `left`, and `text` beside it in lines of their own column; under it where `left` is long. No line ends with a blank. */
+static void print_beside(const char *left, const char *text, FILE *out)
+{
+    size_t column = (size_t)fprintf(out, "  %s", left);
+    if (column > SUMMARY_COLUMN - 2) {
+        fputc('\n', out);
+        column = 0;
+    }
+    fprintf(out, "%*s", (int)(SUMMARY_COLUMN - column), "");
+    column = SUMMARY_COLUMN;
+    while (*text) {
+        const size_t bytes = strcspn(text, " ");
+        if (column > SUMMARY_COLUMN && column + 1 + bytes > COLUMNS) {
+            fprintf(out, "\n%*s", SUMMARY_COLUMN, "");
+            column = SUMMARY_COLUMN;
+        } else if (column > SUMMARY_COLUMN) {
+            fputc(' ', out);
+            column++;
+        }
+        for (size_t i = 0; i < bytes; i++) {
+            fputc(text[i] == NO_BREAK ? ' ' : text[i], out);
+        }
+        column += bytes;
+        text += bytes;
+        if (*text == ' ') text++;
+    }
+    fputc('\n', out);
+}
+
 static void print_verb_line(const struct verb *verb, FILE *out)
 {
     char title[64], left[128];
-    snprintf(left, sizeof(left), "%s %s", verb_title(verb, title, sizeof(title)),
-             verb->arguments ? verb->arguments : "");
-    fprintf(out, "  %-*s", SUMMARY_COLUMN - 2, left);
-    if (strlen(left) > SUMMARY_COLUMN - 4) fprintf(out, "\n%*s", SUMMARY_COLUMN, "");
-    fprintf(out, "%s\n", verb->summary);
+    snprintf(left, sizeof(left), "%s%s%s", verb_title(verb, title, sizeof(title)),
+             verb->arguments ? " " : "", verb->arguments ? verb->arguments : "");
+    print_beside(left, verb->summary, out);
 }
 
 void help_print_all(FILE *out)
@@ -54,18 +83,18 @@ void help_print_noun(const char *noun, FILE *out)
 static void print_flag(const struct flag *flag, FILE *out)
 {
     if (!flag->help) return;
-    char left[96], letter[8] = "    ";
+    char left[96], text[256], letter[8] = "    ";
     if (flag->letter) snprintf(letter, sizeof(letter), "-%c, ", flag->letter);
     snprintf(left, sizeof(left), "%s--%s%s%s%s", letter, flag->name,
              !flag->placeholder ? ""
              : flag->implied    ? "[="
                                 : " ",
              flag->placeholder ? flag->placeholder : "", flag->implied ? "]" : "");
-    fprintf(out, "  %-*s", SUMMARY_COLUMN - 2, left);
-    if (strlen(left) > SUMMARY_COLUMN - 4) fprintf(out, "\n%*s", SUMMARY_COLUMN, "");
-    fputs(flag->help, out);
-    if (flag->preset) fprintf(out, " (default %s)", flag->preset);
-    fputc('\n', out);
+    snprintf(text, sizeof(text), "%s", flag->help);
+    if (flag->preset) {
+        snprintf(text, sizeof(text), "%s (default%c%s)", flag->help, NO_BREAK, flag->preset);
+    }
+    print_beside(left, text, out);
 }
 
 void help_print_verb(const struct verb *verb, FILE *out)

@@ -142,13 +142,14 @@ static const struct flag produce_flags[] = {
 
 static const struct flag consume_flags[] = {
     {"from", 0, FLAG_TEXT, "WHERE", "earliest", NULL,
-     "earliest, latest, OFFSET, -N (the last N), @TIME (stored then or later)"},
+     "in each partition: earliest, latest, OFFSET, -N (its last N), @TIME (stored then or later)"},
     {"group", 'g', FLAG_TEXT, "GROUP", NULL, NULL,
      "go on where the group stopped, and store how far it came; run one at a time"},
     {"on-trimmed", 0, FLAG_CHOICE, "skip|fail", "skip", NULL,
      "what was trimmed before it was read: say how much and go on at the earliest, or fail"},
     {"partition", 'p', FLAG_COUNT, "N", NULL, NULL, "one partition (default: all)"},
-    {"count", 'n', FLAG_COUNT, "N", NULL, NULL, "stop after N messages"},
+    {"count", 'n', FLAG_COUNT, "N", NULL, NULL,
+     "stop after N messages, of all partitions together"},
     {"exit-at-end", 'e', FLAG_BARE, NULL, NULL, NULL, "stop at the end of what is there now"},
     {"follow", 0, FLAG_BARE, NULL, NULL, NULL,
      "wait for new messages (what happens without -e and -n)"},
@@ -381,7 +382,7 @@ const struct verb verbs[] = {
      .reaches_cluster = true,
      .summary = "take a node out of every group; others take its replicas",
      .notes =
-         "Works for a node that is dead, too. Refused when it would lose a quorum, and without "
+         "Works for a node that is dead, too. Refused when it would lose a quorum, and without\n"
          "--shrink when a partition would keep fewer replicas than wanted."},
     {.noun = "cluster",
      .name = "replace",
@@ -399,7 +400,17 @@ const struct verb verbs[] = {
      .flags = no_flags,
      .run = cluster_changes_command,
      .reaches_cluster = true,
-     .summary = "show what is not finished, how far it is, and what blocks it"},
+     .summary = "show what is not finished, how far it is, and what blocks it",
+     .notes =
+         "What STATE says of a group, in this order:\n"
+         "  waiting    for a node that has not joined yet, or for a leader\n"
+         "  adding     the new replicas are let in, without a vote\n"
+         "  copying    the new replicas get the log\n"
+         "  switching  the new replicas get their votes, and those that go lose theirs\n"
+         "  recording  the group is done; the cluster writes it down, then the old replicas are "
+         "dropped\n"
+         "  unknown    nobody tells: the group has no leader, or it is not reached\n"
+         "In MEMBERS +n4 comes and -n2 goes."},
     {.noun = "cluster",
      .name = "transfer",
      .arguments = "[TOPIC[/PARTITION]]",
@@ -460,7 +471,9 @@ const struct verb verbs[] = {
      .run = log_scrub_command,
      .reaches_cluster = true,
      .summary = "every node reads its logs through and repairs what is damaged",
-     .notes = "Each node does so by itself about once a day. Without --wait it is only begun."},
+     .notes = "Each node does so by itself about once a day. Without --wait it is only begun. "
+              "FOUND and\n"
+              "REPAIRED count what this scrub found and repaired, LEFT what is damaged now."},
     {.name = "health",
      .flags = no_flags,
      .run = health_command,

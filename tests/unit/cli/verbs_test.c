@@ -1,6 +1,8 @@
 /* The table of verbs is whole: found by name, no flag twice, every preset of its own kind. */
+#include <broker/node_request.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
@@ -93,5 +95,52 @@ Test(cli_verbs, the_help_of_a_verb_names_every_flag_that_is_not_hidden)
                          verbs[v].name);
         }
         free(text);
+    }
+}
+
+/* Help is read on a terminal, and pasted. */
+static void check_lines(const char *text, const char *what)
+{
+    for (const char *line = text; *line;) {
+        const size_t bytes = strcspn(line, "\n");
+        cr_assert_leq(bytes, 100, "help of %s: %.*s", what, (int)bytes, line);
+        cr_assert(bytes == 0 || line[bytes - 1] != ' ', "help of %s: '%.*s'", what, (int)bytes,
+                  line);
+        line += bytes + (line[bytes] == '\n');
+    }
+}
+
+Test(cli_verbs, no_line_of_help_is_wide_or_ends_with_a_blank)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    help_print_all(out);
+    fclose(out);
+    check_lines(text, "all");
+    free(text);
+    for (int v = 0; v < verbs_count; v++) {
+        out = open_memstream(&text, &bytes);
+        help_print_verb(&verbs[v], out);
+        if (verbs[v].noun) help_print_noun(verbs[v].noun, out);
+        fclose(out);
+        check_lines(text, verbs[v].name);
+        free(text);
+    }
+}
+
+Test(cli_verbs, every_state_of_a_change_is_explained)
+{
+    int words;
+    bool noun;
+    char cluster[] = "cluster", changes[] = "changes";
+    char *both[] = {cluster, changes};
+    const struct verb *verb = verbs_find(2, both, &words, &noun);
+    cr_assert(verb);
+    for (int state = NODE_CHANGE_UNKNOWN; state <= NODE_CHANGE_RECORDING; state++) {
+        char line[64];
+        snprintf(line, sizeof(line), "  %-11s",
+                 node_change_state_text((enum node_change_state)state));
+        cr_assert(strstr(verb->notes, line), "'%s'", line);
     }
 }
