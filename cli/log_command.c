@@ -3,11 +3,13 @@
 #include "log_command.h"
 
 #include "log_inspect.h"
+#include "node_lock.h"
 
 #include <segment_log/segment_log.h>
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,8 @@ static const char usage_text[] =
     "       raftmq log inspect [--json] PATH...\n"
     "\n"
     "Reads the files of a stopped node; writes nothing. PATH is a data directory, the directory\n"
-    "of a group, or a file: a segment, a snapshot, votes or identity.\n"
+    "of a group, or a file: a segment, a snapshot, votes or identity. What a node that runs is\n"
+    "writing may look damaged.\n"
     "\n"
     "  dump       one line per entry: index, term, type, offset, count, bytes, time, chain, "
     "status\n"
@@ -34,6 +37,10 @@ static const char usage_text[] =
     "  --records  also show the batch header of DATA entries\n"
     "  --at INDEX also show the chain at this index: equal on two nodes means equal logs up to it\n"
     "  --json     machine readable (also -o json)\n"
+    "\n"
+    "  raftmq log verify raftmq-data --at 1000          compare with the same of another node\n"
+    "  raftmq log dump raftmq-data/groups/00000000000000000001\n"
+    "  raftmq log inspect raftmq-data/votes\n"
     "\n"
     "exit status: 0 whole, 1 problems found, 2 usage, 3 no log there\n";
 
@@ -439,12 +446,29 @@ static bool search_path(struct report *report, const char *path)
     return report->groups_count + report->files_count > before;
 }
 
+/* Each directory once. */
+static void warn_of_nodes(const struct request *request)
+{
+    char last[PATH_MAX] = "";
+    for (int i = 0; i < request->paths_count; i++) {
+        char directory[PATH_MAX];
+        if (!node_lock_is_held(request->paths[i], directory, sizeof directory)) continue;
+        if (strcmp(directory, last) == 0) continue;
+        memcpy(last, directory, sizeof last);
+        fprintf(stderr,
+                "raftmq log: a node runs on %s: what it is writing now may look damaged; look at a "
+                "stopped node, or have it looked at by  raftmq log scrub\n",
+                directory);
+    }
+}
+
 int log_command_main(int argc, char **argv)
 {
     struct request request = {0};
     int result = parse(argc, argv, &request);
     if (result != 0) return result < 0 ? RESULT_OK : result;
     struct report report = {.request = &request, .first_group = true, .first_file = true};
+    warn_of_nodes(&request);
     bool is_found[sizeof request.paths / sizeof *request.paths];
     if (request.verify && request.json) printf("{\"groups\":[");
     if (request.inspect && request.json) printf("{\"files\":[");

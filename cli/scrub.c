@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "message.h"
 #include "quantity.h"
+#include "scrub_count.h"
 #include "table.h"
 #include "topic_info.h"
 #include "verbs.h"
@@ -21,7 +22,8 @@ struct scrub_node {
     char name[REPLY_NODE_BYTES];
     char address[SERVER_ADDRESS_BYTES];
     struct client client;
-    json_t *logs; /* its last answer */
+    json_t *logs;   /* its last answer */
+    json_t *before; /* its first one: counters as they were when this scrub began */
     uint64_t heard_us;
     bool is_done;
     bool is_lost;
@@ -94,7 +96,10 @@ static enum exit_code begin(struct scrub *scrub)
         struct reply reply;
         enum exit_code code = client_request(&node->client, "POST", scrub->path, NULL,
                                              /* repeatable= */ true, &reply);
-        if (take(node, &reply, code)) continue;
+        if (take(node, &reply, code)) {
+            node->before = json_incref(node->logs);
+            continue;
+        }
         message_error("%s (%s) does not answer, its logs are not read", node->name, node->address);
         node->is_lost = true;
         worst = EXIT_CODE_UNAVAILABLE;
@@ -153,6 +158,15 @@ static enum exit_code wait_for_all(struct scrub *scrub)
     }
 }
 
+/* Of this scrub; a byte that was mended in its place was found and repaired. */
+static void add_counts(struct table *table, const struct scrub_node *node)
+{
+    const uint64_t mended = scrub_count_since(node->before, node->logs, "blocks_mended");
+    table_add_number(table, mended + scrub_count_since(node->before, node->logs, "damage_found"));
+    table_add_number(table,
+                     mended + scrub_count_since(node->before, node->logs, "segments_repaired"));
+}
+
 static void print(const struct scrub *scrub, const struct options *options)
 {
     static const struct table_column columns[] = {
@@ -171,8 +185,12 @@ static void print(const struct scrub *scrub, const struct options *options)
         table_add_number(&table, json_array_size(node->logs));
         table_add_measure(&table, bytes, quantity_bytes(text, bytes));
         table_add_number(&table, pending(node));
-        table_add_number(&table, sum(node, "damage_found") + sum(node, "blocks_mended"));
-        table_add_number(&table, sum(node, "segments_repaired") + sum(node, "blocks_mended"));
+        if (options_is_set(options, "wait")) {
+            add_counts(&table, node);
+        } else {
+            table_add_none(&table);
+            table_add_none(&table);
+        }
         table_add_number(&table, sum(node, "damaged_ranges"));
     }
     table_print(&table, table_format_of(options_text(options, "output"), stdout), stdout);
@@ -240,12 +258,17 @@ int log_scrub_command(const struct options *options)
         }
         message_progress_end();
         if (code != EXIT_CODE_NOT_FOUND) print(scrub, options);
+        if (code == EXIT_CODE_OK && !options_is_set(options, "wait")) {
+            message_note("begun; the nodes go on by themselves. With --wait it is told at the end "
+                         "what they found and repaired");
+        }
     } else {
         client_explain(&client, &reply, NULL);
     }
     reply_close(&reply);
     for (uint32_t i = 0; i < scrub->nodes_count; i++) {
         json_decref(scrub->nodes[i].logs);
+        json_decref(scrub->nodes[i].before);
         client_close(&scrub->nodes[i].client);
     }
     client_close(&client);
