@@ -236,6 +236,20 @@ static void print_changes(const json_t *changes, FILE *out)
     }
 }
 
+/* What is wrong, and what is not finished. */
+static void print_remarks(const struct cluster_view *view, FILE *out)
+{
+    if (view->problem[0]) fprintf(out, "problem: %s\n", view->problem);
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        const struct member *member = &view->members[i];
+        if (member->problem[0] && strcmp(member->problem, view->problem) != 0) {
+            fprintf(out, "%s: %s\n", member->name, member->problem);
+        }
+        if (member->warning[0]) fprintf(out, "warning of %s: %s\n", member->name, member->warning);
+    }
+    print_changes(view->changes, out);
+}
+
 static void print_view(const struct cluster_view *view, enum table_format format, FILE *out)
 {
     static const struct table_column columns[] = {
@@ -260,16 +274,7 @@ static void print_view(const struct cluster_view *view, enum table_format format
     }
     table_print(&table, format, out);
     table_close(&table);
-    if (format != TABLE_TEXT) return;
-    if (view->problem[0]) fprintf(out, "problem: %s\n", view->problem);
-    for (uint32_t i = 0; i < view->members_count; i++) {
-        const struct member *member = &view->members[i];
-        if (member->problem[0] && strcmp(member->problem, view->problem) != 0) {
-            fprintf(out, "%s: %s\n", member->name, member->problem);
-        }
-        if (member->warning[0]) fprintf(out, "warning of %s: %s\n", member->name, member->warning);
-    }
-    print_changes(view->changes, out);
+    if (format == TABLE_TEXT) print_remarks(view, out);
 }
 
 /* One look. */
@@ -297,6 +302,11 @@ static enum exit_code show_status(struct client *client, enum table_format forma
         fputc('\n', out);
     } else {
         print_view(&view, format, out);
+    }
+    /* Rows for a program have no place for it; people who look why it failed do not find it elsewhere. */
+    if (format != TABLE_TEXT && out == stdout) {
+        fflush(out);
+        print_remarks(&view, stderr);
     }
     json_decref(view.changes);
     reply_close(&reply);

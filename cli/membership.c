@@ -182,7 +182,7 @@ static void add_node_cell(struct table *table, uint64_t node)
 {
     char name[REPLY_NODE_BYTES];
     if (node) {
-        table_add_measure(table, node, node_name(node, name));
+        table_add_text(table, node_name(node, name));
     } else {
         table_add_none(table);
     }
@@ -429,7 +429,7 @@ static void print_changes(const json_t *changes, enum table_format format)
         table_add_text(&table, change_name(change, name, sizeof(name)));
         table_add_text(&table, reply_text(change, "state", "unknown"));
         if (*reply_node(change, "leader", leader)) {
-            table_add_measure(&table, reply_number(change, "leader", 0), leader);
+            table_add_text(&table, leader);
         } else {
             table_add_none(&table);
         }

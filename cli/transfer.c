@@ -103,8 +103,7 @@ static enum exit_code hand_over(struct transfer *transfer, json_t *body, const c
     if (transfer->from) {
         table_add_number(&transfer->table, reply_number(reply.json, "groups", 0));
     } else {
-        table_add_measure(&transfer->table, reply_number(reply.json, "leader", 0),
-                          reply_node(reply.json, "leader", leader));
+        table_add_text(&transfer->table, reply_node(reply.json, "leader", leader));
         table_add_number(&transfer->table, reply_number(reply.json, "term", 0));
     }
     table_add_measure(&transfer->table, took_us / 1000u, quantity_duration(shown, took_us));

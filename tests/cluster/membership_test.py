@@ -58,7 +58,7 @@ def throw_away(node):
 
 def replace(cluster, old, new):
     rows, told = succeed(cluster, "replace", str(old), str(new))
-    check_equal((rows[0]["node"], rows[0]["with"], rows[0]["state"]), (old.number, new.number, "done"), "the row told")
+    check_equal((rows[0]["node"], rows[0]["with"], rows[0]["state"]), (str(old), str(new), "done"), "the row told")
     check(f"{old} is in no group any more" in told, f"what is said at the end: {told!r}")
     return rows[0]["took_ms"] / 1000
 
@@ -174,7 +174,7 @@ def a_node_is_removed_under_load_and_others_take_its_place(folder):
         old = cluster.leader(TOPIC)
         recorder = Recorder(cluster, attempt_s=2.0).start()
         rows, _ = succeed(cluster, "remove", str(old))
-        check_equal((rows[0]["node"], rows[0]["state"]), (old.number, "done"), "the row told")
+        check_equal((rows[0]["node"], rows[0]["state"]), (str(old), "done"), "the row told")
         rest = [node for node in cluster if node is not old]
         # The removed node is asked first, and has only old news.
         wait_for(lambda: cli("-s", f"{old.url},{rest[0].url}", "cluster", "status").returncode == 0, patience(20),
