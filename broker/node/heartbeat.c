@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define FLAG_LIST_WANTED 1u
+#define FLAG_FULL        2u
 #define CLOCK_BYTES      8u
 #define SECTION_BYTES    20u
 #define NAMED_BYTES      12u
@@ -182,7 +183,8 @@ bool heartbeat_wants_frame(const struct heartbeat_books *books)
     return false;
 }
 
-uint8_t *heartbeat_build(struct heartbeat_books *books, int64_t wall_ms, size_t *ret_bytes)
+uint8_t *heartbeat_build(struct heartbeat_books *books, const struct heartbeat_head *head,
+                         size_t *ret_bytes)
 {
     if (!heartbeat_wants_frame(books)) return NULL;
     books->greets = false;
@@ -194,9 +196,10 @@ uint8_t *heartbeat_build(struct heartbeat_books *books, int64_t wall_ms, size_t 
     uint8_t *buffer = malloc(bytes);
     if (!buffer) abort();
     struct wire_writer writer = {.buffer = buffer, .capacity = bytes};
-    wire_put_u64(&writer, (uint64_t)wall_ms);
+    wire_put_u64(&writer, (uint64_t)head->wall_ms);
     for (uint32_t kind = 0; kind < HEARTBEAT_KINDS; kind++) {
-        const uint32_t flags = books->in[kind].want_list ? FLAG_LIST_WANTED : 0u;
+        uint32_t flags = books->in[kind].want_list ? FLAG_LIST_WANTED : 0u;
+        if (kind == 0 && head->is_full) flags |= FLAG_FULL;
         books->in[kind].want_list = false;
         build_section(&books->out[kind], flags, &writer);
     }
@@ -282,13 +285,12 @@ static bool read_section(struct heartbeat_books *books, enum heartbeat_kind kind
     return true;
 }
 
-bool heartbeat_read_clock(const uint8_t *body, size_t bytes, int64_t *ret_wall_ms)
+bool heartbeat_read_head(const uint8_t *body, size_t bytes, struct heartbeat_head *ret_head)
 {
     struct wire_reader reader = wire_reader_of(body, bytes);
-    const int64_t wall_ms = (int64_t)wire_get_u64(&reader);
-    if (reader.failed) return false;
-    *ret_wall_ms = wall_ms;
-    return true;
+    ret_head->wall_ms = (int64_t)wire_get_u64(&reader);
+    ret_head->is_full = (wire_get_u32(&reader) & FLAG_FULL) != 0;
+    return !reader.failed;
 }
 
 bool heartbeat_read(struct heartbeat_books *books, const uint8_t *body, size_t bytes,

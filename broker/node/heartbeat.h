@@ -12,7 +12,7 @@
  * Pure: bytes in, bytes out. Body of a HEARTBEATS frame: i64 wall clock in ms, then for each book in turn (heartbeats,
  * then replies):
  *
- *   u32 flags (1: list wanted)  u32 lines covered by the digest (0: no digest)  u64 digest  u32 named count
+ *   u32 flags (1: list wanted; in the first, 2: no space)  u32 lines covered by the digest (0: no digest)  u64 digest  u32 named count
  *   named: u64 group  u32 bytes  message                                                                little endian */
 #ifndef BROKER_NODE_HEARTBEAT_H
 #define BROKER_NODE_HEARTBEAT_H
@@ -63,11 +63,18 @@ void heartbeat_books_close(struct heartbeat_books *books);
 void heartbeat_offer(struct heartbeat_books *books, enum heartbeat_kind kind, uint64_t group,
                      const uint8_t *message, size_t bytes);
 
-/* Build the body of the next frame into a malloc'ed buffer that the caller frees; NULL: there is nothing to send. */
-uint8_t *heartbeat_build(struct heartbeat_books *books, int64_t wall_ms, size_t *ret_bytes);
+/* Of the sender, in every frame. */
+struct heartbeat_head {
+    int64_t wall_ms; /* its clock; as it says: any number */
+    bool is_full;    /* it takes no messages, for lack of space */
+};
 
-/* The sender's clock, as it says: any number. False: malformed. */
-bool heartbeat_read_clock(const uint8_t *body, size_t bytes, int64_t *ret_wall_ms);
+/* Build the body of the next frame into a malloc'ed buffer that the caller frees; NULL: there is nothing to send. */
+uint8_t *heartbeat_build(struct heartbeat_books *books, const struct heartbeat_head *head,
+                         size_t *ret_bytes);
+
+/* False: malformed. */
+bool heartbeat_read_head(const uint8_t *body, size_t bytes, struct heartbeat_head *ret_head);
 
 /* Read a frame: cb is called for every message that it names or stands for. False: malformed; what was read before
  * the fault was delivered. */

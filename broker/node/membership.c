@@ -441,7 +441,10 @@ void membership__start(struct node_request *request)
         request__park(request, node->meta_group);
         return;
     }
-    if (request->type != NODE_REQUEST_NODE_REMOVE && request__refuse_full(request)) return;
+    if (request->type != NODE_REQUEST_NODE_REMOVE &&
+        request__refuse_full(request, node->meta_group)) {
+        return;
+    }
     struct meta_command *command = calloc(1, sizeof(*command));
     if (!command) abort();
     command->request = node__random_number(node);

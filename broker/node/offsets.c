@@ -115,7 +115,7 @@ void offsets__commit(struct node_request *request, struct group *group)
         if (passed) request__finish(request, NODE_OK, NULL);
         return;
     }
-    if (request__refuse_full(request)) return;
+    if (request__refuse_full(request, group)) return;
     struct request_state *state = request_state(request);
     state->group = group;
     request__move(request, STAGE_QUEUED, &group->queued);

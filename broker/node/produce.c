@@ -73,7 +73,7 @@ void produce__start(struct node_request *request, struct group *group)
         return;
     }
     if (header.producer_id >= 0 && !producer_is_known(request, header.producer_id)) return;
-    if (!PLANTED(L11_WRITES_ARE_TAKEN_WHEN_FULL) && request__refuse_full(request)) return;
+    if (!PLANTED(L11_WRITES_ARE_TAKEN_WHEN_FULL) && request__refuse_full(request, group)) return;
     state->group = group;
     request__move(request, STAGE_QUEUED, &group->queued);
     node__dirty(group);
@@ -363,7 +363,7 @@ static void refuse_queued(struct group *group)
     list_for_each_safe(link, after, &group->queued) {
         struct node_request *request =
             request_of_state(list_entry(link, struct request_state, stage_link));
-        if (!makes_room(request)) (void)request__refuse_full(request);
+        if (!makes_room(request)) (void)request__refuse_full(request, group);
     }
 }
 

@@ -197,7 +197,9 @@ void replicate__flush_heartbeats(struct node *node)
     for (uint32_t i = 0; i < node->peers_count; i++) {
         struct peer_state *peer = &node->peers[i];
         size_t bytes = 0;
-        uint8_t *body = heartbeat_build(&peer->heartbeats, io_wall_ms(node->io), &bytes);
+        const struct heartbeat_head head = {.wall_ms = io_wall_ms(node->io),
+                                            .is_full = node->disk_full};
+        uint8_t *body = heartbeat_build(&peer->heartbeats, &head, &bytes);
         if (!body) continue;
         const struct io_buffer part = {
             .data = body, .bytes = bytes, .release = free, .owner = body};
@@ -361,9 +363,10 @@ static void receive_heartbeats(struct node *node, const struct peer_frame *frame
 {
     struct peer_state *peer = node__peer(node, frame->node_id);
     struct heartbeat_source source = {.node = node, .from = frame->node_id};
-    int64_t wall_ms = -1;
-    if (heartbeat_read_clock(frame->body, frame->bytes, &wall_ms)) {
-        clock_take(&peer->clock, wall_ms, io_now_us(node->io));
+    struct heartbeat_head head;
+    if (heartbeat_read_head(frame->body, frame->bytes, &head)) {
+        clock_take(&peer->clock, head.wall_ms, io_now_us(node->io));
+        peer->is_full = head.is_full;
     }
     if (!heartbeat_read(&peer->heartbeats, frame->body, frame->bytes, receive_heartbeat, &source)) {
         node->counters.bad_frames++;

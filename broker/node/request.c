@@ -388,7 +388,7 @@ void request__fail_all(struct node *node, enum node_status status, const char *w
 
 /* ---- the door ---------------------------------------------------------------------------------------------------------------- */
 
-bool request__refuse_full(struct node_request *request)
+static bool refuse_own_full(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
     if (!node->disk_full) return false;
@@ -398,6 +398,53 @@ bool request__refuse_full(struct node_request *request)
                     "n%" PRIu64 ": %" PRIu64 " bytes are free, %" PRIu64
                     " are kept in reserve; free some space, writes resume by themselves",
                     node->identity.node_id, node->free_bytes, node->options.reserve_bytes);
+    return true;
+}
+
+/* Those that have space are no majority, and with those that have none they would be. Who is not reached is no matter of space. */
+static bool majority_is_full(const struct group *group, char *who, size_t bytes)
+{
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
+    struct node *node = group->node;
+    uint32_t voters[2] = {0}, with_space[2] = {0}, full[2] = {0};
+    who[0] = '\0';
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        const bool votes[2] = {member->voter, configuration->joint && member->voter_old};
+        const struct peer_state *peer = node__peer(node, member->id.node);
+        const bool is_self = member->id.node == node->identity.node_id;
+        const bool is_there =
+            is_self || (peer && peer_is_up(node->hub, member->id.node, PEER_CONTROL));
+        const bool is_full = !is_self && is_there && peer->is_full;
+        for (int half = 0; half < 2; half++) {
+            if (!votes[half]) continue;
+            voters[half]++;
+            if (is_full) full[half]++;
+            if (is_there && !is_full) with_space[half]++;
+        }
+        if (!is_full || (!votes[0] && !votes[1])) continue;
+        const size_t used = strlen(who);
+        snprintf(who + used, bytes - used, "%sn%" PRIu64, used ? ", " : "", member->id.node);
+    }
+    for (int half = 0; half < 2; half++) {
+        const bool lacks = voters[half] > 0 && with_space[half] * 2u <= voters[half];
+        if (lacks && (with_space[half] + full[half]) * 2u > voters[half]) return true;
+    }
+    return false;
+}
+
+bool request__refuse_full(struct node_request *request, const struct group *group)
+{
+    struct node *node = request_state(request)->node;
+    char who[96];
+    if (refuse_own_full(request)) return true;
+    if (!majority_is_full(group, who, sizeof(who))) return false;
+    node->counters.refused_full++;
+    request->retry_after_ms = 5000;
+    request__finish(request, NODE_DISK_FULL,
+                    "too few replicas have space: the disk of %s is full; free some space there, "
+                    "writes resume by themselves",
+                    who);
     return true;
 }
 

@@ -103,8 +103,9 @@ void request__not_stored(struct node_request *request, struct group *group);
 void request__unpark(struct node *node,
                      struct group *group); /* NULL: those without a replica here */
 void request__expire(struct node *node);
-/* True: finished, because the disk has no room for what it would store. */
-bool request__refuse_full(struct node_request *request);
+/* True: finished, because this disk has no room for what it would store, or too few of those that would have to confirm it.
+ * This node leads the group. O(members). */
+bool request__refuse_full(struct node_request *request, const struct group *group);
 /* The node goes: what may be stored is answered as unknown. */
 void request__fail_all(struct node *node, enum node_status status, const char *why);
 

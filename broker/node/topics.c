@@ -43,7 +43,7 @@ static struct meta_command *new_command(struct node *node, enum meta_command_typ
 void topics__create(struct node_request *request)
 {
     struct node *node = request_state(request)->node;
-    if (request__refuse_full(request)) return;
+    if (request__refuse_full(request, node->meta_group)) return;
     if (refuse_name(request)) return;
     const char *problem = meta_settings_problem(&request->create.settings);
     if (problem) {

@@ -164,9 +164,9 @@ static void try_heartbeats(const uint8_t *body, size_t bytes)
 {
     struct heartbeat_books books = {0};
     uint32_t lines = 0;
-    int64_t wall_ms;
+    struct heartbeat_head head;
     size_t half = bytes / 2u & ~(size_t)7u;
-    (void)heartbeat_read_clock(body, bytes, &wall_ms);
+    (void)heartbeat_read_head(body, bytes, &head);
     (void)heartbeat_read(&books, body, bytes, look_at_heartbeat, &lines);
     (void)heartbeat_read(&books, body + half, bytes - half, look_at_heartbeat, &lines);
     (void)heartbeat_read(&books, body, bytes, look_at_heartbeat, &lines);

@@ -486,7 +486,8 @@ static void make_heartbeats(void)
         heartbeat_offer(&books, HEARTBEAT_BEATS, group, buffer, bytes);
     }
     size_t bytes;
-    uint8_t *body = heartbeat_build(&books, 1700000000000, &bytes);
+    const struct heartbeat_head head = {.wall_ms = 1700000000000, .is_full = true};
+    uint8_t *body = heartbeat_build(&books, &head, &bytes);
     fuzz_check(body, "nothing to send");
     add_frame("heartbeats", CODEC_HEARTBEATS, PEER_FRAME_HEARTBEATS, body, bytes);
     free(body);

@@ -120,3 +120,31 @@ Test(simulated_stall, when_all_disks_are_full_reads_go_on_under_the_same_leader)
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
     cluster_destroy(cluster);
 }
+
+/* What the leader took nobody would confirm, and its producers would be told that nobody knows. */
+Test(simulated_stall, when_a_majority_is_full_producers_are_told_so_by_a_leader_with_space)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        uint64_t group;
+        uint32_t leader;
+        struct cluster *cluster = make(seed, &group, &leader);
+        cr_assert(produce(cluster, leader, 0, SECOND_US));
+        for (uint32_t i = 1; i < NODES; i++) {
+            set_full(cluster, (leader + i) % NODES, true);
+        }
+        sim_run_for(cluster->sim, 3 * SECOND_US);
+        cr_assert_eq(cluster_leader(cluster, group), (int)leader);
+        for (uint64_t i = 0; i < 20; i++) {
+            cr_assert_eq(cluster_produce(cluster, leader, TOPIC, 1, -1, 0, NULL), NODE_DISK_FULL);
+        }
+        set_full(cluster, (leader + 1u) % NODES, false);
+        sim_run_for(cluster->sim, 2 * SECOND_US);
+        cr_assert(produce(cluster, leader, 1, SECOND_US), "one of them is enough");
+        /* Who is not there is no matter of space. */
+        cluster_crash(cluster, (leader + 2u) % NODES, SIM_CRASH_KILL);
+        sim_run_for(cluster->sim, SECOND_US);
+        cr_assert(produce(cluster, leader, 2, SECOND_US));
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}

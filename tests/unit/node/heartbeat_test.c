@@ -34,7 +34,8 @@ static size_t carry(struct heartbeat_books *from, struct heartbeat_books *to, st
 {
     memset(heard, 0, sizeof(*heard));
     size_t bytes = 0;
-    uint8_t *body = heartbeat_build(from, 7, &bytes);
+    const struct heartbeat_head head = {.wall_ms = 7};
+    uint8_t *body = heartbeat_build(from, &head, &bytes);
     if (!body) return 0;
     cr_assert(heartbeat_read(to, body, bytes, hear, heard));
     free(body);
@@ -188,7 +189,8 @@ Test(node_heartbeat, any_bytes_are_survived)
         offer(&a, group, (uint8_t)group);
     }
     size_t bytes = 0;
-    uint8_t *body = heartbeat_build(&a, 7, &bytes);
+    const struct heartbeat_head head = {.wall_ms = 7};
+    uint8_t *body = heartbeat_build(&a, &head, &bytes);
     for (size_t cut = 0; cut < bytes; cut++) {
         memset(&heard, 0, sizeof(heard));
         cr_assert_not(heartbeat_read(&b, body, cut, hear, &heard));
@@ -209,28 +211,32 @@ Test(node_heartbeat, any_bytes_are_survived)
     heartbeat_books_close(&b);
 }
 
-Test(node_heartbeat, every_frame_says_what_time_it_is_and_a_greeting_says_nothing_else)
+Test(node_heartbeat, every_frame_says_time_and_space_and_a_greeting_nothing_else)
 {
     struct heartbeat_books a = {0};
     struct heartbeat_books b = {0};
     struct heard heard = {0};
     size_t bytes = 0;
-    int64_t wall_ms = 0;
-    cr_assert_null(heartbeat_build(&a, 1, &bytes));
+    const struct heartbeat_head full = {.wall_ms = 1700000000123, .is_full = true};
+    const struct heartbeat_head early = {.wall_ms = -5};
+    struct heartbeat_head head;
+    cr_assert_null(heartbeat_build(&a, &full, &bytes));
     a.greets = true;
-    uint8_t *body = heartbeat_build(&a, 1700000000123, &bytes);
+    uint8_t *body = heartbeat_build(&a, &full, &bytes);
     cr_assert_not_null(body);
-    cr_assert(heartbeat_read_clock(body, bytes, &wall_ms));
-    cr_assert_eq(wall_ms, 1700000000123);
+    cr_assert(heartbeat_read_head(body, bytes, &head));
+    cr_assert_eq(head.wall_ms, full.wall_ms);
+    cr_assert(head.is_full);
     cr_assert(heartbeat_read(&b, body, bytes, hear, &heard));
     cr_assert_eq(heard.count, 0);
-    cr_assert_not(heartbeat_read_clock(body, 7, &wall_ms));
+    cr_assert_not(heartbeat_read_head(body, 11, &head));
     free(body);
-    cr_assert_null(heartbeat_build(&a, 1, &bytes), "it greets once");
+    cr_assert_null(heartbeat_build(&a, &early, &bytes), "it greets once");
     offer(&a, 1, 1);
-    body = heartbeat_build(&a, -5, &bytes);
-    cr_assert(heartbeat_read_clock(body, bytes, &wall_ms));
-    cr_assert_eq(wall_ms, -5);
+    body = heartbeat_build(&a, &early, &bytes);
+    cr_assert(heartbeat_read_head(body, bytes, &head));
+    cr_assert_eq(head.wall_ms, -5);
+    cr_assert_not(head.is_full);
     cr_assert(heartbeat_read(&b, body, bytes, hear, &heard));
     cr_assert_eq(heard.count, 1);
     free(body);
