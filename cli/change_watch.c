@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <segment_log/checksum.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,39 @@ uint32_t change_summary(const json_t *changes, const struct change_filter *filte
     return left;
 }
 
+static uint64_t mark_text(uint64_t mark, const char *text)
+{
+    return checksum64_seeded(text, strlen(text), mark);
+}
+
+static uint64_t mark_member(uint64_t mark, const json_t *member)
+{
+    const char *role = reply_text(member, "role", "");
+    const bool comes = strcmp(role, "voter") != 0;
+    const uint64_t numbers[2] = {reply_number(member, "node", 0),
+                                 comes ? reply_number(member, "match", 0) : 0};
+    return mark_text(checksum64_seeded(numbers, sizeof(numbers), mark), role);
+}
+
+uint64_t change_mark(const json_t *changes, const struct change_filter *filter)
+{
+    uint64_t mark = 0;
+    size_t i, j;
+    json_t *change, *member;
+    json_array_foreach(changes, i, change)
+    {
+        char name[320];
+        if (!change_concerns(change, filter)) continue;
+        mark = mark_text(mark, change_name(change, name, sizeof(name)));
+        mark = mark_text(mark, reply_text(change, "state", ""));
+        json_array_foreach(json_object_get(change, "members"), j, member)
+        {
+            mark = mark_member(mark, member);
+        }
+    }
+    return mark;
+}
+
 /* ---- watching -------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
@@ -125,6 +159,7 @@ static void on_interrupt(int number)
 struct progress {
     char told[CHANGE_TEXT_BYTES];
     uint64_t told_us;
+    uint64_t mark, moved_us;
 };
 
 static void show(struct progress *progress, const char *text, uint64_t now_us)
@@ -140,18 +175,27 @@ static void show(struct progress *progress, const char *text, uint64_t now_us)
     progress->told_us = now_us;
 }
 
+static void follow(struct progress *progress, uint64_t mark, uint64_t now_us)
+{
+    if (progress->moved_us > 0 && mark == progress->mark) return;
+    progress->mark = mark;
+    progress->moved_us = now_us;
+}
+
 /* True when it is over, with the code in *ret_code. */
 static bool look(struct change_watch *watch, struct progress *progress, enum exit_code *ret_code)
 {
     struct reply reply;
     char text[CHANGE_TEXT_BYTES];
     *ret_code = client_get(watch->client, "/v1/cluster/changes", &reply);
+    const json_t *changes = json_object_get(reply.json, "changes");
     bool over = true;
     if (*ret_code != EXIT_CODE_OK) {
         if (!interrupted) client_explain(watch->client, &reply, NULL);
-    } else if (change_summary(json_object_get(reply.json, "changes"), &watch->filter, text,
-                              sizeof(text)) > 0) {
-        show(progress, text, clock_monotonic_us());
+    } else if (change_summary(changes, &watch->filter, text, sizeof(text)) > 0) {
+        const uint64_t now_us = clock_monotonic_us();
+        show(progress, text, now_us);
+        follow(progress, change_mark(changes, &watch->filter), now_us);
         over = false;
     }
     reply_close(&reply);
@@ -175,6 +219,9 @@ static enum exit_code watch_on(struct change_watch *watch)
         if (interrupted) return EXIT_CODE_INTERRUPTED;
         if (over) return code;
         if (watch->limit_us > 0 && watch->took_us >= watch->limit_us) return EXIT_CODE_FAILED;
+        watch->stood_still = watch->standstill_us > 0 &&
+                             clock_monotonic_us() - progress.moved_us >= watch->standstill_us;
+        if (watch->stood_still) return EXIT_CODE_FAILED;
         clock_sleep_us(POLL_US);
     }
 }

@@ -22,18 +22,24 @@ bool change_concerns(const json_t *change, const struct change_filter *filter);
 uint32_t change_summary(const json_t *changes, const struct change_filter *filter, char *buffer,
                         size_t buffer_bytes);
 
+/* Another number when a change that concerns it got on: a state, who is in, how much those that come have. What clients
+ * write moves nothing, or a change that stands still under load would look alive. */
+uint64_t change_mark(const json_t *changes, const struct change_filter *filter);
+
 struct change_watch {
     struct client *client; /* knows its servers; more are learned */
     struct change_filter filter;
-    uint64_t limit_us; /* 0: no limit */
-    uint64_t took_us;  /* out */
+    uint64_t limit_us;      /* 0: no limit */
+    uint64_t standstill_us; /* it ends when nothing got on for so long; 0: never */
+    uint64_t took_us;       /* out */
+    bool stood_still;       /* out: which of the two has ended it */
 };
 
 /* Poll until no unfinished change passes the filter. Progress goes to stderr: a line that is overwritten on a terminal,
  * else a new line whenever it says something new, at most one a second.
  *
  * EXIT_CODE_OK           done.
- * EXIT_CODE_FAILED       the limit is over; the change goes on.
+ * EXIT_CODE_FAILED       the limit is over, or nothing moves; the change goes on.
  * EXIT_CODE_INTERRUPTED  Ctrl-C; the change goes on.
  * else                   no node answers any more; it was explained. */
 enum exit_code change_watch(struct change_watch *watch);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "change_watch.h"
 #include "client.h"
@@ -20,6 +21,8 @@
 #include "verbs.h"
 
 #define PATH_BYTES 128u
+/* Nobody looks, and nothing moves: a script is not kept for ever. */
+#define STANDSTILL_US 120000000u
 
 struct membership {
     const struct options *options;
@@ -241,6 +244,11 @@ static void hint_start(struct membership *membership, uint64_t node)
     reply_close(&reply);
 }
 
+static void hint_take_back(const struct membership *membership)
+{
+    message_hint("raftmq cluster remove n%" PRIu64 "   takes it back", membership->node);
+}
+
 static enum exit_code wait_until_done(struct membership *membership)
 {
     /* Who is a member already does not wait for others that come or go. */
@@ -251,6 +259,9 @@ static enum exit_code wait_until_done(struct membership *membership)
                    .node = comes ? 0 : membership->node,
                    .newcomer = comes ? membership->node : membership->with},
         .limit_us = options_number(membership->options, "wait")};
+    if (!options_has(membership->options, "wait") && !isatty(STDERR_FILENO)) {
+        watch.standstill_us = STANDSTILL_US;
+    }
     enum exit_code code = change_watch(&watch);
     if (code == EXIT_CODE_OK) {
         print_row(membership, true, watch.took_us);
@@ -258,9 +269,11 @@ static enum exit_code wait_until_done(struct membership *membership)
     }
     if (code == EXIT_CODE_INTERRUPTED) message_interrupted();
     if (code == EXIT_CODE_FAILED) {
-        message_error("%s %s: not done yet", noun(membership->verb), membership->verb);
+        message_error("%s %s: not done yet%s", noun(membership->verb), membership->verb,
+                      watch.stood_still ? ", and nothing has moved for two minutes" : "");
     }
     message_hint("the cluster goes on by itself;  raftmq cluster changes   shows how far it is");
+    if (comes) hint_take_back(membership);
     return code;
 }
 

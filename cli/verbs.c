@@ -69,7 +69,9 @@ static const struct flag dev_flags[] = {
 
 static const struct flag membership_flags[] = {
     {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
-     "show progress until it is done (this is what happens), at most for TIME"},
+     "show progress until it is done (this is what happens), at most for TIME (0: for ever; "
+     "without "
+     "it, off a terminal, until nothing moves for 2 minutes)"},
     {"no-wait", 0, FLAG_BARE, NULL, NULL, NULL,
      "end when it is decided; the cluster works on it by itself"},
     END};
@@ -79,7 +81,9 @@ static const struct flag remove_flags[] = {
      "also when partitions are left with fewer replicas than wanted; they grow back when a node is "
      "added"},
     {"wait", 0, FLAG_DURATION, "TIME", NULL, "0",
-     "show progress until it is done (this is what happens), at most for TIME"},
+     "show progress until it is done (this is what happens), at most for TIME (0: for ever; "
+     "without "
+     "it, off a terminal, until nothing moves for 2 minutes)"},
     {"no-wait", 0, FLAG_BARE, NULL, NULL, NULL,
      "end when it is decided; the cluster works on it by itself"},
     END};

@@ -249,6 +249,7 @@ def what_is_not_a_change_is_refused_with_the_reason(folder):
         check_equal(done.returncode, 1, f"exit status of a wait that was too short: {done.stderr!r}")
         check(0.9 < time.monotonic() - began < patience(8), "it waited for as long as it was told")
         check(f"{new}" in done.stderr.decode() and "--join" in done.stderr.decode(), f"what to do: {done.stderr!r}")
+        check(f"raftmq cluster remove {new}   takes it back" in done.stderr.decode(), f"the way back: {done.stderr!r}")
         check(changes(cluster.node(1)), "the cluster waits for n4")
         done = cli("-s", cluster.urls, "cluster", "changes", "-o", "table")
         check(f"+{new}" in done.stdout.decode(), f"cluster changes: {done.stdout!r}")
@@ -299,6 +300,23 @@ def kill_while(cluster, process, nodes, chance):
         wait_for(victim.is_ready, patience(20), f"{victim} to be ready after kill {kills}")
         cluster.wait_in_sync(victim, TOPIC)
     return kills
+
+
+@promise(seconds=240, long=True)
+def a_script_is_not_kept_for_ever_by_a_node_that_nobody_starts(folder):
+    """Off a terminal an addition ends when nothing has moved for two minutes, and says how to take it back; that does."""
+    with Cluster(folder).start() as cluster:
+        new = cluster.grow(1)[0]
+        began = time.monotonic()
+        done = cluster_verb(cluster, "add", f"{new}={new.peer}", seconds=170)
+        took, told = time.monotonic() - began, done.stderr.decode()
+        check_equal(done.returncode, 1, f"exit status: {told!r}")
+        check(119 < took < 150, f"it took {took:.0f} s")
+        check("nothing has moved" in told and f"raftmq cluster remove {new}   takes it back" in told, f"told: {told!r}")
+        check(changes(cluster.node(1)), f"the cluster waits for {new}")
+        succeed(cluster, "remove", str(new))
+        check_equal(changes(cluster.node(1)), [], "changes left")
+        return f"ended after {took:.0f} s"
 
 
 @promise(seconds=200)

@@ -3,6 +3,7 @@
 import os
 import pty
 import subprocess
+import tempfile
 import time
 
 from cluster import Cluster, binary, check, check_equal, free_ports, patience, spawn, wait_for
@@ -11,12 +12,13 @@ from promises import promise
 
 def run_all(commands, seconds=20):
     """Side by side, each to its end: [(arguments, exit status, stderr)]."""
-    started = [(arguments, spawn([binary(), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE)) for arguments in commands]
-    for _, process in started:
-        process.stdin.write(b"a message\n")
-        process.stdin.close()
-        process.stdin = None
+    started = []
+    for arguments in commands:
+        with tempfile.TemporaryFile() as message:
+            message.write(b"a message\n")
+            message.seek(0)
+            started.append((arguments, spawn([binary(), *arguments], stdin=message, stdout=subprocess.PIPE,
+                                             stderr=subprocess.PIPE)))
     ended = []
     for arguments, process in started:
         _, told = process.communicate(timeout=patience(seconds))

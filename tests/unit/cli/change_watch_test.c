@@ -4,6 +4,8 @@
 #include <jansson.h>
 
 #include "change_watch.h"
+#include "clock.h"
+#include "script_node.h"
 
 #define MEMBER(node, role, wished, match)                                                  \
     "{\"node\":" #node ",\"role\":\"" role "\",\"wished\":" #wished ",\"connected\":true," \
@@ -115,4 +117,76 @@ Test(cli_change_watch, a_newcomer_is_told_of_while_it_lacks_something)
     cr_assert_str_eq(change_progress(json, text, sizeof(text)), "");
     cr_assert_str_eq(change_name(json, text, sizeof(text)), "meta");
     json_decref(json);
+}
+
+static uint64_t mark_of(const char *text, uint64_t node)
+{
+    json_t *json = read_json(text);
+    const struct change_filter filter = {.node = node};
+    const uint64_t mark = change_mark(json, &filter);
+    json_decref(json);
+    return mark;
+}
+
+#define WAITING(state, role, last, match)                            \
+    "[{\"topic\":null,\"state\":\"" state "\",\"last_index\":" #last \
+    ",\"members\":[" MEMBER(1, "voter", true, last) "," MEMBER(4, role, true, match) "]}]"
+
+Test(cli_change_watch, only_what_gets_on_moves_the_mark)
+{
+    const uint64_t mark = mark_of(WAITING("copying", "learner", 500, 7), 4);
+    cr_assert_eq(mark_of(WAITING("copying", "learner", 500, 7), 4), mark);
+    cr_assert_eq(mark_of(WAITING("copying", "learner", 900, 7), 4), mark, "clients write");
+    cr_assert_neq(mark_of(WAITING("copying", "learner", 500, 8), 4), mark);
+    cr_assert_neq(mark_of(WAITING("switching", "learner", 500, 7), 4), mark);
+    cr_assert_neq(mark_of(WAITING("copying", "absent", 500, 7), 4), mark);
+    cr_assert_eq(mark_of(WAITING("copying", "learner", 500, 7), 9), mark_of("[]", 9));
+}
+
+#define CHANGES(changes)                                    \
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" \
+    "Connection: close\r\n\r\n{\"changes\":" changes "}"
+
+static enum exit_code watch_script(struct change_watch *watch, const struct script_step *steps,
+                                   int steps_count)
+{
+    struct script_node node;
+    struct client client;
+    script_node_start(&node, steps, steps_count);
+    client_init_for(&client, node.address, 5000000);
+    watch->client = &client;
+    watch->filter = (struct change_filter){.node = 4};
+    const enum exit_code code = change_watch(watch);
+    client_close(&client);
+    script_node_stop(&node);
+    return code;
+}
+
+Test(cli_change_watch, what_stands_still_is_left, .timeout = 20)
+{
+    static const struct script_step steps[] = {
+        {.answer = CHANGES(WAITING("waiting", "absent", 500, null))}};
+    const uint64_t began_us = clock_monotonic_us();
+    struct change_watch watch = {.standstill_us = 300000};
+    cr_assert_eq(watch_script(&watch, steps, 1), EXIT_CODE_FAILED);
+    cr_assert(watch.stood_still);
+    cr_assert_lt(clock_monotonic_us() - began_us, 5000000u);
+    watch = (struct change_watch){.limit_us = 300000};
+    cr_assert_eq(watch_script(&watch, steps, 1), EXIT_CODE_FAILED);
+    cr_assert_not(watch.stood_still, "the limit has ended it");
+}
+
+/* Each look is answered after less than the standstill, all of them take longer. */
+Test(cli_change_watch, what_gets_on_is_waited_for, .timeout = 20)
+{
+    static const struct script_step steps[] = {
+        {.answer = CHANGES("[]")}, /* who else is there? */
+        {.after_ms = 600, .answer = CHANGES(WAITING("waiting", "absent", 500, null))},
+        {.after_ms = 600, .answer = CHANGES(WAITING("copying", "learner", 500, 1))},
+        {.after_ms = 600, .answer = CHANGES(WAITING("copying", "learner", 500, 2))},
+        {.after_ms = 600, .answer = CHANGES(WAITING("copying", "learner", 500, 3))},
+        {.answer = CHANGES("[]")}};
+    struct change_watch watch = {.standstill_us = 2000000};
+    cr_assert_eq(watch_script(&watch, steps, 6), EXIT_CODE_OK);
+    cr_assert_gt(watch.took_us, watch.standstill_us);
 }
