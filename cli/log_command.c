@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { RESULT_OK = 0, RESULT_PROBLEMS = 1, RESULT_USAGE = 2, RESULT_NOT_FOUND = 3 };
 
@@ -314,6 +315,9 @@ static void walk_group(struct report *report, const char *directory)
     report->chain_found = false;
     report->group_problems = 0;
     if (!request->verify && !request->json) printf("# %s\n", directory);
+    if (!request->verify && !request->json && isatty(STDOUT_FILENO)) {
+        puts("index term type offset count bytes time_ms chain status");
+    }
     struct segment_log_walk_summary summary;
     struct segment_log_problem problem = {0};
     enum segment_log_status status =

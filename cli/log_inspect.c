@@ -2,6 +2,8 @@
  * plain objects is a table. Problems come when they are found and are printed behind all fields. */
 #include "log_inspect.h"
 
+#include "log_members.h"
+
 #include <snapshot/inspect.h>
 
 #include <inttypes.h>
@@ -79,6 +81,18 @@ static bool in_item(const struct printer *printer)
     return printer->depth > 0 && printer->is_list[printer->depth - 1];
 }
 
+/* The last one is as wide as it is: no line ends with blanks. */
+static void print_cells(const struct printer *printer, bool names)
+{
+    indent(printer);
+    for (uint32_t i = 0; i < printer->columns_count; i++) {
+        const struct column *column = &printer->columns[i];
+        const bool is_last = i + 1 == printer->columns_count;
+        printf("%-*s%s", is_last ? 0 : (int)printer->widths[i],
+               names ? column->name : column->value, is_last ? "\n" : " ");
+    }
+}
+
 static void print_row(struct printer *printer)
 {
     char head[sizeof printer->head] = "";
@@ -88,21 +102,15 @@ static void print_row(struct printer *printer)
     }
     if (strcmp(head, printer->head) != 0) {
         memcpy(printer->head, head, sizeof head);
-        indent(printer);
         for (uint32_t i = 0; i < printer->columns_count; i++) {
             uint32_t name = (uint32_t)strlen(printer->columns[i].name);
             uint32_t value = (uint32_t)strlen(printer->columns[i].value);
             printer->widths[i] = name > value ? name : value;
             if (printer->widths[i] < 10) printer->widths[i] = 10;
-            printf("%-*s ", (int)printer->widths[i], printer->columns[i].name);
         }
-        putchar('\n');
+        print_cells(printer, /* names= */ true);
     }
-    indent(printer);
-    for (uint32_t i = 0; i < printer->columns_count; i++) {
-        printf("%-*s ", (int)printer->widths[i], printer->columns[i].value);
-    }
-    putchar('\n');
+    print_cells(printer, /* names= */ false);
     printer->columns_count = 0;
 }
 
@@ -165,7 +173,7 @@ static void value(struct printer *printer, const char *name, const char *text, b
     }
     if (printer->columns_count > 0) print_row(printer);
     indent(printer);
-    printf("%s %s\n", name ? name : "-", text);
+    printf("%s%s%s\n", name ? name : "-", *text ? " " : "", text);
 }
 
 static void number(void *data, const char *name, uint64_t number)
@@ -182,9 +190,16 @@ static void signed_number(void *data, const char *name, int64_t number)
     value(data, name, text, false);
 }
 
+/* People get the members of a configuration instead of its bytes, programs behind them. */
 static void text(void *data, const char *name, const char *content)
 {
-    value(data, name, content, true);
+    const struct printer *printer = data;
+    char members[LOG_MEMBERS_BYTES];
+    const bool may_be =
+        name && (strcmp(name, "configuration") == 0 || strcmp(name, "payload") == 0);
+    const bool is_configuration = may_be && log_members_text(content, members);
+    if (!is_configuration || printer->output == LOG_INSPECT_JSON) value(data, name, content, true);
+    if (is_configuration) value(data, "members", members, true);
 }
 
 static void flag(void *data, const char *name, bool is_set)

@@ -4,6 +4,7 @@
 #include "log_command.h"
 #include "temp_directory.h"
 
+#include <broker/raft_codec.h>
 #include <segment_log/node_store.h>
 #include <snapshot/snapshot.h>
 
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct temp_directory directory;
@@ -149,6 +151,47 @@ Test(log_command, dump_prints_a_line_per_entry)
     cr_assert_not_null(strstr(output, "\"batch\":{\"magic\":"));
 }
 
+/* What it prints to a terminal; a child prints, so that no terminal is full before it is read. */
+static void run_on_terminal(const char *action, const char *path)
+{
+    char *argv[] = {"log", (char *)(uintptr_t)action, (char *)(uintptr_t)path, NULL};
+    const int master = posix_openpt(O_RDWR | O_NOCTTY);
+    cr_assert_geq(master, 0);
+    cr_assert_eq(grantpt(master), 0);
+    cr_assert_eq(unlockpt(master), 0);
+    const int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    cr_assert_geq(terminal, 0);
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        dup2(terminal, 1);
+        const int result = log_command_main(3, argv);
+        fflush(stdout);
+        _exit(result);
+    }
+    close(terminal);
+    size_t used = 0;
+    ssize_t got;
+    while (used < sizeof output - 1 &&
+           (got = read(master, output + used, sizeof output - 1 - used)) > 0) {
+        used += (size_t)got;
+    }
+    output[used] = 0;
+    close(master);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+}
+
+Test(log_command, dump_names_its_columns_on_a_terminal_only)
+{
+    const char *const names = "index term type offset count bytes time_ms chain status";
+    cr_assert_eq(run("dump", NULL, NULL, group), 0);
+    cr_assert_null(strstr(output, names));
+    run_on_terminal("dump", group);
+    cr_assert_not_null(strstr(output, names), "%s", output);
+}
+
 Test(log_command, usage_errors_are_2_and_no_log_is_3)
 {
     cr_assert_eq(run("verify", NULL, NULL, NULL), 2);
@@ -226,6 +269,23 @@ static void make_files(void)
     snprintf(snapshot_path, sizeof snapshot_path, "%.400s/checkpoint-%020d.snap", group, 20);
 }
 
+/* Another one, which knows who the members were. */
+static void make_snapshot_with_members(void)
+{
+    struct segment_log_problem problem;
+    struct snapshot_header header = {.kind = SNAPSHOT_CHECKPOINT,
+                                     .cluster = fixture_cluster,
+                                     .group = 7,
+                                     .point = {.index = 30, .term = 1, .next_offset = 57}};
+    const struct raft_configuration members = {.members = {{.id = {.node = 4}, .voter = true},
+                                                           {.id = {.node = 5}, .voter = true},
+                                                           {.id = {.node = 7}}},
+                                               .members_count = 3};
+    header.configuration_bytes = (uint32_t)raft_codec_encode_configuration(
+        &members, header.configuration, sizeof header.configuration);
+    cr_assert_eq(snapshot_write(disk_posix(), group, &header, NULL, &problem), SNAPSHOT_OK);
+}
+
 static void flip(const char *path, uint64_t pos)
 {
     struct disk_file *file;
@@ -250,6 +310,7 @@ static uint64_t size_of(const char *path)
 Test(log_command, inspect_shows_every_kind_of_file)
 {
     make_files();
+    make_snapshot_with_members();
     cr_assert_eq(run("inspect", NULL, NULL, data), 0, "%s", output);
     static const char *const wanted[] = {
         "# segment ",       "# snapshot ", "# identity ", "# votes ", "header\n",
@@ -260,6 +321,9 @@ Test(log_command, inspect_shows_every_kind_of_file)
         cr_assert_not_null(strstr(output, wanted[i]), "%s", wanted[i]);
     }
     cr_assert_null(strstr(output, "problem"));
+    cr_assert_null(strstr(output, " \n"), "a line ends with a blank");
+    cr_assert_not_null(strstr(output, "members voters n4 n5, learners n7\n"), "%s", output);
+    cr_assert_null(strstr(output, "configuration 0"), "bytes are for programs");
     cr_assert_eq(run("verify", NULL, NULL, data), 0);
     cr_assert_not_null(strstr(output, "identity"));
     cr_assert_not_null(strstr(output, ": ok"));
@@ -268,11 +332,14 @@ Test(log_command, inspect_shows_every_kind_of_file)
 Test(log_command, inspect_speaks_json)
 {
     make_files();
+    make_snapshot_with_members();
     cr_assert_eq(run("inspect", "-o", "json", data), 0);
     cr_assert_eq(strncmp(output, "{\"files\":[{\"path\":", 18), 0);
     cr_assert_not_null(strstr(output, "\"footer\":{\"pos\":"));
     cr_assert_not_null(strstr(output, "\"index\":[{\"pos\":12288,\"index\":0,"));
     cr_assert_not_null(strstr(output, "],\"problems\":0}\n"));
+    cr_assert_not_null(strstr(output, "\"configuration\":\"01"));
+    cr_assert_not_null(strstr(output, "\",\"members\":\"voters n4 n5, learners n7\""));
     int depth = 0;
     for (const char *p = output; *p; p++) {
         depth += *p == '{' || *p == '[';
