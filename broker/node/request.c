@@ -226,6 +226,12 @@ static void refuse_parked(struct node_request *request)
     }
     if (refuse_damaged(request)) return;
     (void)majority_is_reachable(node, state->group_id, why, sizeof(why));
+    if (state->transfer_lost_by != 0) { /* it was asked for, and may have been done */
+        request__finish(request, NODE_TIMEOUT,
+                        "n%" PRIu64 " was asked, and lost before it answered (%s)",
+                        state->transfer_lost_by, why);
+        return;
+    }
     request__finish(request, NODE_NO_LEADER, "%s", why);
 }
 

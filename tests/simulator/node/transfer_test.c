@@ -307,3 +307,27 @@ Test(simulated_transfer, the_loss_of_the_asked_leader_is_no_loss_of_the_answer)
         cluster_destroy(cluster);
     }
 }
+
+/* And when no leader is left that could tell what became of it, nobody says that nothing did. */
+Test(simulated_transfer, what_a_lost_leader_was_asked_for_is_not_called_refused)
+{
+    int lost = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct cluster *cluster = make_with_topic(seed, 3, 3);
+        const int leader = leader_of_orders(cluster);
+        const int to = (leader + 1) % 3;
+        const uint32_t through = (uint32_t)(leader + 2) % 3u;
+        struct cluster_call *call = asked(cluster, through, "orders", to);
+        sim_run_for(cluster->sim, sim_draw(cluster->sim, 500));
+        cluster_crash(cluster, (uint32_t)leader, SIM_CRASH_KILL);
+        cluster_crash(cluster, (uint32_t)to, SIM_CRASH_KILL);
+        cr_assert(cluster_wait(call, 15 * SECOND_US), "seed %d", (int)seed);
+        const enum node_status status = call->request.status;
+        cr_assert(status == NODE_TIMEOUT || status == NODE_OK, "seed %d: %s %s", (int)seed,
+                  node_status_text(status), call->request.detail);
+        lost += status == NODE_TIMEOUT;
+        (void)ended(call, NULL);
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(lost, 0, "no seed met it");
+}
