@@ -384,6 +384,9 @@ void client_explain(const struct client *client, const struct reply *reply, cons
         return;
     }
     message_error("%s%s%s", subject ? subject : "", subject ? ": " : "", reply->detail);
+    if (reply->code == EXIT_CODE_UNAVAILABLE && !strstr(reply->detail, "nothing was stored")) {
+        message_hint("nothing was stored");
+    }
     const char *hint = problem_hint(reply->slug, reply->status);
     /* The node's own sentence may name the command already. */
     if (hint && !strstr(reply->detail, "raftmq ")) message_hint(hint, subject ? subject : "NAME");

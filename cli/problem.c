@@ -55,10 +55,9 @@ const char *problem_hint(const char *slug, int http_status)
     }
     switch (http_status) {
     case 429:
-        return "nothing was stored; try again in a moment";
-    case 503:
-        return "nothing was stored; raftmq cluster status   shows what the cluster is waiting for";
+        return "try again in a moment";
     case 502:
+    case 503:
     case 504:
         return "raftmq cluster status   shows what the cluster is waiting for";
     default:

@@ -141,6 +141,8 @@ static void explain_failure(struct produce *produce, const char *slug, const cha
     if (produce->acked_count > 0) {
         message_hint("the first %s messages are stored, the others are not",
                      quantity_count(count, produce->acked_count));
+    } else if (produce->code == EXIT_CODE_UNAVAILABLE && !strstr(reason, "nothing was stored")) {
+        message_hint("nothing was stored");
     }
     if (strcmp(slug, "producer-fenced") == 0 || strcmp(slug, "unknown-producer") == 0) {
         message_hint(

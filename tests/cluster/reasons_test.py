@@ -49,6 +49,7 @@ def without_a_quorum_every_command_tells_why_and_that_nothing_was_done(folder):
             ["cluster", "transfer", "--meta"])])
         for arguments, status, told in told_by_all:
             check("no quorum: 1 of 3 voters" in told and "n2, n3" in told, f"{arguments[4:]} says {told!r}")
+            check_equal(told.count("nothing was stored"), 1, f"how often {arguments[4:]} says it: {told!r}")
             check("raftmq dev" not in told, f"{arguments[4:]} asks whether a node runs: {told!r}")
             check_equal(status, 4, f"exit status of {arguments[4:]}, which says {told!r}")
 
