@@ -81,7 +81,7 @@ def a_transfer_that_cannot_be_is_refused_with_the_reason(folder):
             ([f"{TOPIC}/7"], 3, "partition"),
             ([f"{TOPIC}/x"], 2, "not a number"),
             ([TOPIC, "--to", "leader"], 2, "not a node"),
-            ([TOPIC, "--to", "n9"], 5, "n9 has no replica"),
+            ([TOPIC, "--to", "n9"], 5, "n9 is no member"),
             ([TOPIC, "--meta"], 2, "one of"),
             ([], 2, "one of"),
             (["--from", "n1", "--to", "1"], 2, "same node"),
