@@ -92,9 +92,13 @@ static int width_of(const char *text)
 static void print_row(const struct table *table, const int *widths, const char *const *texts,
                       FILE *out)
 {
-    for (uint32_t c = 0; c < table->columns_count; c++) {
+    uint32_t count = table->columns_count;
+    while (count > 1 && texts[count - 1][0] == '\0') {
+        count--; /* no line ends with blanks */
+    }
+    for (uint32_t c = 0; c < count; c++) {
         int pad = widths[c] - width_of(texts[c]);
-        bool last = c + 1 == table->columns_count;
+        bool last = c + 1 == count;
         if (table->columns[c].right) fprintf(out, "%*s", pad, "");
         fputs(texts[c], out);
         if (!table->columns[c].right && !last) fprintf(out, "%*s", pad, "");

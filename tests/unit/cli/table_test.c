@@ -46,6 +46,26 @@ Test(cli_table, text_columns_line_up_also_with_wide_characters)
     table_close(&table);
 }
 
+Test(cli_table, no_line_of_text_ends_with_blanks)
+{
+    static const struct table_column three[] = {
+        {"GROUP", "group", false}, {"PROGRESS", "progress", false}, {"BLOCKED", "blocked", false}};
+    struct table table;
+    char *text = NULL;
+    size_t bytes = 0;
+    table_init(&table, three, 3);
+    const char *const cells[] = {"orders/0", "", "by n4", "meta", "", ""};
+    for (size_t i = 0; i < 6; i++) {
+        table_add_text(&table, cells[i]);
+    }
+    FILE *out = open_memstream(&text, &bytes);
+    table_print(&table, TABLE_TEXT, out);
+    fclose(out);
+    cr_assert_str_eq(text, "GROUP     PROGRESS  BLOCKED\norders/0            by n4\nmeta\n");
+    free(text);
+    table_close(&table);
+}
+
 Test(cli_table, tsv_rows_are_never_broken_by_their_values)
 {
     char *text = render(TABLE_TSV, true);
