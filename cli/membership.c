@@ -12,6 +12,7 @@
 
 #include "change_watch.h"
 #include "client.h"
+#include "clock.h"
 #include "message.h"
 #include "peers.h"
 #include "quantity.h"
@@ -23,6 +24,7 @@
 #define PATH_BYTES 128u
 /* Nobody looks, and nothing moves: a script is not kept for ever. */
 #define STANDSTILL_US 120000000u
+#define BEHIND_US     1000000u
 
 struct membership {
     const struct options *options;
@@ -249,6 +251,21 @@ static void hint_take_back(const struct membership *membership)
     message_hint("raftmq cluster remove n%" PRIu64 "   takes it back", membership->node);
 }
 
+/* False: somebody has taken the addition back meanwhile. A node that was asked may be behind for a moment. */
+static bool is_still_admitted(struct membership *membership)
+{
+    const uint64_t deadline_us = clock_monotonic_us() + BEHIND_US;
+    for (;;) {
+        struct reply reply;
+        const enum exit_code code = client_get(&membership->client, "/v1/cluster", &reply);
+        const bool is_missing = code == EXIT_CODE_OK && !find_member(reply.json, membership->node);
+        reply_close(&reply);
+        if (!is_missing) return true;
+        if (clock_monotonic_us() >= deadline_us) return false;
+        clock_sleep_us(BEHIND_US / 20u);
+    }
+}
+
 static enum exit_code wait_until_done(struct membership *membership)
 {
     /* Who is a member already does not wait for others that come or go. */
@@ -263,6 +280,11 @@ static enum exit_code wait_until_done(struct membership *membership)
         watch.standstill_us = STANDSTILL_US;
     }
     enum exit_code code = change_watch(&watch);
+    if (code == EXIT_CODE_OK && comes && !is_still_admitted(membership)) {
+        message_error("n%" PRIu64 ": the addition was taken back, it is no member",
+                      membership->node);
+        return EXIT_CODE_CONFLICT;
+    }
     if (code == EXIT_CODE_OK) {
         print_row(membership, true, watch.took_us);
         return code;

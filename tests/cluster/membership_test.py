@@ -302,6 +302,21 @@ def kill_while(cluster, process, nodes, chance):
     return kills
 
 
+@promise()
+def an_addition_that_is_taken_back_is_not_called_done(folder):
+    """Whoever waits for it is told, by exit status 5."""
+    with Cluster(folder).start() as cluster:
+        new = cluster.grow(1)[0]
+        adding = spawn([binary(), "-s", cluster.urls, "cluster", "add", f"{new}={new.peer}"], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_for(lambda: changes(cluster.node(1)), patience(20), f"the cluster to wait for {new}")
+        succeed(cluster, "remove", str(new))
+        out, told = adding.communicate(timeout=patience(20))
+        check_equal(adding.returncode, 5, f"exit status: {told!r}")
+        check_equal(out, b"", "a row that says that it is done")
+        check("was taken back" in told.decode(), f"told: {told!r}")
+
+
 @promise(seconds=240, long=True)
 def a_script_is_not_kept_for_ever_by_a_node_that_nobody_starts(folder):
     """Off a terminal an addition ends when nothing has moved for two minutes, and says how to take it back; that does."""
