@@ -12,6 +12,7 @@
 #include "chains.h"
 #include "group.h"
 #include "internal.h"
+#include "quorum.h"
 
 #include <planted/planted.h>
 #include <segment_log/repair.h>
@@ -21,28 +22,26 @@
 #define HOLD_US   10000000u
 #define MISSED_US 2000000u
 
+struct besides {
+    uint64_t node_id;
+    struct raft_view view;
+};
+
+static bool is_caught_up(void *data, const struct raft_member *member, uint32_t at)
+{
+    const struct besides *besides = data;
+    const struct raft_progress_view *progress = &besides->view.members[at];
+    return member->id.node != besides->node_id && progress->caught_up && !progress->regressed;
+}
+
 bool expendable__commits_without(const struct group *group, uint64_t node_id)
 {
     const struct raft_configuration *configuration = raft_configuration_of(group->raft);
-    struct raft_view view;
-    uint32_t voters[2] = {0};
-    uint32_t there[2] = {0};
+    struct besides besides = {.node_id = node_id};
     if (PLANTED(M5_NEEDED_REPLICA_IS_SET_ASIDE)) return true;
-    raft_view(group->raft, io_now_ms(group->node->io), &view);
-    assert(view.members_count == configuration->members_count);
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
-        const struct raft_member *member = &configuration->members[i];
-        const struct raft_progress_view *progress = &view.members[i];
-        const bool votes[2] = {member->voter, configuration->joint && member->voter_old};
-        const bool is_there =
-            member->id.node != node_id && progress->caught_up && !progress->regressed;
-        for (int half = 0; half < 2; half++) {
-            if (!votes[half]) continue;
-            voters[half]++;
-            if (is_there) there[half]++;
-        }
-    }
-    return there[0] * 2u > voters[0] && (!configuration->joint || there[1] * 2u > voters[1]);
+    raft_view(group->raft, io_now_ms(group->node->io), &besides.view);
+    assert(besides.view.members_count == configuration->members_count);
+    return quorum__is_made(configuration, is_caught_up, &besides);
 }
 
 static bool is_member(const struct group *group, uint64_t node_id, uint64_t epoch)

@@ -11,8 +11,7 @@ struct group;
 struct expendable {
     uint64_t node, epoch; /* 0: to nobody */
     uint64_t at_us;
-    uint64_t
-        missed_us; /* one that would go asked, and this leader could not tell, for it is damaged itself */
+    uint64_t missed_us; /* one that would go asked, and this leader is damaged itself */
 };
 
 /* The leader's word for the replica of that epoch on that node: this group leads, is whole, and commits with a majority that it is

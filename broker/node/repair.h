@@ -19,7 +19,8 @@ void repair__free(struct group *group);
 bool repair__is_needed(const struct group *group);
 /* Every hole was tried, with everybody who answers, since it was found. */
 bool repair__was_tried(const struct group *group);
-/* What it needs, for its state or for messages that are kept, is refused by a leader that is whole and has had a majority without it for a while. */
+/* What it needs, for its state or for messages that are kept, is refused by a leader that is whole and has had a majority without it
+ * for a while. */
 bool repair__is_hopeless(const struct group *group);
 /* Messages that others keep are damaged here, and nobody can mend them: entries in front of them are gone everywhere. */
 bool repair__lacks_messages(const struct group *group);

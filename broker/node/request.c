@@ -16,6 +16,7 @@
 #include "list.h"
 #include "mending.h"
 #include "proxy.h"
+#include "quorum.h"
 #include "repair.h"
 #include "topics.h"
 #include "transfer.h"
@@ -333,7 +334,8 @@ static bool is_forsaken(const struct request_state *state, uint64_t now_us)
            REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
 }
 
-static void expire_one(struct node *node, struct request_state *state, uint64_t now_us)
+static void expire_one(struct node *node, struct request_state *state, uint64_t now_us,
+                       uint64_t refuse_us)
 {
     struct node_request *request = request_of_state(state);
     if (state->stage == STAGE_POLL) {
@@ -353,10 +355,6 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
     }
     if (state->stage != STAGE_PARKED) return;
     char why[NODE_STATUS_TEXT_BYTES];
-    /* Who was let go waits for nobody: there is no leader that it could hear of. */
-    const uint64_t refuse_us = peers__was_removed(node)
-                                   ? 0
-                                   : REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
     if (node->state == NODE_RUNNING && now_us - state->parked_us >= refuse_us &&
         !majority_is_reachable(node, state->group_id, why, sizeof(why))) {
         refuse_parked(request);
@@ -366,10 +364,14 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
 void request__expire(struct node *node)
 {
     const uint64_t now_us = io_now_us(node->io);
+    /* Who was let go waits for nobody: there is no leader that it could hear of. */
+    const uint64_t refuse_us = peers__was_removed(node)
+                                   ? 0
+                                   : REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->requests) {
-        expire_one(node, list_entry(link, struct request_state, all), now_us);
+        expire_one(node, list_entry(link, struct request_state, all), now_us, refuse_us);
         if (node->state == NODE_FAILED) return;
     }
     request__unpark(node, NULL);
@@ -407,44 +409,45 @@ static bool refuse_own_full(struct node_request *request)
     return true;
 }
 
-/* Those that have space are no majority, and with those that have none they would be. Who is not reached is no matter of space. */
-static bool majority_is_full(const struct group *group, char *who, size_t bytes)
+static bool is_there(void *data, const struct raft_member *member, uint32_t at)
 {
-    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
-    struct node *node = group->node;
-    uint32_t voters[2] = {0}, with_space[2] = {0}, full[2] = {0};
-    who[0] = '\0';
-    for (uint32_t i = 0; i < configuration->members_count; i++) {
+    const struct node *node = data;
+    (void)at;
+    return member->id.node == node->identity.node_id ||
+           peer_is_up(node->hub, member->id.node, PEER_CONTROL);
+}
+
+/* This node has. */
+static bool has_space(void *data, const struct raft_member *member, uint32_t at)
+{
+    struct node *node = data;
+    const struct peer_state *peer = node__peer(node, member->id.node);
+    if (!is_there(data, member, at)) return false;
+    return member->id.node == node->identity.node_id || !peer || !peer->is_full;
+}
+
+static void name_full(struct node *node, const struct raft_configuration *configuration, char *text,
+                      size_t bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < configuration->members_count && used < bytes; i++) {
         const struct raft_member *member = &configuration->members[i];
-        const bool votes[2] = {member->voter, configuration->joint && member->voter_old};
-        const struct peer_state *peer = node__peer(node, member->id.node);
-        const bool is_self = member->id.node == node->identity.node_id;
-        const bool is_there =
-            is_self || (peer && peer_is_up(node->hub, member->id.node, PEER_CONTROL));
-        const bool is_full = !is_self && is_there && peer->is_full;
-        for (int half = 0; half < 2; half++) {
-            if (!votes[half]) continue;
-            voters[half]++;
-            if (is_full) full[half]++;
-            if (is_there && !is_full) with_space[half]++;
-        }
-        if (!is_full || (!votes[0] && !votes[1])) continue;
-        const size_t used = strlen(who);
-        snprintf(who + used, bytes - used, "%sn%" PRIu64, used ? ", " : "", member->id.node);
+        if (!is_there(node, member, i) || has_space(node, member, i)) continue;
+        used += (size_t)snprintf(text + used, bytes - used, "%sn%" PRIu64, used ? ", " : "",
+                                 member->id.node);
     }
-    for (int half = 0; half < 2; half++) {
-        const bool lacks = voters[half] > 0 && with_space[half] * 2u <= voters[half];
-        if (lacks && (with_space[half] + full[half]) * 2u > voters[half]) return true;
-    }
-    return false;
 }
 
 bool request__refuse_full(struct node_request *request, const struct group *group)
 {
     struct node *node = request_state(request)->node;
+    const struct raft_configuration *configuration = raft_configuration_of(group->raft);
     char who[96];
     if (refuse_own_full(request)) return true;
-    if (!majority_is_full(group, who, sizeof(who))) return false;
+    if (quorum__is_made(configuration, has_space, node)) return false;
+    if (!quorum__is_made(configuration, is_there, node)) return false; /* no matter of space */
+    name_full(node, configuration, who, sizeof(who));
     node->counters.refused_full++;
     request->retry_after_ms = 5000;
     request__finish(request, NODE_DISK_FULL,

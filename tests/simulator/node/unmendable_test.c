@@ -251,6 +251,35 @@ static uint64_t start_inside_of_files(const struct trio *trio, bool third_too)
     return start;
 }
 
+/* Such clusters, one after the other: from the seed on, up to last. */
+struct gaps {
+    uint64_t seed, last;
+    bool third_too;
+    struct trio trio;
+    uint64_t start;
+    struct voter_wait wait; /* for the follower; set its place anew for another one */
+};
+
+/* False: no more. Else cluster_destroy() it. */
+static bool next_gap(struct gaps *gaps)
+{
+    while (gaps->seed < gaps->last) {
+        gaps->trio = trio_make(++gaps->seed);
+        gaps->start = start_inside_of_files(&gaps->trio, gaps->third_too);
+        gaps->wait = (struct voter_wait){
+            .trio = &gaps->trio, .epoch = trio_peek(&gaps->trio, gaps->trio.follower).epoch};
+        if (gaps->start != 0) return true;
+        cluster_destroy(gaps->trio.cluster);
+    }
+    return false;
+}
+
+static void wait_for_vote(struct gaps *gaps, uint64_t us)
+{
+    cr_assert(sim_run_until_true(gaps->trio.cluster->sim, us, votes_again, &gaps->wait),
+              "seed %" PRIu64 ": n%u waits", gaps->seed, gaps->trio.follower + 1u);
+}
+
 static void transfer_to(struct trio *trio, uint32_t node)
 {
     cr_assert_eq(poke_transfer(trio->cluster->nodes[trio->leader].node, trio->group, node + 1u),
@@ -275,22 +304,18 @@ static void find_damage(const struct trio *trio, uint32_t node)
 Test(simulated_unmendable, a_replica_that_nobody_can_give_its_messages_is_made_again)
 {
     uint32_t lacked = 0;
-    for (uint64_t seed = 141; seed < 149; seed++) {
-        struct trio trio = trio_make(seed);
-        struct voter_wait wait = {.trio = &trio, .epoch = trio_peek(&trio, trio.follower).epoch};
-        const uint64_t start = start_inside_of_files(&trio, true);
-        if (start != 0) {
-            if (seed % 2 == 0) transfer_to(&trio, trio.follower);
-            lack_messages(&trio, trio.follower, start);
-            /* and one in a file in front of it, which nobody keeps any more: its own matter changes nothing */
-            trio_rot_entry(&trio, trio.follower, trio_peek(&trio, trio.follower).base_index + 1u);
-            find_damage(&trio, trio.follower);
-            cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait),
-                      "seed %" PRIu64 ": it waits", seed);
-            cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
-            lacked |= 1u << seed % 2;
-        }
-        cluster_destroy(trio.cluster);
+    struct gaps gaps = {.seed = 140, .last = 148, .third_too = true};
+    while (next_gap(&gaps)) {
+        struct trio *trio = &gaps.trio;
+        if (gaps.seed % 2 == 0) transfer_to(trio, trio->follower);
+        lack_messages(trio, trio->follower, gaps.start);
+        /* and one in a file in front of it, which nobody keeps any more: its own matter changes nothing */
+        trio_rot_entry(trio, trio->follower, trio_peek(trio, trio->follower).base_index + 1u);
+        find_damage(trio, trio->follower);
+        wait_for_vote(&gaps, 60 * SECOND_US);
+        cr_assert(rot_is_repaired(trio->cluster, 10 * SECOND_US));
+        lacked |= 1u << gaps.seed % 2;
+        cluster_destroy(trio->cluster);
     }
     cr_assert_eq(lacked, 3, "no follower, or no leader lacked messages");
 }
@@ -299,30 +324,22 @@ Test(simulated_unmendable, a_replica_that_nobody_can_give_its_messages_is_made_a
 Test(simulated_unmendable, of_two_replicas_that_lack_messages_one_is_made_again_after_the_other)
 {
     uint32_t lacked = 0;
-    for (uint64_t seed = 161; seed < 171; seed++) {
-        struct trio trio = trio_make(seed);
-        struct sim *sim = trio.cluster->sim;
-        const uint32_t both[] = {trio.follower, trio.third};
-        uint64_t epochs[2];
-        const uint64_t start = start_inside_of_files(&trio, false);
-        for (uint32_t i = 0; i < 2 && start != 0; i++) {
-            epochs[i] = trio_peek(&trio, both[i]).epoch;
-            lack_messages(&trio, both[i], start);
-        }
-        if (start != 0) {
-            transfer_to(&trio, both[0]);
-            find_damage(&trio, both[0]);
-            find_damage(&trio, both[1]);
-        }
-        for (uint32_t i = 0; i < 2 && start != 0; i++) {
-            trio.follower = both[i];
-            struct voter_wait wait = {.trio = &trio, .epoch = epochs[i]};
-            cr_assert(sim_run_until_true(sim, 200 * SECOND_US, votes_again, &wait),
-                      "seed %" PRIu64 ": n%u waits", seed, both[i] + 1u);
-            lacked++;
-        }
-        if (start != 0) cr_assert(rot_is_repaired(trio.cluster, 10 * SECOND_US));
-        cluster_destroy(trio.cluster);
+    struct gaps gaps = {.seed = 160, .last = 170};
+    while (next_gap(&gaps)) {
+        struct trio *trio = &gaps.trio;
+        const uint64_t epoch_of_third = trio_peek(trio, trio->third).epoch;
+        lack_messages(trio, trio->follower, gaps.start);
+        lack_messages(trio, trio->third, gaps.start);
+        transfer_to(trio, trio->follower);
+        find_damage(trio, trio->follower);
+        find_damage(trio, trio->third);
+        wait_for_vote(&gaps, 200 * SECOND_US);
+        trio->follower = trio->third;
+        gaps.wait.epoch = epoch_of_third;
+        wait_for_vote(&gaps, 200 * SECOND_US);
+        cr_assert(rot_is_repaired(trio->cluster, 10 * SECOND_US));
+        lacked++;
+        cluster_destroy(trio->cluster);
     }
     cr_assert_gt(lacked, 0);
 }
@@ -331,26 +348,22 @@ Test(simulated_unmendable, of_two_replicas_that_lack_messages_one_is_made_again_
 Test(simulated_unmendable, a_leader_that_lost_its_start_hands_over_for_one_that_would_go)
 {
     uint32_t lacked = 0;
-    for (uint64_t seed = 141; seed < 149; seed++) {
-        struct trio trio = trio_make(seed);
-        struct voter_wait wait = {.trio = &trio, .epoch = trio_peek(&trio, trio.follower).epoch};
-        const uint64_t start = start_inside_of_files(&trio, true);
-        if (start != 0) {
-            for (uint32_t nth = 0; nth < 2; nth++) { /* the base and its copy */
-                char path[160];
-                uint64_t bytes;
-                cr_assert(rot_file(trio.cluster, trio.leader, trio.group, "base-", nth, path,
-                                   sizeof(path), &bytes));
-                rot_flip(trio.cluster, trio.leader, path, bytes / 2u);
-            }
-            lack_messages(&trio, trio.follower, start);
-            find_damage(&trio, trio.follower);
-            (void)rot_scrub(trio.cluster, trio.leader, 20 * SECOND_US);
-            cr_assert(sim_run_until_true(trio.cluster->sim, 120 * SECOND_US, votes_again, &wait),
-                      "seed %" PRIu64 ": it waits", seed);
-            lacked++;
+    struct gaps gaps = {.seed = 140, .last = 148, .third_too = true};
+    while (next_gap(&gaps)) {
+        struct trio *trio = &gaps.trio;
+        for (uint32_t nth = 0; nth < 2; nth++) { /* the base and its copy */
+            char path[160];
+            uint64_t bytes;
+            cr_assert(rot_file(trio->cluster, trio->leader, trio->group, "base-", nth, path,
+                               sizeof(path), &bytes));
+            rot_flip(trio->cluster, trio->leader, path, bytes / 2u);
         }
-        cluster_destroy(trio.cluster);
+        lack_messages(trio, trio->follower, gaps.start);
+        find_damage(trio, trio->follower);
+        (void)rot_scrub(trio->cluster, trio->leader, 20 * SECOND_US);
+        wait_for_vote(&gaps, 120 * SECOND_US);
+        lacked++;
+        cluster_destroy(trio->cluster);
     }
     cr_assert_gt(lacked, 0);
 }
@@ -360,21 +373,17 @@ Test(simulated_unmendable, a_leader_that_lost_its_start_hands_over_for_one_that_
 Test(simulated_unmendable, who_misses_nothing_that_is_kept_bars_nobody_from_going)
 {
     uint32_t lacked = 0;
-    for (uint64_t seed = 161; seed < 171; seed++) {
-        struct trio trio = trio_make(seed);
-        struct voter_wait wait = {.trio = &trio, .epoch = trio_peek(&trio, trio.follower).epoch};
-        const uint64_t start = start_inside_of_files(&trio, false);
-        if (start != 0) {
-            const uint64_t epoch = trio_peek(&trio, trio.third).epoch;
-            trio_rot_entry(&trio, trio.third, start);
-            lack_messages(&trio, trio.follower, start);
-            find_damage(&trio, trio.third); /* the follower finds its own when it is asked */
-            cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait),
-                      "seed %" PRIu64 ": it waits", seed);
-            cr_assert_eq(trio_peek(&trio, trio.third).epoch, epoch, "it misses nothing");
-            lacked++;
-        }
-        cluster_destroy(trio.cluster);
+    struct gaps gaps = {.seed = 160, .last = 170};
+    while (next_gap(&gaps)) {
+        struct trio *trio = &gaps.trio;
+        const uint64_t epoch = trio_peek(trio, trio->third).epoch;
+        trio_rot_entry(trio, trio->third, gaps.start);
+        lack_messages(trio, trio->follower, gaps.start);
+        find_damage(trio, trio->third); /* the follower finds its own when it is asked */
+        wait_for_vote(&gaps, 60 * SECOND_US);
+        cr_assert_eq(trio_peek(trio, trio->third).epoch, epoch, "it misses nothing");
+        lacked++;
+        cluster_destroy(trio->cluster);
     }
     cr_assert_gt(lacked, 0);
 }
