@@ -1,24 +1,23 @@
 #include "node_lock.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define DEPTH_MAX 3 /* data directory / groups / group / file */
 
-/* The lock is let go at once; a node that starts in just that moment says that another one runs. */
+/* Asked for, never taken: a node that starts in just this moment gets it. */
 static bool is_locked(const char *directory)
 {
     char path[PATH_MAX + 8];
     snprintf(path, sizeof(path), "%s/LOCK", directory);
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0) return false;
-    const bool is_held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const bool is_held = fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
     close(fd);
     return is_held;
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -290,12 +289,14 @@ static int posix_lock(struct disk *disk, const char *path, struct disk_file **re
 {
     int fd = open_fd(path, O_RDWR | O_CREAT, 0600);
     if (fd < 0) return fd;
+    /* Of the open file description, not of the process; unlike flock() it can be asked for without being taken. */
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int result;
     do {
-        result = flock(fd, LOCK_EX | LOCK_NB);
+        result = fcntl(fd, F_OFD_SETLK, &whole);
     } while (result != 0 && errno == EINTR);
     if (result != 0) {
-        int error = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        int error = errno == EACCES ? -EAGAIN : -errno;
         close(fd);
         return error;
     }
