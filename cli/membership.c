@@ -405,6 +405,36 @@ static json_t *read_nodes(const char *list)
     }
 }
 
+static uint64_t count_replicas(struct membership *membership, uint64_t partition)
+{
+    size_t i;
+    uint64_t count = 0;
+    json_t *item;
+    struct reply reply;
+    char path[PATH_BYTES + sizeof(membership->topic)];
+    snprintf(path, sizeof(path), "/v1/topics/%s", membership->topic);
+    (void)client_get(&membership->client, path, &reply);
+    json_array_foreach(reply_partitions(reply.json), i, item)
+    {
+        if (reply_number(item, "partition", UINT64_MAX) != partition) continue;
+        count = json_array_size(json_object_get(item, "replicas"));
+    }
+    reply_close(&reply);
+    return count;
+}
+
+/* Fewer are a wish like another one, but nobody gives the missing ones back: who meant to name a node more should know. */
+static void note_fewer(const struct membership *membership, uint64_t before, uint64_t now)
+{
+    if (now >= before) return;
+    message_note("%s is to have %" PRIu64 " replica%s from now on, not %" PRIu64
+                 " as before: %s of them may fail",
+                 membership->group, now, now == 1 ? "" : "s", before,
+                 now < 3   ? "none"
+                 : now < 5 ? "one"
+                           : "two");
+}
+
 int topic_place_command(const struct options *options)
 {
     struct membership membership;
@@ -420,9 +450,12 @@ int topic_place_command(const struct options *options)
     }
     snprintf(path, sizeof(path), "/v1/topics/%s/partitions/%" PRIu64 "/replicas", membership.topic,
              partition);
+    const uint64_t before = count_replicas(&membership, partition), now = json_array_size(nodes);
     json_t *body = json_pack("{s:o}", "nodes", nodes);
     assert(body);
-    return end(&membership, ask(&membership, "PUT", path, body, membership.group));
+    const enum exit_code code = ask(&membership, "PUT", path, body, membership.group);
+    if (code == EXIT_CODE_OK) note_fewer(&membership, before, now);
+    return end(&membership, code);
 }
 
 /* ---- what is not finished ------------------------------------------------------------------------------------------ */

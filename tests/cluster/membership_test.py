@@ -188,8 +188,13 @@ def a_node_is_removed_under_load_and_others_take_its_place(folder):
         wanted = sorted([*held[1:], spare.number])
         done = cli("-s", cluster.urls, "topic", "place", f"{TOPIC}/0", ",".join(f"n{number}" for number in wanted))
         check_equal(done.returncode, 0, f"exit status of topic place: {done.stderr!r}")
+        check(b" replicas from now on" not in done.stderr, f"as many as before: {done.stderr!r}")
         check_equal(replicas(rest[0], TOPIC), [wanted], "replicas that were chosen")
         recorder.wait_progress(20, acks=10)
+        done = cli("-s", cluster.urls, "topic", "place", f"{TOPIC}/0", ",".join(f"n{number}" for number in wanted[:2]))
+        check_equal(done.returncode, 0, f"exit status of topic place: {done.stderr!r}")
+        check(b"is to have 2 replicas from now on, not 3 as before: none of them may fail" in done.stderr,
+              f"what fewer mean: {done.stderr!r}")
         return recorder.finish().judge()
 
 
