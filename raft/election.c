@@ -58,6 +58,36 @@ static void retry_no_later_than(struct raft_node *node, uint64_t at_ms)
     if (at_ms < node->election_at_ms) node->election_at_ms = at_ms;
 }
 
+/* ---- what was acknowledged and lost ------------------------------------------------------------- */
+
+/* Raft §5.4.1: the later term wins; at the same term the longer log. */
+static bool is_shorter(raft_term last_term, raft_index last_index, raft_term than_term,
+                       raft_index than_index)
+{
+    if (last_term != than_term) return last_term < than_term;
+    return last_index < than_index;
+}
+
+/* A log that ends here does not hold all that was committed with this replica's acks. Whoever could win without this voter's
+ * lie holds it, for the position is committed. */
+static bool lacks_pledge(const struct raft_node *node, raft_term last_term, raft_index last_index)
+{
+    if (PLANTED(D8_REGRESSED_VOTES)) return false;
+    return is_shorter(last_term, last_index, node->pledged_term, node->pledged_index);
+}
+
+/* PROTOCOL D8. Kept in memory: who restarts is told again, as long as that leader lives. */
+void raft__on_regressed_message(struct raft_node *node, struct raft_update *update,
+                                const struct raft_message *m)
+{
+    if (m->regressed.term > m->term) return;
+    if (!raft__hear_leader(node, update, m)) return;
+    if (!lacks_pledge(node, m->regressed.term, m->regressed.index)) {
+        node->pledged_index = m->regressed.index;
+        node->pledged_term = m->regressed.term;
+    }
+}
+
 /* ---- who may stand -------------------------------------------------------------------------------- */
 
 /* PROTOCOL C2: as a voter of its own latest configuration; D2: with its vote and position whole. A leader
@@ -72,6 +102,8 @@ bool raft__can_stand(const struct raft_node *node)
     if (raft__disk_is_stalled(node)) return false;
     bool waits = node->damaged && node->damaged_timeouts < DAMAGED_TIMEOUTS;
     if (waits && !PLANTED(D5_DAMAGED_STANDS_AT_ONCE)) return false;
+    if (lacks_pledge(node, raft__trail_last_term(&node->trail), node->trail.last_index))
+        return false;
     bool is_outside = !raft__is_own_voter(node) && !raft__was_own_voter(node);
     if (is_outside && !PLANTED(B9_STANDS_OUTSIDE_OF_ITS_GROUP)) return false;
     return raft__trail_has_room(&node->trail, node->commit_index);
@@ -281,12 +313,13 @@ static bool hears_leader(const struct raft_node *node)
     return node->now_ms - node->leader_heard_ms < node->options.election_timeout_ms_min;
 }
 
-/* Raft §5.4.1: the later term wins; at the same term the longer log. */
 static bool log_is_behind(const struct raft_node *node, const struct raft_message *m)
 {
-    raft_term last_term = raft__trail_last_term(&node->trail);
-    if (m->vote.last_term != last_term) return m->vote.last_term < last_term;
-    return m->vote.last_index < node->trail.last_index;
+    if (is_shorter(m->vote.last_term, m->vote.last_index, raft__trail_last_term(&node->trail),
+                   node->trail.last_index)) {
+        return true;
+    }
+    return lacks_pledge(node, m->vote.last_term, m->vote.last_index);
 }
 
 /* The vote rule, one for both kinds: a pre-vote says what a vote would be, asked now. `m->term` is the term the

@@ -80,6 +80,11 @@ struct raft_node {
     uint64_t replied_ms;            /* last answer to a heartbeat without a round */
     uint64_t disk_stalled_until_ms; /* PROTOCOL C7; 0 when the disk has reported something since */
 
+    /* PROTOCOL D8: what this replica acknowledged, and lost, lies at or below this committed position. (0, 0): nothing is
+     * known to be lost */
+    raft_index pledged_index;
+    raft_term pledged_term;
+
     bool votes_yes[RAFT_MEMBERS_MAX]; /* pre-candidate and candidate */
     bool votes_no[RAFT_MEMBERS_MAX];
 
@@ -153,6 +158,8 @@ void raft__on_vote_durable(struct raft_node *node, struct raft_update *update,
                            struct raft_hard_state hard);
 void raft__on_leader_lost(struct raft_node *node, struct raft_update *update, raft_node_id leader);
 void raft__on_campaign(struct raft_node *node, struct raft_update *update);
+void raft__on_regressed_message(struct raft_node *node, struct raft_update *update,
+                                const struct raft_message *message);
 void raft__on_damaged(struct raft_node *node, struct raft_update *update, bool stands_last,
                       raft_index from);
 /* Durable here, and not known to be damaged. */

@@ -166,6 +166,7 @@ void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *
     ret_view->configuration_index = node->configuration_index;
     ret_view->change_in_progress =
         node->configuration.joint || !raft__configuration_is_committed(node);
+    ret_view->pledged_index = node->pledged_index;
     ret_view->members_count = 0;
     if (node->role != RAFT_LEADER) return;
     ret_view->members_count = node->configuration.members_count;

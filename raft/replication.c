@@ -229,6 +229,7 @@ void raft__on_regressed(struct raft_node *node, struct raft_replica_id of, raft_
         agree = raft__trail_highest_at_term(&node->trail, agree, hint_term);
     }
     raft__progress_regressed(progress, raft__min(agree, progress->match - 1), node->commit_index);
+    progress->heartbeat_wanted = true;
 }
 
 void raft__on_bulk_moved(struct raft_node *node, raft_node_id to)
@@ -337,6 +338,17 @@ static bool send_heartbeat(struct raft_node *node, struct raft_update *update, u
     return true;
 }
 
+/* PROTOCOL D8, with each heartbeat until it is caught up: it gives no vote that would lose what it lost, and does not stand. Any
+ * committed position at or behind its acks will do, for nobody is elected without that. */
+static void send_regressed(struct raft_node *node, struct raft_update *update, uint32_t member)
+{
+    struct raft_message *message =
+        raft__message(node, update, RAFT_MESSAGE_REGRESSED, node->configuration.members[member].id);
+    if (message == NULL) return;
+    message->regressed.index = node->commit_index;
+    message->regressed.term = raft__trail_term(&node->trail, node->commit_index);
+}
+
 /* An APPEND of next..last, or an empty one at next - 1. False when the update is full. */
 static bool send_append(struct raft_node *node, struct raft_update *update, uint32_t member,
                         bool empty)
@@ -434,7 +446,9 @@ void raft__leader_outbox(struct raft_node *node, struct raft_update *update)
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {
         node->progress[i].append_sent = false;
         if (i == node->self) continue;
-        if (node->progress[i].heartbeat_wanted) (void)send_heartbeat(node, update, i);
+        if (!node->progress[i].heartbeat_wanted) continue;
+        if (node->progress[i].counts_from != 0) send_regressed(node, update, i);
+        (void)send_heartbeat(node, update, i);
     }
     raft__transfer_outbox(node, update);
     raft__reads_answer_forwards(node, update);

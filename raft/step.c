@@ -10,7 +10,8 @@
  *     APPEND, HEARTBEAT   its sender leads: followed       refused, so that the old leader learns of it
  *     any reply           seen, from a member only         ignored
  *     READ_INDEX          seen, from a member only         refused
- *     TIMEOUT_NOW         its sender leads: followed       ignored */
+ *     TIMEOUT_NOW         its sender leads: followed       ignored
+ *     REGRESSED           its sender leads: followed       ignored */
 #include "internal.h"
 
 #include <planted/planted.h>
@@ -129,6 +130,7 @@ static void refuse_identity(struct raft_node *node, struct raft_update *update,
     case RAFT_MESSAGE_HEARTBEAT_REPLY:
     case RAFT_MESSAGE_READ_INDEX_REPLY:
     case RAFT_MESSAGE_TIMEOUT_NOW:
+    case RAFT_MESSAGE_REGRESSED:
         break;
     }
 }
@@ -199,6 +201,9 @@ static void on_message(struct raft_node *node, struct raft_update *update,
         break;
     case RAFT_MESSAGE_TIMEOUT_NOW:
         raft__on_timeout_now(node, update, m);
+        break;
+    case RAFT_MESSAGE_REGRESSED:
+        raft__on_regressed_message(node, update, m);
         break;
     case RAFT_MESSAGE_PREVOTE_REPLY:
     case RAFT_MESSAGE_VOTE_REPLY:

@@ -234,7 +234,8 @@ bool replicate__send(struct group *group, const struct raft_message *message,
     case RAFT_MESSAGE_APPEND_REPLY:
     case RAFT_MESSAGE_READ_INDEX:
     case RAFT_MESSAGE_READ_INDEX_REPLY:
-    case RAFT_MESSAGE_TIMEOUT_NOW: {
+    case RAFT_MESSAGE_TIMEOUT_NOW:
+    case RAFT_MESSAGE_REGRESSED: {
         uint8_t body[RAFT_CODEC_MESSAGE_BYTES_MAX];
         const struct io_buffer part = {
             .data = body, .bytes = raft_codec_encode_message(message, body, sizeof(body))};

@@ -88,6 +88,10 @@ static void put_body(struct wire_writer *writer, const struct raft_message *mess
         wire_put_u64(writer, message->read_index.number);
         wire_put_u64(writer, message->read_index.index);
         return;
+    case RAFT_MESSAGE_REGRESSED:
+        wire_put_u64(writer, message->regressed.index);
+        wire_put_u64(writer, message->regressed.term);
+        return;
     case RAFT_MESSAGE_TIMEOUT_NOW:
         return;
     }
@@ -168,6 +172,10 @@ static void get_body(struct wire_reader *reader, struct raft_message *message)
         message->read_index.number = wire_get_u64(reader);
         message->read_index.index = wire_get_u64(reader);
         return;
+    case RAFT_MESSAGE_REGRESSED:
+        message->regressed.index = wire_get_u64(reader);
+        message->regressed.term = wire_get_u64(reader);
+        return;
     case RAFT_MESSAGE_TIMEOUT_NOW:
         return;
     }
@@ -185,7 +193,7 @@ size_t raft_codec_decode_message(const uint8_t *body, size_t bytes,
     uint8_t refusal = wire_get_u8(&reader);
     bool transfer = wire_get_bool(&reader);
     wire_get_zeros(&reader, 4);
-    if (type < RAFT_MESSAGE_PREVOTE || type > RAFT_MESSAGE_TIMEOUT_NOW) return 0;
+    if (type < RAFT_MESSAGE_PREVOTE || type > RAFT_MESSAGE_REGRESSED) return 0;
     if (refusal >= REFUSALS_COUNT) return 0;
 
     message.type = (enum raft_message_type)type;

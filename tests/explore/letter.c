@@ -92,6 +92,10 @@ struct letter letter_from_message(const struct raft_message *m, const struct loc
         letter.b = byte(m->read_index.index);
         letter.process = local_process_starts(m->read_index.process);
         break;
+    case RAFT_MESSAGE_REGRESSED:
+        letter.a = byte(m->regressed.index);
+        letter.b = byte(m->regressed.term);
+        break;
     case RAFT_MESSAGE_TIMEOUT_NOW:
         break;
     }
@@ -180,6 +184,10 @@ void letter_to_message(const struct letter *letter, const struct local_configura
         m->read_index.process = local_process(asks ? letter->from : letter->to, letter->process);
         break;
     }
+    case RAFT_MESSAGE_REGRESSED:
+        m->regressed.index = letter->a;
+        m->regressed.term = letter->b;
+        break;
     case RAFT_MESSAGE_TIMEOUT_NOW:
         break;
     }
@@ -200,7 +208,8 @@ static bool reply_is_dead(const struct letter *letter, uint8_t term)
         return letter->refusal == RAFT_REFUSED_STALE_TERM ? letter->term <= term
                                                           : letter->term < term;
     case RAFT_MESSAGE_READ_INDEX_REPLY:
-    case RAFT_MESSAGE_TIMEOUT_NOW: /* which is no reply, but is not answered either */
+    case RAFT_MESSAGE_TIMEOUT_NOW: /* which are no replies, but are not answered either */
+    case RAFT_MESSAGE_REGRESSED:
         return letter->term < term;
     case RAFT_MESSAGE_PREVOTE:
     case RAFT_MESSAGE_VOTE:
@@ -230,6 +239,7 @@ bool letter_is_dead(const struct letter *letter, uint8_t receiver_term, uint8_t 
     case RAFT_MESSAGE_HEARTBEAT_REPLY:
     case RAFT_MESSAGE_READ_INDEX_REPLY:
     case RAFT_MESSAGE_TIMEOUT_NOW:
+    case RAFT_MESSAGE_REGRESSED:
         return reply_is_dead(letter, receiver_term);
     }
     return false;

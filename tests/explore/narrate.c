@@ -28,6 +28,7 @@ static const char *const type_names[] = {
     [RAFT_MESSAGE_READ_INDEX] = "READ_INDEX",
     [RAFT_MESSAGE_READ_INDEX_REPLY] = "READ_INDEX_REPLY",
     [RAFT_MESSAGE_TIMEOUT_NOW] = "TIMEOUT_NOW",
+    [RAFT_MESSAGE_REGRESSED] = "REGRESSED",
 };
 
 static void print_letter(const struct letter *letter)
@@ -57,6 +58,9 @@ static void print_letter(const struct letter *letter)
         break;
     case RAFT_MESSAGE_READ_INDEX_REPLY:
         printf(", number %u, index %u", letter->a, letter->b);
+        break;
+    case RAFT_MESSAGE_REGRESSED:
+        printf(", position %u@%u", letter->a, letter->b);
         break;
     case RAFT_MESSAGE_PREVOTE_REPLY:
     case RAFT_MESSAGE_VOTE_REPLY:

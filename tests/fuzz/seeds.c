@@ -364,7 +364,7 @@ static void add_frame(const char *name, enum codec_kind kind, uint16_t type, con
 
 static void make_raft(void)
 {
-    for (unsigned type = RAFT_MESSAGE_PREVOTE; type <= RAFT_MESSAGE_TIMEOUT_NOW; type++) {
+    for (unsigned type = RAFT_MESSAGE_PREVOTE; type <= RAFT_MESSAGE_REGRESSED; type++) {
         struct raft_message message = {.type = (enum raft_message_type)type,
                                        .from = {.node = 1, .epoch = 4},
                                        .to = {.node = 2, .epoch = 5},

@@ -85,8 +85,9 @@ enum raft_message_type scenario__to_type(const struct runner *runner, const char
         [RAFT_MESSAGE_READ_INDEX] = "read-index",
         [RAFT_MESSAGE_READ_INDEX_REPLY] = "read-index-reply",
         [RAFT_MESSAGE_TIMEOUT_NOW] = "timeout-now",
+        [RAFT_MESSAGE_REGRESSED] = "regressed",
     };
-    for (uint32_t i = RAFT_MESSAGE_PREVOTE; i <= RAFT_MESSAGE_TIMEOUT_NOW; i++) {
+    for (uint32_t i = RAFT_MESSAGE_PREVOTE; i <= RAFT_MESSAGE_REGRESSED; i++) {
         if (strcmp(names[i], text) == 0) return (enum raft_message_type)i;
     }
     scenario__bad_command(runner, "no such message type");

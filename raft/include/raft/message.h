@@ -22,6 +22,7 @@ enum raft_message_type {
     RAFT_MESSAGE_READ_INDEX,
     RAFT_MESSAGE_READ_INDEX_REPLY,
     RAFT_MESSAGE_TIMEOUT_NOW, /* leadership transfer, thesis §3.10 */
+    RAFT_MESSAGE_REGRESSED,   /* to who lacks what it acknowledged (PROTOCOL D8) */
 };
 
 /* A maximal stretch of entries of one term. `count` entries from `first`. */
@@ -98,6 +99,11 @@ struct raft_message {
             uint64_t number;
             raft_index index; /* in a granted reply */
         } read_index;
+        struct
+        { /* REGRESSED: a committed position, at or behind all that counted with the receiver's acks */
+            raft_index index;
+            raft_term term;
+        } regressed;
     };
 };
 

@@ -367,6 +367,9 @@ struct raft_view {
     raft_node_id transfer_target;   /* 0: none */
     raft_index configuration_index; /* of the configuration in use */
     bool change_in_progress;        /* it is joint, or not known to be committed */
+    /* A leader told it that it lacks what it acknowledged, at or below this index (PROTOCOL D8): no vote for a log that ends
+     * in front of it, this one included. 0: nothing */
+    raft_index pledged_index;
     struct raft_progress_view members[RAFT_MEMBERS_MAX]; /* leader only, itself included */
     uint32_t members_count;
 };

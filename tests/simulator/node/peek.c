@@ -204,3 +204,10 @@ struct cluster_id peek_cluster(const struct node *node)
 {
     return node->identity.cluster;
 }
+
+uint64_t peek_pledged_index(const struct peek_group *group)
+{
+    struct raft_view view;
+    raft_view(group->inside->raft, io_now_ms(group->inside->node->io), &view);
+    return view.pledged_index;
+}

@@ -80,6 +80,8 @@ uint64_t peek_appends_rejected(const struct peek_group *group);
 uint32_t peek_repairs(const struct node *node);
 /* Members that lacked what they had acknowledged, since the process started. */
 uint64_t peek_regressions(const struct peek_group *group);
+/* Through here it lacks what it acknowledged, as a leader told it since it started; 0: nothing. */
+uint64_t peek_pledged_index(const struct peek_group *group);
 const struct raft_configuration *peek_configuration(const struct peek_group *group);
 /* The newest in its log, committed or not, with the index of its CONFIG entry. */
 const struct raft_indexed_configuration *peek_newest_configuration(const struct peek_group *group);

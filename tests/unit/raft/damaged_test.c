@@ -170,3 +170,110 @@ Test(raft_regressed, what_it_lost_is_sent_again)
     cr_assert_eq(probe->append.last, 5);
     rig_close(&rig);
 }
+
+static const struct raft_message *told(struct rig *rig)
+{
+    return rig_sent(rig, RAFT_MESSAGE_REGRESSED, 2);
+}
+
+Test(raft_regressed, it_is_told_what_is_committed_until_it_is_caught_up)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    rig_lead_and_commit(&rig);
+    rig_propose(&rig, 4);
+    rig_durable(&rig, 5);
+    ack(&rig, 2, 5);
+    rig_tick(&rig, RIG_HEARTBEAT_MS);
+    cr_assert_null(told(&rig), "nothing is lost");
+    regress(&rig, 2, 2);
+    cr_assert_not_null(told(&rig), "at once");
+    cr_assert_eq(told(&rig)->regressed.index, 5);
+    cr_assert_eq(told(&rig)->regressed.term, 1);
+    cr_assert_null(rig_sent(&rig, RAFT_MESSAGE_REGRESSED, 3));
+    rig_tick(&rig, RIG_HEARTBEAT_MS);
+    cr_assert_not_null(told(&rig), "again with each heartbeat");
+    ack(&rig, 2, 5);
+    rig_tick(&rig, RIG_HEARTBEAT_MS);
+    cr_assert_null(told(&rig));
+    rig_close(&rig);
+}
+
+/* Node 1 follows node 2 in term 2 with entries 1..3 of term 1, and has acknowledged 1..6 of term 2 at most. */
+static struct rig open_regressed(raft_index index, raft_term term)
+{
+    static const struct raft_term_run runs[] = {{.first = 1, .count = 3, .term = 1}};
+    struct rig rig;
+    rig_open(&rig,
+             &(struct rig_setup){.voters = 3, .runs = runs, .runs_count = 1, .hard = {.term = 2}});
+    struct raft_message m = rig_message(&rig, RAFT_MESSAGE_REGRESSED, 2, 2);
+    m.regressed.index = index;
+    m.regressed.term = term;
+    rig_receive(&rig, &m);
+    return rig;
+}
+
+/* After so long nobody is heard any more, so only the logs are judged. */
+static enum raft_refusal ask(struct rig *rig, raft_index last_index, raft_term last_term)
+{
+    struct rig later = *rig;
+    struct raft_message m = rig_vote(&later, RAFT_MESSAGE_PREVOTE, 3, 3, last_index, last_term);
+    later.now_ms += RIG_TIMEOUT_MS_MIN;
+    rig_receive(&later, &m);
+    rig->now_ms = later.now_ms;
+    return rig_sent(rig, RAFT_MESSAGE_PREVOTE_REPLY, 3)->refusal;
+}
+
+Test(raft_regressed, who_lost_what_it_acknowledged_votes_for_nobody_who_lacks_it)
+{
+    struct rig rig = open_regressed(6, 2);
+    cr_assert_eq(rig_view(&rig).pledged_index, 6);
+    cr_assert_eq(ask(&rig, 3, 1), RAFT_REFUSED_LOG_BEHIND, "as long as its own");
+    cr_assert_eq(ask(&rig, 5, 2), RAFT_REFUSED_LOG_BEHIND);
+    cr_assert_eq(ask(&rig, 9, 1), RAFT_REFUSED_LOG_BEHIND);
+    cr_assert_eq(ask(&rig, 6, 2), RAFT_REFUSED_NOT, "who has it gets the vote");
+    rig_close(&rig);
+}
+
+Test(raft_regressed, who_lost_what_it_acknowledged_stands_when_it_has_it_again)
+{
+    struct rig rig = open_regressed(6, 2);
+    struct raft_message go = rig_message(&rig, RAFT_MESSAGE_TIMEOUT_NOW, 2, 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        rig_tick(&rig, RIG_TIMEOUT_MS_MAX);
+        cr_assert_null(rig_sent(&rig, RAFT_MESSAGE_PREVOTE, 3));
+    }
+    rig_receive(&rig, &go);
+    cr_assert_eq(rig_view(&rig).role, RAFT_FOLLOWER);
+    struct raft_message append = rig_append(&rig, 2, 2, 3, 1, 3, 2, 6);
+    rig_receive(&rig, &append);
+    rig_durable(&rig, 6);
+    rig_receive(&rig, &go);
+    cr_assert_eq(rig_view(&rig).role, RAFT_CANDIDATE);
+    rig_close(&rig);
+}
+
+Test(raft_regressed, only_the_leader_of_the_term_tells_it_and_never_less_than_before)
+{
+    struct rig rig = open_regressed(6, 2);
+    struct raft_message m = rig_message(&rig, RAFT_MESSAGE_REGRESSED, 2, 2);
+    m.regressed.index = 9;
+    m.regressed.term = 3; /* of no log that this leader can have */
+    rig_receive(&rig, &m);
+    cr_assert_eq(rig_view(&rig).pledged_index, 6);
+    m.regressed.index = 8;
+    m.regressed.term = 1;
+    rig_receive(&rig, &m);
+    cr_assert_eq(rig_view(&rig).pledged_index, 6);
+    m = rig_message(&rig, RAFT_MESSAGE_REGRESSED, 3, 2);
+    m.regressed.index = 8;
+    m.regressed.term = 2;
+    rig_receive(&rig, &m);
+    cr_assert_eq(rig_view(&rig).pledged_index, 6, "another one leads");
+    m = rig_message(&rig, RAFT_MESSAGE_REGRESSED, 3, 1);
+    m.regressed.index = 8;
+    m.regressed.term = 1;
+    rig_receive(&rig, &m);
+    cr_assert_eq(rig_view(&rig).pledged_index, 6, "of an older term");
+    rig_close(&rig);
+}

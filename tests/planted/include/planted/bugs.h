@@ -220,6 +220,8 @@
       "entries that are damaged on all replicas are cut, as if nobody had ever held them")         \
     X(D8_REGRESSION_IS_IGNORED, node,                                                              \
       "a member that lacks what it acknowledged is believed to have it")                           \
+    X(D8_REGRESSED_VOTES, core,                                                                    \
+      "who lost what it acknowledged votes and stands as if it never had it")                      \
     X(S2_BASE_IS_AHEAD_OF_THE_LOG, node, "a base is written of entries that are not durable here") \
     X(S2_SNAPSHOT_IS_AHEAD_OF_THE_LOG, node,                                                       \
       "a snapshot is written of entries that are not durable here")                                \
