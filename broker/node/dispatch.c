@@ -37,6 +37,7 @@ static void to_leader(struct node_request *request, uint64_t group_id)
     request->ret_leader = leader;
     request->ret_term = term;
     if (transfer__is_answered_by(request, leader)) return;
+    if (leader == 0 && fetch__from_halted(request)) return;
     if (leader == 0 || leader == node->identity.node_id) {
         if (request->from_peer) {
             request->retry_after_ms = 50;

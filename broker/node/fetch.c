@@ -11,6 +11,7 @@
 #include "internal.h"
 #include "limits.h"
 #include "list.h"
+#include "mending.h"
 #include "offsets.h"
 #include "read.h"
 #include "repair.h"
@@ -67,6 +68,12 @@ static void fill_bounds(struct node_request *request, const struct group *group)
 {
     request->ret_first_offset = base__first_offset(group);
     request->ret_high_watermark = group->partition.next_offset;
+    if (group
+            ->mending) { /* its log goes on, and nobody who reads to the end may believe to be there */
+        struct segment_log_info info;
+        segment_log_info(group->log, &info);
+        request->ret_high_watermark = info.next_offset;
+    }
     request->ret_leader = group->leader;
     request->ret_term = group->term;
     request->ret_local_lag = 0;
@@ -415,6 +422,23 @@ void fetch__start(struct node_request *request, struct group *group)
         return;
     }
     barrier__start(request, group);
+}
+
+/* What the state covers is committed and stays what it is; but this replica cannot know how far others have come meanwhile, so
+ * it answers where such reads are allowed. */
+bool fetch__from_halted(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    if (request->type != NODE_REQUEST_FETCH || !state->settings.local_reads) return false;
+    const bool is_earliest = request->fetch.from == NODE_FROM_EARLIEST;
+    if (!is_earliest && request->fetch.from != NODE_FROM_OFFSET) return false;
+    struct group *group = mending__readable(state->node, state->group_id);
+    if (!group) return false;
+    const uint64_t start = base__first_offset(group);
+    const uint64_t offset = is_earliest ? start : request->fetch.value;
+    if (offset < start || offset >= group->partition.next_offset) return false;
+    answer_from(request, group, offset);
+    return true;
 }
 
 void fetch__wake_polls(struct group *group)

@@ -2,6 +2,8 @@
 #ifndef BROKER_NODE_FETCH_H
 #define BROKER_NODE_FETCH_H
 
+#include <stdbool.h>
+
 struct group;
 struct node_request;
 
@@ -11,5 +13,7 @@ void fetch__wake_polls(struct group *group); /* the end of the log may have move
 void fetch__forget(struct node_request *request);
 /* Behind a barrier, unless the topic takes local reads. */
 void fetch__start(struct node_request *request, struct group *group);
+/* While its group stands still by damage (D7): what lies in front of that. False: not a fetch of such messages. */
+bool fetch__from_halted(struct node_request *request);
 
 #endif

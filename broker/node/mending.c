@@ -9,7 +9,8 @@
  * everything else, and goes on repairing. Where the terms in such a hole are unknown the core begins behind its state, as
  * behind a base.
  *
- * A mending replica is not among the groups of the node: nothing steps it, and requests look for another replica. */
+ * A mending replica is not among the groups of the node: nothing steps it, and requests look for another replica. When nobody
+ * could mend it, its group may stand still; what its newest state covers is committed, and local reads get it meanwhile (D7). */
 #include "mending.h"
 
 #include "base.h"
@@ -43,6 +44,7 @@ struct mending {
     struct tree *state;
     struct found_configurations found;
     uint64_t since_us;
+    bool is_restored; /* group->partition is that of the state */
 };
 
 struct group *mending__find(const struct node *node, uint64_t group_id)
@@ -98,6 +100,21 @@ void mending__free(struct group *group)
 uint64_t mending__state_index(const struct group *group)
 {
     return group->mending->header.point.index;
+}
+
+struct group *mending__readable(const struct node *node, uint64_t group_id)
+{
+    struct group *group = mending__find(node, group_id);
+    if (!group || group->is_meta || !repair__was_tried(group)) return NULL;
+    struct mending *mending = group->mending;
+    if (!mending->is_restored) {
+        const struct segment_log_point *point = &mending->header.point;
+        mending->is_restored = partition_restore(
+            &group->partition, tree_ref(mending->state), point->index, point->next_offset,
+            mending->header.log_start_offset, point->timestamp_ms);
+        group->applied_index = mending->is_restored ? point->index : 0;
+    }
+    return mending->is_restored ? group : NULL;
 }
 
 void mending__note_configuration(struct group *group, uint64_t index, const uint8_t *payload,

@@ -366,7 +366,24 @@ Test(simulated_repair, what_is_lost_everywhere_below_a_checkpoint_fails_by_name_
     cluster_destroy(cluster);
 }
 
-/* D7: above the newest checkpoint the state cannot be known: the group halts and says where. */
+static void allow_local_reads(struct cluster *cluster)
+{
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_delete(call, ROT_TOPIC);
+    call->request.type = NODE_REQUEST_TOPIC_SET;
+    call->request.set.fields = META_SET_LOCAL_READS;
+    call->request.create.settings.local_reads = true;
+    cluster_submit(cluster, 0, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+    sim_run_for(cluster->sim, SECOND_US); /* on all nodes */
+}
+
+/* D7: above the newest checkpoint the state cannot be known: the group halts and says where. What the state covers is read
+ * from any node once the topic takes local reads; who reads on meets the damage, and never takes the end of the state for that of
+ * the log. */
 Test(simulated_repair, what_is_lost_everywhere_above_a_checkpoint_halts_the_group_by_name)
 {
     struct cluster *cluster = rot_cluster(33, 3, 3, MESSAGES, NEVER);
@@ -389,6 +406,19 @@ Test(simulated_repair, what_is_lost_everywhere_above_a_checkpoint_halts_the_grou
     cr_assert_neq(cluster_produce(cluster, 0, ROT_TOPIC, 1, -1, -1, NULL), NODE_OK);
     struct cluster_call *call = malloc(sizeof(*call));
     cr_assert_eq(fetch(cluster, 0, 60, call), NODE_DAMAGED, "%s", call->request.detail);
+    cr_assert_not_null(strstr(call->request.detail, range), "%s", call->request.detail);
+    cluster_call_close(call);
+    allow_local_reads(cluster);
+    for (uint64_t offset = 0; offset < MESSAGES; offset++) {
+        cr_assert_eq(fetch(cluster, (uint32_t)(offset % 3u), offset, call), NODE_OK,
+                     "%" PRIu64 ": %s", offset, call->request.detail);
+        cr_assert_geq(call->request.ret_next_offset, offset + 1u);
+        cr_assert_gt(call->request.ret_view.bytes_total, 0);
+        cr_assert_eq(call->request.ret_high_watermark, MESSAGES + ABOVE, "to the end of the log");
+        cluster_call_close(call);
+    }
+    cr_assert_eq(fetch(cluster, 0, MESSAGES + ABOVE - 1u, call), NODE_DAMAGED, "%s",
+                 call->request.detail);
     cr_assert_not_null(strstr(call->request.detail, range), "%s", call->request.detail);
     cluster_call_close(call);
     free(call);
@@ -519,10 +549,13 @@ Test(simulated_repair, a_node_alone_names_what_it_lost_and_cuts_nothing)
         cluster_start_all(cluster);
         sim_run_for(cluster->sim, 10 * SECOND_US);
         struct cluster_call *call = malloc(sizeof(*call));
-        cr_assert_eq(fetch(cluster, 0, 39, call), NODE_DAMAGED, "%s", call->request.detail);
+        cr_assert_eq(fetch(cluster, 0, index - 2u, call), NODE_DAMAGED, "%s", call->request.detail);
         cluster_call_close(call);
         cr_assert_eq(fetch(cluster, 0, 45, call), is_above ? NODE_DAMAGED : NODE_OK, "%s",
                      call->request.detail);
+        cluster_call_close(call);
+        allow_local_reads(cluster);
+        cr_assert_eq(fetch(cluster, 0, 45, call), NODE_OK, "%s", call->request.detail);
         cluster_call_close(call);
         free(call);
         struct node_group_status status;
