@@ -40,6 +40,9 @@ static json_t *create_body(const struct options *options)
         json_object_set_new(body, "max_message_bytes",
                             json_integer((json_int_t)options_number(options, "max-message-bytes")));
     }
+    if (options_has(options, "consistency")) {
+        json_object_set_new(body, "consistency", json_string(options_text(options, "consistency")));
+    }
     if (options_has(options, "retain-until-consumed")) {
         json_object_set_new(body, "retain_until_consumed",
                             json_boolean(options_on(options, "retain-until-consumed")));
@@ -320,6 +323,9 @@ static bool set_body(const struct options *options, json_t *body)
     const char *retention_bytes = options_text(options, "retention-bytes");
     if (retention && !add_retention(body, retention)) return false;
     if (retention_bytes && !add_retention_bytes(body, retention_bytes)) return false;
+    if (options_has(options, "consistency")) {
+        json_object_set_new(body, "consistency", json_string(options_text(options, "consistency")));
+    }
     if (options_has(options, "retain-until-consumed")) {
         json_object_set_new(body, "retain_until_consumed",
                             json_boolean(options_on(options, "retain-until-consumed")));

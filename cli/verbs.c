@@ -99,6 +99,8 @@ static const struct flag create_flags[] = {
     {"retain-until-consumed", 0, FLAG_SWITCH, "on|off", "off", "on",
      "also what all durable groups have consumed goes (see raftmq group set)"},
     {"max-message-bytes", 0, FLAG_BYTES, "SIZE", NULL, NULL, "largest batch (default 1M)"},
+    {"consistency", 0, FLAG_CHOICE, "linearizable|local", "linearizable", NULL,
+     "local: reads ask no leader, and may be behind"},
     {"if-not-exists", 0, FLAG_BARE, NULL, NULL, NULL,
      "exit 0 when it exists, whatever its settings"},
     END};
@@ -110,6 +112,8 @@ static const struct flag set_flags[] = {
     {"retain-until-consumed", 0, FLAG_SWITCH, "on|off", NULL, "on",
      "also what all durable groups have consumed goes"},
     {"max-message-bytes", 0, FLAG_BYTES, "SIZE", NULL, NULL, "largest batch"},
+    {"consistency", 0, FLAG_CHOICE, "linearizable|local", NULL, NULL,
+     "local: reads ask no leader, and may be behind"},
     END};
 
 static const struct flag group_set_flags[] = {
