@@ -54,6 +54,9 @@ static void check_refusal(const struct op *op)
     case NODE_CHANGE_RUNNING:
         if (op->request.type != NODE_REQUEST_TRANSFER) return;
         break;
+    case NODE_DAMAGED: /* nobody leads its group, and the replica here is being mended */
+        if (op->request.type == NODE_REQUEST_TRANSFER && op->run->damage.damaged) return;
+        break;
     case NODE_TOPIC_NOT_FOUND:
     case NODE_PARTITION_NOT_FOUND:
     case NODE_TOPIC_EXISTS:
@@ -69,7 +72,6 @@ static void check_refusal(const struct op *op)
     case NODE_STALE_GENERATION:
     case NODE_OFFSET_OUT_OF_RANGE:
     case NODE_NO_OFFSET:
-    case NODE_DAMAGED:
     case NODE_TOO_MANY_NODES:
         break;
     }
