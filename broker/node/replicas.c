@@ -107,19 +107,26 @@ void replicas__drop_topic(struct node *node, uint64_t index, const struct meta_t
     }
 }
 
+/* The lower of `index` and what lies in front of the first of these replicas that is this node's and newer than `epoch`. */
+static uint64_t in_front_of_newer(const struct node *node, const struct meta_replica *replicas,
+                                  uint32_t count, uint64_t epoch, uint64_t index)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (replicas[i].node_id != node->identity.node_id || replicas[i].epoch <= epoch) continue;
+        if (replicas[i].epoch <= index) index = replicas[i].epoch - 1u;
+    }
+    return index;
+}
+
 /* M4: at or below the recorded index nothing is made. A later replica of this node in the same group is, if it is wished
- * already. */
+ * already, and if it lingers: that one may be wished again, under the same epoch. */
 uint64_t replicas__drop_index(const struct node *node, uint64_t group_id, uint64_t epoch)
 {
     struct meta_partition partition;
     uint64_t index = node->meta.applied_index;
     if (!meta_group_find(&node->meta, group_id, NULL, &partition, NULL)) return index;
-    for (uint32_t i = 0; i < partition.replicas_count; i++) {
-        const struct meta_replica *replica = &partition.replicas[i];
-        if (replica->node_id != node->identity.node_id || replica->epoch <= epoch) continue;
-        if (replica->epoch <= index) index = replica->epoch - 1u;
-    }
-    return index;
+    index = in_front_of_newer(node, partition.replicas, partition.replicas_count, epoch, index);
+    return in_front_of_newer(node, partition.lingering, partition.lingering_count, epoch, index);
 }
 
 bool replicas__is_let_go(const struct node *node, uint64_t group_id, uint64_t epoch)

@@ -406,6 +406,60 @@ Test(simulated_membership, a_replica_let_go_and_wished_again_is_another_one)
     }
 }
 
+static void give_meta_to(struct cluster *cluster, uint32_t node)
+{
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cluster_fill_transfer(call, NULL, (int)node);
+    cluster_submit(cluster, node, call);
+    cr_assert(cluster_wait(call, 15 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    free(call);
+}
+
+/* It hears of it when the new one lingers: wished no more, and not recorded as gone, for the leader of the group has not heard
+ * of that. Then it is wished again, under the same epoch. */
+Test(simulated_membership, a_replica_that_lingers_when_an_older_one_goes_may_be_wished_again)
+{
+    for (uint64_t seed = 151; seed <= 154; seed++) {
+        uint64_t group = 0;
+        uint32_t with[4], count = 0;
+        struct cluster *cluster = founded_with_topic(seed, 5, TOPIC, 4, &group);
+        struct load *load = calloc(1, sizeof(*load));
+        const uint32_t leader = founded_leader(cluster, group);
+        const uint32_t meta = outsider(cluster, group);
+        const uint32_t away = other_than(cluster, leader, meta);
+        for (uint32_t i = 0; i < 5; i++) {
+            if (i != away && i != meta) with[count++] = i;
+        }
+        with[count] = away;
+        if (founded_leader(cluster, 0) != meta) give_meta_to(cluster, meta);
+        load_start(load, cluster, TOPIC, founded_mask(cluster) & ~(1u << away));
+        sim_isolate(cluster->sim, away, SIM_LINK_CUT);
+        cr_assert_eq(members_place(cluster, meta, TOPIC, with, 3), NODE_OK);
+        load_expect_settled(load, SETTLE_US, meta);
+        cr_assert_eq(members_place(cluster, meta, TOPIC, with, 4), NODE_OK);
+        load_run(load, SECOND_US);
+        cr_assert_eq(cluster_leader(cluster, group), (int)leader, "seed %" PRIu64, seed);
+        cr_assert_eq(cluster_leader(cluster, 0), (int)meta, "seed %" PRIu64, seed);
+        sim_set_link(cluster->sim, leader, meta, SIM_LINK_CUT);
+        sim_set_link(cluster->sim, meta, leader, SIM_LINK_CUT);
+        cr_assert_eq(members_place(cluster, meta, TOPIC, with, 3), NODE_OK);
+        for (uint32_t i = 0; i < 5; i++) {
+            if (i == away) continue;
+            sim_set_link(cluster->sim, away, i, SIM_LINK_UP);
+            sim_set_link(cluster->sim, i, away, SIM_LINK_UP);
+        }
+        load_run(load, 5 * SECOND_US);
+        cr_assert_eq(members_place(cluster, meta, TOPIC, with, 4), NODE_OK);
+        sim_heal(cluster->sim);
+        load_expect_settled(load, SETTLE_US, meta);
+        cr_assert(members_has_replica(cluster, away, group), "seed %" PRIu64, seed);
+        load_check(load, founded_mask(cluster));
+        free(load);
+        cluster_destroy(cluster);
+    }
+}
+
 /* Its disk hangs while the replica is made; meanwhile it is let go, and wished anew. */
 Test(simulated_membership, a_replica_wished_again_while_its_files_are_made_is_made)
 {
