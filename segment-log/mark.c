@@ -165,6 +165,20 @@ int writer__spoil(struct segment_writer *writer, uint64_t boundary)
     return disk_pwrite(writer->file, spoiled, bytes, boundary);
 }
 
+int writer__heal(struct segment_writer *writer, uint64_t pos)
+{
+    uint8_t block[SEGMENT_BLOCK_BYTES];
+    const uint64_t end = pos - pos % SEGMENT_BLOCK_BYTES + SEGMENT_BLOCK_BYTES;
+    assert(pos % SEGMENT_SECTOR_BYTES == 0);
+    ssize_t got = disk_pread(writer->file, block, (size_t)(end - pos), pos);
+    if (got != -EIO) return got < 0 ? (int)got : 0;
+    while (got == -EIO && pos % SEGMENT_BLOCK_BYTES != 0) {
+        got = disk_pread(writer->file, block, SEGMENT_SECTOR_BYTES, pos - SEGMENT_SECTOR_BYTES);
+        if (got == -EIO) pos -= SEGMENT_SECTOR_BYTES;
+    }
+    return writer__zero(writer, pos, end);
+}
+
 static int zero_dirty_blocks(struct segment_writer *writer, const uint8_t *bytes,
                              size_t bytes_count, uint64_t pos)
 {
@@ -181,6 +195,25 @@ static int zero_dirty_blocks(struct segment_writer *writer, const uint8_t *bytes
     return 0;
 }
 
+/* Some of [from, to) cannot be read: each block by itself. */
+static int zero_by_blocks(struct segment_writer *writer, uint8_t *buffer, uint64_t from,
+                          uint64_t to)
+{
+    int error = 0;
+    while (!error && from < to) {
+        size_t step = SEGMENT_BLOCK_BYTES - (size_t)(from % SEGMENT_BLOCK_BYTES);
+        if (step > to - from) step = (size_t)(to - from);
+        const ssize_t got = disk_pread(writer->file, buffer, step, from);
+        if (got == -EIO) {
+            error = writer__heal(writer, from);
+        } else {
+            error = got < 0 ? (int)got : zero_dirty_blocks(writer, buffer, (size_t)got, from);
+        }
+        from += step;
+    }
+    return error;
+}
+
 int writer__zero_behind(struct segment_writer *writer, uint64_t from)
 {
     uint64_t size;
@@ -189,7 +222,13 @@ int writer__zero_behind(struct segment_writer *writer, uint64_t from)
     uint8_t *buffer = malloc(ZERO_BYTES);
     if (!buffer) return -ENOMEM;
     while (!error && from < size) {
+        const uint64_t to = size - from < ZERO_BYTES ? size : from + ZERO_BYTES;
         ssize_t got = disk_pread(writer->file, buffer, ZERO_BYTES, from);
+        if (got == -EIO) {
+            error = zero_by_blocks(writer, buffer, from, to);
+            from = to;
+            continue;
+        }
         if (got <= 0) {
             error = (int)got;
             break;

@@ -64,6 +64,12 @@ int writer__write_mark(struct segment_writer *writer, uint64_t group_seed,
 int writer__write_both_marks(struct segment_writer *writer, uint64_t group_seed,
                              struct segment_mark *mark, struct sync_count *count);
 
+/* The block that holds `pos`, a sector's start, is unreadable from there on: zeros up to its end, and in front of `pos` as far
+ * as that is unreadable, too. Of a block that is written in part the kernel reads the rest first, so a later write of a part
+ * would fail; one that is written as a whole gets good sectors from the disk. What is unreadable in front is damage that its
+ * marks tell of, and stays it. Does nothing where all can be read. */
+int writer__heal(struct segment_writer *writer, uint64_t pos);
+
 /* The sector of a cut: what the mark keeps of it, and zeros up to its end or to that of the file, whichever comes first. */
 int writer__restore_tail(struct segment_writer *writer, const struct segment_mark *mark,
                          uint64_t file_bytes);
@@ -77,7 +83,7 @@ int writer__spoil(struct segment_writer *writer, uint64_t boundary);
 #define SEGMENT_SPOILED_BYTES 8u
 #define SEGMENT_SPOILED_BYTE  0xffu
 
-/* Read [from, end of the file) and overwrite with zeros what is not zero. */
+/* Read [from, end of the file) and overwrite with zeros what is not zero, or cannot be read. */
 int writer__zero_behind(struct segment_writer *writer, uint64_t from);
 
 #endif

@@ -21,6 +21,7 @@
 #include <planted/planted.h>
 
 #include "problem.h"
+#include "salvage.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -134,6 +135,16 @@ static const char *slot_problem(const uint8_t *slot)
         return "the checksum does not match";
     }
     return NULL;
+}
+
+/* Both, zeros where the disk cannot read: a sector that it lost of one slot says nothing against the other, nor against its own
+ * slot, where that needs no more of it. */
+static int read_slots(struct disk_file *file, uint8_t *slots)
+{
+    bool is_unreadable = false;
+    memset(slots, 0, FILE_BYTES);
+    const ssize_t got = salvage__read(file, slots, FILE_BYTES, 0, &is_unreadable);
+    return got < 0 ? (int)got : 0;
 }
 
 /* ---- records ---------------------------------------------------------------------------------------- */
@@ -268,8 +279,10 @@ static void run_check(struct node_store_job *job)
     job->error = disk_drop_cache(store->file);
     for (uint32_t i = 0; i < 2 && !job->error; i++) {
         uint8_t *slot = slots + (size_t)i * SLOT_BYTES;
-        const ssize_t got = disk_pread(store->file, slot, SLOT_BYTES, (uint64_t)i * SLOT_BYTES);
-        if (got < 0 && got != -EIO) job->error = (int)got;
+        bool is_unreadable = false;
+        const ssize_t got =
+            salvage__read(store->file, slot, SLOT_BYTES, (uint64_t)i * SLOT_BYTES, &is_unreadable);
+        if (got < 0) job->error = (int)got;
         is_bad[i] = !slot_is_current(store, slot);
         job->mended_slots += is_bad[i];
     }
@@ -382,8 +395,7 @@ static enum segment_log_status load(struct node_store *store, uint8_t *slots,
                                     struct segment_log_problem *problem)
 {
     int error = disk_drop_cache(store->file);
-    ssize_t got = error ? 0 : disk_pread(store->file, slots, FILE_BYTES, 0);
-    if (got < 0) error = (int)got;
+    if (!error) error = read_slots(store->file, slots);
     if (error) {
         problem__set(problem, store->path, 0, 0, error, "reading the votes failed");
         return SEGMENT_LOG_IO;
@@ -513,7 +525,7 @@ void node_store_inspect(struct disk *disk, const char *path, const struct inspec
     uint64_t file_bytes = 0;
     int error = slots ? disk_open(disk, path, DISK_READ, &file) : -ENOMEM;
     if (!error) error = disk_size(file, &file_bytes);
-    if (!error && disk_pread(file, slots, FILE_BYTES, 0) < 0) error = -EIO;
+    if (!error) error = read_slots(file, slots);
     disk_close(file);
     if (error) {
         sink->problem(sink->data, 0, "reading the file failed");

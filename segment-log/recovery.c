@@ -119,6 +119,7 @@ enum segment_log_status recovery__open_segment(struct recovery *recovery,
     found->header_is_whole = false;
     recovery->marks.newest = -1;
     recovery->file_bytes = 0;
+    recovery->met_unreadable = false;
     recovery->has_footer = false;
     bool fits = segment_format__path(recovery->options->directory, found->sequence, recovery->path);
     assert(fits);
@@ -463,6 +464,9 @@ static int mend_last(struct recovery *recovery)
     if (!error && writer->filled_pos < segment->end_pos) {
         writer->filled_pos = align_up(segment->end_pos, writer->sector_bytes);
         error = disk_truncate(writer->file, writer->filled_pos);
+    }
+    if (!error && old->tail_bytes > 0 && recovery->met_unreadable) {
+        error = writer__heal(writer, old->end_pos - old->tail_bytes);
     }
     if (!error && old->tail_bytes > 0) {
         error = writer__restore_tail(writer, old, recovery->file_bytes);

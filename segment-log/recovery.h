@@ -46,7 +46,8 @@ struct recovery {
     uint64_t file_bytes;
     bool
         spoils_tail; /* the torn tail of the last segment must not be zeros from its first sector on */
-    bool has_footer; /* that checks out, about this sequence */
+    bool met_unreadable; /* the disk could not read all of it */
+    bool has_footer;     /* that checks out, about this sequence */
     struct segment_footer footer;
 };
 

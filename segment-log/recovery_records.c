@@ -262,6 +262,7 @@ enum segment_log_status recovery__read_records(struct recovery *recovery, struct
     segment->last_index = stretch.scan.at.index;
     segment->file_bytes = recovery->file_bytes;
     recovery->log->last = stretch.scan.at;
+    recovery->met_unreadable = stretch.scan.met_unreadable;
     stretch__close(&stretch);
     if (status == SEGMENT_LOG_OK && !mark->continued && is_newer_mark_lost(recovery, mark)) {
         return recovery__fail(

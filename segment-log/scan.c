@@ -4,6 +4,7 @@
 
 #include "bytes.h"
 #include "entry.h"
+#include "salvage.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -94,26 +95,6 @@ static bool reserve_buffer(struct segment_scan *scan, size_t bytes)
     return true;
 }
 
-/* The disk cannot read some of it: block by block, zeros where it cannot. What stands in the others is not lost with it. */
-static ssize_t salvage(struct segment_scan *scan, uint64_t pos, size_t bytes)
-{
-    size_t done = 0;
-    while (done < bytes) {
-        size_t step = SEGMENT_BLOCK_BYTES - (size_t)((pos + done) % SEGMENT_BLOCK_BYTES);
-        if (step > bytes - done) step = bytes - done;
-        ssize_t got = disk_pread(scan->file, scan->buffer + done, step, pos + done);
-        if (got == -EIO) {
-            scan->is_unreadable = true;
-            memset(scan->buffer + done, 0, step);
-            got = (ssize_t)step;
-        }
-        if (got < 0) return got;
-        done += (size_t)got;
-        if ((size_t)got < step) break;
-    }
-    return (ssize_t)done;
-}
-
 const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes, size_t *ret_bytes)
 {
     *ret_bytes = 0;
@@ -131,7 +112,8 @@ const uint8_t *scan__load(struct segment_scan *scan, uint64_t pos, size_t bytes,
         ssize_t got = disk_pread(scan->file, scan->buffer, window, pos);
         if (got == -EIO) {
             if (window > SALVAGE_BYTES && bytes <= SALVAGE_BYTES) window = SALVAGE_BYTES;
-            got = salvage(scan, pos, bytes > window ? bytes : window);
+            got = salvage__blocks(scan->file, scan->buffer, window, pos, &scan->is_unreadable);
+            scan->met_unreadable = true;
         }
         scan->buffer_bytes = 0;
         if (got < 0) {

@@ -34,6 +34,7 @@ struct segment_scan {
     int error;          /* after SEGMENT_SCAN_IO: negative errno */
     bool
         is_unreadable; /* the disk could not read a part of what was looked at; it counts as zeros */
+    bool met_unreadable; /* ... or of anything since the start */
 };
 
 struct segment_scan_record {

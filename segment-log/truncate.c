@@ -225,18 +225,25 @@ static bool bear_again(struct segment_log_job *job)
     return true;
 }
 
-/* The kept part of the sector in which the cut is, for the mark; none when nothing but zeros follows in it. */
-static bool keep_tail(struct segment_log_job *job, uint64_t end_pos, struct segment_mark *mark)
+/* The kept part of the sector in which the cut is, for the mark; none when nothing but zeros follows in it. What the disk cannot
+ * read of a hole stays a hole as zeros; what is cut behind it must not become readable again. */
+static bool keep_tail(struct segment_log_job *job, uint64_t end_pos, bool is_in_hole,
+                      struct segment_mark *mark, bool *ret_lost)
 {
     const struct segment_writer *writer = &job->writer;
     uint32_t tail_bytes = (uint32_t)(end_pos % writer->sector_bytes);
     if (tail_bytes == 0) return true;
     uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
     ssize_t got = disk_pread(writer->file, sector, writer->sector_bytes, end_pos - tail_bytes);
-    if (got < 0) return fail(job, "reading the sector of the cut failed", (int)got);
-    if (bytes_are_zero(sector + tail_bytes, writer->sector_bytes - tail_bytes)) return true;
+    const bool is_lost = got == -EIO && is_in_hole;
+    if (is_lost) memset(sector, 0, sizeof sector);
+    if (got < 0 && !is_lost) return fail(job, "reading the sector of the cut failed", (int)got);
+    if (!is_lost && bytes_are_zero(sector + tail_bytes, writer->sector_bytes - tail_bytes)) {
+        return true;
+    }
     /* What does not fit leaves less than a header in the sector: overwrite() spoils that header behind it. */
     if (tail_bytes > SEGMENT_TAIL_BYTES_MAX) return true;
+    *ret_lost = is_lost;
     mark->tail_bytes = tail_bytes;
     memcpy(mark->tail, sector, tail_bytes);
     return true;
@@ -259,11 +266,12 @@ static bool drop_later_segments(struct segment_log_job *job)
 
 /* Never beyond the end of the file: what is cut takes no room, so that a full disk does not stop it. */
 static int overwrite(struct segment_writer *writer, uint64_t end_pos,
-                     const struct segment_mark *mark)
+                     const struct segment_mark *mark, bool is_tail_lost)
 {
     uint64_t boundary = align_up(end_pos, writer->sector_bytes);
     uint64_t size;
     int error = disk_size(writer->file, &size);
+    if (!error && is_tail_lost) error = writer__heal(writer, end_pos - mark->tail_bytes);
     if (!error && mark->tail_bytes > 0) error = writer__restore_tail(writer, mark, size);
     if (!error) error = writer__zero_behind(writer, boundary);
     /* A header that begins in the last 72 bytes of the sector reaches here; its checksum, or its field that is always zero,
@@ -299,14 +307,16 @@ void truncate__run(struct segment_log_job *job)
         job->status = SEGMENT_LOG_IO;
         return;
     }
-    if (is_behind_hole(&log->segments[job->keep_segment], job->end.index)) {
+    const bool is_in_hole = is_behind_hole(&log->segments[job->keep_segment], job->end.index);
+    if (is_in_hole) {
         end = job->end;
     } else if (end.chain != job->end.chain) {
         fail(job, "the kept entry has another chain in the file than in memory", 0);
         return;
     }
     struct segment_mark mark = {.end_pos = end_pos, .point = end};
-    if (!keep_tail(job, end_pos, &mark)) return;
+    bool is_tail_lost = false;
+    if (!keep_tail(job, end_pos, is_in_hole, &mark, &is_tail_lost)) return;
     int error = PLANTED(L7_MARKS_STAY_ABOVE_CUT)
                     ? 0
                     : writer__write_both_marks(writer, log->seed, &mark, &job->count);
@@ -315,7 +325,7 @@ void truncate__run(struct segment_log_job *job)
         return;
     }
     if (!drop_later_segments(job)) return;
-    error = overwrite(writer, end_pos, &mark);
+    error = overwrite(writer, end_pos, &mark, is_tail_lost);
     if (!error) error = writer__sync(writer, &job->count);
     if (!error) error = disk_size(writer->file, &writer->filled_pos);
     if (error) {

@@ -228,6 +228,31 @@ int memory_disk_flip(struct disk *disk, const char *raw, uint64_t pos, uint8_t m
     return 0;
 }
 
+int memory_disk_unreadable(struct disk *disk, const char *raw, uint64_t pos, uint64_t bytes)
+{
+    struct memory_disk *memory = disk_of(disk);
+    char path[DISK_PATH_MAX];
+    memory_path__copy(path, raw);
+    struct inode *inode = memory_names__get(&memory->cache, path);
+    if (!inode) return -ENOENT;
+    if (bytes == 0 || pos >= inode->cache_bytes) return -EINVAL;
+    memory_inode__lose(inode, pos, bytes);
+    return 0;
+}
+
+uint32_t memory_disk_unreadable_count(const struct disk *disk, const char *raw)
+{
+    const struct memory_disk *memory = (const struct memory_disk *)disk;
+    char path[DISK_PATH_MAX];
+    memory_path__copy(path, raw);
+    const struct inode *inode = memory_names__get(&memory->cache, path);
+    uint32_t count = 0;
+    for (size_t i = 0; inode && i < inode->lost_count; i++) {
+        count += !inode->lost[i].is_rewritten;
+    }
+    return count;
+}
+
 void memory_disk_set_now_us(struct disk *disk, uint64_t now_us)
 {
     disk_of(disk)->now_us = now_us;

@@ -100,6 +100,12 @@ uint64_t memory_disk_used(const struct disk *disk);
 
 /* Damage a file at rest, in cache and on the medium: XOR `mask` into the byte at `pos`. 0, -ENOENT or -EINVAL. */
 int memory_disk_flip(struct disk *disk, const char *path, uint64_t pos, uint8_t mask);
+/* Lost sectors: from now on every block of 4 KiB that [pos, pos + bytes) touches cannot be read, as a kernel reads and keeps
+ * whole ones: reads that touch it fail with -EIO, and so does a write of a part of it, for which the rest would have to be read.
+ * A write of the whole block puts a good one in its place, for good once it is synced. 0, -ENOENT or -EINVAL. */
+int memory_disk_unreadable(struct disk *disk, const char *path, uint64_t pos, uint64_t bytes);
+/* How many blocks of it cannot be read. */
+uint32_t memory_disk_unreadable_count(const struct disk *disk, const char *path);
 
 /* The clock that now_us() shows; starts at 0 and stands still unless set. */
 void memory_disk_set_now_us(struct disk *disk, uint64_t now_us);

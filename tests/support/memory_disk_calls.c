@@ -126,6 +126,7 @@ static ssize_t memory_pread(struct disk_file *base, void *buffer, size_t bytes, 
     const struct inode *inode = file->inode;
     if (pos >= inode->cache_bytes) return 0;
     if (bytes > inode->cache_bytes - pos) bytes = inode->cache_bytes - (size_t)pos;
+    if (!memory_inode__is_readable(inode, pos, bytes)) return -EIO;
     memory_inode__get(inode, buffer, bytes, pos);
     return (ssize_t)bytes;
 }
@@ -142,6 +143,7 @@ static int memory_pwritev(struct disk_file *base, const struct iovec *iov, int i
     for (int i = 0; i < iov_count; i++) {
         bytes += iov[i].iov_len;
     }
+    if (!error && !memory_inode__is_writable(file->inode, pos, bytes)) return -EIO;
     uint64_t allowed = bytes;
     uint64_t used = memory_disk_used(&disk->disk), size = file->inode->cache_bytes;
     uint64_t room = disk->bytes_max > used ? disk->bytes_max - used : 0;
@@ -151,6 +153,7 @@ static int memory_pwritev(struct disk_file *base, const struct iovec *iov, int i
     }
     /* A write that fails has written some of its bytes. */
     if (error && allowed > 0) allowed = memory_disk__draw(disk) % (allowed + 1);
+    memory_inode__rewrite(file->inode, pos, allowed);
     for (int i = 0; i < iov_count && allowed > 0; i++) {
         size_t part = iov[i].iov_len < allowed ? iov[i].iov_len : (size_t)allowed;
         memory_inode__put(disk, file->inode, iov[i].iov_base, part, pos);

@@ -82,6 +82,7 @@ void memory_inode__unref(struct inode *inode)
     free(inode->cache);
     free(inode->medium);
     free(inode->dirty);
+    free(inode->lost);
     free(inode);
 }
 
@@ -90,6 +91,12 @@ struct inode *memory_inode__clone(const struct inode *inode)
     struct inode *copy = memory_disk__must(malloc(sizeof *copy));
     *copy = *inode;
     copy->refs = 1;
+    if (inode->lost_count > 0) {
+        copy->lost = memory_disk__must(malloc(inode->lost_count * sizeof *copy->lost));
+        memcpy(copy->lost, inode->lost, inode->lost_count * sizeof *copy->lost);
+    } else {
+        copy->lost = NULL;
+    }
     if (inode->pages_count == 0) return copy;
     const size_t bytes = inode->pages_count * sizeof *copy->cache;
     copy->cache = memory_disk__must(malloc(bytes));
@@ -172,6 +179,94 @@ bool memory_inode__differs(const struct inode *inode, size_t sector)
                   SECTOR_BYTES) != 0;
 }
 
+/* ---- lost pages --------------------------------------------------------------------------------------------------- */
+
+static struct lost_page *find_lost(const struct inode *inode, size_t page)
+{
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        if (inode->lost[i].page == page) return &inode->lost[i];
+    }
+    return NULL;
+}
+
+void memory_inode__lose(struct inode *inode, uint64_t pos, uint64_t bytes)
+{
+    for (size_t page = pos / PAGE_BYTES; page <= (pos + bytes - 1) / PAGE_BYTES; page++) {
+        struct lost_page *lost = find_lost(inode, page);
+        if (!lost) {
+            inode->lost = memory_disk__must(
+                realloc(inode->lost, (inode->lost_count + 1) * sizeof *inode->lost));
+            lost = &inode->lost[inode->lost_count++];
+        }
+        *lost = (struct lost_page){.page = page};
+    }
+}
+
+static bool is_covered(const struct lost_page *lost, uint64_t pos, uint64_t bytes)
+{
+    return pos <= lost->page * PAGE_BYTES && (lost->page + 1) * PAGE_BYTES <= pos + bytes;
+}
+
+static bool is_touched(const struct lost_page *lost, uint64_t pos, uint64_t bytes)
+{
+    return pos < (lost->page + 1) * PAGE_BYTES && lost->page * PAGE_BYTES < pos + bytes;
+}
+
+bool memory_inode__is_readable(const struct inode *inode, uint64_t pos, uint64_t bytes)
+{
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        const struct lost_page *lost = &inode->lost[i];
+        if (!lost->is_rewritten && is_touched(lost, pos, bytes)) return false;
+    }
+    return true;
+}
+
+bool memory_inode__is_writable(const struct inode *inode, uint64_t pos, uint64_t bytes)
+{
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        const struct lost_page *lost = &inode->lost[i];
+        if (lost->is_rewritten || is_covered(lost, pos, bytes)) continue;
+        if (is_touched(lost, pos, bytes)) return false;
+    }
+    return true;
+}
+
+void memory_inode__rewrite(struct inode *inode, uint64_t pos, uint64_t bytes)
+{
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        if (is_covered(&inode->lost[i], pos, bytes)) inode->lost[i].is_rewritten = true;
+    }
+}
+
+/* What was written in their place is on the medium, which has others there now. */
+static void replace_rewritten(struct inode *inode)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        if (!inode->lost[i].is_rewritten) inode->lost[left++] = inode->lost[i];
+    }
+    inode->lost_count = left;
+}
+
+static void forget_rewritten(struct inode *inode)
+{
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        inode->lost[i].is_rewritten = false;
+    }
+}
+
+/* They are of no file any more. */
+static void drop_lost_behind(struct inode *inode, uint64_t bytes)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        if (inode->lost[i].page * PAGE_BYTES < bytes) inode->lost[left++] = inode->lost[i];
+    }
+    inode->lost_count = left;
+}
+
+/* ---- bytes -------------------------------------------------------------------------------------------------------- */
+
 void memory_inode__put(struct memory_disk *disk, struct inode *inode, const uint8_t *bytes,
                        size_t bytes_count, uint64_t pos)
 {
@@ -229,6 +324,7 @@ void memory_inode__cut(struct inode *inode, uint64_t bytes)
     memory_inode__mark(inode, bytes, inode->cache_bytes);
     zero_from(inode->cache, inode->pages_count, (size_t)bytes);
     inode->cache_bytes = (size_t)bytes;
+    drop_lost_behind(inode, bytes);
 }
 
 void memory_inode__flip(struct inode *inode, uint64_t pos, uint8_t mask)
@@ -250,6 +346,7 @@ void memory_inode__sync(struct inode *inode)
     }
     inode->dirty_first = inode->dirty_end = 0;
     inode->medium_bytes = inode->cache_bytes;
+    replace_rewritten(inode);
 }
 
 /* A sync that fails: what it could not write counts as clean from now on. */
@@ -268,6 +365,7 @@ void memory_inode__sync_badly(struct memory_disk *disk, struct inode *inode)
 
 void memory_inode__forget_cache(struct inode *inode)
 {
+    forget_rewritten(inode);
     for (size_t i = 0; i < inode->pages_count; i++) {
         page_replace(&inode->cache[i], inode->medium[i]);
     }
@@ -305,6 +403,7 @@ void memory_inode__settle(struct inode *inode)
     }
     inode->dirty_first = inode->dirty_end = 0;
     inode->astray = false;
+    forget_rewritten(inode);
     inode->cache_bytes = inode->medium_bytes;
     if (is_settled || inode->pages_count == 0) return; /* the same bytes, and zeros behind */
     zero_from(inode->medium, inode->pages_count, inode->medium_bytes);
@@ -338,6 +437,10 @@ uint64_t memory_inode__hash(const struct inode *inode, bool of_medium)
     for (size_t i = 0; i < inode->pages_count; i++) {
         const uint64_t parts[3] = {hash, i, page_hash(pages[i])};
         if (parts[2] != 0) hash = checksum64(parts, sizeof parts);
+    }
+    for (size_t i = 0; i < inode->lost_count; i++) {
+        const uint64_t parts[3] = {hash, inode->lost[i].page, inode->lost[i].is_rewritten};
+        hash = checksum64(parts, sizeof parts);
     }
     return hash;
 }

@@ -19,6 +19,12 @@ struct page {
     uint8_t bytes[PAGE_BYTES];
 };
 
+/* A page that the medium cannot give any more. */
+struct lost_page {
+    size_t page;
+    bool is_rewritten; /* in the cache, and not synced */
+};
+
 /* A file, apart from its names.
  *
  * Invariants
@@ -35,6 +41,8 @@ struct inode {
     size_t pages_count;
     size_t cache_bytes, medium_bytes;
     size_t dirty_first, dirty_end; /* pages */
+    struct lost_page *lost;
+    size_t lost_count;
 };
 
 struct name {
@@ -121,6 +129,14 @@ void memory_inode__put(struct memory_disk *disk, struct inode *inode, const uint
 void memory_inode__get(const struct inode *inode, uint8_t *bytes, size_t bytes_count, uint64_t pos);
 /* Zeros in the cache from here on; the file becomes that short. */
 void memory_inode__cut(struct inode *inode, uint64_t bytes);
+/* All pages that [pos, pos + bytes) touches are lost ... */
+void memory_inode__lose(struct inode *inode, uint64_t pos, uint64_t bytes);
+/* ... none of these is: a read gets its bytes ... */
+bool memory_inode__is_readable(const struct inode *inode, uint64_t pos, uint64_t bytes);
+/* ... none is that a write would have to read because it covers a part of it. */
+bool memory_inode__is_writable(const struct inode *inode, uint64_t pos, uint64_t bytes);
+/* Those that it covers as a whole are readable, and stay so from the next sync on. */
+void memory_inode__rewrite(struct inode *inode, uint64_t pos, uint64_t bytes);
 void memory_inode__flip(struct inode *inode, uint64_t pos, uint8_t mask);
 void memory_inode__sync(struct inode *inode);
 void memory_inode__sync_badly(struct memory_disk *disk, struct inode *inode);

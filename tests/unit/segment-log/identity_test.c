@@ -120,6 +120,30 @@ Test(node_identity, a_flipped_bit_in_one_copy_is_mended_from_the_other)
     memory_disk_destroy(disk);
 }
 
+Test(node_identity, a_block_of_one_copy_that_cannot_be_read_is_mended_from_the_other)
+{
+    struct disk *disk = memory_disk_create(1);
+    const struct node_identity identity = example(77);
+    struct node_identity found;
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(node_identity_save(disk, "/data", &identity), 0);
+    for (uint64_t round = 0; round < 8; round++) {
+        bool mended = false;
+        cr_assert_eq(memory_disk_unreadable(disk, "/data/identity", round % 4 * 4096, 1), 0);
+        if (round < 4) {
+            cr_assert_eq(load(disk, &found), NODE_IDENTITY_OK, "block %lu", (unsigned long)round);
+            cr_assert_eq(found.incarnation, 77);
+        } else {
+            cr_assert_eq(node_identity_check(disk, "/data", &identity, &mended), 0);
+            cr_assert(mended, "block %lu", (unsigned long)round);
+        }
+        cr_assert_eq(memory_disk_unreadable_count(disk, "/data/identity"), 0);
+        cr_assert_eq(node_identity_check(disk, "/data", &identity, &mended), 0);
+        cr_assert_not(mended);
+    }
+    memory_disk_destroy(disk);
+}
+
 /* Cut where its first copy says all that it has to say: whole. In front of that: damage, and no file of another version. */
 Test(node_identity, a_file_that_was_cut_is_whole_or_damaged)
 {

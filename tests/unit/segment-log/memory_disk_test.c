@@ -283,3 +283,45 @@ Test(memory_disk, equal_disks_have_equal_hashes_and_others_do_not)
     memory_disk_destroy(clone);
     disk_close(file);
 }
+
+/* As a kernel does it that keeps blocks of 4 KiB. */
+Test(memory_disk, a_lost_block_is_unreadable_until_it_is_written_as_a_whole_and_synced)
+{
+    uint8_t bytes[3 * 4096], found[3 * 4096];
+    struct disk_file *file;
+    memset(bytes, 7, sizeof bytes);
+    cr_assert_eq(disk_open(disk, "/f", DISK_CREATE_NEW, &file), 0);
+    cr_assert_eq(disk_sync_directory(disk, "/"), 0);
+    cr_assert_eq(disk_pwrite(file, bytes, sizeof bytes, 0), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    cr_assert_eq(memory_disk_unreadable(disk, "/none", 0, 1), -ENOENT);
+    cr_assert_eq(memory_disk_unreadable(disk, "/f", sizeof bytes, 1), -EINVAL);
+    cr_assert_eq(memory_disk_unreadable(disk, "/f", 4100, 1), 0);
+    cr_assert_eq(disk_pread(file, found, 4096, 0), 4096, "the ones beside it are there");
+    cr_assert_eq(disk_pread(file, found, 4096, 8192), 4096);
+    cr_assert_eq(disk_pread(file, found, 1, 4096), -EIO);
+    cr_assert_eq(disk_pread(file, found, sizeof found, 0), -EIO);
+    cr_assert_eq(disk_pwrite(file, bytes, 512, 4096), -EIO, "the rest of it would have to be read");
+    cr_assert_eq(disk_pwrite(file, bytes, 4096, 2048), -EIO);
+    cr_assert_eq(disk_pread(file, found, 2048, 2048), 2048);
+
+    struct iovec halves[2] = {{.iov_base = bytes, .iov_len = 2048},
+                              {.iov_base = bytes, .iov_len = 2048}};
+    cr_assert_eq(disk_pwritev(file, halves, 2, 4096), 0);
+    cr_assert_eq(disk_pread(file, found, sizeof found, 0), (ssize_t)sizeof found);
+    cr_assert_eq(memory_disk_unreadable_count(disk, "/f"), 0);
+    disk_close(file);
+    memory_disk_crash(disk, MEMORY_DISK_POWER);
+    cr_assert_eq(memory_disk_unreadable_count(disk, "/f"), 1, "the disk was never told");
+
+    struct disk *copy = memory_disk_clone(disk, 2);
+    cr_assert_eq(disk_open(copy, "/f", DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pread(file, found, 1, 4096), -EIO);
+    cr_assert_eq(disk_pwrite(file, bytes, 8192, 4096), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+    memory_disk_crash(copy, MEMORY_DISK_POWER);
+    cr_assert_eq(memory_disk_unreadable_count(copy, "/f"), 0);
+    cr_assert_eq(memory_disk_unreadable_count(disk, "/f"), 1, "of the copy alone");
+    memory_disk_destroy(copy);
+}

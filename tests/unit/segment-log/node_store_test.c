@@ -132,6 +132,58 @@ Test(node_store, one_bad_slot_is_repaired_from_the_other)
     }
 }
 
+/* F14: a slot is many blocks; one that cannot be read is damage of its slot, and only where the slot needs it. */
+Test(node_store, a_block_that_cannot_be_read_costs_no_vote_and_is_written_again)
+{
+    struct node_store *store = open_store();
+    struct node_record record = record_of(7, 41), found;
+    for (uint64_t group = 100; group < 200; group++) { /* more than a block of records */
+        struct node_record other = record_of(group, group);
+        node_store_put(store, &other);
+    }
+    node_store_put(store, &record);
+    cr_assert_eq(save(store), 0);
+    for (uint32_t round = 0; round < 12; round++) {
+        const uint64_t slot = round % 2, block = round / 2 % 3;
+        const bool is_open = round >= 6;
+        if (!is_open) node_store_close(store);
+        cr_assert_eq(
+            memory_disk_unreadable(disk, "/data/votes", slot * SLOT_BYTES + block * 4096, 1), 0);
+        if (is_open) {
+            const uint64_t mended = node_store_mended_total(store);
+            node_store_check_begin(store);
+            cr_assert_eq(save(store), 0);
+            cr_assert_eq(node_store_mended_total(store), mended + 1);
+        } else {
+            store = open_store();
+        }
+        cr_assert_eq(memory_disk_unreadable_count(disk, "/data/votes"), 0, "round %u", round);
+        cr_assert(node_store_get(store, 7, &found));
+        cr_assert_eq(found.term, 41);
+        cr_assert_eq(node_store_count(store), 101);
+    }
+    /* Behind the records of both: nobody needs these. */
+    for (uint64_t slot = 0; slot < 2; slot++) {
+        const uint64_t pos = slot * SLOT_BYTES + 2 * 4096;
+        for (uint64_t group = 100; group < 200; group++) {
+            node_store_forget(store, group);
+        }
+        cr_assert_eq(save(store), 0);
+        cr_assert_eq(memory_disk_unreadable(disk, "/data/votes", pos, 1), 0);
+    }
+    node_store_close(store);
+    store = open_store();
+    cr_assert(node_store_get(store, 7, &found));
+    cr_assert_eq(found.term, 41);
+    node_store_close(store);
+    /* A block that both need: the votes are lost, and the node is told so. */
+    for (uint64_t slot = 0; slot < 2; slot++) {
+        cr_assert_eq(memory_disk_unreadable(disk, "/data/votes", slot * SLOT_BYTES, 1), 0);
+    }
+    cr_assert_eq(node_store_open(disk, "/data", &fixture_cluster, 3, false, &store, &problem),
+                 SEGMENT_LOG_DAMAGED);
+}
+
 /* V2: while it runs, the bad one first, so that a power cut at any call leaves a whole one. */
 Test(node_store, a_slot_that_rots_while_it_is_open_is_written_again_when_looked_at)
 {

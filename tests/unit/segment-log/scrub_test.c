@@ -298,6 +298,109 @@ Test(segment_log_scrub, behind_a_pass_no_byte_of_footers_and_gaps_is_complained_
     cr_assert_gt(gaps, 100);
 }
 
+/* ---- lost sectors -------------------------------------------------------------------------------------- */
+
+static uint32_t unreadable_blocks(struct disk *on)
+{
+    uint32_t count = 0;
+    for (uint64_t sequence = 1; sequence < SEGMENTS_MAX; sequence++) {
+        char path[DISK_PATH_MAX];
+        fixture_segment_path("/group", sequence, path);
+        count += memory_disk_unreadable_count(on, path);
+    }
+    return count;
+}
+
+static struct segment_log *start_again(struct segment_log *log, struct disk *on)
+{
+    segment_log_close(log);
+    memory_disk_crash(on, MEMORY_DISK_POWER);
+    return fixture_open_on(&options, on);
+}
+
+/* Returns how many entries were lost by it. */
+static uint64_t lose_block(uint64_t sequence, size_t pos, bool sealed, bool is_open,
+                           struct segment_log *peer)
+{
+    struct disk *damaged = memory_disk_clone(disk, pos);
+    struct segment_log *log = fixture_open_on(&options, damaged);
+    if (sealed) seal(log);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", sequence, path);
+    if (!is_open) segment_log_close(log);
+    cr_assert_eq(memory_disk_unreadable(damaged, path, pos, 1), 0);
+    if (!is_open) log = fixture_open_on(&options, damaged);
+    cr_assert_eq(fixture_info(log).last_chain, info.last_chain, "the position is known");
+
+    /* What follows has its place, whatever is lost there. Under an open log a write of a part of a lost block fails, which
+     * ends the node, and the next start goes on. */
+    fixture_append(log, 9, 1, 200);
+    if (fixture_flush(log) != SEGMENT_LOG_OK) {
+        cr_assert(is_open && sequence == info.segments_count, "segment %" PRIu64 " byte %zu",
+                  sequence, pos);
+        log = start_again(log, damaged);
+        cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
+        fixture_append(log, 9, 1, 200);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    const uint64_t last_index = fixture_info(log).last_index;
+    cr_assert_eq(last_index, info.last_index + 1);
+    chains[last_index] = fixture_info(log).last_chain;
+
+    (void)scrub(log);
+    const uint64_t lost = fixture_check_beside_holes(log, chains);
+    cr_assert(pos >= FIXTURE_DATA_POS || lost == 0);
+    repair_all(log, peer);
+    seal(log);
+    cr_assert_eq(scrub(log), 0);
+    cr_assert_eq(fixture_check_beside_holes(log, chains), 0);
+    log = start_again(log, damaged);
+    cr_assert_eq(fixture_info(log).last_index, last_index);
+    cr_assert_eq(fixture_check_beside_holes(log, chains), 0);
+    seal(log);
+    expect_clean_files(damaged, sequence, pos);
+    cr_assert_eq(unreadable_blocks(damaged), 0, "segment %" PRIu64 " byte %zu", sequence, pos);
+    segment_log_close(log);
+    memory_disk_destroy(damaged);
+    return lost;
+}
+
+static void lose_each_block(bool is_open)
+{
+    struct disk *whole = memory_disk_clone(disk, 1);
+    struct segment_log *peer = fixture_open_on(&options, whole);
+    for (int sealed = 0; sealed < 2; sealed++) {
+        uint64_t blocks = 0, lost = 0;
+        struct disk *sizes = memory_disk_clone(disk, 1);
+        struct segment_log *log = fixture_open_on(&options, sizes);
+        if (sealed) seal(log);
+        segment_log_close(log);
+        for (uint64_t sequence = 1; sequence <= info.segments_count; sequence++) {
+            size_t bytes;
+            free(read_file(sizes, sequence, &bytes));
+            for (size_t pos = 0; pos < bytes; pos += BLOCK, blocks++) {
+                lost += lose_block(sequence, pos, sealed, is_open, peer);
+            }
+        }
+        cr_assert_geq(blocks, 5 * info.segments_count);
+        cr_assert_gt(lost, info.last_index / 2, "most blocks of records were read");
+        memory_disk_destroy(sizes);
+    }
+    segment_log_close(peer);
+    memory_disk_destroy(whole);
+}
+
+/* Header, marks, records, zeros behind them, footer: each block of each file, one at a time. */
+Test(segment_log_scrub, any_block_that_cannot_be_read_at_a_start_is_mended)
+{
+    lose_each_block(/* is_open= */ false);
+}
+
+Test(segment_log_scrub, any_block_of_an_open_log_that_cannot_be_read_is_mended)
+{
+    lose_each_block(/* is_open= */ true);
+}
+
 Test(segment_log_scrub, a_segment_that_could_not_be_sealed_for_its_header_is_sealed_behind_a_pass)
 {
     struct disk *damaged = memory_disk_clone(disk, 7);

@@ -328,3 +328,152 @@ Test(segment_log_truncate, takes_no_room_so_a_full_disk_does_not_stop_it)
     expect_end(&kept);
     fixture_check_all(log_);
 }
+
+/* ---- lost sectors -------------------------------------------------------------------------------------- */
+
+#define BLOCK 4096u
+
+static char segment_path[DISK_PATH_MAX];
+
+/* 60 entries in one segment. Returns the bytes of its file. */
+static uint64_t fill_one_segment(void)
+{
+    struct disk_file *file;
+    uint64_t bytes = 0;
+    fixture_append(log_, 1, 60, 300);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log_).segments_count, 1);
+    fixture_segment_path("/group", 1, segment_path);
+    cr_assert_eq(disk_open(disk, segment_path, DISK_READ, &file), 0);
+    cr_assert_eq(disk_size(file, &bytes), 0);
+    disk_close(file);
+    return bytes;
+}
+
+/* Where the record of this entry begins. */
+static uint64_t find_record(uint64_t index, uint64_t file_bytes)
+{
+    struct disk_file *file;
+    uint64_t found = 0;
+    cr_assert_eq(disk_open(disk, segment_path, DISK_READ, &file), 0);
+    for (uint64_t pos = FIXTURE_DATA_POS; found == 0 && pos < file_bytes; pos += 8) {
+        uint8_t bytes[ENTRY_HEADER_BYTES] = {0};
+        struct entry_header header;
+        cr_assert_geq(disk_pread(file, bytes, sizeof bytes, pos), 0);
+        if (entry_decode_header(bytes, sizeof bytes,
+                                checksum64_group(&fixture_cluster, FIXTURE_GROUP),
+                                &header) == ENTRY_DECODE_OK &&
+            header.index == index) {
+            found = pos;
+        }
+    }
+    disk_close(file);
+    cr_assert_neq(found, 0);
+    return found;
+}
+
+/* The log goes on, and another start finds the same. */
+static void expect_to_go_on(struct segment_log *log, struct disk *on)
+{
+    fixture_append(log, 7, 3, 200);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    const struct segment_log_info before = fixture_info(log);
+    const uint64_t lost = fixture_check_beside_holes(log, NULL);
+    segment_log_close(log);
+    memory_disk_crash(on, MEMORY_DISK_POWER);
+    log = fixture_open_on(&options, on);
+    cr_assert_eq(fixture_info(log).last_chain, before.last_chain);
+    cr_assert_eq(fixture_check_beside_holes(log, NULL), lost);
+    segment_log_close(log);
+}
+
+Test(segment_log_truncate, a_cut_reaches_over_blocks_that_cannot_be_read)
+{
+    const uint64_t bytes = fill_one_segment();
+    const uint64_t cut_pos = find_record(31, bytes);
+    for (uint64_t pos = FIXTURE_DATA_POS; pos < bytes; pos += BLOCK) {
+        struct disk *damaged = memory_disk_clone(disk, pos);
+        struct segment_log *log = fixture_open_on(&options, damaged);
+        cr_assert_eq(memory_disk_unreadable(damaged, segment_path, pos, 1), 0);
+        segment_log_truncate(log, 31);
+        enum segment_log_status status = fixture_flush(log);
+        /* What it has to keep is not there: it ends, and the next start finds that damage. */
+        cr_assert_eq(status, pos < cut_pos ? SEGMENT_LOG_IO : SEGMENT_LOG_OK, "byte %lu",
+                     (unsigned long)pos);
+        if (status != SEGMENT_LOG_OK) {
+            segment_log_close(log);
+            memory_disk_crash(damaged, MEMORY_DISK_POWER);
+            log = fixture_open_on(&options, damaged);
+        } else {
+            cr_assert_eq(memory_disk_unreadable_count(damaged, segment_path), 0);
+        }
+        cr_assert_eq(fixture_info(log).last_index, pos < cut_pos ? 60 : 30);
+        expect_to_go_on(log, damaged);
+        memory_disk_destroy(damaged);
+    }
+}
+
+/* Goal: the sector of the cut, which the mark holds until it is written again, may be lost as well. Method: a power cut at each
+ * call of the cut, then the block of the cut and each beside it. */
+Test(segment_log_truncate, a_cut_that_was_torn_is_ended_where_nothing_can_be_read)
+{
+    const uint64_t cut_pos = find_record(31, fill_one_segment());
+    cr_assert_neq(cut_pos % 512, 0);
+    uint32_t opened = 0;
+    for (uint64_t nth = 1, has_ended = 0; !has_ended; nth++) {
+        for (uint64_t seed = 0; seed < 12; seed++) {
+            struct disk *damaged = memory_disk_clone(disk, nth * 100 + seed);
+            struct segment_log *log = fixture_open_on(&options, damaged);
+            segment_log_truncate(log, 31);
+            memory_disk_stop_at(damaged, nth);
+            has_ended = fixture_flush(log) == SEGMENT_LOG_OK;
+            segment_log_close(log);
+            memory_disk_crash(damaged, MEMORY_DISK_POWER);
+            const uint64_t pos = cut_pos + (seed % 3) * BLOCK - BLOCK;
+            cr_assert_eq(memory_disk_unreadable(damaged, segment_path, pos, 1), 0);
+            struct segment_log_options damaged_options = options;
+            struct segment_log_problem problem = {0};
+            damaged_options.disk = damaged;
+            enum segment_log_status status = segment_log_open(&damaged_options, &log, &problem);
+            if (status == SEGMENT_LOG_OK) {
+                expect_to_go_on(log, damaged);
+                opened++;
+            } else {
+                /* A mark was torn, too. */
+                cr_assert_eq(status, SEGMENT_LOG_LOST_POSITION, "call %lu: %s", (unsigned long)nth,
+                             problem.reason);
+            }
+            memory_disk_destroy(damaged);
+        }
+    }
+    cr_assert_gt(opened, 50);
+}
+
+/* Behind a hole that ends at the cut nothing of the sector of the cut is needed. */
+Test(segment_log_truncate, a_cut_behind_a_hole_needs_no_block_of_it)
+{
+    const uint64_t bytes = fill_one_segment();
+    const uint64_t pos = find_record(30, bytes), cut_pos = find_record(31, bytes);
+    cr_assert_neq(cut_pos % 512, 0);
+    cr_assert_eq(memory_disk_flip(disk, segment_path, pos + 100, 1), 0);
+    struct segment_log_hole hole;
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, 30, 30, 4096, &view, &problem),
+                 SEGMENT_LOG_DAMAGED, "whoever reads it makes it known; memory still has it");
+    cr_assert(segment_log_hole_from(log_, 0, &hole));
+    cr_assert_eq(hole.first_index, 30);
+    cr_assert_eq(hole.last_index, 30);
+    cr_assert(segment_log_can_truncate(log_, 31));
+    cr_assert_eq(memory_disk_unreadable(disk, segment_path, cut_pos, 1), 0);
+    segment_log_truncate(log_, 31);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(memory_disk_unreadable_count(disk, segment_path), 0);
+    cr_assert_eq(fixture_info(log_).last_index, 30);
+    fixture_append(log_, 7, 3, 200);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    reopen();
+    cr_assert_eq(fixture_info(log_).last_index, 33);
+    cr_assert(segment_log_hole_from(log_, 0, &hole));
+    cr_assert_eq(hole.last_index, 30);
+}
