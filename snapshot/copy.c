@@ -81,7 +81,8 @@ bool snapshot_has_copy(struct disk *disk, const char *directory, const struct cl
            SNAPSHOT_OK;
 }
 
-static int copy_bytes(struct disk_file *from, struct disk_file *to)
+/* *ret_unreadable: it failed because `from` cannot be read, which is damage of that one (reader.c). */
+static int copy_bytes(struct disk_file *from, struct disk_file *to, bool *ret_unreadable)
 {
     uint64_t size = 0;
     uint8_t *buffer = malloc(PIECE_BYTES);
@@ -89,6 +90,7 @@ static int copy_bytes(struct disk_file *from, struct disk_file *to)
     for (uint64_t pos = 0; error == 0 && pos < size;) {
         const size_t bytes = size - pos < PIECE_BYTES ? (size_t)(size - pos) : PIECE_BYTES;
         const ssize_t got = disk_pread(from, buffer, bytes, pos);
+        *ret_unreadable = got == -EIO || got == 0;
         error = got < 0 ? (int)got : got == 0 ? -EIO : disk_pwrite(to, buffer, (size_t)got, pos);
         pos += got > 0 ? (uint64_t)got : 0;
     }
@@ -96,13 +98,14 @@ static int copy_bytes(struct disk_file *from, struct disk_file *to)
     return error ? error : disk_datasync(to);
 }
 
-static int copy_file(struct disk *disk, const char *source, const char *target)
+static int copy_file(struct disk *disk, const char *source, const char *target,
+                     bool *ret_unreadable)
 {
     struct disk_file *from = NULL, *to = NULL;
     int error = disk_unlink(disk, target);
     if (error == 0 || error == -ENOENT) error = disk_open(disk, source, DISK_READ, &from);
     if (error == 0) error = disk_open(disk, target, DISK_CREATE_NEW, &to);
-    if (error == 0) error = copy_bytes(from, to);
+    if (error == 0) error = copy_bytes(from, to, ret_unreadable);
     disk_close(from);
     disk_close(to);
     return error;
@@ -129,10 +132,12 @@ static enum snapshot_status duplicate(struct disk *disk, const char *directory,
     enum snapshot_status status =
         snapshot__load(disk, directory, &source, cluster, group, &header, NULL, &hash, ret_problem);
     if (status != SNAPSHOT_OK) return status;
-    const int error = copy_file(disk, paths[0], paths[1]);
+    bool is_unreadable = false;
+    const int error = copy_file(disk, paths[0], paths[1], &is_unreadable);
     if (error != 0) {
-        status = snapshot__problem(ret_problem, snapshot__status_of(error), paths[1], 0, index,
-                                   error, "cannot copy a base");
+        status = is_unreadable ? SNAPSHOT_DAMAGED : snapshot__status_of(error);
+        status = snapshot__problem(ret_problem, status, is_unreadable ? paths[0] : paths[1], 0,
+                                   index, error, "cannot copy a base");
     }
     if (status == SNAPSHOT_OK) {
         status = snapshot__read(disk, paths[1], /* from_device= */ true, &header, NULL,

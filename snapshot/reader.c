@@ -46,6 +46,8 @@ static enum snapshot_status take(struct reader *reader, void *buffer, uint32_t b
         return damaged(reader, "the file ends too early");
     }
     ssize_t got = disk_pread(reader->file, buffer, bytes, reader->pos);
+    /* A sector that the disk lost is damage of this file, as a wrong checksum is: another one takes its place. */
+    if (got == -EIO) return damaged(reader, "the disk cannot read it");
     if (got < 0) return failed(reader, (int)got, "cannot read");
     if ((size_t)got != bytes) return damaged(reader, "the file ends too early");
     reader->pos += bytes;

@@ -2,8 +2,8 @@
  *
  * A *base* stands at the log start or a segment boundary; a *checkpoint* makes restart fast. Both have this format. A
  * file is written to a temporary name, synced, read back, renamed into place and its directory synced; a file under
- * its final name is whole or damaged, never half-written. The caller writes one only when the log is durable through
- * its index (S2). */
+ * its final name is whole or damaged, never half-written. What the disk cannot read of it (EIO) is damage, too; any
+ * other error is the disk's. The caller writes one only when the log is durable through its index (S2). */
 #ifndef SNAPSHOT_SNAPSHOT_H
 #define SNAPSHOT_SNAPSHOT_H
 

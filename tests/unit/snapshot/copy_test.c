@@ -6,6 +6,7 @@
 #include <snapshot/transfer.h>
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <inttypes.h>
 
 #define OLD   10u
@@ -74,7 +75,8 @@ static uint32_t check(struct crash_disk *disk, struct snapshot_file *ret_damaged
     }
 }
 
-Test(snapshot_copy, every_flipped_byte_of_one_is_found_and_made_whole_from_the_other)
+/* `harm` does something to the byte at a position, of the base or of its copy. */
+static void harm_every_byte(void (*harm)(struct crash_disk *disk, const char *name, uint64_t pos))
 {
     uint64_t size = 1;
     for (uint64_t pos = 0; pos < size; pos++) {
@@ -82,7 +84,7 @@ Test(snapshot_copy, every_flipped_byte_of_one_is_found_and_made_whole_from_the_o
             struct crash_disk *disk = disk_with_copy();
             size = crash_disk_file(disk, copy_name(START))->count;
             struct snapshot_file damaged;
-            flip(disk, is_copy ? copy_name(START) : test_name(SNAPSHOT_BASE, START), pos);
+            harm(disk, is_copy ? copy_name(START) : test_name(SNAPSHOT_BASE, START), pos);
             struct test_load load = test_load_newest(disk);
             cr_assert_eq(load.status, SNAPSHOT_OK);
             cr_assert_eq(load.pairs, 40);
@@ -96,6 +98,38 @@ Test(snapshot_copy, every_flipped_byte_of_one_is_found_and_made_whole_from_the_o
             crash_disk_destroy(disk);
         }
     }
+}
+
+Test(snapshot_copy, every_flipped_byte_of_one_is_found_and_made_whole_from_the_other)
+{
+    harm_every_byte(flip);
+}
+
+Test(snapshot_copy, every_byte_of_one_that_cannot_be_read_is_made_whole_from_the_other)
+{
+    harm_every_byte(crash_disk_unreadable);
+}
+
+/* It was whole when it was looked at, and cannot be read when it is copied: it is that file, not the disk. */
+Test(snapshot_copy, an_error_while_copying_is_damage_only_of_what_cannot_be_read)
+{
+    uint32_t unreadable = 0, told = 0;
+    enum snapshot_status status = SNAPSHOT_IO;
+    for (uint32_t call = 1; status != SNAPSHOT_OK; call++) {
+        struct crash_disk *disk = disk_with_copy();
+        disk->fail_at = disk->calls + call;
+        disk->fail_error = EIO;
+        status = restore_base(disk);
+        if (status != SNAPSHOT_OK) {
+            cr_assert_eq(status, disk->failed_a_read ? SNAPSHOT_DAMAGED : SNAPSHOT_IO, "call %u",
+                         call);
+            unreadable += disk->failed_a_read;
+            told += !disk->failed_a_read;
+        }
+        crash_disk_destroy(disk);
+    }
+    cr_assert_geq(unreadable, 9, "when it is looked at, copied, and read back");
+    cr_assert_geq(told, 8);
 }
 
 Test(snapshot_copy, a_base_that_vanished_is_found_by_its_copy)

@@ -106,7 +106,13 @@ static ssize_t call_pread(struct disk_file *base, void *buffer, size_t bytes, ui
 {
     struct crash_disk *disk = disk_of(base->disk);
     int error = gate(disk);
+    if (error != 0 && disk->calls == disk->fail_at) disk->failed_a_read = true;
     if (error != 0) return error;
+    const uint64_t lost_pos = disk->unreadable_pos;
+    if (disk->unreadable_file == open_of(base)->file + 1u && lost_pos >= pos &&
+        lost_pos - pos < bytes) {
+        return -EIO;
+    }
     const struct crash_disk_bytes *file = &disk->files[open_of(base)->file].written;
     if (pos >= file->count) return 0;
     if (bytes > file->count - pos) bytes = (size_t)(file->count - pos);
@@ -287,6 +293,14 @@ void crash_disk_put(struct crash_disk *disk, const char *name, const void *bytes
     bytes_copy(&disk->files[entry->file - 1].written, &source);
     bytes_copy(&disk->files[entry->file - 1].synced, &source);
     memcpy(disk->synced_names, disk->names, sizeof disk->names);
+}
+
+void crash_disk_unreadable(struct crash_disk *disk, const char *name, uint64_t pos)
+{
+    const struct crash_disk_name *found = find_name(disk, name);
+    cr_assert_not_null(found);
+    disk->unreadable_file = found->file;
+    disk->unreadable_pos = pos;
 }
 
 uint32_t crash_disk_names_count(const struct crash_disk *disk)

@@ -29,10 +29,13 @@ struct crash_disk {
     uint32_t files_count;
     struct crash_disk_name names[CRASH_DISK_FILES_MAX];
     struct crash_disk_name synced_names[CRASH_DISK_FILES_MAX];
-    uint32_t calls;    /* so far */
-    uint32_t crash_at; /* this call and all behind it fail; 0: none */
-    uint32_t fail_at;  /* this call fails; 0: none */
-    int fail_error;    /* errno */
+    uint32_t calls;           /* so far */
+    uint32_t crash_at;        /* this call and all behind it fail; 0: none */
+    uint32_t fail_at;         /* this call fails; 0: none */
+    int fail_error;           /* errno */
+    bool failed_a_read;       /* ... and it was a pread */
+    uint32_t unreadable_file; /* + 1; 0: none */
+    uint64_t unreadable_pos;
     bool flips_writes; /* the last byte of every write lands with one bit changed */
     bool
         loses_writes; /* syncs say OK and bring nothing to the device: only a dropped cache shows it */
@@ -56,6 +59,8 @@ void crash_disk_power_cut(struct crash_disk *disk, enum crash_disk_cut cut);
 struct crash_disk_bytes *crash_disk_file(struct crash_disk *disk, const char *name);
 /* Put a file, written and synced. */
 void crash_disk_put(struct crash_disk *disk, const char *name, const void *bytes, uint64_t count);
+/* A lost sector: from now on the byte at `pos` of the file that has this name cannot be read. Of one at a time. */
+void crash_disk_unreadable(struct crash_disk *disk, const char *name, uint64_t pos);
 uint32_t crash_disk_names_count(const struct crash_disk *disk);
 
 #endif

@@ -83,12 +83,16 @@ Test(snapshot_crash, what_was_loaded_once_is_still_there_after_a_power_cut)
 
 Test(snapshot_crash, an_io_error_at_any_call_is_reported_and_harms_nothing)
 {
-    uint32_t calls = calls_of_a_write();
+    uint32_t calls = calls_of_a_write(), reads = 0;
     for (uint32_t fail_at = 1; fail_at <= calls; fail_at++) {
         struct crash_disk *disk = disk_with_old();
         disk->fail_at = fail_at;
         disk->fail_error = EIO;
-        cr_assert_eq(write_new(disk), SNAPSHOT_IO, "call %u", fail_at);
+        const enum snapshot_status status = write_new(disk);
+        /* What cannot be read back is as bad as what reads back as something else. */
+        cr_assert_eq(status, disk->failed_a_read ? SNAPSHOT_DAMAGED : SNAPSHOT_IO, "call %u",
+                     fail_at);
+        reads += disk->failed_a_read;
         cr_assert_leq(crash_disk_names_count(disk), 2);
         disk->fail_at = 0;
         expect_old_or_new(disk);
@@ -96,6 +100,7 @@ Test(snapshot_crash, an_io_error_at_any_call_is_reported_and_harms_nothing)
         cr_assert_eq(expect_old_or_new(disk), 20);
         crash_disk_destroy(disk);
     }
+    cr_assert_gt(reads, 0);
 }
 
 Test(snapshot_crash, a_full_disk_changes_nothing_and_is_told_from_a_broken_one)
@@ -143,22 +148,40 @@ Test(snapshot_crash, what_the_device_lost_is_not_published)
     crash_disk_destroy(disk);
 }
 
-Test(snapshot_crash, an_io_error_while_loading_is_not_taken_for_damage)
+/* A read that fails with EIO has met a place that the disk lost: that is damage of one file, as a flipped bit is, and an older one
+ * serves; a node that stopped for it would stop at every start. A disk that cannot open, sync or list says nothing about a file,
+ * and no more does any other error of a read: taken for damage, they would cost a state that is whole. */
+Test(snapshot_crash, of_all_errors_while_loading_only_an_unreadable_place_is_taken_for_damage)
 {
+    static const int errors[] = {EIO, ENOMEM};
     struct crash_disk *disk = disk_with_old();
     test_write(disk, SNAPSHOT_BASE, 5, 3);
     disk->calls = 0;
     cr_assert_eq(test_load_newest(disk).status, SNAPSHOT_OK);
-    uint32_t calls = disk->calls;
-    for (uint32_t fail_at = 1; fail_at <= calls; fail_at++) {
+    const uint32_t calls = disk->calls;
+    uint32_t skipped = 0, told = 0;
+    for (uint32_t fail_at = 1; fail_at <= 2 * calls; fail_at++) {
         disk->calls = 0;
-        disk->fail_at = fail_at;
-        disk->fail_error = EIO;
+        disk->failed_a_read = false;
+        disk->fail_at = (fail_at + 1) / 2;
+        disk->fail_error = errors[fail_at % 2];
         struct test_load load = test_load_newest(disk);
-        cr_assert_eq(load.status, SNAPSHOT_IO, "call %u", fail_at);
-        cr_assert_eq(load.skipped, 0);
-        cr_assert_eq(load.problem.error, EIO);
+        if (disk->failed_a_read && disk->fail_error == EIO) {
+            cr_assert_eq(load.status, SNAPSHOT_OK, "call %u", disk->fail_at);
+            cr_assert_eq(load.header.point.index, 5);
+            cr_assert_eq(load.pairs, 3);
+            cr_assert_eq(load.skipped, 1);
+            cr_assert_eq(strcmp(load.skipped_problem.path, test_path(SNAPSHOT_CHECKPOINT, 10)), 0);
+            skipped++;
+        } else {
+            cr_assert_eq(load.status, SNAPSHOT_IO, "call %u", disk->fail_at);
+            cr_assert_eq(load.skipped, 0);
+            cr_assert_eq(load.problem.error, disk->fail_error);
+            told++;
+        }
     }
+    cr_assert_geq(skipped, 4, "header, block, trailer");
+    cr_assert_gt(told, calls);
     crash_disk_destroy(disk);
 }
 
@@ -185,6 +208,23 @@ Test(snapshot_newest, no_directory_and_an_empty_one_are_missing)
         snapshot_read(&disk->disk, CRASH_DISK_DIRECTORY "/none", &header, &state, &problem),
         SNAPSHOT_MISSING);
     crash_disk_destroy(disk);
+}
+
+Test(snapshot_newest, a_place_that_cannot_be_read_costs_its_file_and_no_other)
+{
+    uint64_t size = 1;
+    for (uint64_t pos = 0; pos < size; pos++) {
+        struct crash_disk *disk = disk_with_old();
+        test_write(disk, SNAPSHOT_BASE, 5, 3);
+        size = crash_disk_file(disk, test_name(SNAPSHOT_CHECKPOINT, 10))->count;
+        crash_disk_unreadable(disk, test_name(SNAPSHOT_CHECKPOINT, 10), pos);
+        struct test_load load = test_load_newest(disk);
+        cr_assert_eq(load.status, SNAPSHOT_OK, "byte %llu", (unsigned long long)pos);
+        cr_assert_eq(load.pairs, 3);
+        cr_assert_eq(load.skipped, 1);
+        crash_disk_destroy(disk);
+    }
+    cr_assert_gt(size, 300);
 }
 
 Test(snapshot_newest, the_highest_index_of_either_kind_wins)
