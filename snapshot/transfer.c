@@ -64,7 +64,8 @@ enum snapshot_status snapshot_source_open(struct disk *disk, const char *directo
     int error = snapshot__newest_base(disk, directory, limit, &index, &found);
     if (error == 0 && wanted > 0 && index != wanted) found = false;
     if (error == 0 && !found) {
-        return snapshot__problem(ret_problem, SNAPSHOT_MISSING, directory, 0, 0, 0, "no such base");
+        return snapshot__problem(ret_problem, SNAPSHOT_MISSING, directory, 0, wanted, 0,
+                                 "no such base");
     }
     if (error == 0 && !snapshot__path(directory, SNAPSHOT_BASE, index, "", path)) {
         error = -ENAMETOOLONG;
@@ -91,6 +92,7 @@ enum snapshot_status snapshot_source_open(struct disk *disk, const char *directo
     if (status == SNAPSHOT_OK) {
         *ret_source = source;
     } else {
+        if (ret_problem) ret_problem->index = index; /* also of one whose header is not whole */
         disk_close(source.file);
     }
     return status;

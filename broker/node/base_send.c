@@ -16,6 +16,7 @@
 #include "list.h"
 #include "perform.h"
 #include "recall.h"
+#include "snapshots.h"
 #include "turn.h"
 
 #include <broker/base_codec.h>
@@ -277,6 +278,15 @@ static void pump(struct group *group, struct base_send *send)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------------------- */
 
+/* What is in the way mostly stays for a while. */
+static bool is_time_to_tell(struct group *group)
+{
+    const uint64_t now_us = io_now_us(group->node->io);
+    if (group->sends_told_us != 0 && now_us - group->sends_told_us < TELL_US) return false;
+    group->sends_told_us = now_us;
+    return true;
+}
+
 static void run_open(struct io_job *job)
 {
     struct base_send *send = job->data;
@@ -300,10 +310,13 @@ static void done_open(struct io_job *job)
     if (send->has_ended || group->dropping) {
         /* freed below */
     } else if (send->status != SNAPSHOT_OK) {
-        node__log(node, "error",
-                  "event=\"base cannot be sent\" group=%" PRIu64 " to=%" PRIu64
-                  " path=\"%s\" reason=\"%s\"",
-                  group->id, send->to.node, send->problem.path, send->problem.reason);
+        if (is_time_to_tell(group)) {
+            node__log(node, "error",
+                      "event=\"base cannot be sent, mending it\" group=%" PRIu64 " to=%" PRIu64
+                      " path=\"%s\" reason=\"%s\"",
+                      group->id, send->to.node, send->problem.path, send->problem.reason);
+        }
+        snapshots__base_is_bad(group, send->problem.index);
         rest(group, send);
     } else {
         send->is_open = true;
@@ -378,12 +391,9 @@ static void go_on(struct group *group, struct base_send *send, uint64_t position
     (void)group__step(group, &event);
 }
 
-/* What is in the way there mostly stays for a while. */
 static void refused(struct group *group, struct base_send *send, enum base_answer answer)
 {
-    const uint64_t now_us = io_now_us(group->node->io);
-    if (group->sends_told_us == 0 || now_us - group->sends_told_us >= TELL_US) {
-        group->sends_told_us = now_us;
+    if (is_time_to_tell(group)) {
         node__log(group->node, "warn",
                   "event=\"base was not taken, trying again\" group=%" PRIu64 " by=%" PRIu64
                   " reason=\"%s\"",

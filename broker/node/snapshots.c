@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ASKED_AGAIN_US 10000000u
+
 enum mend_action {
     MEND_REMOVE,
     MEND_RESTORE,     /* the base from its copy */
@@ -199,6 +201,22 @@ static void mend(struct group *group, const struct snapshot_file *file)
         submit_mend(group, file, MEND_REMOVE);
     }
     /* A newer one is just being made: the next pass will know it. */
+}
+
+void snapshots__base_is_bad(struct group *group, uint64_t index)
+{
+    struct snapshot_care *care = &group->snapshots;
+    const uint64_t now_us = io_now_us(group->node->io);
+    if (group->dropping || care->mends_count > 0) return;
+    if (care->asked_us != 0 && now_us - care->asked_us < ASKED_AGAIN_US) return;
+    for (uint32_t i = 0; i < group->bases_count; i++) {
+        if (group->bases[i].index != index) continue;
+        const struct snapshot_file file = {
+            .kind = SNAPSHOT_BASE, .form = SNAPSHOT_FINAL, .index = index};
+        care->asked_us = now_us;
+        mend(group, &file);
+        return;
+    }
 }
 
 /* ---- a pass of the scrubber --------------------------------------------------------------------------------------------- */

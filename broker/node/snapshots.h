@@ -14,6 +14,7 @@ struct snapshot_care {
     bool is_copied;             /* the base at copied_index has a copy, or one is on its way */
     uint64_t copied_index;
     uint32_t mends_count;  /* jobs that are out */
+    uint64_t asked_us;     /* when snapshots__base_is_bad() began one last; 0: never */
     uint64_t mended_total; /* files written again, or removed */
     bool start_is_lost;    /* neither the base at the start of the log nor its copy is whole */
 };
@@ -24,6 +25,9 @@ void snapshots__check_begin(struct group *group);
 bool snapshots__check_next(struct group *group);
 /* One that was found bad is still being written again. A pass that goes on in the background is none of that. */
 bool snapshots__are_mended(const struct group *group);
+/* Whoever was to use the base at `index` found it damaged or missing: it is mended now, as a pass would when it gets there. One
+ * that cannot be is tried again no sooner than a while later, however often it is told. */
+void snapshots__base_is_bad(struct group *group, uint64_t index);
 /* The base at the start of the log gets its copy. */
 void snapshots__maintain(struct group *group);
 

@@ -48,7 +48,7 @@ struct snapshot_source {
 };
 
 /* Open the base at `index`, 0: the newest, and read all of it from the device. On OK to be closed; a damaged one is never
- * sent. MISSING: there is none. Blocks. */
+ * sent. MISSING: there is none. ret_problem->index: of the base that is not whole or missing. Blocks. */
 SNAPSHOT_CHECKED enum snapshot_status snapshot_source_open(struct disk *disk, const char *directory,
                                                            const struct cluster_id *cluster,
                                                            uint64_t group, uint64_t index,

@@ -1,12 +1,15 @@
 /* Goal: what is kept is what the settings say, alike on every replica, on every one from a committed TRIM on (PROTOCOL S2, S4,
  * S5, C8). Method: simulated nodes with small segments and limits; a node sleeps, clocks jump, groups lag, the disk fills. */
 #include "founded.h"
+#include "members.h"
 #include "peek.h"
+#include "rot.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <memory_disk.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +59,21 @@ static void commit(struct cluster *cluster, const char *group, uint64_t offset,
     cluster_submit(cluster, 0, call);
     cr_assert(cluster_wait(call, 10 * SECOND_US));
     cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+}
+
+static void set_retention_bytes(struct cluster *cluster, int64_t bytes)
+{
+    struct cluster_call *call = malloc(sizeof(*call));
+    cluster_fill_delete(call, TOPIC);
+    call->request.type = NODE_REQUEST_TOPIC_SET;
+    call->request.set.fields = META_SET_RETENTION_BYTES;
+    call->request.create.settings.retention_bytes = bytes;
+    cluster_submit(cluster, 1, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cr_assert_eq(call->request.ret_topics[0].settings.retention_bytes, bytes);
     cluster_call_close(call);
     free(call);
 }
@@ -178,6 +196,133 @@ Test(simulated_retention, a_replica_that_slept_through_trims_comes_back_through_
     }
 }
 
+enum harm {
+    HARM_FLIP,
+    HARM_REMOVE,
+    HARM_LOSE_SECTOR,
+};
+
+/* The base at the start of the log there. */
+static void harm_start(struct cluster *cluster, uint32_t node, uint64_t group, enum harm harm)
+{
+    char path[160];
+    uint64_t bytes = 0;
+    cr_assert(rot_file(cluster, node, group, "base-", 0, path, sizeof(path), &bytes));
+    switch (harm) {
+    case HARM_FLIP:
+        rot_flip(cluster, node, path, bytes - 10);
+        return;
+    case HARM_REMOVE:
+        rot_remove(cluster, node, path);
+        return;
+    case HARM_LOSE_SECTOR:
+        cr_assert_eq(memory_disk_unreadable(sim_memory_disk(cluster->sim, node), path, 0, 1), 0);
+        return;
+    }
+}
+
+static uint64_t mended_at(struct cluster *cluster, uint32_t node, uint64_t group)
+{
+    static struct node_scrub_status logs[8];
+    const uint32_t count = node_scrub_status(cluster->nodes[node].node, logs, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        if (logs[i].group == group) return logs[i].blocks_mended;
+    }
+    return 0;
+}
+
+struct voter_wait {
+    struct cluster *cluster;
+    uint64_t group;
+};
+
+static bool do_all_vote(void *data)
+{
+    const struct voter_wait *wait = data;
+    const uint32_t all = founded_mask(wait->cluster);
+    for (uint32_t node = 0; node < wait->cluster->options.nodes_count; node++) {
+        if (members_voters(wait->cluster, node, wait->group) != all) return false;
+    }
+    return true;
+}
+
+struct needed {
+    struct cluster *cluster;
+    uint64_t group;
+    uint32_t leader, victim;
+};
+
+/* A log that starts behind a base, and a replica that has nothing any more and is down. */
+static struct needed make_needed(uint64_t seed)
+{
+    struct needed needed = {.cluster = make(seed, 3)};
+    create(needed.cluster, 3, -1, 131072, false);
+    produce(needed.cluster, 0, 2400);
+    set_retention_bytes(needed.cluster, -1); /* its log starts there from now on */
+    sim_run_for(needed.cluster->sim, 2 * SECOND_US);
+    needed.group = cluster_group(needed.cluster, 0, TOPIC);
+    needed.leader = founded_leader(needed.cluster, needed.group);
+    needed.victim = (needed.leader + 1u) % 3u;
+    cr_assert_gt(first_offset(needed.cluster, needed.leader), 600);
+    cluster_crash(needed.cluster, needed.victim, SIM_CRASH_POWER);
+    sim_wipe_disk(needed.cluster->sim, needed.victim);
+    return needed;
+}
+
+/* Nobody waits for the scrubber, which gets through a long log in about a day. */
+Test(simulated_retention, a_base_that_is_bad_is_mended_when_a_replica_needs_it)
+{
+    for (uint32_t i = 0; i < 6; i++) {
+        const enum harm harm = (enum harm)(i % 3);
+        struct needed needed = make_needed(20 + i);
+        struct cluster *cluster = needed.cluster;
+        struct voter_wait wait = {cluster, needed.group};
+        harm_start(cluster, needed.leader, needed.group, harm);
+        cluster_start(cluster, needed.victim);
+        cr_assert(sim_run_until_true(cluster->sim, 5 * SECOND_US, do_all_vote, &wait), "harm %d",
+                  (int)harm);
+        cr_assert_eq(mended_at(cluster, needed.leader, needed.group), 1, "harm %d", (int)harm);
+        cr_assert_eq(rot_damaged_snapshots(cluster, needed.leader, needed.group), 0);
+        end(cluster);
+    }
+}
+
+static uint32_t count_lines(const char *text, const char *words)
+{
+    uint32_t count = 0;
+    for (const char *at = text; (at = strstr(at, words)); at++) {
+        count++;
+    }
+    return count;
+}
+
+/* One that nobody can mend there is asked for each second, and is neither read nor told of as often. */
+Test(simulated_retention, a_base_that_cannot_be_mended_is_tried_now_and_then)
+{
+    struct needed needed = make_needed(30);
+    struct cluster *cluster = needed.cluster;
+    char path[160], *text = NULL;
+    size_t text_bytes = 0;
+    uint64_t bytes = 0;
+    harm_start(cluster, needed.leader, needed.group, HARM_FLIP);
+    cr_assert(
+        rot_file(cluster, needed.leader, needed.group, "base-", 1, path, sizeof(path), &bytes));
+    cr_assert_not_null(strstr(path, ".copy"));
+    rot_flip(cluster, needed.leader, path, bytes - 10);
+    cluster->options.log = open_memstream(&text, &text_bytes);
+    cluster_start(cluster, needed.victim);
+    sim_run_for(cluster->sim, 40 * SECOND_US);
+    fclose(cluster->options.log);
+    cluster->options.log = NULL;
+    const uint32_t told = count_lines(text, "base cannot be sent");
+    const uint32_t tried = count_lines(text, "the base at the start of the log is lost");
+    cr_assert(told >= 3 && told <= 5, "told %u times", told);
+    cr_assert(tried >= 3 && tried <= 8, "tried %u times, the scrubber too", tried);
+    cr_assert(rot_names(cluster, needed.leader, needed.group, "base at the start"));
+    free(text);
+    end(cluster);
+}
+
 Test(simulated_retention, settings_that_change_hold_from_then_on)
 {
     struct cluster *cluster = make(9, 3);
@@ -185,17 +330,7 @@ Test(simulated_retention, settings_that_change_hold_from_then_on)
     produce(cluster, 0, 600);
     sim_run_for(cluster->sim, 2 * SECOND_US);
     cr_assert_eq(first_offset(cluster, 0), 0);
-    struct cluster_call *call = malloc(sizeof(*call));
-    cluster_fill_delete(call, TOPIC);
-    call->request.type = NODE_REQUEST_TOPIC_SET;
-    call->request.set.fields = META_SET_RETENTION_BYTES;
-    call->request.create.settings.retention_bytes = 32768;
-    cluster_submit(cluster, 1, call);
-    cr_assert(cluster_wait(call, 10 * SECOND_US));
-    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
-    cr_assert_eq(call->request.ret_topics[0].settings.retention_bytes, 32768);
-    cluster_call_close(call);
-    free(call);
+    set_retention_bytes(cluster, 32768);
     sim_run_for(cluster->sim, 2 * SECOND_US);
     cr_assert_gt(first_offset(cluster, 0), 100, "there are bases to trim to");
     end(cluster);

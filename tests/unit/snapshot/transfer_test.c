@@ -142,6 +142,27 @@ Test(snapshot_transfer, a_damaged_base_is_not_sent)
 }
 
 /* Damage on the way, or in the receiver's file, is found before the file gets its name. */
+/* Whoever mends it has to know which one that is. */
+Test(snapshot_transfer, a_base_that_is_not_sent_is_told_by_its_index)
+{
+    struct snapshot_source source;
+    struct segment_log_problem problem;
+    for (int harm = 0; harm < 3; harm++) {
+        struct crash_disk *disk = sender(&source);
+        snapshot_source_close(&source);
+        const char *name = test_name(SNAPSHOT_BASE, INDEX);
+        if (harm == 0) crash_disk_file(disk, name)->bytes[3] ^= 1;
+        if (harm == 1) crash_disk_unreadable(disk, name, 200);
+        if (harm == 2) cr_assert_eq(disk_unlink(&disk->disk, test_path(SNAPSHOT_BASE, INDEX)), 0);
+        problem.index = 0;
+        cr_assert_eq(snapshot_source_open(&disk->disk, CRASH_DISK_DIRECTORY, &own()->cluster,
+                                          own()->group, INDEX, &source, &problem),
+                     harm == 2 ? SNAPSHOT_MISSING : SNAPSHOT_DAMAGED);
+        cr_assert_eq(problem.index, INDEX, "harm %d", harm);
+        crash_disk_destroy(disk);
+    }
+}
+
 Test(snapshot_transfer, no_flipped_bit_is_verified)
 {
     struct snapshot_source source;
