@@ -1,8 +1,8 @@
 /* Goal: of thousands of single flips, each in any byte of any file of any node, none costs a message or serves a wrong byte, and
  * behind each all is clean again before the next; nodes that are all damaged, at different places, give each other all; and what
  * is damaged on all of them at once is named exactly (PROTOCOL D1, D4, D7).
- * Method: seeds. A few run here; SIM_FLIPS, SIM_HELICAL and SIM_UNRECOVERABLE in the environment ask for other numbers, SIM_SEED
- * for another first seed, and the seed of a failure is told. */
+ * Method: seeds. A few run here; SIM_FLIPS, SIM_LOST_SECTORS, SIM_HELICAL and SIM_UNRECOVERABLE in the environment ask for other
+ * numbers, SIM_SEED for another first seed, and the seed of a failure is told. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <memory_disk.h>
@@ -63,22 +63,53 @@ static void list_files(struct cluster *cluster, uint32_t node, struct files *fil
     }
 }
 
+/* What is done to a byte of a file at rest. */
+enum harm {
+    HARM_FLIP,
+    HARM_LOSE_SECTOR, /* the block of it cannot be read */
+};
+
 struct flips {
     struct cluster *cluster;
+    enum harm harm;
     uint64_t seed, state;
     int64_t producer_id;
     uint32_t produced;
+    uint32_t ends; /* of nodes, by writes that failed */
     char what[256];
 };
+
+/* A write of a part of a block that cannot be read fails, which ends the node (L11). Whoever started it starts it again. */
+static void keep_running(struct flips *flips)
+{
+    struct cluster *cluster = flips->cluster;
+    for (uint32_t node = 0; flips->harm == HARM_LOSE_SECTOR && node < 3; node++) {
+        if (sim_is_running(cluster->sim, node)) continue;
+        cr_assert_eq(cluster->last_fatal_code, NODE_FATAL_DISK, "seed %" PRIu64 ", %s: %s",
+                     flips->seed, flips->what, cluster->last_fatal_reason);
+        cr_assert_not_null(strstr(cluster->last_fatal_reason, "writing"),
+                           "seed %" PRIu64 ", %s: %s", flips->seed, flips->what,
+                           cluster->last_fatal_reason);
+        flips->ends++;
+        cluster_start(cluster, node);
+        sim_run_for(cluster->sim, SECOND_US / 4u);
+        cr_assert(sim_is_running(cluster->sim, node), "seed %" PRIu64 ", %s: %s", flips->seed,
+                  flips->what, cluster->last_fatal_reason);
+    }
+}
 
 static void produce_some(struct flips *flips, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++, flips->produced++) {
-        cr_assert(cluster_produce_once(flips->cluster, flips->produced % 3u, ROT_TOPIC,
-                                       flips->produced, flips->producer_id,
-                                       (int32_t)flips->produced, 30 * SECOND_US, NULL),
-                  "seed %" PRIu64 ", %s: message %u is not taken", flips->seed, flips->what,
-                  flips->produced);
+        bool is_taken = false;
+        for (uint32_t tries = 0; !is_taken && tries < 30; tries++) {
+            keep_running(flips);
+            is_taken = cluster_produce_once(flips->cluster, flips->produced % 3u, ROT_TOPIC,
+                                            flips->produced, flips->producer_id,
+                                            (int32_t)flips->produced, SECOND_US, NULL);
+        }
+        cr_assert(is_taken, "seed %" PRIu64 ", %s: message %u is not taken", flips->seed,
+                  flips->what, flips->produced);
     }
 }
 
@@ -101,11 +132,14 @@ static void expect_clean(struct flips *flips)
 {
     struct cluster *cluster = flips->cluster;
     for (uint32_t i = 0; i < 3; i++) {
+        keep_running(flips);
         (void)rot_scrub(cluster, i, 60 * SECOND_US);
     }
+    keep_running(flips);
     cr_assert(rot_is_repaired(cluster, 30 * SECOND_US), "seed %" PRIu64 ", %s: not repaired",
               flips->seed, flips->what);
     for (uint32_t i = 0; i < 3; i++) {
+        keep_running(flips);
         cr_assert_eq(rot_scrub(cluster, i, 60 * SECOND_US), 0);
         const uint64_t groups[] = {0, cluster_group(cluster, i, ROT_TOPIC)};
         for (uint32_t k = 0; k < 2; k++) {
@@ -117,6 +151,19 @@ static void expect_clean(struct flips *flips)
                      flips->seed, flips->what, i + 1u);
         cr_assert_eq(rot_problems(cluster, i), 0, "seed %" PRIu64 ", %s: n%u, log", flips->seed,
                      flips->what, i + 1u);
+    }
+}
+
+static void harm_byte(const struct flips *flips, struct disk *disk, const char *path, uint64_t pos,
+                      uint8_t mask)
+{
+    switch (flips->harm) {
+    case HARM_FLIP:
+        cr_assert_eq(memory_disk_flip(disk, path, pos, mask), 0);
+        return;
+    case HARM_LOSE_SECTOR:
+        cr_assert_eq(memory_disk_unreadable(disk, path, pos, 1), 0);
+        return;
     }
 }
 
@@ -137,9 +184,10 @@ static void flip_one(struct flips *flips)
     const uint64_t pos = draw(&flips->state, bytes);
     const uint8_t mask = (uint8_t)(1u + draw(&flips->state, 255));
     const bool restarts = draw(&flips->state, 6) == 0;
-    snprintf(flips->what, sizeof(flips->what), "byte %" PRIu64 " of n%u:%s%s", pos, node + 1u, path,
+    snprintf(flips->what, sizeof(flips->what), "%s %" PRIu64 " of n%u:%s%s",
+             flips->harm == HARM_FLIP ? "byte" : "the sector of byte", pos, node + 1u, path,
              restarts ? ", restarted" : "");
-    cr_assert_eq(memory_disk_flip(disk, path, pos, mask), 0);
+    harm_byte(flips, disk, path, pos, mask);
     if (restarts) {
         cluster_crash(cluster, node, draw(&flips->state, 2) ? SIM_CRASH_KILL : SIM_CRASH_POWER);
         cluster_start(cluster, node);
@@ -152,12 +200,12 @@ static void flip_one(struct flips *flips)
     expect_clean(flips);
 }
 
-Test(simulated_rot_seeds, one_flip_after_the_other_in_any_byte_of_any_file_is_mended)
+static void one_after_the_other(enum harm harm, uint64_t count)
 {
-    const uint64_t count = asked_for("SIM_FLIPS", 100);
     uint64_t seed = asked_for("SIM_SEED", 1);
     for (uint64_t done = 0; done < count; seed++) {
-        struct flips flips = {.seed = seed, .state = seed * 0x9e3779b97f4a7c15u, .what = "nothing"};
+        struct flips flips = {
+            .harm = harm, .seed = seed, .state = seed * 0x9e3779b97f4a7c15u, .what = "nothing"};
         flips.cluster = rot_cluster(seed, 3, 3, 0, 20 + seed % 3u * 20u);
         flips.producer_id = cluster_producer_id(flips.cluster, 0);
         cr_assert_geq(flips.producer_id, 0);
@@ -165,15 +213,29 @@ Test(simulated_rot_seeds, one_flip_after_the_other_in_any_byte_of_any_file_is_me
         for (uint32_t i = 0; i < FLIPS_PER_CLUSTER && done < count; i++, done++) {
             flip_one(&flips);
         }
+        keep_running(&flips);
         for (uint32_t i = 0; i < 3; i++) {
             read_from(&flips, i, true);
         }
-        cr_assert_eq(flips.cluster->fatals_count, 0, "seed %" PRIu64 ": %s", seed,
+        cr_assert_eq(flips.cluster->fatals_count, flips.ends, "seed %" PRIu64 ": %s", seed,
                      flips.cluster->last_fatal_reason);
         cluster_destroy(flips.cluster);
-        if (done % 1000 == 0) printf("%" PRIu64 " flips\n", done);
+        if (done % 1000 == 0) printf("%" PRIu64 " of them\n", done);
     }
+}
+
+Test(simulated_rot_seeds, one_flip_after_the_other_in_any_byte_of_any_file_is_mended)
+{
+    const uint64_t count = asked_for("SIM_FLIPS", 100);
+    one_after_the_other(HARM_FLIP, count);
     printf("%" PRIu64 " flips repaired\n", count);
+}
+
+Test(simulated_rot_seeds, one_lost_sector_after_the_other_in_any_file_is_mended)
+{
+    const uint64_t count = asked_for("SIM_LOST_SECTORS", 100);
+    one_after_the_other(HARM_LOSE_SECTOR, count);
+    printf("%" PRIu64 " lost sectors repaired\n", count);
 }
 
 /* ---- all nodes ------------------------------------------------------------------------------------------------------------ */
