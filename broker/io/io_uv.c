@@ -111,6 +111,8 @@ struct io *io_uv_create(uint32_t workers_count)
     assert(workers_count >= 1 && workers_count <= IO_UV_WORKERS_MAX);
     /* A write to a connection that the peer closed is an error of that stream, not the end of the process. */
     signal(SIGPIPE, SIG_IGN);
+    /* A write beyond the largest file that this process may make (RLIMIT_FSIZE) is EFBIG, which counts as a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
     struct io_uv *io = calloc(1, sizeof(*io));
     if (!io) return NULL;
     io->base.vtable = &io_uv_vtable;

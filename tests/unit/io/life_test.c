@@ -1,8 +1,13 @@
 /* The loop itself: clock, randomness, signals, and its end with things still open. */
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <criterion/criterion.h>
 
@@ -31,6 +36,30 @@ Test(io_life, random_fills_the_whole_buffer_and_never_repeats)
         static const uint8_t zero[16];
         cr_assert_neq(memcmp(first + i, zero, 16), 0);
     }
+}
+
+/* Below RLIMIT_FSIZE the kernel sends a signal with the error. */
+static int write_over_the_limit(void)
+{
+    static uint8_t bytes[8192];
+    const struct rlimit limit = {.rlim_cur = 4096, .rlim_max = RLIM_INFINITY};
+    FILE *file = tmpfile();
+    const int fd = file ? fileno(file) : -1;
+    if (fd < 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+    if (pwrite(fd, bytes, sizeof(bytes), 0) != 4096) return 2;
+    if (pwrite(fd, bytes, 1, 4096) != -1 || errno != EFBIG) return 3;
+    return ftruncate(fd, 4097) == -1 && errno == EFBIG ? 0 : 4;
+}
+
+Test(io_life, a_file_that_may_not_grow_is_an_error_of_that_write_and_not_the_end)
+{
+    const pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) _exit(write_over_the_limit());
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status), "signal %d", WTERMSIG(status));
+    cr_assert_eq(WEXITSTATUS(status), 0);
 }
 
 static int signals_count;
