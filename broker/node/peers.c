@@ -146,6 +146,13 @@ static bool is_newcomer(const struct peer_hello *hello)
     return hello->is_joining || cluster_id_is_zero(&hello->cluster);
 }
 
+bool peers__came_as_member(const struct node *node, uint64_t node_id)
+{
+    const struct peer_hello *hello = peer_hello_of(node->hub, node_id);
+    return hello && !is_newcomer(hello) &&
+           cluster_id_equal(&hello->cluster, &node->identity.cluster);
+}
+
 static const char *on_refuse(void *data, const struct peer_hello *hello, char *text, size_t bytes)
 {
     struct node *node = data;

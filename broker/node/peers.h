@@ -45,5 +45,7 @@ void peers__follow_meta(struct node *node);
 bool peers__was_removed(const struct node *node);
 /* A member of group 0 by the configuration in use, or by one that is being changed. */
 bool peers__may_be_in_meta(const struct node *node, uint64_t node_id);
+/* By what it said last of itself, on either connection: a request may come before its control connection is up. */
+bool peers__came_as_member(const struct node *node, uint64_t node_id);
 
 #endif

@@ -46,11 +46,17 @@ static bool producer_is_known(struct node_request *request, int64_t producer_id)
     return false;
 }
 
+/* The header counts on top of what the topic takes, but no entry is larger than an entry may be. */
+static size_t batch_bytes_max(const struct meta_settings *settings)
+{
+    const size_t bytes_max = settings->message_bytes_max + (size_t)RECORD_BATCH_HEADER_BYTES;
+    return bytes_max < ENTRY_PAYLOAD_BYTES_MAX ? bytes_max : ENTRY_PAYLOAD_BYTES_MAX;
+}
+
 void produce__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
-    if (request->produce.bytes >
-        state->settings.message_bytes_max + (size_t)RECORD_BATCH_HEADER_BYTES) {
+    if (request->produce.bytes > batch_bytes_max(&state->settings)) {
         request__finish(request, NODE_TOO_LARGE,
                         "%zu bytes; topic \"%s\" takes batches of at most %u bytes",
                         request->produce.bytes, request->topic, state->settings.message_bytes_max);

@@ -18,6 +18,7 @@
 #include <planted/planted.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,6 +246,23 @@ static void guest_done(struct node_request *request)
     free_guest(guest);
 }
 
+/* A node that only asks to join has no clients to ask for (M5). Who has no cluster yet knows no members, and serves nobody. */
+static bool is_stranger(const struct node *node, uint64_t node_id)
+{
+    return !cluster_id_is_zero(&node->identity.cluster) && !peers__came_as_member(node, node_id);
+}
+
+static void refuse_stranger(struct node_request *request)
+{
+    const struct guest *guest = request->data;
+    request->status = NODE_NO_LEADER; /* definite: nothing was stored */
+    request->retry_after_ms = 50;
+    snprintf(request->detail, sizeof(request->detail),
+             "n%" PRIu64 " is no member of the cluster as far as n%" PRIu64 " knows", guest->from,
+             guest->node->identity.node_id);
+    guest_done(request);
+}
+
 static void received_request(struct node *node, const struct peer_frame *frame)
 {
     struct guest *guest = calloc(1, sizeof(*guest));
@@ -270,6 +288,10 @@ static void received_request(struct node *node, const struct peer_frame *frame)
     request->done = guest_done;
     request->data = guest;
     list_push_back(&node->guests, &guest->link);
+    if (is_stranger(node, frame->node_id)) {
+        refuse_stranger(request);
+        return;
+    }
     node->counters.proxied_in++;
     node_submit(node, request);
 }

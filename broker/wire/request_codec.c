@@ -116,6 +116,8 @@ static void get_membership(struct wire_reader *reader, struct node_request *requ
     request->place.nodes_count = wire_get_u32(reader);
     for (uint32_t i = 0; i < META_REPLICAS_MAX; i++) {
         request->place.nodes[i] = wire_get_u64(reader);
+        const bool is_room = i >= request->place.nodes_count;
+        if (is_room && request->place.nodes[i] != 0) reader->failed = true;
     }
     if (request->place.nodes_count <= META_REPLICAS_MAX) return;
     request->place.nodes_count = 0;
@@ -187,6 +189,37 @@ static void get_names(struct wire_reader *reader, struct request_codec_decoded *
     request->group.metadata = decoded->metadata;
 }
 
+/* What the node takes for given in a request of this type: its own front ends never leave it out, another node might. */
+static bool has_what_it_needs(const struct node_request *request)
+{
+    const bool has_topic = request->topic != NULL;
+    switch (request->type) {
+    case NODE_REQUEST_PRODUCE:
+    case NODE_REQUEST_FETCH:
+    case NODE_REQUEST_OFFSETS:
+    case NODE_REQUEST_TOPIC_CREATE:
+    case NODE_REQUEST_TOPIC_DELETE:
+    case NODE_REQUEST_TOPIC_GET:
+    case NODE_REQUEST_TOPIC_SET:
+    case NODE_REQUEST_GROUP_LIST: /* of all groups, or of those behind a name */
+    case NODE_REQUEST_PLACE:
+        return has_topic;
+    case NODE_REQUEST_GROUP_COMMIT:
+    case NODE_REQUEST_GROUP_FETCH:
+        return has_topic && request->group.group;
+    case NODE_REQUEST_TRANSFER:
+        return has_topic || request->transfer.meta || request->transfer.from != 0;
+    case NODE_REQUEST_TOPIC_LIST:
+    case NODE_REQUEST_PRODUCER_INIT:
+    case NODE_REQUEST_NODE_ADD:
+    case NODE_REQUEST_NODE_REMOVE:
+    case NODE_REQUEST_NODE_REPLACE:
+    case NODE_REQUEST_CHANGES:
+        return true;
+    }
+    return false;
+}
+
 bool request_codec_decode(const uint8_t *body, size_t bytes,
                           struct request_codec_decoded *ret_decoded)
 {
@@ -197,7 +230,7 @@ bool request_codec_decode(const uint8_t *body, size_t bytes,
     get_fixed_fields(&reader, ret_decoded, &flags);
     get_names(&reader, ret_decoded, flags);
     wire_get_padding(&reader);
-    if (reader.failed) return false;
+    if (reader.failed || !has_what_it_needs(&ret_decoded->request)) return false;
 
     bool is_produce = ret_decoded->request.type == NODE_REQUEST_PRODUCE;
     if (!is_produce && ret_decoded->batch_bytes > 0) return false;

@@ -494,18 +494,56 @@ static void make_heartbeats(void)
     heartbeat_books_close(&books);
 }
 
+/* A request that a node can serve, of any type. */
+static struct node_request any_request(unsigned type)
+{
+    return (struct node_request){
+        .type = (enum node_request_type)type,
+        .topic = "orders",
+        .fetch = {.from = NODE_FROM_EARLIEST, .bytes_max = 4096},
+        .set = {.fields = META_SET_RETENTION_MS},
+        .create = {.settings = {.message_bytes_max = 4096, .retention_ms = 9, .retention_bytes = 9},
+                   .partitions_count = 1},
+        .group = {.group = "billing", .offset = 1, .generation = -1},
+        .node = {.id = 4, .with = 1, .peer_address = "n4:1"},
+        .place = {.nodes = {1}, .nodes_count = 1},
+        .transfer = {.to = 1},
+    };
+}
+
+/* For the node that serves them: length, body; then the same without any name. */
+static void make_served(unsigned type, const char *name)
+{
+    static uint8_t head[REQUEST_CODEC_BYTES_MAX], batch[4096];
+    struct node_request request = any_request(type);
+    if (type == NODE_REQUEST_PRODUCE) {
+        request.produce.bytes = make_batch(-1, 2);
+        fuzz_check(request.produce.bytes <= sizeof batch, "a large batch");
+        memcpy(batch, buffer, request.produce.bytes);
+    }
+    size_t at = 0;
+    for (int bare = 0; bare < 2; bare++) {
+        if (bare) request.topic = request.group.group = request.node.peer_address = NULL;
+        const size_t bytes = request_codec_encode(5, &request, head, sizeof head);
+        const size_t whole = bytes + request.produce.bytes;
+        fuzz_check(bytes > 0 && at + 2u + whole <= sizeof buffer, "request %u", type);
+        buffer[at++] = (uint8_t)whole;
+        buffer[at++] = (uint8_t)(whole >> 8);
+        memcpy(buffer + at, head, bytes);
+        memcpy(buffer + at + bytes, batch, request.produce.bytes);
+        at += whole;
+    }
+    save("request", name, "", 0, buffer, at);
+}
+
 static void make_requests(void)
 {
     static struct node_request request;
-    for (unsigned type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TRANSFER; type++) {
-        memset(&request, 0, sizeof request);
-        request.type = (enum node_request_type)type;
-        request.topic = "orders";
-        request.group.group = "billing";
-        request.group.generation = -1;
-        request.node.peer_address = "d:1";
+    for (unsigned type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TOPIC_SET; type++) {
+        request = any_request(type);
         char name[32];
         snprintf(name, sizeof name, "request_%u", type);
+        make_served(type, name);
         size_t bytes = request_codec_encode(5, &request, buffer, sizeof buffer);
         fuzz_check(bytes > 0, "request %u", type);
         add_frame(name, CODEC_REQUEST, PEER_FRAME_REQUEST, buffer, bytes);

@@ -143,6 +143,11 @@ uint64_t peek_appends_rejected(const struct peek_group *group)
     return group->inside->counters.appends_rejected;
 }
 
+uint64_t peek_bad_frames(const struct node *node)
+{
+    return node->counters.bad_frames;
+}
+
 uint32_t peek_repairs(const struct node *node)
 {
     return node->repairs_count;

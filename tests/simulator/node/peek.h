@@ -76,6 +76,8 @@ uint64_t peek_bytes_kept(const struct peek_group *group);
 uint64_t peek_bases_installed(const struct peek_group *group);
 /* Answers of members that took nothing, since the process started. */
 uint64_t peek_appends_rejected(const struct peek_group *group);
+/* Frames that it could not read or understand, since the process started. */
+uint64_t peek_bad_frames(const struct node *node);
 /* Sessions of repair that hold one of the places of the node. */
 uint32_t peek_repairs(const struct node *node);
 /* Members that lacked what they had acknowledged, since the process started. */

@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "join.h"
 #include "perform.h"
+#include "proxy.h"
 #include "replicate.h"
 #include "turn.h"
 
@@ -52,6 +53,24 @@ void poke_join_answer(struct node *node, uint64_t from, const struct join_answer
     uint8_t body[JOIN_BYTES_MAX];
     take_frame(node, from, PEER_FRAME_JOIN_ANSWER, body,
                join_answer_encode(answer, body, sizeof(body)));
+}
+
+bool poke_send(struct node *node, uint64_t to, enum peer_frame_type type, const uint8_t *body,
+               size_t bytes)
+{
+    const struct io_buffer part = {.data = (uint8_t *)(uintptr_t)body, .bytes = bytes};
+    return peer_send(node->hub, to, PEER_BULK, type, 0, &part, 1);
+}
+
+void poke_request(struct node *node, uint64_t from, const uint8_t *body, size_t bytes)
+{
+    const struct peer_frame frame = {.node_id = from,
+                                     .connection = PEER_BULK,
+                                     .type = PEER_FRAME_REQUEST,
+                                     .body = body,
+                                     .bytes = bytes};
+    proxy__frame(node, &frame);
+    node__post(node);
 }
 
 void poke_message(struct node *node, const struct raft_message *message)

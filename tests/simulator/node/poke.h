@@ -17,6 +17,11 @@ enum raft_status poke_transfer(struct node *node, uint64_t group, uint64_t to);
 void poke_join(struct node *node, uint64_t from, const struct join_question *question);
 /* An answer that node `from` gave comes now. */
 void poke_join_answer(struct node *node, uint64_t from, const struct join_answer *answer);
+/* The node sends that frame to another one, whatever is in it; false: it cannot now. */
+bool poke_send(struct node *node, uint64_t to, enum peer_frame_type type, const uint8_t *body,
+               size_t bytes);
+/* The body of a REQUEST that node `from` sent comes now. */
+void poke_request(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
 /* A Raft message without entries comes now. */
 void poke_message(struct node *node, const struct raft_message *message);
 /* An answer to whoever asks for chains (PROTOCOL D6) comes now from that replica: what it has at this entry. */

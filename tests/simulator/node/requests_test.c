@@ -2,8 +2,11 @@
  * replica. Method: whole simulated nodes, many requests at once. */
 #include "founded.h"
 #include "peek.h"
+#include "poke.h"
 #include "sim_cluster.h"
 
+#include <broker/record_batch.h>
+#include <broker/request_codec.h>
 #include <criterion/criterion.h>
 #include <memory_disk.h>
 #include <stdio.h>
@@ -609,5 +612,106 @@ Test(simulated_requests, of_commits_that_compare_with_one_offset_one_wins)
     }
     cr_assert_eq(won_count, 1);
     close_calls(calls);
+    cluster_destroy(cluster);
+}
+
+/* ---- of other nodes ------------------------------------------------------------------------------------------------- */
+
+static uint64_t bad_frames(const struct cluster *cluster)
+{
+    return peek_bad_frames(cluster->nodes[0].node) + peek_bad_frames(cluster->nodes[1].node);
+}
+
+/* Each node gets it from the other one: one of them leads. */
+static void pass_on(struct cluster *cluster, const struct node_request *request)
+{
+    uint8_t body[REQUEST_CODEC_BYTES_MAX];
+    const size_t bytes = request_codec_encode(77, request, body, sizeof(body));
+    cr_assert_gt(bytes, 0u);
+    for (uint32_t from = 0; from < 2; from++) {
+        cr_assert(poke_send(cluster->nodes[from].node, 2u - from, PEER_FRAME_REQUEST, body, bytes));
+    }
+    sim_run_for(cluster->sim, SECOND_US / 4);
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+}
+
+/* A node of another version, or one that went mad, leaves out the topic or the group: nobody is there to be told. */
+Test(simulated_requests, a_request_of_a_peer_without_what_it_needs_is_dropped)
+{
+    uint64_t group;
+    struct cluster *cluster = founded_with_topic(61, 2, "orders", 2, &group);
+    for (unsigned type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TOPIC_SET; type++) {
+        const struct node_request bare = {.type = (enum node_request_type)type};
+        pass_on(cluster, &bare);
+        struct node_request of_nobody = bare;
+        of_nobody.topic = "orders";
+        if (type == NODE_REQUEST_GROUP_COMMIT || type == NODE_REQUEST_GROUP_FETCH) {
+            pass_on(cluster, &of_nobody);
+        }
+    }
+    /* 12 types need a topic, 2 of these a group; each went to two nodes. */
+    cr_assert_eq(bad_frames(cluster), 2u * (12u + 2u));
+    cr_assert_eq(cluster_produce(cluster, 1, "orders", 7, -1, 0, NULL), NODE_OK);
+    cluster_destroy(cluster);
+}
+
+/* PROTOCOL M2, M5: who only asks to join is told so, and changes nothing. */
+Test(simulated_requests, a_request_of_who_is_no_member_does_nothing)
+{
+    uint64_t group;
+    struct cluster *cluster = founded_with_topic(62, 1, "orders", 1, &group);
+    struct node_request request = {.type = NODE_REQUEST_TOPIC_DELETE, .topic = "orders"};
+    uint8_t body[REQUEST_CODEC_BYTES_MAX];
+    const size_t bytes = request_codec_encode(78, &request, body, sizeof(body));
+    cr_assert_gt(bytes, 0u);
+    poke_request(cluster->nodes[0].node, 9, body, bytes);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    cr_assert_eq(cluster_produce(cluster, 0, "orders", 7, -1, 0, NULL), NODE_OK, "it is gone");
+    cluster_destroy(cluster);
+}
+
+/* A topic may take batches as large as an entry, and not by the header of the batch larger: no log takes that. */
+Test(simulated_requests, a_batch_larger_than_an_entry_is_refused)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, 63, 1);
+    options.inflight_bytes_max = 2u * ENTRY_PAYLOAD_BYTES_MAX;
+    struct cluster *cluster = founded_with(&options);
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cr_assert_not_null(call);
+    cluster_fill_create(call, "large", 1, 1);
+    call->request.create.settings.message_bytes_max = ENTRY_PAYLOAD_BYTES_MAX;
+    cluster_submit(cluster, 0, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK);
+    cluster_call_close(call);
+
+    uint8_t *value = calloc(1, ENTRY_PAYLOAD_BYTES_MAX);
+    cr_assert_not_null(value);
+    for (uint32_t over = 0; over < 2; over++) {
+        struct record_batch_builder builder;
+        record_batch_builder_init(&builder, ENTRY_PAYLOAD_BYTES_MAX + 64u);
+        record_batch_begin(&builder);
+        /* Its header, and of the one record what is not its value: 61 and 13 bytes. */
+        const struct record record = {
+            .timestamp_ms = 1, .value = value, .value_bytes = ENTRY_PAYLOAD_BYTES_MAX - 74u + over};
+        cr_assert_eq(record_batch_add(&builder, &record), RECORD_BATCH_OK);
+        record_batch_finish(&builder, -1, -1, -1);
+        cr_assert_eq(builder.bytes, ENTRY_PAYLOAD_BYTES_MAX + over, "%zu", builder.bytes);
+        memset(call, 0, sizeof(*call));
+        call->request.type = NODE_REQUEST_PRODUCE;
+        call->request.topic = "large";
+        call->request.produce.batch = builder.buffer;
+        call->request.produce.bytes = builder.bytes;
+        cluster_submit(cluster, 0, call);
+        cr_assert(cluster_wait(call, 10 * SECOND_US));
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cr_assert_eq(call->request.status, over ? NODE_TOO_LARGE : NODE_OK, "%s",
+                     call->request.detail);
+        cluster_call_close(call);
+        record_batch_builder_close(&builder);
+    }
+    free(value);
+    free(call);
     cluster_destroy(cluster);
 }

@@ -74,7 +74,7 @@ Test(request_codec, every_input_field_of_every_type_comes_over)
 {
     uint8_t batch[77];
     memset(batch, 0xbb, sizeof(batch));
-    for (int type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TRANSFER; type++) {
+    for (int type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TOPIC_SET; type++) {
         struct node_request request = full_request((enum node_request_type)type);
         if (type == NODE_REQUEST_PRODUCE) {
             request.produce.batch = batch;
@@ -150,6 +150,52 @@ Test(request_codec, what_is_not_given_stays_not_given)
     cr_assert(request_codec_decode(body, bytes, &decoded));
     cr_assert_str_eq(decoded.request.topic, "", "an empty name is a (wrong) name");
     free(body);
+}
+
+/* The node takes a name for given in a request that needs one. */
+Test(request_codec, a_request_that_lacks_what_its_type_needs_is_refused)
+{
+    static const bool needs_topic[NODE_REQUEST_TYPES_MAX] = {
+        [NODE_REQUEST_PRODUCE] = true,      [NODE_REQUEST_FETCH] = true,
+        [NODE_REQUEST_OFFSETS] = true,      [NODE_REQUEST_TOPIC_CREATE] = true,
+        [NODE_REQUEST_TOPIC_DELETE] = true, [NODE_REQUEST_TOPIC_GET] = true,
+        [NODE_REQUEST_TOPIC_SET] = true,    [NODE_REQUEST_GROUP_COMMIT] = true,
+        [NODE_REQUEST_GROUP_FETCH] = true,  [NODE_REQUEST_GROUP_LIST] = true,
+        [NODE_REQUEST_PLACE] = true,        [NODE_REQUEST_TRANSFER] = true,
+    };
+    static const bool needs_group[NODE_REQUEST_TYPES_MAX] = {
+        [NODE_REQUEST_GROUP_COMMIT] = true,
+        [NODE_REQUEST_GROUP_FETCH] = true,
+    };
+    static struct request_codec_decoded decoded;
+    for (unsigned type = NODE_REQUEST_PRODUCE; type <= NODE_REQUEST_TOPIC_SET; type++) {
+        for (unsigned given = 0; given < 4; given++) {
+            struct node_request request = {.type = (enum node_request_type)type};
+            request.topic = given & 1u ? "orders" : NULL;
+            request.group.group = given & 2u ? "billing" : NULL;
+            const bool lacks = (needs_topic[type] && !request.topic) ||
+                               (needs_group[type] && !request.group.group);
+            size_t bytes;
+            uint8_t *body = make_body(&request, &bytes);
+            cr_assert_eq(request_codec_decode(body, bytes, &decoded), !lacks, "type %u, given %u",
+                         type, given);
+            free(body);
+        }
+    }
+}
+
+Test(request_codec, a_transfer_names_a_topic_or_meta_or_a_node)
+{
+    static struct request_codec_decoded decoded;
+    struct node_request request = {.type = NODE_REQUEST_TRANSFER};
+    for (int way = 0; way < 2; way++) {
+        request.transfer.meta = way == 0;
+        request.transfer.from = way == 0 ? 0 : 3;
+        size_t bytes;
+        uint8_t *body = make_body(&request, &bytes);
+        cr_assert(request_codec_decode(body, bytes, &decoded));
+        free(body);
+    }
 }
 
 Test(request_codec, the_largest_request_fits)
@@ -238,7 +284,7 @@ Test(request_codec, damaged_requests_are_harmless)
             damaged[(size_t)rand() % bytes] = (uint8_t)(rand() % 2 ? rand() : rand() % 8);
         }
         if (!request_codec_decode(damaged, bytes, &decoded)) continue;
-        cr_assert_leq(decoded.request.type, NODE_REQUEST_TRANSFER);
+        cr_assert_leq(decoded.request.type, NODE_REQUEST_TOPIC_SET);
         cr_assert_leq(decoded.request.place.nodes_count, META_REPLICAS_MAX);
         cr_assert_lt(strlen(decoded.peer_address), META_ADDRESS_BYTES_MAX);
         cr_assert_leq(decoded.request.fetch.from, NODE_FROM_TIME);

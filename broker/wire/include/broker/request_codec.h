@@ -40,6 +40,7 @@ struct request_codec_decoded {
     char peer_address[META_ADDRESS_BYTES_MAX];
     uint8_t metadata[PARTITION_METADATA_BYTES_MAX];
 };
+/* False also for a request that lacks what its type needs: a topic, or the name of a group. */
 bool request_codec_decode(const uint8_t *body, size_t bytes,
                           struct request_codec_decoded *ret_decoded);
 
