@@ -2,7 +2,9 @@
  * every message had arrived (PROTOCOL C6). Method: two sets of books, frames carried by hand. */
 #include "heartbeat.h"
 
+#include <by_hand.h>
 #include <criterion/criterion.h>
+#include <segment_log/checksum.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,4 +244,52 @@ Test(node_heartbeat, every_frame_says_time_and_space_and_a_greeting_nothing_else
     free(body);
     heartbeat_books_close(&a);
     heartbeat_books_close(&b);
+}
+
+/* docs/FORMATS.md, "Heartbeats", written out by hand: group 3 is named, 2 and 5 are told by the digest, a reply is named. */
+Test(node_heartbeat, a_frame_has_the_documented_bytes)
+{
+    static const uint8_t two[] = {2, 2}, three[] = {3}, five[] = {5, 5, 5};
+    struct heartbeat_books books = {0};
+    const struct heartbeat_head head = {.wall_ms = 1000, .is_full = true};
+    size_t bytes;
+    heartbeat_offer(&books, HEARTBEAT_BEATS, 5, five, sizeof(five));
+    heartbeat_offer(&books, HEARTBEAT_BEATS, 2, two, sizeof(two));
+    free(heartbeat_build(&books, &head, &bytes));
+    heartbeat_offer(&books, HEARTBEAT_BEATS, 2, two, sizeof(two));
+    heartbeat_offer(&books, HEARTBEAT_BEATS, 5, five, sizeof(five));
+    heartbeat_offer(&books, HEARTBEAT_BEATS, 3, three, sizeof(three));
+    heartbeat_offer(&books, HEARTBEAT_REPLIES, 7, five, sizeof(five));
+    uint8_t *body = heartbeat_build(&books, &head, &bytes);
+    cr_assert_not_null(body);
+
+    struct by_hand line = {0};
+    by_hand_put(&line, 8, 2);
+    by_hand_put_bytes(&line, two, sizeof(two));
+    uint64_t digest = checksum64_seeded(line.bytes, line.count, 0);
+    line.count = 0;
+    by_hand_put(&line, 8, 5);
+    by_hand_put_bytes(&line, five, sizeof(five));
+    digest = checksum64_seeded(line.bytes, line.count, digest);
+
+    struct by_hand hand = {0};
+    by_hand_put(&hand, 8, 1000);   /* wall clock */
+    by_hand_put(&hand, 4, 2);      /* flags: no space */
+    by_hand_put(&hand, 4, 2);      /* lines covered by the digest */
+    by_hand_put(&hand, 8, digest); /* digest */
+    by_hand_put(&hand, 4, 1);      /* named messages */
+    by_hand_put(&hand, 8, 3);      /* group id */
+    by_hand_put(&hand, 4, 1);      /* bytes */
+    by_hand_put_bytes(&hand, three, sizeof(three));
+    by_hand_put(&hand, 4, 0); /* of the replies: flags, no digest, one named */
+    by_hand_put(&hand, 4, 0);
+    by_hand_put(&hand, 8, 0);
+    by_hand_put(&hand, 4, 1);
+    by_hand_put(&hand, 8, 7);
+    by_hand_put(&hand, 4, 3);
+    by_hand_put_bytes(&hand, five, sizeof(five));
+    cr_assert_eq(bytes, hand.count);
+    cr_assert_arr_eq(body, hand.bytes, bytes);
+    free(body);
+    heartbeat_books_close(&books);
 }

@@ -2,7 +2,9 @@
 #include "frame.h"
 #include "hello.h"
 
+#include <by_hand.h>
 #include <criterion/criterion.h>
+#include <segment_log/checksum.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -319,4 +321,73 @@ Test(peer_hello, random_bytes_are_harmless)
         cr_assert_lt(strnlen(reason, sizeof(reason)), sizeof(reason));
         free(body);
     }
+}
+
+/* ---- docs/FORMATS.md, "Peer frames", written out by hand -------------------------------------------------------------- */
+
+Test(peer_frame, a_frame_has_the_documented_bytes)
+{
+    const struct frame_header header = {.body_bytes = 5,
+                                        .type = PEER_FRAME_REQUEST,
+                                        .group = 7,
+                                        .cluster = {.bytes = {8, 9}},
+                                        .body_hash = UINT64_C(0x1122334455667788)};
+    struct by_hand hand = {0};
+    by_hand_put_bytes(&hand, "RMQP", 4);
+    by_hand_put(&hand, 4, 5);  /* body bytes */
+    by_hand_put(&hand, 2, 19); /* type: REQUEST */
+    by_hand_put(&hand, 6, 0);  /* zero */
+    by_hand_put(&hand, 8, 7);  /* group id */
+    by_hand_put(&hand, 1, 8);  /* cluster id */
+    by_hand_put(&hand, 15, 9);
+    by_hand_put(&hand, 8, UINT64_C(0x1122334455667788)); /* body hash */
+    by_hand_put(&hand, 8, checksum64(hand.bytes, 48));   /* header hash */
+    uint8_t buffer[FRAME_HEADER_BYTES];
+    frame__encode_header(&header, buffer);
+    cr_assert_eq(hand.count, sizeof(buffer));
+    cr_assert_arr_eq(buffer, hand.bytes, sizeof(buffer));
+}
+
+Test(peer_hello, a_hello_has_the_documented_bytes)
+{
+    struct hello_message message = {
+        .protocol = 1,
+        .connection = PEER_BULK,
+        .nonce = 4,
+        .hello = {.node_id = 1,
+                  .incarnation = 2,
+                  .process = 3,
+                  .cluster = {.bytes = {5, 6}},
+                  .incarnation_index = 7,
+                  .is_joining = true,
+                  .peers = {{.node_id = 1, .address = "n1:71"}, {.node_id = 9, .address = "n9:71"}},
+                  .peers_count = 2,
+                  .peer_address = "a:71",
+                  .http_address = "a:70",
+                  .kafka_address = "a:92",
+                  .version = "0.1.0"}};
+    struct by_hand hand = {0};
+    by_hand_put(&hand, 2, 1); /* protocol version */
+    by_hand_put(&hand, 1, 1); /* connection: bulk */
+    by_hand_put(&hand, 1, 2); /* configured peers */
+    by_hand_put(&hand, 1, 2); /* marks: it asks to join */
+    by_hand_put(&hand, 3, 0); /* zero */
+    by_hand_put(&hand, 8, 1); /* node id */
+    by_hand_put(&hand, 8, 2); /* incarnation */
+    by_hand_put(&hand, 8, 3); /* process number */
+    by_hand_put(&hand, 8, 4); /* nonce */
+    by_hand_put(&hand, 1, 5); /* cluster id */
+    by_hand_put(&hand, 15, 6);
+    by_hand_put(&hand, 8, 7); /* index of the meta entry that brought the incarnation */
+    by_hand_put_text(&hand, "a:71");
+    by_hand_put_text(&hand, "a:70");
+    by_hand_put_text(&hand, "a:92");
+    by_hand_put_text(&hand, "0.1.0");
+    by_hand_put(&hand, 8, 1);
+    by_hand_put_text(&hand, "n1:71");
+    by_hand_put(&hand, 8, 9);
+    by_hand_put_text(&hand, "n9:71");
+    uint8_t buffer[512];
+    cr_assert_eq(hello__encode(&message, buffer, sizeof(buffer)), hand.count);
+    cr_assert_arr_eq(buffer, hand.bytes, hand.count);
 }
