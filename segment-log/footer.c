@@ -33,6 +33,7 @@ enum {
     POS_CONFIGURATIONS_COUNT = 156,
     POS_POINTS_CHECKSUM = 160,
     POS_FACTS_CHECKSUM = 168,
+    POS_END = 176, /* zeros from here on */
 };
 
 #define POINT_BYTES                56u
@@ -159,7 +160,8 @@ enum footer_status footer__read(struct disk_file *file, uint64_t group_seed, uin
     }
     if (get_u32(trailer) != TRAILER_MAGIC) return FOOTER_NONE;
     if (get_u16(trailer + POS_VERSION) != VERSION || get_u16(trailer + POS_FLAGS) != 0 ||
-        get_u32(trailer + POS_POINT_BYTES) != POINT_BYTES) {
+        get_u32(trailer + POS_POINT_BYTES) != POINT_BYTES ||
+        !bytes_are_zero(trailer + POS_END, SEGMENT_BLOCK_BYTES - POS_END)) {
         return FOOTER_VERSION;
     }
     struct segment_footer footer = get_footer(trailer);
@@ -207,6 +209,7 @@ static enum footer_status read_section(struct disk_file *file, uint64_t group_se
                                        size_t bytes, uint64_t checksum, uint8_t **ret_bytes,
                                        int *ret_error)
 {
+    const size_t items_bytes = bytes;
     bytes = block_aligned(bytes);
     uint8_t *buffer = malloc(bytes > 0 ? bytes : 1);
     ssize_t got = buffer ? disk_pread(file, buffer, bytes, pos) : -ENOMEM;
@@ -219,6 +222,10 @@ static enum footer_status read_section(struct disk_file *file, uint64_t group_se
                                  !PLANTED(L8_FOOTER_IS_BELIEVED_UNCHECKED))) {
         free(buffer);
         return FOOTER_BAD;
+    }
+    if (!bytes_are_zero(buffer + items_bytes, bytes - items_bytes)) {
+        free(buffer);
+        return FOOTER_VERSION;
     }
     *ret_bytes = buffer;
     return FOOTER_OK;
@@ -294,7 +301,10 @@ static bool configurations_are_valid(const struct segment_footer *footer, const 
         if (footer->facts_bytes - at < CONFIGURATION_HEADER_BYTES) return false;
         uint32_t payload_bytes = get_u32(facts + at + 8);
         if (footer__configuration_bytes(payload_bytes) > footer->facts_bytes - at) return false;
+        const uint8_t *end = facts + at + CONFIGURATION_HEADER_BYTES + payload_bytes;
+        const uint32_t zero = get_u32(facts + at + 12);
         struct footer_configuration found = footer__next_configuration(facts, &at);
+        if (zero != 0 || !bytes_are_zero(end, (size_t)(facts + at - end))) return false;
         if (found.index <= before || found.index > footer->last.index) return false;
         before = found.index;
     }

@@ -26,6 +26,7 @@
 #define IDENTITY_MAGIC     0x49514d52u /* "RMQI" */
 #define IDENTITY_VERSION   1u
 #define IDENTITY_BYTES     8192u
+#define IDENTITY_END       80u /* zeros from here on, up to the founding */
 #define IDENTITY_FOUNDING  4096u
 #define IDENTITY_COPIES    2u
 #define MARK_JOIN_ONLY     1u
@@ -77,6 +78,15 @@ static void encode(const struct node_identity *identity, uint8_t *bytes)
     put_u64(bytes + 8, identity_checksum(bytes));
 }
 
+/* The checksum is right, so whoever wrote them meant something by it. */
+static bool has_unknown_bytes(const uint8_t *bytes, uint32_t founding_bytes)
+{
+    const uint32_t end = IDENTITY_FOUNDING + founding_bytes;
+    return get_u16(bytes + 6) != 0 ||
+           !bytes_are_zero(bytes + IDENTITY_END, IDENTITY_FOUNDING - IDENTITY_END) ||
+           !bytes_are_zero(bytes + end, IDENTITY_BYTES - end);
+}
+
 /* NULL: decoded. Otherwise what is wrong. */
 static const char *decode(const uint8_t *bytes, struct node_identity *ret_identity)
 {
@@ -88,6 +98,7 @@ static const char *decode(const uint8_t *bytes, struct node_identity *ret_identi
     uint32_t marks = get_u32(bytes + 52);
     if (marks & ~(MARK_JOIN_ONLY | MARK_REPLICAS_MADE | MARK_VOTES_LOST))
         return "a mark of a newer version";
+    if (has_unknown_bytes(bytes, founding_bytes)) return "a field of a newer version";
     *ret_identity = (struct node_identity){
         .node_id = get_u64(bytes + 16),
         .incarnation = get_u64(bytes + 24),

@@ -30,7 +30,9 @@
 #define STORE_MAGIC   0x56514d52u /* "RMQV" */
 #define STORE_VERSION 1u
 #define HEADER_BYTES  4096u
+#define HEADER_END    52u /* zeros from here on */
 #define RECORD_BYTES  64u
+#define RECORD_END    52u
 #define SLOT_BYTES    (HEADER_BYTES + NODE_STORE_GROUPS_MAX * RECORD_BYTES)
 #define FILE_BYTES    (2u * SLOT_BYTES)
 static_assert(SLOT_BYTES % 4096u == 0, "slots stand in blocks of their own");
@@ -91,10 +93,12 @@ static void encode_record(const struct node_record *record, uint8_t *bytes)
     put_u32(bytes + 48, (uint32_t)record->state);
 }
 
+/* False: what a newer version has to say of a replica. */
 static bool decode_record(const uint8_t *bytes, struct node_record *ret_record)
 {
     uint32_t state = get_u32(bytes + 48);
     if (state > NODE_REPLICA_DROPPED) return false;
+    if (!bytes_are_zero(bytes + RECORD_END, RECORD_BYTES - RECORD_END)) return false;
     *ret_record = (struct node_record){
         .group = get_u64(bytes),
         .epoch = get_u64(bytes + 8),
@@ -145,6 +149,13 @@ static int read_slots(struct disk_file *file, uint8_t *slots)
     memset(slots, 0, FILE_BYTES);
     const ssize_t got = salvage__read(file, slots, FILE_BYTES, 0, &is_unreadable);
     return got < 0 ? (int)got : 0;
+}
+
+/* Of a slot whose checksum is right: it was written as it stands, and this version reads all of it. */
+static bool is_understood(const uint8_t *slot)
+{
+    return get_u16(slot + 4) == STORE_VERSION && get_u16(slot + 6) == 0 &&
+           bytes_are_zero(slot + HEADER_END, HEADER_BYTES - HEADER_END);
 }
 
 /* ---- records ---------------------------------------------------------------------------------------- */
@@ -357,7 +368,7 @@ static int make_file(struct node_store *store, const char *directory)
 static enum segment_log_status load_records(struct node_store *store, const uint8_t *slot,
                                             struct segment_log_problem *problem)
 {
-    if (get_u16(slot + 4) != STORE_VERSION) {
+    if (!is_understood(slot)) {
         problem__set(problem, store->path, 0, 0, 0, "the votes have another format version");
         return SEGMENT_LOG_BAD_VERSION;
     }
@@ -371,8 +382,10 @@ static enum segment_log_status load_records(struct node_store *store, const uint
         struct node_record record;
         if (!decode_record(slot + HEADER_BYTES + i * RECORD_BYTES, &record) ||
             (i > 0 && record.group <= store->records[i - 1].group)) {
-            problem__set(problem, store->path, i, 0, 0, "a record is out of range or order");
-            return SEGMENT_LOG_DAMAGED;
+            /* Under a right checksum this is no damage: it is never thrown away. */
+            problem__set(problem, store->path, HEADER_BYTES + (uint64_t)i * RECORD_BYTES, 0, 0,
+                         "a record of a newer version");
+            return SEGMENT_LOG_BAD_VERSION;
         }
         if (node_store_put(store, &record) == 0) {
             problem__set(problem, store->path, 0, 0, -ENOMEM, "out of memory");
@@ -515,6 +528,7 @@ static void inspect_slot(const uint8_t *slot, uint64_t slot_pos, const struct in
         inspect_records(slot, slot_pos, sink);
     }
     sink->end(sink->data);
+    if (!reason && !is_understood(slot)) reason = "the slot is of another format version";
     if (reason) sink->problem(sink->data, slot_pos, reason);
 }
 

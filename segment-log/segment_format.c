@@ -26,6 +26,7 @@ enum {
     HEADER_TIMESTAMP = 80,
     HEADER_SECTOR_BYTES = 88,
     HEADER_DATA_POS = 92,
+    HEADER_END = 96, /* zeros from here on */
 };
 
 enum {
@@ -108,10 +109,14 @@ enum segment_format_status segment_format__decode_header(const uint8_t block[SEG
     if ((flags & ~FLAG_INSTALLED) != 0) return SEGMENT_FORMAT_VERSION;
     header.installed = (flags & FLAG_INSTALLED) != 0;
     if (get_u32(block + HEADER_DATA_POS) != SEGMENT_DATA_POS) return SEGMENT_FORMAT_VERSION;
+    if (!bytes_are_zero(block + HEADER_END, SEGMENT_BLOCK_BYTES - HEADER_END)) {
+        return SEGMENT_FORMAT_VERSION;
+    }
     header.sequence = get_u64(block + HEADER_SEQUENCE);
     header.sector_bytes = get_u32(block + HEADER_SECTOR_BYTES);
+    if (!sector_is_valid(header.sector_bytes)) return SEGMENT_FORMAT_VERSION;
     uint64_t first_index = get_u64(block + HEADER_FIRST_INDEX);
-    if (first_index == 0 || !sector_is_valid(header.sector_bytes)) return SEGMENT_FORMAT_BAD;
+    if (first_index == 0) return SEGMENT_FORMAT_BAD;
     header.base = (struct segment_log_point){
         .index = first_index - 1,
         .term = get_u64(block + HEADER_TERM),

@@ -137,15 +137,18 @@ const char *snapshot__decode_header(const uint8_t *buffer, uint32_t header_bytes
     }
     uint64_t kind = get(buffer + 6, 2);
     uint32_t configuration_bytes = (uint32_t)get(buffer + 20, 4);
-    if (kind != SNAPSHOT_BASE && kind != SNAPSHOT_CHECKPOINT) return "unknown kind";
+    if ((kind != SNAPSHOT_BASE && kind != SNAPSHOT_CHECKPOINT) || !is_zero(buffer + 120, 8)) {
+        *ret_status = SNAPSHOT_BAD_VERSION;
+        return "a kind or a field of a newer version";
+    }
     if (configuration_bytes > SNAPSHOT_CONFIGURATION_BYTES_MAX ||
         snapshot__header_bytes(configuration_bytes) != header_bytes) {
         return "configuration length does not fit the header";
     }
     const uint8_t *configuration = buffer + SNAPSHOT_HEADER_FIXED_BYTES;
-    if (!is_zero(buffer + 120, 8) ||
-        !is_zero(configuration + configuration_bytes,
+    if (!is_zero(configuration + configuration_bytes,
                  header_bytes - SNAPSHOT_HEADER_FIXED_BYTES - configuration_bytes)) {
+        *ret_status = SNAPSHOT_BAD_VERSION;
         return "padding is not zero";
     }
     struct snapshot_header header = {

@@ -95,6 +95,12 @@ bool founding__lists_me(const struct node *node)
 static void store_failed(struct node *node, enum segment_log_status status,
                          const struct segment_log_problem *problem)
 {
+    if (status == SEGMENT_LOG_BAD_VERSION) {
+        node__fatal(node, NODE_FATAL_CONFIG,
+                    "%s: %s; start the version of raftmq that wrote it, or a newer one",
+                    problem->path, problem->reason);
+        return;
+    }
     const enum node_fatal code = status == SEGMENT_LOG_IO || status == SEGMENT_LOG_FULL
                                      ? NODE_FATAL_DISK
                                      : NODE_FATAL_DAMAGE;

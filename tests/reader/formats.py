@@ -18,6 +18,10 @@ class Damaged(Exception):
         self.path, self.pos, self.reason = path, pos, reason
 
 
+class OtherVersion(Damaged):
+    """The checksum is right, and what it covers means something that the page does not tell."""
+
+
 def read_file(path):
     with open(path, "rb") as file:
         return file.read()
@@ -120,8 +124,9 @@ class Mark:
         self.point = Point(index, term, chain, next_offset, timestamp)
         self.tail = block[80:80 + self.tail_bytes]
         self.continued = bool(self.flags & 1)
-        self.valid = (magic == b"RMQM" and version == 1 and self.tail_bytes <= BLOCK - 80
+        self.valid = (magic == b"RMQM" and self.tail_bytes <= BLOCK - 80
                       and part_checksum(block[:80 + self.tail_bytes], seed) == checksum and of_segment == segment)
+        self.known = version == 1 and not self.flags & ~1
 
 
 class Segment:
@@ -137,9 +142,9 @@ class Segment:
         if magic != b"RMQS" or part_checksum(self.data[:BLOCK], self.seed) != checksum:
             raise Damaged(path, 0, "header block")
         if version != 1 or entries_pos != ENTRIES_POS or not is_zero(self.data[96:BLOCK]):
-            raise Damaged(path, 0, "version or fields of the header block")
+            raise OtherVersion(path, 0, "version or fields of the header block")
         if self.sector_bytes not in (512, 1024, 2048, 4096) or self.flags & ~1:
-            raise Damaged(path, 88, "sector bytes or flags")
+            raise OtherVersion(path, 88, "sector bytes or flags")
         if os.path.basename(path) != f"{self.sequence:020d}.segment":
             raise Damaged(path, 40, "the sequence is not that of the name")
         self.base = Point(first_index - 1, term, chain, offset, timestamp)
@@ -147,6 +152,8 @@ class Segment:
         valid = [mark for mark in marks if mark.valid]
         if not valid:
             raise Damaged(path, BLOCK, "neither mark is valid")
+        if not all(mark.known for mark in valid):
+            raise OtherVersion(path, BLOCK, "version or flags of a mark")
         self.mark = max(valid, key=lambda mark: mark.sequence)
         if self.mark.tail_bytes:  # a truncation may have been rewriting this sector
             end = self.mark.end_pos
@@ -213,26 +220,30 @@ class Segment:
             return None
         if pos != -(-end_pos // BLOCK) * BLOCK or facts_pos + -(-facts_bytes // BLOCK) * BLOCK != at:
             return None
-        return Footer(self, content_hash, highest_time, index, facts, terms, configurations)
+        if not is_zero(data[pos + len(index):facts_pos]) or not is_zero(data[facts_pos + facts_bytes:at]):
+            return None
+        footer = Footer(content_hash, highest_time, index, facts, terms, configurations)
+        if not footer.is_well_formed:
+            return None
+        footer.compare(self)
+        return footer
 
 
 class Footer:
-    def __init__(self, segment, content_hash, highest_time, index, facts, terms, configurations):
+    def __init__(self, content_hash, highest_time, index, facts, terms, configurations):
         self.content_hash, self.highest_time = content_hash, highest_time
         self.items = [(item[0], Point(*item[1:6]), item[6]) for item in struct.iter_unpack("<QQQQQqq", index)]
         self.terms = [struct.unpack_from("<QQ", facts, 16 * i) for i in range(terms)]
-        self.configurations, at = [], 16 * terms
+        self.configurations, at, self.is_well_formed = [], 16 * terms, True
         for _ in range(configurations):
             number, payload_bytes, zero = struct.unpack_from("<QII", facts, at)
-            self.configurations.append((number, facts[at + 16:at + 16 + payload_bytes]))
+            end = at + 16 + payload_bytes
+            self.configurations.append((number, facts[at + 16:end]))
             at += 16 + (payload_bytes + 7) // 8 * 8
-            if zero:
-                raise Damaged(segment.path, at, "facts of the footer")
-        if at != len(facts):
-            raise Damaged(segment.path, at, "bytes behind the facts of the footer")
-        self._compare(segment)
+            self.is_well_formed &= zero == 0 and is_zero(facts[end:at])
+        self.is_well_formed &= at == len(facts)
 
-    def _compare(self, segment):
+    def compare(self, segment):
         """Its checksums hold, so it must say what the entries say."""
         data, entries, before, found = segment.data, segment.entries, segment.base, {}
         terms, highest, highest_before = [], -(1 << 63), {}
@@ -294,10 +305,12 @@ class Identity:
         data = data[:8192]
         (magic, version, zero, checksum, self.node_id, self.incarnation, self.cluster, founding_bytes, self.marks,
          self.incarnation_index, self.meta_epoch, self.votes_lost_up_to) = struct.unpack_from("<4sHHQQQ16sIIQQQ", data)
-        if magic != b"RMQI" or version != 1 or zero or part_checksum(data) != checksum:
-            raise Damaged(path, 0, "magic, version or checksum")
-        if founding_bytes > 4096 or not is_zero(data[80:4096]) or not is_zero(data[4096 + founding_bytes:]):
-            raise Damaged(path, 48, "founding bytes, or what is not zero")
+        if magic != b"RMQI" or part_checksum(data) != checksum:
+            raise Damaged(path, 0, "magic or checksum")
+        if version != 1 or zero or self.marks & ~7 or founding_bytes > 4096:
+            raise OtherVersion(path, 4, "version, zeros, marks or founding bytes")
+        if not is_zero(data[80:4096]) or not is_zero(data[4096 + founding_bytes:]):
+            raise OtherVersion(path, 80, "what is not zero")
         self.founding = read_founding(data[4096:4096 + founding_bytes]) if founding_bytes else None
 
 
@@ -319,21 +332,26 @@ class Votes:
         if not slots:
             raise Damaged(path, 0, "neither slot is whole")
         self.slots_whole = len(slots)
-        self.cluster, self.node_id, self.sequence, self.records = max(slots, key=lambda slot: slot[2])
+        self.cluster, self.node_id, self.sequence, self.records, is_known = max(slots, key=lambda slot: slot[2])
+        if not is_known:
+            raise OtherVersion(path, 0, "version, zeros, or state or order of the records")
 
     @staticmethod
     def _slot(slot):
+        """What is in it, and whether the page tells what that means; None: it does not check out."""
         if len(slot) < BLOCK:
             return None
         magic, version, zero, checksum, cluster, node_id, sequence, count = struct.unpack_from("<4sHHQ16sQQI", slot)
-        if magic != b"RMQV" or version != 1 or zero or count > 4096 or len(slot) < BLOCK + 64 * count:
-            return None
-        if part_checksum(slot[:BLOCK + 64 * count]) != checksum:
+        end = BLOCK + 64 * count
+        if magic != b"RMQV" or count > 4096 or len(slot) < end or part_checksum(slot[:end]) != checksum:
             return None
         names = ("group", "epoch", "meta_index", "term", "vote_node", "vote_epoch", "state")
         records = [dict(zip(names, struct.unpack_from("<QQQQQQI", slot, BLOCK + 64 * i))) for i in range(count)]
         groups = [record["group"] for record in records]
-        return (cluster, node_id, sequence, records) if groups == sorted(set(groups)) else None
+        is_known = (version == 1 and zero == 0 and is_zero(slot[52:BLOCK]) and groups == sorted(set(groups))
+                    and all(record["state"] <= 2 for record in records)
+                    and all(is_zero(slot[at + 52:at + 64]) for at in range(BLOCK, end, 64)))
+        return cluster, node_id, sequence, records, is_known
 
 
 # ---- snapshots ---------------------------------------------------------------------------------------------------------
@@ -349,13 +367,15 @@ class Snapshot:
         (magic, version, self.kind, checksum, header_bytes, configuration_bytes, self.cluster, self.group, index, term,
          chain, next_offset, timestamp, self.log_start, self.configuration_index, self.pairs_count, pair_bytes,
          zero) = self.FIELDS.unpack_from(data)
-        if magic != b"RMQS" or version != 1 or header_bytes != (128 + configuration_bytes + 7) // 8 * 8:
-            raise Damaged(path, 0, "magic, version or header bytes")
-        if part_checksum(data[:header_bytes]) != checksum:
-            raise Damaged(path, 0, "checksum of the header")
+        if magic != b"RMQS" or part_checksum(data[:header_bytes]) != checksum:
+            raise Damaged(path, 0, "magic, or checksum of the header")
         kind = {1: "base", 2: "checkpoint"}.get(self.kind)
-        if os.path.basename(path) != f"{kind}-{index:020d}.snap" or zero or configuration_bytes > BLOCK:
-            raise Damaged(path, 6, "kind, index or configuration")
+        if version != 1 or not kind or zero or not is_zero(data[128 + configuration_bytes:header_bytes]):
+            raise OtherVersion(path, 4, "version, kind or zeros")
+        if header_bytes != (128 + configuration_bytes + 7) // 8 * 8 or configuration_bytes > BLOCK:
+            raise Damaged(path, 16, "header bytes or configuration bytes")
+        if os.path.basename(path) != f"{kind}-{index:020d}.snap":
+            raise Damaged(path, 48, "kind or index are not those of the name")
         self.point = Point(index, term, chain, next_offset, timestamp)
         self.configuration = read_configuration(data[128:128 + configuration_bytes])
         self.pairs, self.hash, self.last_key = {}, checksum, b""

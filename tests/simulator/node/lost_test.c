@@ -6,8 +6,10 @@
 #include "members.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <memory_disk.h>
+#include <segment_log/checksum.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -328,6 +330,39 @@ Test(simulated_loss, a_sole_voter_that_lost_its_vote_goes_on_with_all_that_it_ha
     struct cluster_ack records[32];
     cr_assert_eq(cluster_read_all(cluster, 0, TOPIC, records, 32), 21);
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+}
+
+/* A state of a replica that this version has no name for, under right checksums: no vote is lost, and none is given. */
+Test(simulated_loss, votes_of_a_newer_version_stop_the_node_and_stay)
+{
+    uint64_t group;
+    static uint8_t bytes[2 * 266240], after[sizeof(bytes)];
+    struct cluster *cluster = make(53, 3, 3, &group);
+    cluster_crash(cluster, 1, SIM_CRASH_KILL);
+    struct disk *disk = sim_memory_disk(cluster->sim, 1);
+    struct disk_file *file;
+    cr_assert_eq(disk_open(disk, "/data/votes", DISK_WRITE, &file), 0);
+    const ssize_t count = disk_pread(file, bytes, sizeof(bytes), 0);
+    cr_assert_gt(count, 266240);
+    for (uint8_t *slot = bytes; slot <= bytes + 266240; slot += 266240) {
+        slot[4096 + 48] = 3;
+        const struct iovec parts[] = {{slot, 8}, {slot + 16, 4080u + 64u * slot[48]}};
+        const uint64_t checksum = checksum64_parts(parts, 2, 0);
+        memcpy(slot + 8, &checksum, sizeof(checksum));
+    }
+    cr_assert_eq(disk_pwrite(file, bytes, (size_t)count, 0), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+    cluster_start(cluster, 1);
+    cr_assert_eq(cluster->last_fatal_code, NODE_FATAL_CONFIG, "%s", cluster->last_fatal_reason);
+    cr_assert_not_null(strstr(cluster->last_fatal_reason, "newer"), "%s",
+                       cluster->last_fatal_reason);
+    cr_assert_eq(disk_open(disk, "/data/votes", DISK_READ, &file), 0);
+    cr_assert_eq(disk_pread(file, after, sizeof(after), 0), count);
+    cr_assert_eq(memcmp(bytes, after, (size_t)count), 0);
+    disk_close(file);
+    cr_assert_eq(disk_open(disk, "/data/votes.lost", DISK_READ, &file), -ENOENT);
     cluster_destroy(cluster);
 }
 

@@ -212,6 +212,26 @@ Test(snapshot_file, another_version_is_told_from_damage)
     crash_disk_destroy(disk);
 }
 
+/* A kind without a name, the header's zeros, those behind its configuration. */
+Test(snapshot_file, a_field_of_a_newer_version_is_told_from_damage)
+{
+    static const size_t positions[] = {6, 120, 127, SNAPSHOT_HEADER_FIXED_BYTES + 13u};
+    struct crash_disk *disk = crash_disk_create();
+    test_write(disk, SNAPSHOT_BASE, 9, 20);
+    struct crash_disk_bytes *file = crash_disk_file(disk, test_name(SNAPSHOT_BASE, 9));
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+        const uint8_t was = file->bytes[positions[i]];
+        file->bytes[positions[i]] = 3;
+        cr_assert_eq(read_status(disk, NULL), SNAPSHOT_DAMAGED);
+        reseal(file);
+        cr_assert_eq(read_status(disk, NULL), SNAPSHOT_BAD_VERSION, "byte %zu", positions[i]);
+        file->bytes[positions[i]] = was;
+        reseal(file);
+        cr_assert_eq(read_status(disk, NULL), SNAPSHOT_OK);
+    }
+    crash_disk_destroy(disk);
+}
+
 Test(snapshot_file, hostile_bytes_under_right_checksums_are_bounded)
 {
     struct crash_disk *disk = crash_disk_create();
