@@ -108,17 +108,36 @@ static bool sort_out(struct node *node, struct survivors *survivors)
     return is_good;
 }
 
-/* The old store makes way; what it is, is kept no longer than the next such loss. */
-static bool make_store(struct node *node, const struct survivors *survivors)
+/* One that can be read was made by an earlier attempt, which a crash ended before the identity was told. */
+static bool is_own_store(struct node *node)
+{
+    struct segment_log_problem problem;
+    struct node_store *store = NULL;
+    if (node_store_open(node->disk, node->data_directory, &node->identity.cluster,
+                        node->identity.node_id, /* create= */ false, &store,
+                        &problem) != SEGMENT_LOG_OK) {
+        return false;
+    }
+    node_store_close(store);
+    return true;
+}
+
+/* The lost store makes way, and is kept until the next such loss; what an earlier attempt made is nothing to keep in its stead. */
+static int clear_store(struct node *node, bool is_begun_again)
 {
     char path[DISK_PATH_MAX], aside[DISK_PATH_MAX];
     snprintf(path, sizeof(path), "%.400s/votes", node->data_directory);
     snprintf(aside, sizeof(aside), "%.400s/votes.lost", node->data_directory);
+    const int error = is_begun_again && is_own_store(node) ? disk_unlink(node->disk, path)
+                                                           : disk_rename(node->disk, path, aside);
+    if (error < 0 && error != -ENOENT) return error;
+    return disk_sync_directory(node->disk, node->data_directory);
+}
+
+static bool make_store(struct node *node, const struct survivors *survivors, bool is_begun_again)
+{
     struct segment_log_problem problem = {0};
-    int error = disk_rename(node->disk, path, aside);
-    if (error == 0 || error == -ENOENT) {
-        error = disk_sync_directory(node->disk, node->data_directory);
-    }
+    int error = clear_store(node, is_begun_again);
     if (error == 0 && node_store_open(node->disk, node->data_directory, &node->identity.cluster,
                                       node->identity.node_id, /* create= */ true, &node->store,
                                       &problem) != SEGMENT_LOG_OK) {
@@ -135,7 +154,8 @@ static bool make_store(struct node *node, const struct survivors *survivors)
         error = node_store_job_finish(node->store, job, &problem);
     }
     if (error == 0) return true;
-    node__fatal(node, NODE_FATAL_DISK, "cannot make %s anew: %s", path, strerror(abs(error)));
+    node__fatal(node, NODE_FATAL_DISK, "cannot make %s/votes anew: %s", node->data_directory,
+                strerror(abs(error)));
     return false;
 }
 
@@ -150,8 +170,10 @@ bool votes__recover(struct node *node)
 {
     assert(!node->store);
     struct survivors survivors = {0};
+    const bool is_begun_again = node->identity.votes_lost;
     node->identity.votes_lost = true;
-    bool is_good = save(node) && sort_out(node, &survivors) && make_store(node, &survivors);
+    bool is_good =
+        save(node) && sort_out(node, &survivors) && make_store(node, &survivors, is_begun_again);
     if (is_good && !survivors.has_meta && node->founding.nodes_count == 1 &&
         founding__lists_me(node)) {
         node__fatal(

@@ -245,6 +245,21 @@ static bool is_hit_or_back(void *data)
     return are_all_back(data);
 }
 
+/* What overwrite() made of it: it is kept, however often its node went down on its way back. */
+static void expect_lost_store_kept(struct cluster *cluster, uint32_t node, uint64_t disk_call)
+{
+    struct disk_file *file;
+    uint8_t bytes[16], junk[sizeof(bytes)];
+    memset(junk, 0x5a, sizeof(junk));
+    struct disk *disk = sim_memory_disk(cluster->sim, node);
+    cr_assert_eq(disk_open(disk, "/data/votes.lost", DISK_READ, &file), 0, "call %" PRIu64,
+                 disk_call);
+    cr_assert_eq(disk_pread(file, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+    disk_close(file);
+    cr_assert_eq(memcmp(bytes, junk, sizeof(bytes)), 0, "call %" PRIu64 ": a good store",
+                 disk_call);
+}
+
 /* True: there was such a disk call. */
 static bool returns_with_crash(uint64_t seed, enum loss loss, uint64_t disk_call,
                                enum sim_crash mode)
@@ -277,6 +292,7 @@ static bool returns_with_crash(uint64_t seed, enum loss loss, uint64_t disk_call
                  (int)loss, disk_call);
     cr_assert_eq(cluster->fatals_count, 0, "loss %d, call %" PRIu64 ": %s", (int)loss, disk_call,
                  cluster->last_fatal_reason);
+    if (loss == LOSS_VOTES) expect_lost_store_kept(cluster, victim, disk_call);
     cluster_destroy(cluster);
     return was_hit;
 }
