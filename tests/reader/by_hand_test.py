@@ -131,5 +131,48 @@ class NewerVersion(Case):
             self.refused(lambda: formats.Snapshot(path), name, whole(changed(head, pos, 3)))
 
 
+class End(Case):
+    """Where a log ends that is half-way through a change."""
+
+    def setUp(self):
+        super().setUp()
+        self.first = entry(BASE, b"first")
+        self.after_first = behind(BASE, self.first)
+        self.second = entry(self.after_first, b"second" + bytes(100))
+        self.after_second = behind(self.after_first, self.second)
+        self.records = self.first + self.second
+        self.assertLess(len(self.records), SECTOR)
+
+    def test_whole(self):
+        log = self.log([mark(1, 12288, BASE), mark(2, 12288 + len(self.first), self.after_first)], self.records)
+        self.assertEqual(log.end, self.after_second)
+
+    def test_behind_a_cut_the_sector_is_zero(self):
+        """Both marks are lower, and the sector is not overwritten yet."""
+        marks = [mark(number, 12288 + len(self.first), self.after_first, tail=self.first) for number in (4, 5)]
+        for torn in (self.records, self.first[:20] + self.second, b""):
+            self.assertEqual(self.log(marks, torn).end, self.after_first)
+        # What begins at the next sector follows by the chain, as ever.
+        log = self.log(marks, padded(self.records, SECTOR) + self.second)
+        self.assertEqual(log.end, self.after_second)
+
+    def test_where_the_file_ends_zeros_stand(self):
+        marks = [mark(1, 12288, BASE), mark(2, 12288, BASE)]
+        self.assertEqual(self.log(marks, self.records[:-90]).end, self.after_second)
+        self.assertEqual(self.log(marks, self.records[:-110]).end, self.after_first)
+
+    def test_behind_a_continued_segment_they_do_not(self):
+        marks = [mark(number, 12288 + len(self.records), self.after_second, flags=1) for number in (4, 5)]
+        with self.assertRaises(formats.Damaged):
+            self.log(marks, self.records[:-90])
+
+    def test_a_mark_that_cannot_be_true_is_none(self):
+        good = mark(1, 12288 + len(self.first), self.after_first)
+        late = formats.Point(9, 1, 5, 0, 0)
+        for bad in (mark(2, 12288 - 8, BASE), mark(2, 12288 + 4, late), mark(2, 12288 + 8, late, tail=bytes(16)),
+                    mark(2, 12288 + 4096, late, tail=bytes(SECTOR)), mark(2, 12288 + 800, late, segment=2)):
+            self.assertEqual(self.log([good, bad], self.records).end, self.after_second)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -9,6 +9,7 @@ from xxh3 import xxh3_64
 BLOCK = 4096
 ENTRIES_POS = 3 * BLOCK
 PAYLOAD_BYTES_MAX = 17 << 20
+BASE_OFFSET_MAX = (1 << 63) - (1 << 32)
 TYPES = {1: "DATA", 2: "NOOP", 3: "CONFIG", 4: "OFFSETS", 5: "SETTINGS", 6: "TRIM", 7: "RECOVERY", 8: "META"}
 
 
@@ -29,6 +30,10 @@ def read_file(path):
 
 def is_zero(data):
     return not any(data)
+
+
+def up(number, multiple):
+    return -(-number // multiple) * multiple
 
 
 def group_seed(cluster, group):
@@ -61,14 +66,19 @@ class Entry:
     FIELDS = struct.Struct("<4sBBHQIIQQQqQQQ")
 
     def __init__(self, data, pos):
+        """What stands at `pos`, in at least 80 bytes."""
         (self.magic, self.type, self.version, self.header_bytes, self.checksum, self.payload_bytes, self.count,
          self.index, self.term, self.offset, self.timestamp, self.payload_hash, self.chain,
-         self.zero) = self.FIELDS.unpack_from(data, pos)
-        self.pos = pos
-        self.header = data[pos:pos + 80]
-        self.payload = data[pos + 80:pos + 80 + self.payload_bytes]
-        self.end = pos + (80 + self.payload_bytes + 7) // 8 * 8
-        self.padding = data[pos + 80 + self.payload_bytes:self.end]
+         self.zero) = self.FIELDS.unpack_from(data)
+        self.header = data[:80]
+        self.payload = data[80:80 + self.payload_bytes]
+        self.padding = data[80 + self.payload_bytes:up(80 + self.payload_bytes, 8)]
+        self.pos, self.end = pos, pos + up(80 + self.payload_bytes, 8)
+
+    @classmethod
+    def bytes_at(cls, head):
+        """How many bytes the entry takes that begins so."""
+        return up(80 + min(struct.unpack_from("<I", head, 16)[0], PAYLOAD_BYTES_MAX), 8)
 
     def problem(self, seed):
         """What is wrong with the entry by itself; None: nothing."""
@@ -78,6 +88,8 @@ class Entry:
             return "a field of the header"
         if self.payload_bytes > PAYLOAD_BYTES_MAX or (self.count > 0) != (self.type == 1):
             return "payload bytes or record count"
+        if self.index == 0 or self.offset > BASE_OFFSET_MAX:
+            return "index or base offset"
         if len(self.payload) != self.payload_bytes or not is_zero(self.padding):
             return "cut off, or its padding is not zero"
         if self.type == 1:
@@ -128,6 +140,12 @@ class Mark:
                       and part_checksum(block[:80 + self.tail_bytes], seed) == checksum and of_segment == segment)
         self.known = version == 1 and not self.flags & ~1
 
+    def is_of(self, segment):
+        """It may tell of that segment."""
+        return (self.valid and self.end_pos >= ENTRIES_POS and self.end_pos % 8 == 0
+                and self.point.index >= segment.base.index and self.tail_bytes < segment.sector_bytes
+                and self.tail_bytes <= self.end_pos - ENTRIES_POS)
+
 
 class Segment:
     FIELDS = struct.Struct("<4sHHQ16sQQQQQQqII")
@@ -149,23 +167,31 @@ class Segment:
             raise Damaged(path, 40, "the sequence is not that of the name")
         self.base = Point(first_index - 1, term, chain, offset, timestamp)
         marks = [Mark(self.data[at:at + BLOCK], self.seed, self.sequence) for at in (BLOCK, 2 * BLOCK)]
-        valid = [mark for mark in marks if mark.valid]
+        if not all(mark.known for mark in marks if mark.valid):
+            raise OtherVersion(path, BLOCK, "version or flags of a mark")
+        valid = [mark for mark in marks if mark.is_of(self)]
         if not valid:
             raise Damaged(path, BLOCK, "neither mark is valid")
-        if not all(mark.known for mark in valid):
-            raise OtherVersion(path, BLOCK, "version or flags of a mark")
         self.mark = max(valid, key=lambda mark: mark.sequence)
         if self.mark.tail_bytes:  # a truncation may have been rewriting this sector
             end = self.mark.end_pos
-            self.data = self.data[:end - self.mark.tail_bytes] + self.mark.tail + self.data[end:]
+            first, boundary = end - self.mark.tail_bytes, up(end, self.sector_bytes)
+            self.data = (self.data[:first].ljust(first, b"\0") + self.mark.tail + bytes(boundary - end)
+                         + self.data[boundary:])
         self.entries, self.torn_pos = self._follow()
         self.footer = self._footer()
 
+    def _bytes(self, pos, count):
+        """Where the file that is written ends, zeros stand for what follows."""
+        data = self.data[pos:pos + count]
+        return data if self.mark.continued else data.ljust(count, b"\0")
+
     def _entry_at(self, pos, before):
         """(entry, None), or (None, why there is none)."""
-        if self.data[pos:pos + 4] != b"RMQE" or len(self.data) < pos + 80:
+        head = self._bytes(pos, 80)
+        if head[:4] != b"RMQE" or len(head) < 80:
             return None, "no record"
-        entry = Entry(self.data, pos)
+        entry = Entry(self._bytes(pos, Entry.bytes_at(head)), pos)
         problem = entry.problem(self.seed) or entry.follows(before)
         return (None, problem) if problem else (entry, None)
 
@@ -177,7 +203,7 @@ class Segment:
         while not (mark.continued and pos >= mark.end_pos):
             entry, problem = self._entry_at(pos, at)
             if entry is None:  # the next flush starts at a sector
-                aligned = -(-pos // self.sector_bytes) * self.sector_bytes
+                aligned = up(pos, self.sector_bytes)
                 entry, aligned_problem = self._entry_at(aligned, at)
                 place, problem = (aligned, aligned_problem) if problem == "no record" else (pos, problem)
             if entry is None:
@@ -212,13 +238,13 @@ class Segment:
         if last != self.mark.point or before != self.base or item_bytes != 56 or not 1 <= items <= 1024:
             return None
         index = data[pos:pos + 56 * items]
-        facts_pos = pos + -(-len(index) // BLOCK) * BLOCK
+        facts_pos = pos + up(len(index), BLOCK)
         facts = data[facts_pos:facts_pos + facts_bytes]
         if xxh3_64(data[pos:facts_pos], self.seed) != index_checksum:
             return None
         if xxh3_64(data[facts_pos:at], self.seed) != facts_checksum:
             return None
-        if pos != -(-end_pos // BLOCK) * BLOCK or facts_pos + -(-facts_bytes // BLOCK) * BLOCK != at:
+        if pos != up(end_pos, BLOCK) or facts_pos + up(facts_bytes, BLOCK) != at:
             return None
         if not is_zero(data[pos + len(index):facts_pos]) or not is_zero(data[facts_pos + facts_bytes:at]):
             return None

@@ -6,6 +6,8 @@
 
 #include <criterion/criterion.h>
 
+#define SEGMENT_SECTOR 512
+
 static struct disk *disk;
 static struct segment_log_options options;
 static struct segment_log *log_;
@@ -77,6 +79,31 @@ Test(segment_log_truncate, inside_a_segment_and_through_a_shared_sector)
         expect_end(&kept);
         fixture_check_all(log_);
     }
+}
+
+/* Both marks are lower, and the sector holds still what was cut: the marks have said what is in it (docs/FORMATS.md, and the
+ * reader in tests/reader). */
+Test(segment_log_truncate, one_that_stopped_behind_its_marks_ends_where_they_say)
+{
+    uint8_t sector[SEGMENT_SECTOR];
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    fixture_segment_path("/group", 1, path);
+    fixture_append(log_, 1, 2, 16);
+    const struct segment_log_info kept = fixture_info(log_);
+    fixture_append(log_, 1, 1, 16);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pread(file, sector, sizeof sector, FIXTURE_DATA_POS), SEGMENT_SECTOR);
+    segment_log_truncate(log_, 3);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_close(log_);
+    cr_assert_eq(disk_pwrite(file, sector, sizeof sector, FIXTURE_DATA_POS), 0);
+    disk_close(file);
+    log_ = fixture_open(&options);
+    expect_end(&kept);
+    reopen();
+    expect_end(&kept);
 }
 
 Test(segment_log_truncate, entries_behind_the_cut_never_come_back)
