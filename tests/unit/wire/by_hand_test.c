@@ -4,6 +4,7 @@
 #include <by_hand.h>
 
 #include <broker/join_codec.h>
+#include <broker/raft_codec.h>
 #include <broker/request_codec.h>
 
 #include <criterion/criterion.h>
@@ -283,6 +284,75 @@ Test(by_hand, a_change_has_the_documented_bytes)
     put_change(&hand);
     uint8_t body[CHANGE_REPORT_BYTES_MAX];
     check(&hand, body, change_report_encode(&report, body, sizeof(body)));
+}
+
+/* ---- numbers ---------------------------------------------------------------------------------------------------------- */
+
+/* In the order of the tables of the page. */
+Test(by_hand, numbers_are_those_of_the_tables)
+{
+    static const enum node_request_type types[] = {
+        NODE_REQUEST_PRODUCE,      NODE_REQUEST_FETCH,         NODE_REQUEST_OFFSETS,
+        NODE_REQUEST_TOPIC_CREATE, NODE_REQUEST_TOPIC_DELETE,  NODE_REQUEST_TOPIC_LIST,
+        NODE_REQUEST_TOPIC_GET,    NODE_REQUEST_PRODUCER_INIT, NODE_REQUEST_GROUP_COMMIT,
+        NODE_REQUEST_GROUP_FETCH,  NODE_REQUEST_GROUP_LIST,    NODE_REQUEST_NODE_ADD,
+        NODE_REQUEST_NODE_REMOVE,  NODE_REQUEST_NODE_REPLACE,  NODE_REQUEST_PLACE,
+        NODE_REQUEST_CHANGES,      NODE_REQUEST_TRANSFER,      NODE_REQUEST_TOPIC_SET,
+    };
+    static const enum node_status statuses[] = {
+        NODE_OK,
+        NODE_TOPIC_NOT_FOUND,
+        NODE_PARTITION_NOT_FOUND,
+        NODE_TOPIC_EXISTS,
+        NODE_INVALID_NAME,
+        NODE_INVALID_ARGUMENT,
+        NODE_TOO_MANY_TOPICS,
+        NODE_NOT_ENOUGH_NODES,
+        NODE_CORRUPT_BATCH,
+        NODE_TOO_LARGE,
+        NODE_OUT_OF_ORDER_SEQUENCE,
+        NODE_DUPLICATE_OFFSET_UNKNOWN,
+        NODE_PRODUCER_FENCED,
+        NODE_UNKNOWN_PRODUCER,
+        NODE_STALE_GENERATION,
+        NODE_OFFSET_OUT_OF_RANGE,
+        NODE_NO_OFFSET,
+        NODE_NO_LEADER,
+        NODE_NOT_READY,
+        NODE_OUTCOME_UNKNOWN,
+        NODE_OVERLOADED,
+        NODE_DISK_FULL,
+        NODE_DAMAGED,
+        NODE_SHUTTING_DOWN,
+        NODE_TIMEOUT,
+        NODE_UNKNOWN_NODE,
+        NODE_NODE_EXISTS,
+        NODE_TOO_MANY_NODES,
+        NODE_QUORUM_AT_RISK,
+        NODE_CHANGE_RUNNING,
+        NODE_NOT_TRANSFERRED,
+    };
+    static const enum node_fetch_from starts[] = {NODE_FROM_OFFSET, NODE_FROM_EARLIEST,
+                                                  NODE_FROM_LATEST, NODE_FROM_TAIL, NODE_FROM_TIME};
+    static const enum node_change_state states[] = {NODE_CHANGE_UNKNOWN,   NODE_CHANGE_WAITING,
+                                                    NODE_CHANGE_ADDING,    NODE_CHANGE_COPYING,
+                                                    NODE_CHANGE_SWITCHING, NODE_CHANGE_RECORDING};
+    static const enum raft_refusal refusals[] = {
+        RAFT_REFUSED_NOT,        RAFT_REFUSED_STALE_TERM,   RAFT_REFUSED_ALREADY_VOTED,
+        RAFT_REFUSED_LOG_BEHIND, RAFT_REFUSED_HEARS_LEADER, RAFT_REFUSED_WRONG_IDENTITY,
+        RAFT_REFUSED_NO_VOTE,    RAFT_REFUSED_LOG_GAP,      RAFT_REFUSED_LOG_CONFLICT,
+        RAFT_REFUSED_NOT_LEADER, RAFT_REFUSED_NO_OWN_ENTRY, RAFT_REFUSED_DIVERGED,
+        RAFT_REFUSED_DAMAGED,
+    };
+#define EXPECT_NUMBERS(array, first)                                      \
+    for (unsigned i = 0; i < sizeof(array) / sizeof(*(array)); i++) {     \
+        cr_assert_eq((unsigned)(array)[i], i + (first), #array " %u", i); \
+    }
+    EXPECT_NUMBERS(types, 1u)
+    EXPECT_NUMBERS(statuses, 0u)
+    EXPECT_NUMBERS(starts, 0u)
+    EXPECT_NUMBERS(states, 0u)
+    EXPECT_NUMBERS(refusals, 0u)
 }
 
 /* ---- joining ---------------------------------------------------------------------------------------------------------- */
