@@ -12,6 +12,7 @@ from promises import promise
 READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../reader")
 sys.path.insert(0, READER)
 import formats
+import meta
 import replay
 
 
@@ -58,7 +59,7 @@ def check_node(node, told, groups):
     terms = {record["group"]: record["term"] for record in votes.records}
     by_group = {group["group"]: group for group in groups.values()}
     check_equal(set(terms), set(by_group), f"groups in the votes of {node}")
-    entries = snapshots = footers = 0
+    entries = snapshots = footers = copies = 0
     for group, path in formats.groups_of(node.data).items():
         log = formats.Log(path)
         status, wanted = dumped(path)
@@ -74,12 +75,32 @@ def check_node(node, told, groups):
                   f"chain in {snapshot.path}")
             check_equal(sum(member["voter"] for member in snapshot.configuration), 3, f"voters in {snapshot.path}")
             check(set(snapshot.offsets().values()) <= {1, 5, 40}, f"offsets in {snapshot.path}")
-            if group > 0 and log.base.index == 0:
+            if group == 0:
+                check_meta(log, snapshot)
+            elif log.base.index == 0:
                 check_equal(snapshot.pairs, replay.state_at(log, snapshot.point.index).pairs(), f"state in {snapshot.path}")
             snapshots += 1
+            copies += snapshot.path.endswith(".copy")
         entries += len(log.entries)
         footers += sum(segment.footer is not None for segment in log.segments)
+        if group == 0:
+            commands = [meta.command(entry)[0] for entry in log.entries if entry.type == 8]
+            check("create" in commands or log.base.index > 0, f"commands of {path}: {commands}")
+    check(copies > 0, f"a base of {node} has its copy")
     return entries, snapshots, footers
+
+
+def check_meta(log, snapshot):
+    """What group 0 holds is what its commands made."""
+    state = meta.State(snapshot.pairs)
+    if log.base.index == 0:
+        check_equal(set(state.topics), meta.topics_at(log, snapshot.point.index), f"topics in {snapshot.path}")
+    for topic in state.topics.values():
+        check_equal(len(topic["groups"]), 2, f"partitions in {snapshot.path}")
+    for partition in state.groups.values():
+        check_equal(sorted(node for node, _ in partition["replicas"]), [1, 2, 3], f"replicas in {snapshot.path}")
+    for node in state.nodes.values():
+        check(node["voter"] and node["peer"].count(":") == 1, f"node in {snapshot.path}: {node}")
 
 
 def check_damage(node, group):

@@ -400,7 +400,8 @@ class Snapshot:
             raise OtherVersion(path, 4, "version, kind or zeros")
         if header_bytes != (128 + configuration_bytes + 7) // 8 * 8 or configuration_bytes > BLOCK:
             raise Damaged(path, 16, "header bytes or configuration bytes")
-        if os.path.basename(path) != f"{kind}-{index:020d}.snap":
+        name = os.path.basename(path)
+        if name != f"{kind}-{index:020d}.snap" and (name, kind) != (f"base-{index:020d}.snap.copy", "base"):
             raise Damaged(path, 48, "kind or index are not those of the name")
         self.point = Point(index, term, chain, next_offset, timestamp)
         self.configuration = read_configuration(data[128:128 + configuration_bytes])
@@ -474,4 +475,10 @@ def groups_of(directory):
 
 
 def snapshots_of(directory):
-    return [Snapshot(os.path.join(directory, name)) for name in sorted(os.listdir(directory)) if name.endswith(".snap")]
+    """All of a group, copies of bases among them: each with the same bytes as what it is a copy of."""
+    names = sorted(name for name in os.listdir(directory) if name.endswith((".snap", ".snap.copy")))
+    for name in names:
+        path = os.path.join(directory, name)
+        if name.endswith(".copy") and name[:-5] in names and read_file(path) != read_file(path[:-5]):
+            raise Damaged(path, 0, "it is another file than its base")
+    return [Snapshot(os.path.join(directory, name)) for name in names]
