@@ -55,10 +55,10 @@ static void view_offsets(const struct segment_log_view *view, uint64_t *ret_firs
 
 static void count_answer(struct node_request *request, struct group *group)
 {
-    if (request_state(request)->settings.local_reads) {
-        group->counters.reads_local++;
-    } else if (request_state(request)->confirmed) {
+    if (request_state(request)->confirmed) {
         group->counters.reads_confirmed++;
+    } else if (request_state(request)->settings.local_reads) {
+        group->counters.reads_local++;
     } else {
         group->counters.reads_skipped++;
     }
@@ -409,14 +409,22 @@ void fetch__behind_barrier(struct node_request *request, struct group *group)
     request__dispatch(request);
 }
 
+/* R3: messages alone may be old, and their answer says by how much. Bounds and group offsets tell a consumer where it is
+ * to go on, and have no place for a lag. */
+static bool may_be_old(struct node_request *request)
+{
+    return request_state(request)->settings.local_reads &&
+           (request->type == NODE_REQUEST_FETCH || PLANTED(R3_LOCAL_OFFSETS_ARE_OLD));
+}
+
 void fetch__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
     /* S3: a log that was just replaced is read like any other once it has what was committed then. */
-    const bool is_local = state->settings.local_reads &&
-                          group->applied_index >= group->reads_from_index &&
+    const bool is_local = may_be_old(request) && group->applied_index >= group->reads_from_index &&
                           !base__is_ahead_of_state(group);
     if (is_local || PLANTED(R1_FOLLOWER_READS_WITHOUT_ASKING)) {
+        state->confirmed = false; /* also when meta was asked whether there is such a topic */
         request__move(request, STAGE_NEW, NULL);
         fetch__behind_barrier(request, group);
         return;

@@ -1,5 +1,5 @@
-/* Goal: what a follower answers is as new as the question (PROTOCOL R1, R3). Method: simulated nodes; the leader's answers
- * are held on their way until a later question stands behind an earlier one. */
+/* Goal: what a follower answers is as new as the question (PROTOCOL R1, R3), but for messages of a topic that allows old
+ * ones, whose answers say so. Method: simulated nodes; the leader's messages are held on their way. */
 #include "founded.h"
 #include "sim_cluster.h"
 
@@ -61,5 +61,204 @@ Test(simulated_reads, a_later_question_is_not_answered_by_an_earlier_index)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         ask_behind_an_older_question(seed);
+    }
+}
+
+/* ---- local reads -------------------------------------------------------------------------------------------------- */
+
+#define GROUP "billing"
+
+/* A pair, so that what is acked is in the follower's log, too. */
+struct pair {
+    struct cluster *cluster;
+    uint64_t group;
+    uint32_t leader, follower;
+};
+
+static void ask(struct pair *pair, uint32_t node, struct cluster_call *call)
+{
+    cluster_submit(pair->cluster, node, call);
+    cr_assert(cluster_wait(call, 5 * SECOND_US));
+}
+
+static void create_topic(struct pair *pair, bool local_reads)
+{
+    struct cluster_call create;
+    cluster_fill_create(&create, "orders", 1, 2);
+    create.request.create.settings.local_reads = local_reads;
+    ask(pair, 0, &create);
+    cr_assert_eq(create.request.status, NODE_OK, "%s", create.request.detail);
+    cluster_call_close(&create);
+    sim_run_for(pair->cluster->sim, SECOND_US / 4u);
+    pair->group = cluster_group(pair->cluster, 0, "orders");
+    pair->leader = founded_leader(pair->cluster, pair->group);
+    pair->follower = 1u - pair->leader;
+}
+
+static struct node_group_status status_of(const struct pair *pair, uint32_t node)
+{
+    struct node_group_status status;
+    cr_assert(cluster_group_status(pair->cluster, node, pair->group, &status));
+    return status;
+}
+
+struct arrival {
+    const struct pair *pair;
+    uint64_t last_index;
+};
+
+static bool has_arrived(void *data)
+{
+    const struct arrival *arrival = data;
+    return status_of(arrival->pair, arrival->pair->follower).last_index >= arrival->last_index;
+}
+
+/* Three messages and the offset 1 are known to both; three more and the offset 2 are acked, and the news that they are
+ * committed is held on its way to the follower. */
+static struct pair make_pair(uint64_t seed, bool local_reads)
+{
+    struct pair pair = {.cluster = founded(seed, 2)};
+    create_topic(&pair, local_reads);
+    struct cluster_call calls[4];
+    for (uint64_t value = 0; value < 3; value++) {
+        cluster_fill_produce(&calls[0], "orders", value, -1, 0);
+        ask(&pair, pair.leader, &calls[0]);
+        cr_assert_eq(calls[0].request.status, NODE_OK, "%s", calls[0].request.detail);
+    }
+    cluster_fill_commit(&calls[0], "orders", GROUP, 1);
+    ask(&pair, pair.leader, &calls[0]);
+    cr_assert_eq(calls[0].request.status, NODE_OK, "%s", calls[0].request.detail);
+    sim_run_for(pair.cluster->sim, SECOND_US / 4u);
+
+    struct arrival arrival = {&pair, status_of(&pair, pair.leader).last_index + 4u};
+    cluster_fill_commit(&calls[0], "orders", GROUP, 2);
+    cluster_submit(pair.cluster, pair.leader, &calls[0]);
+    for (uint64_t value = 3; value < 6; value++) {
+        struct cluster_call *call = &calls[value - 2u];
+        cluster_fill_produce(call, "orders", value, -1, 0);
+        cluster_submit(pair.cluster, pair.leader, call);
+    }
+    cr_assert(sim_run_until_true(pair.cluster->sim, SECOND_US, has_arrived, &arrival));
+    sim_set_link(pair.cluster->sim, pair.leader, pair.follower, SIM_LINK_STALLED);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert(cluster_wait(&calls[i], SECOND_US / 10u));
+        cr_assert_eq(calls[i].request.status, NODE_OK, "%s", calls[i].request.detail);
+        cluster_call_close(&calls[i]);
+    }
+    return pair;
+}
+
+static struct cluster_call *new_question(enum node_request_type type)
+{
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cr_assert_not_null(call);
+    cluster_fill_commit(call, "orders", GROUP, 0);
+    call->request.type = type;
+    if (type != NODE_REQUEST_GROUP_FETCH) call->request.group.group = NULL;
+    return call;
+}
+
+static void expect_new_answer(struct cluster_call *call)
+{
+    cr_assert(cluster_wait(call, 5 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    if (call->request.type == NODE_REQUEST_OFFSETS) {
+        cr_assert_eq(call->request.ret_next_offset, 6);
+    } else if (call->request.type == NODE_REQUEST_GROUP_FETCH) {
+        cr_assert_eq(call->request.ret_offset, 2);
+    } else {
+        cr_assert_eq(call->request.ret_offsets_count, 1);
+        cr_assert_str_eq(call->request.ret_offsets[0].group, GROUP);
+        cr_assert_eq(call->request.ret_offsets[0].offset, 2);
+    }
+    cluster_call_close(call);
+    free(call);
+}
+
+/* They have no place for a lag, and a consumer goes on from what it is told. */
+Test(simulated_reads, bounds_and_group_offsets_of_a_local_topic_are_as_new_as_the_question)
+{
+    static const enum node_request_type types[] = {NODE_REQUEST_OFFSETS, NODE_REQUEST_GROUP_FETCH,
+                                                   NODE_REQUEST_GROUP_LIST};
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct pair pair = make_pair(seed, true);
+        struct cluster_call *calls[3];
+        for (uint32_t i = 0; i < 3; i++) {
+            calls[i] = new_question(types[i]);
+            cluster_submit(pair.cluster, pair.follower, calls[i]);
+        }
+        sim_run_for(pair.cluster->sim, SECOND_US / 10u);
+        sim_heal(pair.cluster->sim);
+        for (uint32_t i = 0; i < 3; i++) {
+            expect_new_answer(calls[i]);
+        }
+        cluster_destroy(pair.cluster);
+    }
+}
+
+/* The control of all tests of new answers: in the same run a local topic shows the old end, where any other one waits. */
+Test(simulated_reads, a_lagging_follower_shows_the_old_end_only_where_that_is_allowed_and_says_so)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct pair pair = make_pair(seed, seed % 2u == 0);
+        const struct node_group_status before = status_of(&pair, pair.follower);
+        struct cluster_call *call = new_call(3);
+        cluster_submit(pair.cluster, pair.follower, call);
+        sim_run_for(pair.cluster->sim, 5000);
+        if (seed % 2u == 0) {
+            cr_assert(call->is_done);
+            cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+            cr_assert_eq(call->request.ret_next_offset, 3, "seed %lu", (unsigned long)seed);
+            cr_assert_eq(call->request.ret_high_watermark, 3);
+            cr_assert_eq(call->request.ret_local_lag, 4, "of three messages and a commit");
+            cr_assert_eq(status_of(&pair, pair.follower).reads_local, before.reads_local + 1u);
+            cluster_call_close(call);
+            free(call);
+        } else {
+            cr_assert_not(call->is_done);
+            sim_heal(pair.cluster->sim);
+            expect_next_offset(call, 6);
+            const struct node_group_status after = status_of(&pair, pair.follower);
+            cr_assert_eq(after.reads_confirmed, before.reads_confirmed + 1u);
+            cr_assert_eq(after.reads_local, 0);
+        }
+        cluster_destroy(pair.cluster);
+    }
+}
+
+/* The other way to an old answer: whoever led is cut off, and does not know yet that another one leads. */
+Test(simulated_reads, a_leader_that_was_cut_off_shows_the_old_end_only_where_that_is_allowed)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        const bool local_reads = seed % 2u == 0;
+        struct cluster *cluster = founded(seed, 3);
+        struct pair of_leader = {.cluster = cluster};
+        struct cluster_call create;
+        cluster_fill_create(&create, "orders", 1, 3);
+        create.request.create.settings.local_reads = local_reads;
+        ask(&of_leader, 0, &create);
+        cr_assert_eq(create.request.status, NODE_OK, "%s", create.request.detail);
+        cluster_call_close(&create);
+        sim_run_for(cluster->sim, SECOND_US / 4u);
+        const uint64_t group = cluster_group(cluster, 0, "orders");
+        const uint32_t old = founded_leader(cluster, group);
+        cr_assert_eq(cluster_produce(cluster, old, "orders", 0, -1, 0, NULL), NODE_OK);
+        sim_isolate(cluster->sim, old, SIM_LINK_CUT);
+        const uint32_t other = (old + 1u) % 3u;
+        cr_assert(cluster_produce_once(cluster, other, "orders", 1, -1, 0, 5 * SECOND_US, NULL));
+        struct cluster_call *call = new_call(0);
+        cluster_submit(cluster, old, call);
+        sim_run_for(cluster->sim, 5000);
+        cr_assert_eq(call->is_done, local_reads);
+        if (local_reads) {
+            cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+            cr_assert_eq(call->request.ret_next_offset, 1);
+            cluster_call_close(call);
+            free(call);
+        } else {
+            sim_heal(cluster->sim);
+            expect_next_offset(call, 2);
+        }
+        cluster_destroy(cluster);
     }
 }

@@ -169,11 +169,9 @@ static void think(void *data)
     sim_call_after(run->sim, draw_interval(&committer->draw, run->plan.commit_every_us), think,
                    committer);
     if (!run->partitions[committer->partition].is_created) return;
-    /* Reads of a local topic may be old, and the history knows no such reads of groups. */
-    const bool may_read = !run->partitions[committer->partition].local_reads;
-    if (may_read && draw_chance(&committer->draw, 1, 8)) {
+    if (draw_chance(&committer->draw, 1, 8)) {
         list_groups(committer);
-    } else if (may_read && draw_chance(&committer->draw, 1, 2)) {
+    } else if (draw_chance(&committer->draw, 1, 2)) {
         read_back(committer);
     } else {
         commit(committer);

@@ -268,6 +268,8 @@
       "a round answers reads that came after its first message left")                              \
     X(R2_OWN_WORD_IS_ENOUGH, core, "a leader confirms its rounds alone")                           \
     X(R2_LEARNERS_CONFIRM, core, "a round is confirmed by learners too")                           \
-    X(R3_ANSWERS_BEFORE_APPLIED, node, "a read is answered before its index is applied here")
+    X(R3_ANSWERS_BEFORE_APPLIED, node, "a read is answered before its index is applied here")      \
+    X(R3_LOCAL_OFFSETS_ARE_OLD, node,                                                              \
+      "bounds and group offsets of a topic that allows old messages may be old, too")
 
 #endif
