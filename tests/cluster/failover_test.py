@@ -164,8 +164,8 @@ def a_restart_of_all_nodes_keeps_everything(folder):
 
 @promise()
 def sigterm_hands_leadership_over_and_exits_0(folder):
-    """SIGTERM to the leader under load: another node leads within a second, the process exits 0, no producer notices
-    more than a pause."""
+    """SIGTERM to the leader under load: the process exits 0, another node leads within a second of that, no producer
+    notices more than a pause."""
     with Cluster(folder).start() as cluster:
         cluster.create("orders")
         producers = [Producer(cluster, "orders", f"p{i + 1}", 300) for i in range(2)]
@@ -173,8 +173,7 @@ def sigterm_hands_leadership_over_and_exits_0(folder):
         for _ in range(3):
             leader = cluster.leader("orders")
             check_equal(leader.stop(), 0, f"exit status of {leader} after SIGTERM")
-            new_leader = cluster.leader("orders")
-            check(new_leader is not leader, "another node leads")
+            cluster.leader("orders", seconds=1)
             leader.start()
             cluster.wait_in_sync(leader, "orders")
         for producer in producers:

@@ -78,6 +78,7 @@ static void stop_under_load(bool leads)
     cr_assert(cluster_stop(cluster, victim, 5000, 8 * SECOND_US), "it does not stop under load");
     const uint64_t took_us = sim_now_us(cluster->sim) - started_us;
     cr_assert_lt(took_us, SECOND_US, "it took %d ms", (int)(took_us / 1000u));
+    cr_assert_not(cluster->nodes[victim].led_when_stopped, "it went away as a leader");
     cluster->options.after_event = NULL;
     for (uint32_t i = 0; i < CALLS; i++) {
         cr_assert(cluster_wait(&load_calls[i], 15 * SECOND_US));

@@ -221,6 +221,12 @@ void cluster_crash(struct cluster *cluster, uint32_t node, enum sim_crash mode)
 static void on_stopped(void *data)
 {
     struct cluster_node *self = data;
+    struct node_group_status groups[GROUPS_MAX];
+    const uint32_t count = node_groups_status(self->node, groups, GROUPS_MAX);
+    self->led_when_stopped = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(groups[i].role, "leader") == 0) self->led_when_stopped = true;
+    }
     self->is_stopped = true;
 }
 

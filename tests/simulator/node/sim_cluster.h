@@ -63,7 +63,8 @@ struct cluster_node {
     char http_address[32];
     int fatal_code; /* of this process; 0: none */
     char fatal_reason[256];
-    bool is_stopped; /* node_stop() has reported */
+    bool is_stopped;       /* node_stop() has reported */
+    bool led_when_stopped; /* some group, at that instant */
 };
 
 /* With what configuration a node is started. */

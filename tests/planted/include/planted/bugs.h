@@ -270,6 +270,8 @@
     X(R2_LEARNERS_CONFIRM, core, "a round is confirmed by learners too")                           \
     X(R3_ANSWERS_BEFORE_APPLIED, node, "a read is answered before its index is applied here")      \
     X(R3_LOCAL_OFFSETS_ARE_OLD, node,                                                              \
-      "bounds and group offsets of a topic that allows old messages may be old, too")
+      "bounds and group offsets of a topic that allows old messages may be old, too")              \
+    X(C7_STOPS_WITHOUT_HANDOVER, node,                                                             \
+      "a node that is told to stop keeps its leadership until it is gone")
 
 #endif
