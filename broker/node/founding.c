@@ -382,6 +382,7 @@ static bool all_are_empty(struct node *node)
                  "the same --peers",
                  id);
         node__log(node, "error", "event=\"lists of peers differ, not founding\" peer=%" PRIu64, id);
+        if (PLANTED(M6_UNEQUAL_LISTS_FOUND)) continue;
         return false;
     }
     return true;
@@ -403,6 +404,7 @@ static uint32_t founders(struct node *node, uint64_t *ret_lowest)
 
 bool founding__cannot_found(struct node *node, uint64_t node_id)
 {
+    if (PLANTED(M6_MARKED_NODE_FOUNDS)) return false;
     if (node_id == node->identity.node_id) return node->identity.join_only;
     const struct peer_hello *hello = peer_hello_of(node->hub, node_id);
     return hello && hello->cannot_found;
@@ -436,12 +438,14 @@ void founding__send(struct node *node, uint64_t to)
 
 void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes)
 {
-    if (node->state != NODE_FOUNDING) return; /* one founding, ever */
+    /* One founding, ever. */
+    if (node->state != NODE_FOUNDING && !PLANTED(M6_SECOND_FOUNDING_IS_TAKEN)) return;
     struct founding founding;
     if (bytes > NODE_FOUNDING_BYTES_MAX || !founding_decode(body, bytes, &founding)) {
         node->counters.bad_frames++;
         return;
     }
+    if (PLANTED(M6_FOUNDING_ONLY_FROM_ITS_FOUNDER) && from != founding.founder) return;
     if (!make_durable(node, &founding)) return;
     node->founding = founding;
     node__log(node, "info", "event=\"knows the cluster\" told_by=%" PRIu64, from);

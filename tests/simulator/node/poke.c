@@ -3,6 +3,7 @@
 /* With peek.c the only test file that knows the private structs of broker/node. */
 #include "base.h"
 #include "chains.h"
+#include "founding.h"
 #include "group.h"
 #include "internal.h"
 #include "join.h"
@@ -26,6 +27,13 @@ enum raft_status poke_configure(struct node *node, uint64_t group_id,
 void poke_hold_changes(struct node *node)
 {
     node->wish_barrier_running = true; /* and never ends */
+}
+
+void poke_founding(struct node *node, uint64_t from, const struct founding *founding)
+{
+    uint8_t body[NODE_FOUNDING_BYTES_MAX];
+    founding__received(node, from, body, founding_encode(founding, body, sizeof(body)));
+    node__post(node);
 }
 
 static void take_frame(struct node *node, uint64_t from, enum peer_frame_type type,

@@ -4,6 +4,7 @@
 
 #include <broker/join_codec.h>
 #include <broker/node.h>
+#include <broker/raft_codec.h>
 #include <raft/raft.h>
 
 /* Make `target` the configuration of the group, as RAFT_EVENT_CONFIGURE says. */
@@ -22,6 +23,8 @@ bool poke_send(struct node *node, uint64_t to, enum peer_frame_type type, const 
                size_t bytes);
 /* The body of a REQUEST that node `from` sent comes now. */
 void poke_request(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
+/* A founding that node `from` told before, on a connection that is gone, comes now. */
+void poke_founding(struct node *node, uint64_t from, const struct founding *founding);
 /* A Raft message without entries comes now. */
 void poke_message(struct node *node, const struct raft_message *message);
 /* An answer to whoever asks for chains (PROTOCOL D6) comes now from that replica: what it has at this entry. */

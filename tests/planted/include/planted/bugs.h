@@ -271,6 +271,13 @@
     X(R3_ANSWERS_BEFORE_APPLIED, node, "a read is answered before its index is applied here")      \
     X(R3_LOCAL_OFFSETS_ARE_OLD, node,                                                              \
       "bounds and group offsets of a topic that allows old messages may be old, too")              \
+    X(M6_FOUNDING_ONLY_FROM_ITS_FOUNDER, node,                                                     \
+      "a founding that another node than the founder tells is not taken")                          \
+    X(M6_MARKED_NODE_FOUNDS, node,                                                                 \
+      "a node that held a directory before founds like one that never did")                        \
+    X(M6_SECOND_FOUNDING_IS_TAKEN, node, "a node that knows its cluster takes another founding")   \
+    X(M6_UNEQUAL_LISTS_FOUND, node,                                                                \
+      "a cluster is founded though a node has another list of peers")                              \
     X(C7_STOPS_WITHOUT_HANDOVER, node,                                                             \
       "a node that is told to stop keeps its leadership until it is gone")
 
