@@ -48,6 +48,11 @@ static bool is_early(const struct raft_node *node)
     return node->now_ms < node->early_until_ms;
 }
 
+static bool retries_splits(const struct raft_node *node)
+{
+    return is_early(node) && !PLANTED(C5_SPLIT_WAITS_FOR_THE_TIMER);
+}
+
 static uint64_t draw_split_retry_ms(struct raft_node *node)
 {
     return SPLIT_RETRY_MS_MIN + raft__random(node, SPLIT_RETRY_MS_MAX - SPLIT_RETRY_MS_MIN + 1);
@@ -215,7 +220,7 @@ static void start_prevote(struct raft_node *node, struct raft_update *update)
     raft__reads_fail_all(node, update);
     node->role = RAFT_PRE_CANDIDATE;
     node->leader = nobody;
-    if (is_early(node)) {
+    if (retries_splits(node)) {
         node->election_at_ms = node->now_ms + draw_split_retry_ms(node);
     } else {
         raft__reset_election_timer(node);
@@ -419,7 +424,7 @@ static void count_vote(struct raft_node *node, const struct raft_message *m, uin
 /* Lost beyond doubt: in the early window the next attempt need not wait for the ordinary timer. */
 static void retry_if_lost(struct raft_node *node)
 {
-    if (!is_early(node)) return;
+    if (!retries_splits(node)) return;
     if (raft__quorum_possible(&node->configuration, node->votes_no)) return;
     retry_no_later_than(node, node->now_ms + draw_split_retry_ms(node));
 }
@@ -451,7 +456,8 @@ void raft__on_prevote_reply(struct raft_node *node, struct raft_update *update,
         }
         return;
     }
-    if (m->refusal == RAFT_REFUSED_HEARS_LEADER && is_early(node)) {
+    bool asks_again = is_early(node) && !PLANTED(C5_WHO_HEARS_THE_LEADER_IS_ASKED_ONCE);
+    if (m->refusal == RAFT_REFUSED_HEARS_LEADER && asks_again) {
         retry_no_later_than(node, node->now_ms + node->options.early_prevote_ms_max);
     }
     retry_if_lost(node);

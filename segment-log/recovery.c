@@ -99,11 +99,12 @@ static enum segment_log_status read_header(struct recovery *recovery, struct fou
     case SEGMENT_FORMAT_OK:
         break;
     }
-    if (memcmp(&header.cluster, &recovery->options->cluster, sizeof header.cluster) != 0) {
+    if (memcmp(&header.cluster, &recovery->options->cluster, sizeof header.cluster) != 0 &&
+        !PLANTED(M1_FOREIGN_FILES_ARE_TAKEN)) {
         return recovery__fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0,
                               "the segment is of another cluster");
     }
-    if (header.group != recovery->options->group) {
+    if (header.group != recovery->options->group && !PLANTED(M1_FOREIGN_FILES_ARE_TAKEN)) {
         return recovery__fail(recovery, SEGMENT_LOG_FOREIGN, 0, 0, 0,
                               "the segment is of another group");
     }

@@ -5,6 +5,8 @@
  * shares are changed where they stand, so a tree that nobody froze is an ordinary B+tree. */
 #include "tree_node.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +91,7 @@ void tree_unref(struct tree *tree)
 static struct tree *make_own(struct tree **slot)
 {
     struct tree *node = *slot;
-    if (node->refs == 1) return node;
+    if (node->refs == 1 || PLANTED(S1_FROZEN_STATE_IS_CHANGED)) return node;
     struct tree *copy = allocate(node_bytes(node->height));
     memcpy(copy, node, node_bytes(node->height));
     copy->refs = 1;

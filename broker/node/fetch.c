@@ -77,7 +77,7 @@ static void fill_bounds(struct node_request *request, const struct group *group)
     request->ret_leader = group->leader;
     request->ret_term = group->term;
     request->ret_local_lag = 0;
-    if (request_state(request)->settings.local_reads) {
+    if (request_state(request)->settings.local_reads && !PLANTED(R3_LAG_IS_NOT_TOLD)) {
         struct segment_log_info info;
         segment_log_info(group->log, &info);
         request->ret_local_lag = info.last_index - group->applied_index;

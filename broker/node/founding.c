@@ -54,7 +54,7 @@ static void founding_configuration(const struct founding *founding,
         /* M9: above 5 nodes meta has 5 voters, the rest are its learners. */
         ret_configuration->members[i] = (struct raft_member){
             .id = {.node = founding->nodes[i].node_id, .epoch = 0},
-            .voter = i < META_VOTERS_MAX,
+            .voter = i < META_VOTERS_MAX || PLANTED(M9_ALL_VOTE_IN_META),
         };
     }
     ret_configuration->members_count = founding->nodes_count;

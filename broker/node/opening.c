@@ -242,7 +242,7 @@ static bool is_only_voter(const struct node *node, const struct raft_configurati
         voters++;
         is_self = member->id.node == node->identity.node_id;
     }
-    return voters == 1 && is_self && !configuration->joint;
+    return voters == 1 && is_self && !configuration->joint && !PLANTED(V3_SOLE_VOTER_GIVES_UP);
 }
 
 static uint64_t own_epoch(const struct node *node, const struct raft_configuration *configuration)

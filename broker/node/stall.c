@@ -14,6 +14,8 @@
 #include "list.h"
 #include "perform.h"
 
+#include <planted/planted.h>
+
 #include <inttypes.h>
 
 #define STALL_TIMEOUTS 5u
@@ -62,7 +64,7 @@ void stall__check(struct node *node)
             tell(group, "votes", node->store_started_us);
         } else if (group->write && takes_too_long(node, group->write_started_us)) {
             tell(group, "log", group->write_started_us);
-        } else if (is_full && node->state == NODE_RUNNING) {
+        } else if (is_full && node->state == NODE_RUNNING && !PLANTED(C7_FULL_LEADER_STAYS)) {
             offer__to_next(group, OFFER_EVERY_US, "disk is full");
         }
         if (node->state == NODE_FAILED) return;

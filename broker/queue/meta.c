@@ -3,6 +3,8 @@
 
 #include "settings.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +103,9 @@ static void apply_delete(struct meta_state *meta, const struct meta_command *com
     meta__load_counters(meta->state, &counters);
     assert(counters.topics_count > 0);
     counters.topics_count--;
+    const struct meta_partition *first = &result->topic->partitions[0];
+    bool is_newest = first->group + result->topic->partitions_count == counters.next_group;
+    if (PLANTED(M1_GROUP_IDS_ARE_REUSED) && is_newest) counters.next_group = first->group;
     meta__store_counters(&meta->state, &counters);
 }
 

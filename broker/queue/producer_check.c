@@ -85,7 +85,8 @@ static enum partition_verdict judge_repeat(const struct history *history,
     for (uint32_t i = history->batches_count; i > 0; i--) {
         const struct history_batch *kept = &history->batches[i - 1u];
         if (kept->batch.first_sequence != batch->first_sequence) continue;
-        if (kept->batch.last_sequence != batch->last_sequence) continue;
+        bool ends_alike = kept->batch.last_sequence == batch->last_sequence;
+        if (!ends_alike && !PLANTED(P2_OVERLAP_IS_A_DUPLICATE)) continue;
         answer->offset = kept->batch.base_offset;
         answer->index = kept->index;
         return kept->index > 0 ? PARTITION_DUPLICATE_PENDING : PARTITION_DUPLICATE;
@@ -130,7 +131,10 @@ static enum partition_verdict judge(const struct partition *partition,
     bool is_gap =
         PLANTED(P2_GAP_IS_ACCEPTED) && is_known && id->base_sequence > answer->expected_sequence;
     if (id->base_sequence != answer->expected_sequence && !is_gap) {
-        if (!is_known || id->producer_epoch > history.epoch) return PARTITION_OUT_OF_ORDER;
+        bool is_later = is_known && id->producer_epoch > history.epoch;
+        if (!is_known && PLANTED(P3_UNKNOWN_ID_STARTS_ANYWHERE)) return PARTITION_ACCEPT;
+        if (is_later && PLANTED(P2_NEW_EPOCH_STARTS_ANYWHERE)) return PARTITION_ACCEPT;
+        if (!is_known || is_later) return PARTITION_OUT_OF_ORDER;
         uint32_t first = (uint32_t)id->base_sequence;
         struct producer_batch batch = {
             .first_sequence = first,
@@ -138,7 +142,8 @@ static enum partition_verdict judge(const struct partition *partition,
         };
         return judge_repeat(&history, &batch, answer);
     }
-    if (pending_count >= PARTITION_BATCHES_KEPT) return PARTITION_TOO_MANY_IN_FLIGHT;
+    if (pending_count >= PARTITION_BATCHES_KEPT && !PLANTED(P2_SIXTH_IN_FLIGHT_IS_TAKEN))
+        return PARTITION_TOO_MANY_IN_FLIGHT;
     if (overlay__is_full(partition->overlay)) return PARTITION_TOO_MANY_IN_FLIGHT;
     return PARTITION_ACCEPT;
 }

@@ -271,6 +271,9 @@
     X(R3_ANSWERS_BEFORE_APPLIED, node, "a read is answered before its index is applied here")      \
     X(R3_LOCAL_OFFSETS_ARE_OLD, node,                                                              \
       "bounds and group offsets of a topic that allows old messages may be old, too")              \
+    X(M1_FOREIGN_FILES_ARE_TAKEN, log, "a log of another cluster or group is opened as one's own") \
+    X(M1_GROUP_IDS_ARE_REUSED, queue,                                                              \
+      "the group ids of a deleted topic are given to the next one")                                \
     X(M6_FOUNDING_ONLY_FROM_ITS_FOUNDER, node,                                                     \
       "a founding that another node than the founder tells is not taken")                          \
     X(M6_MARKED_NODE_FOUNDS, node,                                                                 \
@@ -278,7 +281,34 @@
     X(M6_SECOND_FOUNDING_IS_TAKEN, node, "a node that knows its cluster takes another founding")   \
     X(M6_UNEQUAL_LISTS_FOUND, node,                                                                \
       "a cluster is founded though a node has another list of peers")                              \
+    X(M8_CREATE_ANSWERS_AT_ONCE, node,                                                             \
+      "a topic is said to be created before its partitions have leaders")                          \
+    X(M8_DELETE_ANSWERS_AT_ONCE, node, "a topic is said to be deleted before anybody dropped it")  \
+    X(M9_ALL_VOTE_IN_META, node, "every founder is a voter of group 0, however many they are")     \
+    X(L1_CHECKSUM_NAMES_NO_GROUP, log,                                                             \
+      "the checksum of an entry is the same in every cluster and group")                           \
+    X(L3_STAMP_IS_NOT_COMPARED, log,                                                               \
+      "what a broker stamped into a batch is not compared with the entry's header")                \
+    X(V3_SOLE_VOTER_GIVES_UP, node,                                                                \
+      "the only voter of a group is set aside when its vote is lost")                              \
+    X(C5_SPLIT_WAITS_FOR_THE_TIMER, core,                                                          \
+      "after a lost leader a split vote waits for an election timeout")                            \
+    X(C5_WHO_HEARS_THE_LEADER_IS_ASKED_ONCE, core,                                                 \
+      "after a lost leader who still hears it is not asked again soon")                            \
+    X(C7_FULL_LEADER_STAYS, node, "a leader whose disk is full leads on though others have space") \
     X(C7_STOPS_WITHOUT_HANDOVER, node,                                                             \
-      "a node that is told to stop keeps its leadership until it is gone")
+      "a node that is told to stop keeps its leadership until it is gone")                         \
+    X(S1_FROZEN_STATE_IS_CHANGED, log,                                                             \
+      "a change of the state reaches the snapshots that were taken of it before")                  \
+    X(P2_NEW_EPOCH_STARTS_ANYWHERE, queue,                                                         \
+      "a new epoch of a producer may begin with any sequence")                                     \
+    X(P2_OVERLAP_IS_A_DUPLICATE, queue,                                                            \
+      "a batch that begins like a kept one and ends elsewhere is taken for it")                    \
+    X(P2_SIXTH_IN_FLIGHT_IS_TAKEN, queue,                                                          \
+      "a producer may have more batches in flight than are kept")                                  \
+    X(P3_UNKNOWN_ID_STARTS_ANYWHERE, queue,                                                        \
+      "a producer that nobody knows may begin with any sequence")                                  \
+    X(R3_DAMAGED_BYTES_ARE_SERVED, log, "the payload of a record is not compared with its hash")   \
+    X(R3_LAG_IS_NOT_TOLD, node, "the answer to a local read does not tell its lag")
 
 #endif
