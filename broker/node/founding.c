@@ -3,7 +3,7 @@
  *   empty ──all configured peers are empty, lists equal, most of them may found,
  *     │                     and of these I have the lowest id──> founding durable ──> vote store ──> mark ──> group 0
  *     └──────────────a founding arrives from any peer, it lists my incarnation──────────^
- *     └──────────────a founding arrives that does not list this directory──> asks to join (join.c) ──joined──^
+ *     └──────────────a founding arrives that does not list this directory (offered.c)──> asks to join (join.c) ──joined──^
  *
  * A node that held another directory before has a durable mark: it never founds. A cluster once was, and if most nodes say
  * so, it may have acknowledged what a new one would not have: then nobody founds. With a majority that never held anything
@@ -19,6 +19,7 @@
 #include "internal.h"
 #include "lost.h"
 #include "mending.h"
+#include "offered.h"
 #include "opening.h"
 #include "peers.h"
 #include "turn.h"
@@ -446,8 +447,17 @@ void founding__received(struct node *node, uint64_t from, const uint8_t *body, s
         return;
     }
     if (PLANTED(M6_FOUNDING_ONLY_FROM_ITS_FOUNDER) && from != founding.founder) return;
-    if (!make_durable(node, &founding)) return;
-    node->founding = founding;
+    if (lists_me(node, &founding)) {
+        founding__take(node, from, &founding);
+    } else {
+        offered__note(node, from, &founding);
+    }
+}
+
+void founding__take(struct node *node, uint64_t from, const struct founding *founding)
+{
+    if (!make_durable(node, founding)) return;
+    node->founding = *founding;
     node__log(node, "info", "event=\"knows the cluster\" told_by=%" PRIu64, from);
     adopt(node);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct founding;
 struct founding_entry;
 struct node;
 
@@ -13,6 +14,8 @@ struct node;
 void founding__check(struct node *node);
 /* A FOUNDING frame of a peer: what it is, and what it lists. */
 void founding__received(struct node *node, uint64_t from, const uint8_t *body, size_t bytes);
+/* Make it durable, and start as one of its nodes or ask to join it. */
+void founding__take(struct node *node, uint64_t from, const struct founding *founding);
 /* Tell a peer what this directory is. */
 void founding__send(struct node *node, uint64_t to);
 /* It held another directory before: it only joins (M6). */

@@ -55,6 +55,7 @@ struct node {
     struct disk_file *lock;
     struct node_identity identity;
     struct founding founding;
+    uint64_t offered_us;  /* FOUNDING: when a founding was told that is not taken yet (offered.c) */
     bool founding_barred; /* most of the empty nodes only join: nobody founds (M6) */
     enum node_state state;
     struct node_store *store;

@@ -17,6 +17,7 @@
 #include "internal.h"
 #include "join.h"
 #include "list.h"
+#include "offered.h"
 #include "perform.h"
 #include "proxy.h"
 #include "repair.h"
@@ -337,6 +338,7 @@ static void on_up(void *data, const struct peer_hello *hello)
     peer->process = hello->process;
     heartbeat_books_clear(&peer->heartbeats);
     peer->trouble[0] = 0;
+    peer->offered.nodes_count = 0;
     if (peer->lost_pending) {
         peer->lost_pending = false;
         io_timer_stop(node->io, &peer->lost_timer);
@@ -345,7 +347,8 @@ static void on_up(void *data, const struct peer_hello *hello)
     node__log(node, "info", "event=\"peer connected\" peer=%" PRIu64, hello->node_id);
     note_membership(node, peer, hello);
     if (node->state == NODE_FOUNDING) {
-        founding__check(node);
+        offered__look(node);
+        if (node->state == NODE_FOUNDING) founding__check(node);
     } else if (cluster_id_is_zero(&hello->cluster)) {
         founding__send(node, hello->node_id);
     }

@@ -8,6 +8,7 @@
 #include <broker/io.h>
 #include <broker/node.h>
 #include <broker/peer.h>
+#include <broker/raft_codec.h>
 
 struct node;
 
@@ -27,7 +28,8 @@ struct peer_state {
     uint64_t trouble_us;
     struct heartbeat_books heartbeats; /* PROTOCOL C6 */
     struct clock_reading clock;        /* PROTOCOL C8; kept while it is away */
-    bool is_full; /* it takes no messages, for lack of space, as it said last */
+    struct founding offered; /* by it, on this connection (offered.c); no nodes: none was */
+    bool is_full;            /* it takes no messages, for lack of space, as it said last */
 };
 
 /* What a node that was removed is told, behind its name (status.c knows it again). */

@@ -25,6 +25,7 @@
 #include "list.h"
 #include "lost.h"
 #include "mending.h"
+#include "offered.h"
 #include "peers.h"
 #include "perform.h"
 #include "produce.h"
@@ -277,6 +278,8 @@ static void on_maintenance(struct io_timer *timer)
     request__expire(node);
     topics__check_waiting(node);
     topics__ask_waiting(node);
+    offered__look(node);
+    if (node->state == NODE_FAILED) return;
     join__ask(node);
     peers__follow_meta(node);
     registry__register_nodes(node);

@@ -103,3 +103,91 @@ Test(simulated_founders, a_node_that_knows_its_cluster_takes_no_other_founding)
     cr_assert_eq(cluster_create_topic(cluster, 0, "orders", NODES), NODE_OK);
     cluster_destroy(cluster);
 }
+
+/* ---- two clusters ---------------------------------------------------------------------------------------------------- */
+
+static bool second_is_founded(void *data)
+{
+    return is_founded(data, 1);
+}
+
+/* The disk of n1, a member of a cluster of its own. */
+static struct disk *disk_of_a_member(uint64_t seed)
+{
+    struct cluster *other = founded(seed, NODES);
+    sim_run_for(other->sim, SECOND_US);
+    cluster_crash(other, 0, SIM_CRASH_KILL);
+    struct disk *disk = memory_disk_clone(sim_memory_disk(other->sim, 0), seed);
+    cluster_destroy(other);
+    return disk;
+}
+
+/* The disk of n2, which knows a cluster and has no replica yet: with two members of two clusters in one world the
+ * invariants would take the second for a fork of the first. */
+static struct disk *disk_of_a_joining_node(uint64_t seed)
+{
+    struct cluster *other = founded(seed, NODES);
+    sim_run_for(other->sim, SECOND_US);
+    cluster_crash(other, 1, SIM_CRASH_KILL);
+    sim_wipe_disk(other->sim, 1);
+    cluster_start(other, 1);
+    cr_assert(sim_run_until_true(other->sim, 5 * SECOND_US, second_is_founded, other));
+    cluster_crash(other, 1, SIM_CRASH_KILL);
+    struct disk *disk = memory_disk_clone(sim_memory_disk(other->sim, 1), seed);
+    cluster_destroy(other);
+    return disk;
+}
+
+static struct cluster *make_with_two_clusters(uint64_t seed)
+{
+    struct disk *first = disk_of_a_member(seed + 100u);
+    struct disk *second = disk_of_a_joining_node(seed + 200u);
+    struct cluster *cluster = make(seed);
+    sim_restore_disk(cluster->sim, 0, first);
+    sim_restore_disk(cluster->sim, 1, second);
+    cluster_start_all(cluster);
+    return cluster;
+}
+
+/* Both list n3, but not by its present directory, which is empty. */
+Test(simulated_founders, an_empty_node_between_two_clusters_joins_neither_and_names_both)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct cluster *cluster = make_with_two_clusters(seed);
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        cr_assert_not(is_founded(cluster, 2), "seed %d", (int)seed);
+        struct node_cluster_status status;
+        node_cluster_status(cluster->nodes[2].node, &status);
+        cr_assert_not_null(strstr(status.problem, "joins neither"), "%s", status.problem);
+        cr_assert_not_null(strstr(status.problem, "n1 "), "%s", status.problem);
+        cr_assert_not_null(strstr(status.problem, "n2 "), "%s", status.problem);
+        cr_assert_not_null(strstr(status.problem, "of cluster "), "%s", status.problem);
+
+        /* Nothing of it is kept, also when it starts anew; without the stranger it knows where it belongs. */
+        cluster_crash(cluster, 2, SIM_CRASH_POWER);
+        cluster_start(cluster, 2);
+        sim_run_for(cluster->sim, 3 * SECOND_US);
+        cr_assert_not(is_founded(cluster, 2), "seed %d", (int)seed);
+        const struct cluster_id first = peek_cluster(cluster->nodes[0].node);
+        cluster_crash(cluster, 1, SIM_CRASH_KILL);
+        sim_run_for(cluster->sim, 3 * SECOND_US);
+        const struct cluster_id third = peek_cluster(cluster->nodes[2].node);
+        cr_assert(cluster_id_equal(&first, &third), "seed %d", (int)seed);
+        cluster_destroy(cluster);
+    }
+}
+
+/* Whoever is down must not keep it out, and need not be asked. */
+Test(simulated_founders, an_empty_node_that_hears_one_cluster_alone_joins_it_soon)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct disk *first = disk_of_a_member(seed + 100u);
+        struct cluster *cluster = make(seed);
+        sim_restore_disk(cluster->sim, 0, first);
+        cluster_start(cluster, 0);
+        cluster_start(cluster, 2);
+        sim_run_for(cluster->sim, 2 * SECOND_US);
+        cr_assert(is_founded(cluster, 2), "seed %d", (int)seed);
+        cluster_destroy(cluster);
+    }
+}

@@ -309,6 +309,8 @@
     X(P3_UNKNOWN_ID_STARTS_ANYWHERE, queue,                                                        \
       "a producer that nobody knows may begin with any sequence")                                  \
     X(R3_DAMAGED_BYTES_ARE_SERVED, log, "the payload of a record is not compared with its hash")   \
-    X(R3_LAG_IS_NOT_TOLD, node, "the answer to a local read does not tell its lag")
+    X(R3_LAG_IS_NOT_TOLD, node, "the answer to a local read does not tell its lag")                \
+    X(M6_FIRST_OF_TWO_CLUSTERS_IS_JOINED, node,                                                    \
+      "an empty node joins the first cluster that it is told of")
 
 #endif
