@@ -191,7 +191,8 @@ struct node {
         uint64_t proxied_out, proxied_in;
         uint64_t refused_overload, refused_full;
         uint64_t bad_frames;
-        uint64_t unknown_groups;
+        uint64_t unknown_groups; /* frames for replicas that are not here */
+        uint64_t unknown_told;   /* and what peers said so of */
         uint64_t scrubbed_bytes;
         uint64_t time_gaps;
         uint64_t replicas_lost;

@@ -327,6 +327,12 @@ char *node_metrics_text(struct node *node, size_t *ret_bytes)
     struct peer_counters peers;
     peer_hub_counters(node->hub, &peers);
     counter(out, "peer_bytes_in_total", "Bytes received from peers.", peers.bytes_in);
+    counter(out, "peer_unknown_groups_total",
+            "Frames of peers for a replica that is not here (yet, or any more).",
+            node->counters.unknown_groups);
+    counter(out, "peer_unknown_groups_told_total",
+            "Answers of peers that they have no such replica (yet, or any more).",
+            node->counters.unknown_told);
     counter(out, "peer_bytes_out_total", "Bytes sent to peers.", peers.bytes_out);
     counter(out, "peer_disconnects_total", "Connections to peers that closed.", peers.disconnects);
     counter(out, "peer_silent_total", "Connections to peers closed because nothing came for 3 s.",

@@ -26,6 +26,7 @@
 #include "turn.h"
 
 #include <broker/raft_codec.h>
+#include <planted/planted.h>
 
 #include <assert.h>
 #include <inttypes.h>
@@ -342,7 +343,8 @@ static void on_up(void *data, const struct peer_hello *hello)
     if (peer->lost_pending) {
         peer->lost_pending = false;
         io_timer_stop(node->io, &peer->lost_timer);
-        if (other_process) leader_lost(node, hello->node_id);
+        if (other_process && !PLANTED(C5_OTHER_PROCESS_IS_THE_SAME))
+            leader_lost(node, hello->node_id);
     }
     node__log(node, "info", "event=\"peer connected\" peer=%" PRIu64, hello->node_id);
     note_membership(node, peer, hello);
@@ -373,6 +375,7 @@ static void on_down(void *data, uint64_t node_id, uint64_t process)
 
 static void bulk_moved(struct node *node, uint64_t node_id)
 {
+    if (PLANTED(C4_MOVEMENT_IS_NOT_TOLD)) return;
     struct list_link *link;
     struct list_link *after;
     list_for_each_safe(link, after, &node->groups) {
@@ -448,7 +451,11 @@ static void on_frame(void *data, const struct peer_frame *frame)
         join__answered(node, frame);
         break;
     case PEER_FRAME_UNKNOWN_GROUP:
-        node->counters.unknown_groups++;
+        if (frame->bytes == REPLICATE_UNKNOWN_BYTES) {
+            node->counters.unknown_told++;
+        } else {
+            node->counters.bad_frames++;
+        }
         break;
     case PEER_FRAME_TOPIC:
         if (node__peer_is_usable(node, frame->node_id)) directory__notice(node, frame);

@@ -301,8 +301,9 @@ static void receive_append(struct group *group, struct raft_message *message,
 static void tell_unknown_group(struct node *node, uint64_t to, uint64_t group_id)
 {
     node->counters.unknown_groups++;
-    uint8_t body[8];
-    for (uint32_t i = 0; i < 8u; i++) {
+    if (PLANTED(M7_UNKNOWN_GROUP_IS_NOT_ANSWERED)) return;
+    uint8_t body[REPLICATE_UNKNOWN_BYTES];
+    for (uint32_t i = 0; i < sizeof(body); i++) {
         body[i] = (uint8_t)(node->meta.applied_index >> (8u * i));
     }
     const struct io_buffer part = {.data = body, .bytes = sizeof(body)};

@@ -9,6 +9,8 @@ struct group;
 struct node;
 struct peer_frame;
 
+#define REPLICATE_UNKNOWN_BYTES 8u /* body of an UNKNOWN_GROUP frame */
+
 struct append_cut {
     raft_node_id to;
     raft_index last;

@@ -124,3 +124,42 @@ Test(simulated_failover, who_waits_at_a_leader_that_comes_back_gets_an_offset)
         cluster_destroy(wait.cluster);
     }
 }
+
+struct new_term {
+    struct cluster *cluster;
+    uint64_t group, old_term;
+};
+
+static bool leads_in_a_new_term(void *data)
+{
+    const struct new_term *wait = data;
+    const int leader = cluster_leader(wait->cluster, wait->group);
+    struct node_group_status status;
+    return leader >= 0 &&
+           cluster_group_status(wait->cluster, (uint32_t)leader, wait->group, &status) &&
+           status.term > wait->old_term;
+}
+
+/* It is back before a lost connection counts as lost, and leads no more: whoever waits for an election timeout waits for
+ * nothing. */
+Test(simulated_failover, a_leader_that_is_back_at_once_as_another_process_is_replaced_as_soon)
+{
+    uint64_t total_us = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct wait wait = make(seed);
+        struct new_term next = {.cluster = wait.cluster, .group = wait.group};
+        struct node_group_status status;
+        cr_assert(cluster_group_status(wait.cluster, (uint32_t)wait.old, wait.group, &status));
+        next.old_term = status.term;
+        cluster_crash(wait.cluster, (uint32_t)wait.old, SIM_CRASH_KILL);
+        cluster_start(wait.cluster, (uint32_t)wait.old);
+        const uint64_t began_us = sim_now_us(wait.cluster->sim);
+        cr_assert(
+            sim_run_until_true(wait.cluster->sim, 10 * SECOND_US, leads_in_a_new_term, &next));
+        const uint64_t us = sim_now_us(wait.cluster->sim) - began_us;
+        cr_assert_lt(us, 300000, "seed %d: %d ms", (int)seed, (int)(us / 1000u));
+        total_us += us;
+        cluster_destroy(wait.cluster);
+    }
+    cr_assert_lt(total_us / SEEDS, 150000, "%d ms on average", (int)(total_us / SEEDS / 1000u));
+}

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECOND_US 1000000u
 
@@ -273,5 +274,55 @@ Test(simulated_topics, a_recorded_replica_without_files_is_no_empty_one_but_gets
     cr_assert(peek_group(cluster->nodes[sought_node].node, sought_group, &again));
     cr_assert_gt(again.epoch, peer.epoch);
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    cluster_destroy(cluster);
+}
+
+/* ---- who does not know the group yet -------------------------------------------------------------------------------- */
+
+static uint64_t metric(struct cluster *cluster, uint32_t node, const char *name)
+{
+    size_t bytes;
+    char *text = node_metrics_text(cluster->nodes[node].node, &bytes);
+    char pattern[96];
+    snprintf(pattern, sizeof(pattern), "\nraftmq_%s ", name);
+    const char *line = strstr(text, pattern);
+    cr_assert_not_null(line, "%s", name);
+    const uint64_t number = strtoull(line + strlen(pattern), NULL, 10);
+    free(text);
+    return number;
+}
+
+/* M7: a leader that is told so can tell such a node from a dead one; it comes with the next that it hears of meta. */
+Test(simulated_topics, frames_for_a_group_that_is_not_known_yet_are_answered)
+{
+    struct cluster *cluster = founded(3, 3);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    const uint32_t meta_leader = founded_leader(cluster, 0);
+    const uint32_t late = (meta_leader + 1u) % 3u;
+    const uint32_t other = (meta_leader + 2u) % 3u;
+    bool is_led_by_other = false;
+    for (uint32_t i = 0; i < 6u && !is_led_by_other; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "t%u", i);
+        const uint64_t known = metric(cluster, late, "peer_unknown_groups_total");
+        const uint64_t told = metric(cluster, other, "peer_unknown_groups_told_total");
+        sim_set_link(cluster->sim, meta_leader, late, SIM_LINK_STALLED);
+        cr_assert_eq(cluster_create_topic(cluster, other, name, 3), NODE_OK);
+        is_led_by_other =
+            peek_first_leader(cluster->nodes[meta_leader].node, name, 0) == other + 1u;
+        if (is_led_by_other) {
+            sim_run_for(cluster->sim, 20000);
+            cr_assert_eq(cluster_group(cluster, late, name), 0, "it knows the topic");
+            cr_assert_gt(metric(cluster, late, "peer_unknown_groups_total"), known);
+            cr_assert_gt(metric(cluster, other, "peer_unknown_groups_told_total"), told);
+        }
+        sim_heal(cluster->sim);
+        sim_run_for(cluster->sim, SECOND_US);
+        struct node_group_status status;
+        cr_assert(
+            cluster_group_status(cluster, late, cluster_group(cluster, other, name), &status));
+        cr_assert_geq(status.applied_index, 1, "it has come");
+    }
+    cr_assert(is_led_by_other, "no topic was led by the node that is neither");
     cluster_destroy(cluster);
 }

@@ -291,6 +291,10 @@
       "what a broker stamped into a batch is not compared with the entry's header")                \
     X(V3_SOLE_VOTER_GIVES_UP, node,                                                                \
       "the only voter of a group is set aside when its vote is lost")                              \
+    X(C4_MOVEMENT_IS_NOT_TOLD, node,                                                               \
+      "the core does not hear that bytes move on a bulk connection")                               \
+    X(C5_OTHER_PROCESS_IS_THE_SAME, node,                                                          \
+      "a leader whose process was started anew counts as heard")                                   \
     X(C5_SPLIT_WAITS_FOR_THE_TIMER, core,                                                          \
       "after a lost leader a split vote waits for an election timeout")                            \
     X(C5_WHO_HEARS_THE_LEADER_IS_ASKED_ONCE, core,                                                 \
@@ -311,6 +315,8 @@
     X(R3_DAMAGED_BYTES_ARE_SERVED, log, "the payload of a record is not compared with its hash")   \
     X(R3_LAG_IS_NOT_TOLD, node, "the answer to a local read does not tell its lag")                \
     X(M6_FIRST_OF_TWO_CLUSTERS_IS_JOINED, node,                                                    \
-      "an empty node joins the first cluster that it is told of")
+      "an empty node joins the first cluster that it is told of")                                  \
+    X(M7_UNKNOWN_GROUP_IS_NOT_ANSWERED, node,                                                      \
+      "frames for a group that is not known here are dropped silently")
 
 #endif
