@@ -258,6 +258,7 @@ void raft__reads_leader_heard(struct raft_node *node, struct raft_update *update
 void raft__reads_drop_round(struct raft_node *node);
 /* The leader uses another configuration: rounds count anew, and who is no member has no request here. */
 void raft__reads_members_changed(struct raft_node *node, struct raft_update *update);
+void raft__reads_view(const struct raft_node *node, struct raft_reads_view *ret_view);
 void raft__reads_fail_all(struct raft_node *node, struct raft_update *update);
 void raft__reads_tick(struct raft_node *node, struct raft_update *update);
 uint64_t raft__reads_deadline_ms(const struct raft_node *node);

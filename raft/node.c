@@ -163,6 +163,7 @@ void raft_view(const struct raft_node *node, uint64_t now_ms, struct raft_view *
     if (ret_view->transferring) {
         ret_view->transfer_target = node->configuration.members[node->transfer.target].id.node;
     }
+    raft__reads_view(node, &ret_view->reads);
     ret_view->configuration_index = node->configuration_index;
     ret_view->change_in_progress =
         node->configuration.joint || !raft__configuration_is_committed(node);

@@ -157,6 +157,22 @@ static bool most_members(const struct raft_node *node, const bool yes[RAFT_MEMBE
     return count * 2 > raft__voters_count(&node->configuration);
 }
 
+void raft__reads_view(const struct raft_node *node, struct raft_reads_view *ret_view)
+{
+    const struct raft_reads *reads = &node->reads;
+    *ret_view = (struct raft_reads_view){.waiting = reads->count,
+                                         .requests = reads->forwards_count,
+                                         .flying = reads->flying,
+                                         .covered = reads->flying ? reads->covered : 0};
+    if (node->role != RAFT_LEADER || !reads->flying) return;
+    ret_view->index = reads->index;
+    ret_view->voters = raft__voters_count(&node->configuration);
+    for (uint32_t i = 0; i < node->configuration.members_count; i++) {
+        if (!raft__is_voter(&node->configuration.members[i])) continue;
+        if (i == node->self || node->progress[i].round_acked == reads->number) ret_view->acks++;
+    }
+}
+
 static bool round_is_confirmed(const struct raft_node *node)
 {
     bool yes[RAFT_MEMBERS_MAX];

@@ -54,6 +54,22 @@ static void write_member(struct http_json *json, const struct node_member_status
     http__json_object_end(json);
 }
 
+/* A round answers nothing below an entry of the leader's own term, so no index is 0. */
+static void write_round(struct http_json *json, const struct node_group_status *group)
+{
+    http__json_key(json, "read_round");
+    if (group->round_index == 0) {
+        http__json_null(json);
+        return;
+    }
+    http__json_object_begin(json);
+    http__json_member_u64(json, "index", group->round_index);
+    http__json_member_u64(json, "reads", group->round_reads);
+    http__json_member_u64(json, "acks", group->round_acks);
+    http__json_member_u64(json, "voters", group->round_voters);
+    http__json_object_end(json);
+}
+
 static void write_group(struct http_json *json, const struct node_group_status *group)
 {
     http__json_object_begin(json);
@@ -73,6 +89,9 @@ static void write_group(struct http_json *json, const struct node_group_status *
     http__json_member_u64(json, "reads_confirmed", group->reads_confirmed);
     http__json_member_u64(json, "reads_skipped", group->reads_skipped);
     http__json_member_u64(json, "reads_local", group->reads_local);
+    http__json_member_u64(json, "reads_waiting", group->reads_waiting);
+    http__json_member_u64(json, "read_requests", group->read_requests);
+    write_round(json, group);
     if (group->chain_at_commit) identity_member(json, "chain_at_commit", group->chain_at_commit);
     http__json_member_text(json, "problem", group->problem);
     http__json_object_end(json);

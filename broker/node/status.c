@@ -460,6 +460,18 @@ static void fill_mending(const struct group *group, struct node_group_status *st
     repair__describe(group, status->problem, sizeof(status->problem));
 }
 
+static void fill_reads(const struct group *group, struct node_group_status *status)
+{
+    struct raft_view view;
+    raft_view(group->raft, io_now_ms(group->node->io), &view);
+    status->reads_waiting = view.reads.waiting;
+    status->read_requests = view.reads.requests;
+    status->round_reads = view.reads.covered;
+    status->round_index = view.reads.index;
+    status->round_acks = view.reads.acks;
+    status->round_voters = view.reads.voters;
+}
+
 static void fill_group(const struct group *group, struct node_group_status *status)
 {
     memset(status, 0, sizeof(*status));
@@ -485,6 +497,7 @@ static void fill_group(const struct group *group, struct node_group_status *stat
     status->reads_confirmed = group->counters.reads_confirmed;
     status->reads_skipped = group->counters.reads_skipped;
     status->reads_local = group->counters.reads_local;
+    fill_reads(group, status);
     struct segment_log_point point;
     if (segment_log_point_at(group->log, group->commit_index, &point) == SEGMENT_LOG_OK) {
         status->chain_at_commit = point.chain;

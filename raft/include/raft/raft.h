@@ -353,6 +353,18 @@ struct raft_progress_view {
         regressed; /* counts for nothing until it has what it said to have (RAFT_EVENT_REGRESSED) */
 };
 
+/* Reads that have no index yet (PROTOCOL R1, R2). */
+struct raft_reads_view {
+    uint32_t waiting;  /* RAFT_EVENT_READ of this node that did not end */
+    uint32_t requests; /* leader: of followers, not answered */
+    /* A round of the leader, or a request to it, is under way; it covers so many of the waiting. */
+    bool flying;
+    uint32_t covered;
+    /* leader: what the round will answer, and who of the voters confirmed it, itself included */
+    raft_index index;
+    uint32_t acks, voters;
+};
+
 struct raft_view {
     enum raft_role role;
     raft_term term;
@@ -364,7 +376,8 @@ struct raft_view {
     /* leader: its no-op is committed (reads and configuration changes may start) */
     bool own_term_committed;
     bool transferring;
-    raft_node_id transfer_target;   /* 0: none */
+    raft_node_id transfer_target; /* 0: none */
+    struct raft_reads_view reads;
     raft_index configuration_index; /* of the configuration in use */
     bool change_in_progress;        /* it is joint, or not known to be committed */
     /* A leader told it that it lacks what it acknowledged, at or below this index (PROTOCOL D8): no vote for a log that ends

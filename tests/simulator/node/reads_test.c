@@ -262,3 +262,61 @@ Test(simulated_reads, a_leader_that_was_cut_off_shows_the_old_end_only_where_tha
         cluster_destroy(cluster);
     }
 }
+
+/* ---- reads that wait -------------------------------------------------------------------------------------------------- */
+
+static struct node_group_status leader_status(struct cluster *cluster, uint32_t node,
+                                              uint64_t group)
+{
+    const struct pair one = {.cluster = cluster, .group = group};
+    return status_of(&one, node);
+}
+
+/* R2: with the answers of both followers held the round stands at the leader's own ack. */
+Test(simulated_reads, the_status_tells_of_reads_that_wait_and_of_who_confirmed_their_round)
+{
+    uint64_t group;
+    struct cluster *cluster = founded_with_topic(1, 3, "orders", 3, &group);
+    const uint32_t leader = founded_leader(cluster, group);
+    struct node_group_status status = leader_status(cluster, leader, group);
+    cr_assert_eq(status.reads_waiting, 0);
+    cr_assert_eq(status.round_index, 0);
+    for (uint32_t i = 1; i < 3; i++) {
+        sim_set_link(cluster->sim, (leader + i) % 3u, leader, SIM_LINK_STALLED);
+    }
+    sim_run_for(cluster->sim, 20000);
+    struct cluster_call *call = new_call(0);
+    cluster_submit(cluster, leader, call);
+    sim_run_for(cluster->sim, 20000);
+    status = leader_status(cluster, leader, group);
+    cr_assert_str_eq(status.role, "leader");
+    cr_assert_eq(status.reads_waiting, 1);
+    cr_assert_eq(status.round_reads, 1);
+    cr_assert_eq(status.round_index, status.commit_index);
+    cr_assert_eq(status.round_acks, 1);
+    cr_assert_eq(status.round_voters, 3);
+    sim_heal(cluster->sim);
+    cr_assert(cluster_wait(call, SECOND_US / 10u));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    status = leader_status(cluster, leader, group);
+    cr_assert_eq(status.reads_waiting, 0, "it was released by the majority");
+    cr_assert_eq(status.round_index, 0);
+    cluster_call_close(call);
+
+    /* And none is left when leadership ends. */
+    sim_isolate(cluster->sim, leader, SIM_LINK_STALLED);
+    cluster_fill_fetch(call, "orders", 0, 0);
+    cluster_submit(cluster, leader, call);
+    sim_run_for(cluster->sim, 20000);
+    cr_assert_eq(leader_status(cluster, leader, group).reads_waiting, 1);
+    sim_run_for(cluster->sim, 3 * SECOND_US);
+    status = leader_status(cluster, leader, group);
+    cr_assert_str_neq(status.role, "leader");
+    cr_assert_eq(status.reads_waiting, 0);
+    cr_assert_eq(status.round_index, 0);
+    cr_assert(cluster_wait(call, 5 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_NO_LEADER, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+    cluster_destroy(cluster);
+}

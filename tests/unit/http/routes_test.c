@@ -547,6 +547,11 @@ Test(http_routes, the_cluster_is_described)
     strcpy(fixture.node.group.topic, "orders");
     strcpy(fixture.node.group.role, "follower");
     fixture.node.group.reads_confirmed = 11;
+    fixture.node.group.reads_waiting = 2;
+    fixture.node.group.round_reads = 1;
+    fixture.node.group.round_index = 7;
+    fixture.node.group.round_acks = 1;
+    fixture.node.group.round_voters = 3;
     fixture_ask(&fixture, "GET /v1/cluster?groups=1 HTTP/1.1\r\nHost: a\r\n\r\n", &reply);
     cr_assert_eq(reply.status, 200);
     cr_assert_str_eq(
@@ -566,7 +571,9 @@ Test(http_routes, the_cluster_is_described)
         "\"last_index\":0,"
         "\"durable_index\":0,\"commit_index\":0,\"applied_index\":0,\"first_offset\":0,\"next_"
         "offset\":0,"
-        "\"reads_confirmed\":11,\"reads_skipped\":0,\"reads_local\":0,\"problem\":null}]}");
+        "\"reads_confirmed\":11,\"reads_skipped\":0,\"reads_local\":0,\"reads_waiting\":2,\"read_"
+        "requests\":0,\"read_round\":{\"index\":7,\"reads\":1,\"acks\":1,\"voters\":3},"
+        "\"problem\":null}]}");
     cr_assert_str_eq(reply_header(&reply, "raftmq-leader"), "2");
     reply_close(&reply);
     fixture_close(&fixture);

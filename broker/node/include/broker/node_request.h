@@ -335,6 +335,10 @@ struct node_group_status {
         first_offset;
     /* this replica's fetch answers by how they were confirmed */
     uint64_t reads_confirmed, reads_skipped, reads_local;
+    /* Reads that have no index yet, of this node and, at the leader, requests of others; of the round that is under way: how
+     * many it covers, the index, and who confirmed it (as raft_reads_view) */
+    uint32_t reads_waiting, read_requests, round_reads, round_acks, round_voters;
+    uint64_t round_index;     /* 0: no round is under way here */
     uint64_t chain_at_commit; /* 0 = not in memory */
     char problem[NODE_STATUS_TEXT_BYTES];
 };
