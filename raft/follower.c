@@ -224,7 +224,8 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
     node->verified_index = raft__max(node->verified_index, verified);
     raft_index known =
         PLANTED(B13_COMMITS_OWN_TAIL) ? node->trail.last_index : node->verified_index;
-    raft__commit_to(node, update, raft__min(m->append.commit_index, known));
+    raft_index told = PLANTED(C3_ARRIVED_IS_COMMITTED) ? known : m->append.commit_index;
+    raft__commit_to(node, update, raft__min(told, known));
     /* Entries that still wait for the disk are acknowledged when it reports. An empty APPEND is a question, and
      * answered at once. */
     if (empty || match_of(node) >= last) raft__follower_ack(node, update);

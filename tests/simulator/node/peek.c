@@ -27,6 +27,7 @@ static void fill(const struct group *group, struct peek_group *peek)
         .commit_index = group->commit_index,
         .applied_index = group->applied_index,
         .next_offset = info.next_offset,
+        .applied_next_offset = group->is_meta ? 0 : group->partition.next_offset,
         .is_meta = group->is_meta,
         .log_start_offset = group->is_meta ? 0 : group->partition.log_start_offset,
         .trimmed_index = group->is_meta ? 0 : partition_trimmed_index(&group->partition),

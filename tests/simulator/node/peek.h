@@ -25,7 +25,8 @@ struct peek_group {
     uint64_t durable_index;
     uint64_t commit_index;
     uint64_t applied_index;
-    uint64_t next_offset; /* of the log */
+    uint64_t next_offset;         /* of the log */
+    uint64_t applied_next_offset; /* of the state: what reads may show; 0 of meta */
     bool is_meta;
     uint64_t log_start_offset; /* of the applied TRIM */
     uint64_t trimmed_index;

@@ -351,12 +351,20 @@ static void check_group(struct cluster_invariants *invariants, uint32_t number,
     invariants__note_configuration(group, facts);
     if (group->role == RAFT_LEADER) check_new_leader(invariants, number, group, facts);
     if (group->commit_index > old_commit_index) {
-        if (group->role == RAFT_LEADER) invariants__check_commit(invariants, number, group);
+        if (group->role == RAFT_LEADER) {
+            invariants__check_commit(invariants, number, group);
+            if (group->commit_index > facts->verified_index)
+                facts->verified_index = group->commit_index;
+        }
         invariants__check_configuration(invariants, number, group, facts);
         check_chains(invariants, number, group, old_commit_index);
         if (group->commit_index > facts->commit_index) facts->commit_index = group->commit_index;
     }
     if (group->applied_index > old_applied_index) check_state(invariants, number, group);
+    if (group->applied_index <= facts->verified_index &&
+        group->applied_next_offset > facts->verified_end) {
+        facts->verified_end = group->applied_next_offset;
+    }
     check_start(invariants, number, group);
 }
 

@@ -53,6 +53,11 @@ bool invariants_check_ack(struct cluster_invariants *invariants, struct sim *sim
                           const struct node *const *nodes, uint32_t nodes_count, uint64_t group,
                           uint64_t offset, uint64_t seed);
 
+/* At this instant a client is told that messages up to `told` (its end) are there: what a majority of the group's replicas
+ * has on disk of them. False: who told it is gone, or the group is not known, and nothing can be said. */
+bool invariants_durable_end(struct cluster_invariants *invariants, const struct node *const *nodes,
+                            uint32_t nodes_count, uint64_t group, uint64_t told, uint64_t *ret_end);
+
 /* Leaders that came up, over the whole run. */
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants);
 /* In some term. O(leaders). */

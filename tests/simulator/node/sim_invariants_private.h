@@ -38,6 +38,8 @@ struct group_facts {
     uint64_t commit_index;                               /* highest */
     uint64_t leader_term;                                /* newest that had a leader */
     struct raft_indexed_configuration committed, newest; /* that any node has used */
+    /* The highest that a leader was seen to commit with a majority of disks behind it; what states up to it show. */
+    uint64_t verified_index, verified_end;
 };
 
 struct group_facts_list {

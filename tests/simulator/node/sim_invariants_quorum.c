@@ -146,6 +146,74 @@ void invariants__note_configuration(const struct peek_group *group, struct group
     facts->newest = *newest;
 }
 
+/* ---- what clients are told ------------------------------------------------------------------------------------------- */
+
+struct shown {
+    struct cluster_invariants *invariants;
+    const struct node *const *nodes;
+    uint32_t nodes_count;
+    uint64_t group, index;
+};
+
+/* In the midst of an event the node that runs may have more than was seen of it last. */
+static bool holds_shown(void *data, const struct raft_member *member)
+{
+    const struct shown *shown = data;
+    const uint32_t at = (uint32_t)member->id.node - 1u;
+    struct peek_group peek;
+    if (at < shown->nodes_count && shown->nodes[at] &&
+        peek_group(shown->nodes[at], shown->group, &peek) && peek.epoch == member->id.epoch &&
+        peek.durable_index >= shown->index) {
+        return true;
+    }
+    return invariants__seen(shown->invariants, at, shown->group, member->id.epoch)->durable_index >=
+           shown->index;
+}
+
+static bool is_held(struct shown *shown, const struct peek_group *by)
+{
+    struct raft_indexed_configuration committed;
+    struct raft_indexed_configuration newest;
+    struct invariants_tally tally;
+    if (invariants__has_quorum(peek_configuration(by), holds_shown, shown, &tally)) return true;
+    return invariants_configurations(shown->invariants, shown->group, &committed, &newest) &&
+           (invariants__has_quorum(&committed.configuration, holds_shown, shown, &tally) ||
+            invariants__has_quorum(&newest.configuration, holds_shown, shown, &tally));
+}
+
+static const struct group_facts *find_facts(const struct cluster_invariants *invariants,
+                                            uint64_t group)
+{
+    for (uint32_t i = 0; i < invariants->groups.count; i++) {
+        if (invariants->groups.items[i].group == group) return &invariants->groups.items[i];
+    }
+    return NULL;
+}
+
+/* Nearly always it was committed, and looked at, in an earlier event. */
+bool invariants_durable_end(struct cluster_invariants *invariants, const struct node *const *nodes,
+                            uint32_t nodes_count, uint64_t group, uint64_t told, uint64_t *ret_end)
+{
+    const struct group_facts *facts = find_facts(invariants, group);
+    if (!facts) return false;
+    *ret_end = facts->verified_end;
+    if (told <= facts->verified_end) return true;
+    struct shown shown = {
+        .invariants = invariants, .nodes = nodes, .nodes_count = nodes_count, .group = group};
+    bool is_known = false;
+    for (uint32_t i = 0; i < nodes_count; i++) {
+        struct peek_group peek;
+        if (!nodes[i] || !peek_group(nodes[i], group, &peek)) continue;
+        if (peek.applied_next_offset < told) continue;
+        is_known = true;
+        shown.index = peek.applied_index;
+        if (!is_held(&shown, &peek)) continue;
+        *ret_end = peek.applied_next_offset;
+        return true;
+    }
+    return is_known;
+}
+
 /* ---- who may have lost what it said to have ------------------------------------------------------------------------ */
 
 struct return_check {

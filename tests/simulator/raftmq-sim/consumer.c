@@ -7,6 +7,7 @@
 #include "op.h"
 #include "payload.h"
 #include "peek.h"
+#include "sim_invariants.h"
 
 #define SEEK_IN          60u
 #define BOUNDS_IN        8u
@@ -26,6 +27,25 @@ struct consumer {
     uint64_t patience_us;
 };
 
+/* PROTOCOL R: nobody is told of what no majority has on disk, local reads included. Not judged while a disk is lost: what
+ * it had is missing without anybody having told too early. */
+static struct history_optional durable_end(const struct op *op, uint64_t told)
+{
+    const struct run *run = op->run;
+    const struct node *nodes[CLUSTER_NODES_MAX];
+    uint64_t end;
+    if (run->lost) return (struct history_optional){0};
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        nodes[i] = run->cluster->nodes[i].node;
+    }
+    const uint64_t group = peek_partition_group(nodes[op->node], op->topic, op->request.partition);
+    if (group == 0 || !invariants_durable_end(run->cluster->invariants, nodes,
+                                              run->plan.nodes_count, group, told, &end)) {
+        return (struct history_optional){0};
+    }
+    return history_known(end);
+}
+
 /* Of a question for them they are as new as the question, also where messages may be old (PROTOCOL R3). */
 static void record_bounds(const struct op *op, uint32_t session)
 {
@@ -40,6 +60,7 @@ static void record_bounds(const struct op *op, uint32_t session)
         .node = op->node + 1u,
         .partition = op->run->partitions[op->partition].history,
         .fetch = {.local = may_be_old,
+                  .durable = durable_end(op, op->request.ret_next_offset),
                   .first = history_known(op->request.ret_first_offset),
                   .end = history_known(op->request.ret_next_offset)},
     };
@@ -70,6 +91,9 @@ static void record_fetch(struct op *op, uint32_t session, bool seeks)
     struct history_run *runs =
         payload_runs(&request->ret_view, request->ret_fetch_offset, &runs_count, &messages_count);
     op->run->totals.read_messages += messages_count;
+    const uint64_t told = request->ret_high_watermark > request->ret_next_offset
+                              ? request->ret_high_watermark
+                              : request->ret_next_offset;
     const struct history_op entry = {
         .kind = HISTORY_FETCH,
         .outcome = HISTORY_OUTCOME_OK,
@@ -80,6 +104,7 @@ static void record_fetch(struct op *op, uint32_t session, bool seeks)
         .partition = op->run->partitions[op->partition].history,
         .fetch = {.seek = seeks,
                   .local = op->run->partitions[op->partition].local_reads,
+                  .durable = durable_end(op, told),
                   .from = history_known(request->ret_fetch_offset),
                   .runs = runs,
                   .runs_count = runs_count,

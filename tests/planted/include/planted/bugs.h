@@ -317,6 +317,7 @@
     X(M6_FIRST_OF_TWO_CLUSTERS_IS_JOINED, node,                                                    \
       "an empty node joins the first cluster that it is told of")                                  \
     X(M7_UNKNOWN_GROUP_IS_NOT_ANSWERED, node,                                                      \
-      "frames for a group that is not known here are dropped silently")
+      "frames for a group that is not known here are dropped silently")                            \
+    X(C3_ARRIVED_IS_COMMITTED, core, "a follower calls entries committed as soon as they arrive")
 
 #endif
