@@ -263,6 +263,24 @@ Test(simulated_reads, a_leader_that_was_cut_off_shows_the_old_end_only_where_tha
     }
 }
 
+/* That there is nothing is an answer as well; "skipped" counts those that nobody confirmed or allowed, and stays 0. */
+Test(simulated_reads, a_wait_that_ends_without_a_message_is_confirmed_and_counted)
+{
+    struct pair pair = {.cluster = founded(1, 2)};
+    create_topic(&pair, false);
+    const struct node_group_status before = status_of(&pair, pair.follower);
+    struct cluster_call *call = new_call(0);
+    call->request.fetch.wait_ms = 300;
+    ask(&pair, pair.follower, call);
+    cr_assert_geq(call->done_us - call->submitted_us, 300000);
+    expect_next_offset(call, 0);
+    const struct node_group_status after = status_of(&pair, pair.follower);
+    cr_assert_eq(after.reads_confirmed, before.reads_confirmed + 1u);
+    cr_assert_eq(after.reads_skipped, 0);
+    cr_assert_eq(after.reads_local, 0);
+    cluster_destroy(pair.cluster);
+}
+
 /* ---- reads that wait -------------------------------------------------------------------------------------------------- */
 
 static struct node_group_status leader_status(struct cluster *cluster, uint32_t node,
