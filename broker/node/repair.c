@@ -573,7 +573,8 @@ void repair__run(struct group *group)
         switch (before.state) {
         case SEGMENT_LOG_REPAIR_NONE:
             if (log.holes_count == 0) {
-                if (!group->repair->piece) is_whole(group);
+                /* Its last piece is on this list until it was told of, and lies in what is freed here. */
+                if (!list_is_linked(&group->repair->job.link)) is_whole(group);
                 return;
             }
             begin_session(group);
@@ -612,6 +613,7 @@ void repair__free(struct group *group)
     struct repair *repair = group->repair;
     if (!repair) return;
     assert(!repair->piece);
+    assert(!list_is_linked(&repair->job.link));
     end_session(group);
     free(repair);
     group->repair = NULL;

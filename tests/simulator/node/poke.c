@@ -4,6 +4,7 @@
 #include "base.h"
 #include "chains.h"
 #include "founding.h"
+#include "disk.h"
 #include "group.h"
 #include "internal.h"
 #include "join.h"
@@ -134,6 +135,24 @@ void poke_make_base(struct node *node, uint64_t group_id)
         (uint32_t)partition_encode_trim(PARTITION_TRIM_RETENTION, start->index, start->next_offset,
                                         group->control.payload, sizeof(group->control.payload));
     node__dirty(group);
+}
+
+bool poke_drop_prefix(struct node *node, uint64_t group_id)
+{
+    struct group *group = node__group(node, group_id);
+    if (!group || group->bases_count == 0) return false;
+    const struct segment_log_point start = group->bases[0];
+    struct segment_log_info before, after;
+    segment_log_info(group->log, &before);
+    struct raft_event event = {.type = RAFT_EVENT_COMPACTED};
+    event.compacted.index = start.index;
+    event.compacted.term = start.term;
+    if (group__step(group, &event) != RAFT_OK) return false;
+    segment_log_drop_prefix(group->log, start.index);
+    disk__pump_log(group, /* idle= */ false);
+    node__post(node);
+    segment_log_info(group->log, &after);
+    return after.base.index > before.base.index;
 }
 
 enum raft_status poke_transfer(struct node *node, uint64_t group_id, uint64_t to)

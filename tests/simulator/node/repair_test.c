@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "peek.h"
+#include "poke.h"
 #include "rot.h"
 
 #define SECOND_US 1000000u
@@ -564,4 +565,35 @@ Test(simulated_repair, a_node_alone_names_what_it_lost_and_cuts_nothing)
         cr_assert_geq(status.last_index, above, "nothing was cut");
         cluster_destroy(cluster);
     }
+}
+
+/* ---- beside what else happens to a log ---------------------------------------------------------------------------------- */
+
+/* Retention does not wait for repair: a piece of the session works on the file of the hole meanwhile, and ends behind it. */
+Test(simulated_repair, a_hole_that_is_dropped_while_a_piece_of_its_repair_runs_is_done_with)
+{
+    struct cluster *cluster = rot_cluster(71, 3, 3, MESSAGES, NEVER);
+    char path[160];
+    uint64_t bytes = 0;
+    poke_make_base(cluster->nodes[1].node, /* group= */ 0);
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "others", 3), NODE_OK); /* is behind the base */
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert(rot_file(cluster, 1, 0, "0", 0, path, sizeof(path), &bytes));
+    rot_flip(cluster, 1, path, 12288 + 3);
+    cr_assert_eq(node_scrub(cluster->nodes[1].node, NULL), 3);
+    while (rot_found(cluster, 1) == 0) {
+        cr_assert(sim_step(cluster->sim));
+    }
+    struct peek_group peek;
+    cr_assert(peek_group(cluster->nodes[1].node, 0, &peek));
+    cr_assert_eq(peek_repairs(cluster->nodes[1].node), 1, "its first piece was just begun");
+    cr_assert(poke_drop_prefix(cluster->nodes[1].node, 0));
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_eq(peek_repairs(cluster->nodes[1].node), 0);
+    cr_assert(rot_is_repaired(cluster, SECOND_US));
+    cr_assert_eq(rot_scrub(cluster, 1, 20 * SECOND_US), 0);
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+    rot_expect_values(cluster, MESSAGES);
+    cluster_destroy(cluster);
 }
