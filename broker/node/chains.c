@@ -1,30 +1,39 @@
-/* Replicas compare their chains, and one that differs from the majority is quarantined (PROTOCOL C3, D6).
+/* Replicas compare their chains, and one that differs from the majority is
+ * quarantined (PROTOCOL C3, D6).
  *
- * Whoever notices that another replica has another chain at an entry of the same index and term, or at one that is committed,
- * is in *dispute*: it takes and sends no Raft message of the group, asks the other voters for their chains there, and judges
- * itself by what they say:
+ * Whoever notices that another replica has another chain at an entry of the
+ * same index and term, or at one that is committed, is in *dispute*: it takes
+ * and sends no Raft message of the group, asks the other voters for their
+ * chains there, and judges itself by what they say:
  *
  *   a heartbeat or an APPEND of the leader ─┐
- *   a member tells the leader that it differs ─┴─> in dispute ── a majority has its chain ──────> goes on
- *                                                   │  ▲      ── a majority has another one ───> quarantined (lost.c)
- *                                                   └──┘ asks again: no majority either way is a halt
+ *   a member tells the leader that it differs ─┴─> in dispute ── a majority has
+ * its chain ──────> goes on │  ▲      ── a majority has another one ───>
+ * quarantined (lost.c) └──┘ asks again: no majority either way is a halt
  *
- * Nobody is believed alone, the leader neither: it judges itself like everybody else, and when it is outside it is gone.
- * Being in dispute is being cut off for the group, which Raft is safe under. The chain at an entry stands for all before it,
- * so one that was found with the majority through some index is not asked about again below it. */
+ * Nobody is believed alone, the leader neither: it judges itself like everybody
+ * else, and when it is outside it is gone. Being in dispute is being cut off
+ * for the group, which Raft is safe under. The chain at an entry stands for all
+ * before it, so one that was found with the majority through some index is not
+ * asked about again below it. */
 #include "chains.h"
 
 #include "drop.h"
 #include "group.h"
 #include "internal.h"
 #include "list.h"
+#include "read.h"
+#include "repair.h"
 
 #include <broker/wire_cursor.h>
 #include <planted/planted.h>
+#include <segment_log/checksum.h>
+#include <segment_log/entry.h>
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ASK_EVERY_US 200000u
@@ -37,7 +46,7 @@ enum chain_word {
 
 struct chain_message {
     enum chain_word word;
-    bool is_known;     /* TELL: it has an entry there in memory; else the rest is of no meaning */
+    bool is_known;     /* it has an entry there; else the rest is of no meaning */
     bool is_committed; /* TELL: as it knows */
     uint64_t epoch;    /* of the sender's replica */
     uint64_t index;
@@ -45,7 +54,9 @@ struct chain_message {
     uint64_t chain;
 };
 
-/* ---- frames ---------------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void send(struct group *group, uint64_t to, const struct chain_message *message)
 {
@@ -80,7 +91,7 @@ static bool decode(const struct peer_frame *frame, struct chain_message *ret_mes
     return true;
 }
 
-/* What this replica has at that index, as it says it to others. */
+/* What this replica has at that index, in memory, as it says it to others. */
 static struct chain_message say(struct group *group, enum chain_word word, uint64_t index)
 {
     struct chain_message message = {.word = word, .epoch = group->epoch, .index = index};
@@ -93,12 +104,20 @@ static struct chain_message say(struct group *group, enum chain_word word, uint6
     return message;
 }
 
-/* ---- disputes -------------------------------------------------------------------------------------------------------------- */
+/* ---- disputes
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static void ask(struct group *group)
 {
     struct chain_dispute *dispute = &group->dispute;
-    const struct chain_message question = say(group, CHAIN_ASK, dispute->index);
+    const struct chain_message question = {.word = CHAIN_ASK,
+                                           .is_known = true,
+                                           .is_committed = dispute->index <= group->commit_index,
+                                           .epoch = group->epoch,
+                                           .index = dispute->index,
+                                           .term = dispute->term,
+                                           .chain = dispute->chain};
     const struct raft_configuration *configuration = raft_configuration_of(group->raft);
     dispute->asked_us = io_now_us(group->node->io);
     for (uint32_t i = 0; i < configuration->members_count; i++) {
@@ -108,27 +127,26 @@ static void ask(struct group *group)
     }
 }
 
-static void begin(struct group *group, uint64_t index, uint64_t other)
+/* `own` is what this replica has where that other one has another chain. */
+static void begin(struct group *group, const struct chain_message *own, uint64_t other)
 {
     struct node *node = group->node;
-    struct segment_log_point point;
     if (group->dispute.index != 0 || group->dropping) return;
-    if (segment_log_point_at(group->log, index, &point) != SEGMENT_LOG_OK) return;
-    group->dispute = (struct chain_dispute){.index = index,
-                                            .term = point.term,
-                                            .chain = point.chain,
+    group->dispute = (struct chain_dispute){.index = own->index,
+                                            .term = own->term,
+                                            .chain = own->chain,
                                             .found_with = group->dispute.found_with};
     node->counters.chain_disputes++;
-    snprintf(
-        group->problem, sizeof(group->problem),
-        "differs from n%" PRIu64 " at entry %" PRIu64
-        " (same entry, other chain); stands still until a majority of the voters says which is "
-        "right",
-        other, index);
+    snprintf(group->problem, sizeof(group->problem),
+             "differs from n%" PRIu64 " at entry %" PRIu64
+             " (same entry, other chain); stands still until a majority of the "
+             "voters says which is "
+             "right",
+             other, own->index);
     node__log(node, "error",
               "event=\"chains differ, asking the other voters\" group=%" PRIu64 " index=%" PRIu64
               " term=%" PRIu64 " peer=%" PRIu64,
-              group->id, index, point.term, other);
+              group->id, own->index, own->term, other);
     ask(group);
 }
 
@@ -156,14 +174,16 @@ static bool has_told(const struct chain_dispute *dispute, struct raft_replica_id
 static void note_told(struct chain_dispute *dispute, struct raft_replica_id id, uint64_t chain)
 {
     const uint32_t at = place_of(dispute, id);
-    /* Members came and went: who has no place here is not counted, a halt at worst. */
+    /* Members came and went: who has no place here is not counted, a halt at
+   * worst. */
     if (at == RAFT_MEMBERS_MAX) return;
     if (at == dispute->told_count) dispute->told_count++;
     dispute->told[at].of = id;
     dispute->told[at].chain = chain;
 }
 
-/* Of this half of the voters: how many have this replica's chain, and how many one other, whichever has the most. */
+/* Of this half of the voters: how many have this replica's chain, and how many
+ * one other, whichever has the most. */
 struct tally {
     uint32_t voters, same, others;
 };
@@ -232,13 +252,16 @@ static void judge(struct group *group)
     group__quarantine(group, why);
 }
 
-/* ---- what comes in ----------------------------------------------------------------------------------------------------------- */
+/* ---- what comes in
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void answered(struct group *group, uint64_t from, const struct chain_message *message)
 {
     struct chain_dispute *dispute = &group->dispute;
     if (dispute->index == 0 || message->index != dispute->index || !message->is_known) return;
-    /* Another entry that is not known to be committed is a tail that was not cut yet, and no divergence. */
+    /* Another entry that is not known to be committed is a tail that was not cut
+   * yet, and no divergence. */
     if (message->term != dispute->term && !message->is_committed) return;
     const struct raft_configuration *configuration = raft_configuration_of(group->raft);
     for (uint32_t i = 0; i < configuration->members_count; i++) {
@@ -249,13 +272,90 @@ static void answered(struct group *group, uint64_t from, const struct chain_mess
     judge(group);
 }
 
-static void differs(struct group *group, uint64_t from, const struct chain_message *message)
+static void differs(struct group *group, uint64_t from, const struct chain_message *message,
+                    const struct chain_message *own)
 {
-    const struct chain_message own = say(group, CHAIN_TELL, message->index);
-    if (!own.is_known || own.chain == message->chain) return;
+    if (!message->is_known || own->chain == message->chain) return;
     if (message->index <= group->dispute.found_with) return;
-    if (own.term != message->term && !own.is_committed) return;
-    begin(group, message->index, from);
+    if (own->term != message->term && !own->is_committed) return;
+    begin(group, own, from);
+}
+
+static void compare_or_tell(struct group *group, uint64_t from, const struct chain_message *message,
+                            const struct chain_message *own)
+{
+    if (message->word == CHAIN_ASK) {
+        send(group, from, own);
+    } else {
+        differs(group, from, message, own);
+    }
+}
+
+/* ---- entries that are no longer in memory, as of a replica that has just
+ * started --------------------------------------------- */
+
+struct chain_read {
+    struct group_read base;
+    uint64_t from;
+    struct chain_message message; /* that came from there, about this entry */
+};
+
+static bool decode_own(struct group *group, const struct segment_log_view *view, uint64_t index,
+                       struct chain_message *ret_own)
+{
+    const uint64_t seed = checksum64_group(&group->node->identity.cluster, group->id);
+    struct entry_header header;
+    if (entry_decode_header(view->parts[0].bytes, view->parts[0].bytes_count, seed, &header) !=
+            ENTRY_DECODE_OK ||
+        header.index != index) {
+        return false;
+    }
+    *ret_own = (struct chain_message){.word = CHAIN_TELL,
+                                      .is_known = true,
+                                      .is_committed = index <= group->commit_index,
+                                      .epoch = group->epoch,
+                                      .index = index,
+                                      .term = header.term,
+                                      .chain = header.chain};
+    return true;
+}
+
+static void chain_read_done(struct group_read *base, enum segment_log_status status,
+                            struct segment_log_view *view,
+                            const struct segment_log_problem *problem)
+{
+    const struct chain_read *read = (const struct chain_read *)base;
+    struct group *group = base->base.group;
+    group->chain_reads_count--;
+    if (status == SEGMENT_LOG_IO) {
+        read__fatal(group, status, problem);
+        return;
+    }
+    if (status == SEGMENT_LOG_DAMAGED && !group->dropping) repair__run(group);
+    if (status != SEGMENT_LOG_OK) return; /* it is said again */
+    struct chain_message own;
+    if (!group->dropping && decode_own(group, view, read->message.index, &own)) {
+        compare_or_tell(group, read->from, &read->message, &own);
+    }
+    segment_log_view_release(view);
+}
+
+/* The record of the entry tells its chain. Whoever gets no answer, or is not
+ * believed, says the same again. */
+static void look_up(struct group *group, uint64_t from, const struct chain_message *message)
+{
+    if (group->node->stop_quiet || group->chain_reads_count == RAFT_MEMBERS_MAX) return;
+    const bool is_question = message->word == CHAIN_ASK;
+    if (!is_question && message->index <= group->dispute.found_with) return;
+    struct chain_read *read = calloc(1, sizeof(*read));
+    if (!read) abort();
+    read->base.done = chain_read_done;
+    read->from = from;
+    read->message = *message;
+    if (read__start(group, &read->base, SEGMENT_LOG_BY_INDEX, message->index, message->index,
+                    /* bytes_max= */ 1) == SEGMENT_LOG_OK) {
+        group->chain_reads_count++;
+    }
 }
 
 void chains__received(struct node *node, const struct peer_frame *frame)
@@ -267,24 +367,24 @@ void chains__received(struct node *node, const struct peer_frame *frame)
         return;
     }
     if (!group || group->dropping) return;
-    switch (message.word) {
-    case CHAIN_ASK: {
-        const struct chain_message answer = say(group, CHAIN_TELL, message.index);
-        if (answer.is_known) send(group, frame->node_id, &answer);
-        return;
-    }
-    case CHAIN_TELL:
+    if (message.word == CHAIN_TELL) {
         answered(group, frame->node_id, &message);
         return;
-    case CHAIN_DIFFERS:
-        differs(group, frame->node_id, &message);
-        return;
+    }
+    const struct chain_message own = say(group, CHAIN_TELL, message.index);
+    if (own.is_known) {
+        compare_or_tell(group, frame->node_id, &message, &own);
+    } else {
+        look_up(group, frame->node_id, &message);
     }
 }
 
-/* ---- what is compared -------------------------------------------------------------------------------------------------------- */
+/* ---- what is compared
+ * --------------------------------------------------------------------------------------------------------
+ */
 
-/* The leader says what its chain is at an entry that this replica has acknowledged to it, or that it is to append behind. */
+/* The leader says what its chain is at an entry that this replica has
+ * acknowledged to it, or that it is to append behind. */
 static bool agrees(struct group *group, const struct raft_message *message, uint64_t index,
                    uint64_t chain, uint64_t term)
 {
@@ -295,8 +395,9 @@ static bool agrees(struct group *group, const struct raft_message *message, uint
     if (point.chain == chain) return true;
     const struct chain_message own = say(group, CHAIN_DIFFERS, index);
     send(group, message->from.node, &own);
-    /* When this replica has been found with the majority there, it is for the leader to judge itself. */
-    if (index > group->dispute.found_with) begin(group, index, message->from.node);
+    /* When this replica has been found with the majority there, it is for the
+   * leader to judge itself. */
+    if (index > group->dispute.found_with) begin(group, &own, message->from.node);
     return false;
 }
 

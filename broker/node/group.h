@@ -175,6 +175,7 @@ struct group {
     uint64_t reads_from_index;
 
     struct chain_dispute dispute;
+    uint32_t chain_reads_count; /* entries that are read to tell their chains; survives a dispute */
     struct expendable expendable; /* of a leader */
 
     bool apply_reading; /* an apply waits for a read job */

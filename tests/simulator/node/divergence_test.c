@@ -17,6 +17,9 @@
 #define SECOND_US 1000000u
 #define VALUES    20u
 #define LAST      UINT64_MAX
+/* So many entries push others out of the smallest memory for them. */
+#define CACHE_BYTES  4096u
+#define BEYOND_CACHE 200u
 
 static void finish_jobs(struct segment_log *log)
 {
@@ -29,9 +32,9 @@ static void finish_jobs(struct segment_log *log)
     }
 }
 
-/* Replace the entries of the group's log from one on, on a node that is down, by others of the same term. */
-static void replace_from(struct cluster *cluster, uint32_t node, uint64_t group,
-                         const struct cluster_id *id, uint64_t first_index)
+/* The group's log on a node that is down. */
+static struct segment_log *open_log(struct cluster *cluster, uint32_t node, uint64_t group,
+                                    const struct cluster_id *id)
 {
     char directory[DISK_PATH_MAX];
     snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group);
@@ -47,22 +50,49 @@ static void replace_from(struct cluster *cluster, uint32_t node, uint64_t group,
     struct segment_log *log = NULL;
     struct segment_log_problem problem = {0};
     cr_assert_eq(segment_log_open(&options, &log, &problem), SEGMENT_LOG_OK, "%s", problem.reason);
-    struct segment_log_info before;
-    segment_log_info(log, &before);
-    if (first_index == LAST) first_index = before.last_index;
-    segment_log_truncate(log, first_index);
+    return log;
+}
+
+/* Entries of the log's last term through that index. */
+static void append_through(struct segment_log *log, uint64_t index)
+{
+    struct segment_log_info info;
+    segment_log_info(log, &info);
     const struct segment_log_entry other = {.type = ENTRY_NOOP,
-                                            .timestamp_ms = before.last_timestamp_ms};
-    uint64_t last_index = 0;
-    while (last_index < before.last_index) {
-        cr_assert_eq(segment_log_append(log, before.last_term, &other, 1, &last_index),
+                                            .timestamp_ms = info.last_timestamp_ms};
+    uint64_t last_index = info.last_index;
+    while (last_index < index) {
+        cr_assert_eq(segment_log_append(log, info.last_term, &other, 1, &last_index),
                      SEGMENT_LOG_OK);
     }
     finish_jobs(log);
-    struct segment_log_info after;
+}
+
+/* Replace the entries of the group's log from one on, on a node that is down, by others of the same term. */
+static void replace_from(struct cluster *cluster, uint32_t node, uint64_t group,
+                         const struct cluster_id *id, uint64_t first_index)
+{
+    struct segment_log *log = open_log(cluster, node, group, id);
+    struct segment_log_info before, after;
+    segment_log_info(log, &before);
+    if (first_index == LAST) first_index = before.last_index;
+    segment_log_truncate(log, first_index);
+    append_through(log, before.last_index);
     segment_log_info(log, &after);
     cr_assert_eq(after.last_term, before.last_term);
     cr_assert_neq(after.last_chain, before.last_chain);
+    invariants_expect_forged(cluster->invariants, node);
+    segment_log_close(log);
+}
+
+/* More entries, of the last one's term, as a leader appends them that dies before anybody has them. */
+static void append_more(struct cluster *cluster, uint32_t node, uint64_t group,
+                        const struct cluster_id *id, uint64_t count)
+{
+    struct segment_log *log = open_log(cluster, node, group, id);
+    struct segment_log_info info;
+    segment_log_info(log, &info);
+    append_through(log, info.last_index + count);
     invariants_expect_forged(cluster->invariants, node);
     segment_log_close(log);
 }
@@ -88,10 +118,12 @@ static uint64_t epoch_of(const struct world *world, uint32_t node)
     return is_there ? found.epoch : UINT64_MAX;
 }
 
-static struct world make(uint64_t seed, uint32_t nodes)
+/* cache_bytes: of each log; 0: all entries stay in memory. */
+static struct world make_with(uint64_t seed, uint32_t nodes, uint64_t cache_bytes)
 {
     struct cluster_options options;
     cluster_options_init(&options, seed, nodes);
+    if (cache_bytes) options.cache_bytes_max = cache_bytes;
     options.checkpoint_entries = 1000000; /* none covers the entry that is replaced */
     struct world world = {.cluster = founded_with(&options)};
     struct cluster *cluster = world.cluster;
@@ -111,6 +143,11 @@ static struct world make(uint64_t seed, uint32_t nodes)
         world.epochs[node] = epoch_of(&world, node);
     }
     return world;
+}
+
+static struct world make(uint64_t seed, uint32_t nodes)
+{
+    return make_with(seed, nodes, 0);
 }
 
 static uint32_t all_of(const struct world *world)
@@ -216,6 +253,30 @@ Test(simulated_divergence, a_leader_outside_the_majority_is_quarantined_when_a_t
             cr_assert_eq(records[i].value, i);
         }
         cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+/* What the third one has there is not among its newest entries, so it is in no memory. */
+Test(simulated_divergence, a_voter_tells_what_its_files_hold)
+{
+    for (uint64_t seed = 61; seed <= 66; seed++) {
+        struct world world = make_with(seed, 3, CACHE_BYTES);
+        struct cluster *cluster = world.cluster;
+        const uint32_t odd = (uint32_t)seed % 3u, second = (odd + 1u) % 3u, third = (odd + 2u) % 3u;
+        for (uint32_t node = 0; node < 3u; node++) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+        replace_last(cluster, odd, world.group, &world.id);
+        append_more(cluster, third, world.group, &world.id, BEYOND_CACHE);
+        cluster_start(cluster, odd);
+        cluster_start(cluster, second);
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(cluster, second, world.group, &status));
+        cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+        cluster_start(cluster, third);
+        expect_mended(&world, 1u << odd);
         cluster_destroy(cluster);
     }
 }
