@@ -51,7 +51,9 @@ struct segment_log {
     struct segment_log_point cut; /* ... which keeps this point as the end */
     bool cut_failed;              /* ... or could not even be computed: the next job tells why */
     struct segment_log_problem cut_problem;
-    uint64_t cuts_total;       /* rises with each, and again when it is on the disk */
+    uint64_t cuts_total;                 /* rises with each, and again when it is on the disk */
+    struct segment_log_point read_point; /* the newest that segment_log_read_point() read ... */
+    uint64_t read_point_cuts;            /* ... and cuts_total then. No index: none */
     uint64_t cut_lowest_index; /* lowest from_index since the outstanding job was frozen */
 
     bool roll_wanted; /* a new segment is to begin behind ... */

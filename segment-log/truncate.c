@@ -60,6 +60,10 @@ static bool read_point(const struct segment_log *log, uint64_t index,
         *ret_point = segment->base;
         return true;
     }
+    if (log->read_point.index == index && log->read_point_cuts == log->cuts_total) {
+        *ret_point = log->read_point;
+        return true;
+    }
     char path[DISK_PATH_MAX];
     log__segment_path(log, segment->sequence, path);
     struct disk_file *file;
@@ -85,6 +89,19 @@ static bool is_known(const struct segment_log *log, uint64_t index)
     const struct segment *segment = &log->segments[log__find_segment(log, index)];
     const struct segment_point *at = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
     return at->before.index == index && !at->lone;
+}
+
+bool segment_log_read_point(struct segment_log *log, uint64_t index,
+                            struct segment_log_point *ret_point)
+{
+    const enum segment_log_status status = segment_log_point_at(log, index, ret_point);
+    if (status != SEGMENT_LOG_NOT_CACHED) return status == SEGMENT_LOG_OK;
+    if (log->broken || !is_known(log, index)) return false;
+    struct segment_log_problem problem = {0};
+    if (!read_point(log, index, ret_point, &problem)) return false; /* a cut there would tell */
+    log->read_point = *ret_point;
+    log->read_point_cuts = log->cuts_total;
+    return true;
 }
 
 bool segment_log_can_truncate(const struct segment_log *log, uint64_t from_index)

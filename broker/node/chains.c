@@ -414,6 +414,52 @@ bool chains__agree(struct group *group, const struct raft_message *message)
     return true;
 }
 
+/* An entry is to stand right behind one of this log that has the term which its sender says is there. */
+static bool follows(struct group *group, const struct raft_message *message, uint64_t term_behind,
+                    const struct entry_header *entry)
+{
+    struct segment_log_point own;
+    if (raft_term_at(group->raft, entry->index - 1u) != term_behind) return true; /* a conflict */
+    if (!segment_log_read_point(group->log, entry->index - 1u, &own)) return true;
+    if (entry->chain == entry_chain(entry, own.chain)) return true;
+    const struct chain_message told = {.word = CHAIN_DIFFERS,
+                                       .is_known = true,
+                                       .is_committed = own.index <= group->commit_index,
+                                       .epoch = group->epoch,
+                                       .index = own.index,
+                                       .term = own.term,
+                                       .chain = own.chain};
+    send(group, message->from.node, &told);
+    if (own.index > group->dispute.found_with) begin(group, &told, message->from.node);
+    return false;
+}
+
+bool chains__follow(struct group *group, const struct raft_message *append, const uint8_t *entries,
+                    size_t bytes)
+{
+    if (append->term < group->term || append->to.epoch != group->epoch) return true;
+    if (PLANTED(C3_CHAIN_BEHIND_IS_NOT_COMPARED)) return true;
+    const uint64_t seed = checksum64_group(&group->node->identity.cluster, group->id);
+    struct segment_log_info log;
+    segment_log_info(group->log, &log);
+    uint64_t term_behind = append->append.previous_term;
+    for (size_t pos = 0; pos < bytes;) {
+        struct entry_header entry;
+        const enum entry_decode_status status =
+            entry_decode_header(entries + pos, bytes - pos, seed, &entry);
+        assert(status == ENTRY_DECODE_OK); /* received_check() */
+        (void)status;
+        if (entry.index > log.last_index + 1u) return true; /* a gap */
+        const bool is_new =
+            entry.index > log.last_index || (entry.index > group->commit_index &&
+                                             raft_term_at(group->raft, entry.index) != entry.term);
+        if (is_new) return follows(group, append, term_behind, &entry);
+        term_behind = entry.term;
+        pos += entry_bytes(entry.payload_bytes);
+    }
+    return true;
+}
+
 bool chains__is_in_dispute(const struct group *group)
 {
     return group->dispute.index != 0 && !PLANTED(D6_DISPUTED_REPLICA_GOES_ON);

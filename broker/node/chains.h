@@ -24,6 +24,11 @@ struct chain_dispute {
 #define CHAINS_BYTES 40u
 /* Of a HEARTBEAT or an APPEND. False: its sender has another chain, and it is not to be stepped. */
 bool chains__agree(struct group *group, const struct raft_message *message);
+/* Of an APPEND whose entries were checked: the first one that this log lacks, or has of another term, follows what it has in
+ * front of it, whether sender or log have that in memory or not. False: a dispute, and it is not to be stepped. Blocks for a
+ * read where the log is about to be cut behind what is no longer in memory, which the cut would read. */
+bool chains__follow(struct group *group, const struct raft_message *append, const uint8_t *entries,
+                    size_t bytes);
 /* No message of the core is taken or sent. */
 bool chains__is_in_dispute(const struct group *group);
 /* A CHAIN frame of a peer: a question, an answer, or that it differs. */

@@ -290,6 +290,7 @@ static void receive_append(struct group *group, struct raft_message *message,
     }
     if (!chains__agree(group, message)) return;
     if (message->to.epoch == group->epoch && damaged__refuses(group, message)) return;
+    if (!chains__follow(group, message, entries, bytes)) return;
     node->received_entries = entries;
     node->received_bytes = bytes;
     node->received_first = message->append.first;

@@ -155,6 +155,11 @@ void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb,
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_point_at(
     const struct segment_log *log, uint64_t index, struct segment_log_point *ret_point);
 
+/* The same, read from the files when it is no longer in memory: blocks then. For who is about to cut the log behind it, which
+ * would read it (segment_log_truncate). False: it has no such entry, or that is in a hole, or cannot be read. */
+SEGMENT_LOG_CHECKED bool segment_log_read_point(struct segment_log *log, uint64_t index,
+                                                struct segment_log_point *ret_point);
+
 /* ---- loop face: write ----------------------------------------------------------------------------- */
 
 struct segment_log_entry {

@@ -109,6 +109,7 @@ struct world {
     struct cluster_id id;
     uint64_t epochs[5];
     uint32_t renewed; /* bit per node that is to be under another one */
+    uint64_t values;  /* produced: 0 .. values - 1 */
 };
 
 static uint64_t epoch_of(const struct world *world, uint32_t node)
@@ -116,6 +117,14 @@ static uint64_t epoch_of(const struct world *world, uint32_t node)
     struct peek_group found;
     const bool is_there = peek_group(world->cluster->nodes[node].node, world->group, &found);
     return is_there ? found.epoch : UINT64_MAX;
+}
+
+static void produce_through(struct world *world, uint32_t node, uint64_t end)
+{
+    for (; world->values < end; world->values++) {
+        cr_assert_eq(cluster_produce(world->cluster, node, "orders", world->values, -1, 0, NULL),
+                     NODE_OK);
+    }
 }
 
 /* cache_bytes: of each log; 0: all entries stay in memory. */
@@ -132,9 +141,7 @@ static struct world make_with(uint64_t seed, uint32_t nodes, uint64_t cache_byte
     world.group = cluster_group(cluster, 0, "orders");
     cr_assert_neq(world.group, 0);
     cr_assert_geq(cluster_wait_leader(cluster, world.group, 5 * SECOND_US), 0);
-    for (uint64_t value = 0; value < VALUES; value++) {
-        cr_assert_eq(cluster_produce(cluster, 0, "orders", value, -1, 0, NULL), NODE_OK);
-    }
+    produce_through(&world, 0, VALUES);
     sim_run_for(cluster->sim, SECOND_US);
     struct node_cluster_status status;
     node_cluster_status(cluster->nodes[0].node, &status);
@@ -194,9 +201,9 @@ static void expect_mended(struct world *world, uint32_t renewed)
         } else {
             cr_assert_eq(epoch_of(world, node), world->epochs[node], "n%u", node + 1u);
         }
-        struct cluster_ack records[VALUES + 2u];
-        cr_assert_eq(cluster_read_all(cluster, node, "orders", records, VALUES + 2u), VALUES, "n%u",
-                     node + 1u);
+        struct cluster_ack records[VALUES + BEYOND_CACHE + 2u];
+        cr_assert_eq(cluster_read_all(cluster, node, "orders", records, VALUES + BEYOND_CACHE + 2u),
+                     (int)world->values, "n%u", node + 1u);
     }
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
 }
@@ -215,6 +222,69 @@ Test(simulated_divergence, a_follower_with_another_history_is_quarantined_and_ma
         expect_mended(&world, 1u << follower);
         cr_assert_eq(counter_of(cluster, follower, "replicas_quarantined_total"), 1);
         cr_assert_eq(counter_of(cluster, follower, "replicas_lost_total"), 1);
+        cluster_destroy(cluster);
+    }
+}
+
+/* The others have the entry no more in memory: they name no chain behind which their entries stand. */
+Test(simulated_divergence, a_follower_that_lags_far_is_quarantined_and_does_not_end_its_node)
+{
+    for (uint64_t seed = 71; seed <= 74; seed++) {
+        struct world world = make_with(seed, 3, CACHE_BYTES);
+        struct cluster *cluster = world.cluster;
+        const uint32_t follower = ((uint32_t)cluster_leader(cluster, world.group) + 1u) % 3u;
+        cluster_crash(cluster, follower, SIM_CRASH_KILL);
+        replace_last(cluster, follower, world.group, &world.id);
+        produce_through(&world, (follower + 1u) % 3u, VALUES + BEYOND_CACHE);
+        cluster_start(cluster, follower);
+        expect_mended(&world, 1u << follower);
+        cluster_destroy(cluster);
+    }
+}
+
+/* It has more than the others at the end, of the old term, which is cut: what then is its end is no longer in its memory. */
+Test(simulated_divergence, a_follower_whose_cut_leaves_another_history_is_quarantined)
+{
+    for (uint64_t seed = 81; seed <= 84; seed++) {
+        struct world world = make_with(seed, 3, CACHE_BYTES);
+        struct cluster *cluster = world.cluster;
+        const uint32_t odd = (uint32_t)seed % 3u;
+        for (uint32_t node = 0; node < 3u; node++) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+        replace_last(cluster, odd, world.group, &world.id);
+        append_more(cluster, odd, world.group, &world.id, BEYOND_CACHE);
+        cluster_start(cluster, (odd + 1u) % 3u);
+        cluster_start(cluster, (odd + 2u) % 3u);
+        cr_assert_geq(cluster_wait_leader(cluster, world.group, 10 * SECOND_US), 0);
+        produce_through(&world, (odd + 1u) % 3u, VALUES + 1u);
+        cluster_start(cluster, odd);
+        expect_mended(&world, 1u << odd);
+        cluster_destroy(cluster);
+    }
+}
+
+/* It leads, by the longest log, and has where it differs in no memory: it hears of it from who is to append behind that. */
+Test(simulated_divergence, a_leader_that_differs_where_it_read_from_files_is_quarantined)
+{
+    for (uint64_t seed = 91; seed <= 94; seed++) {
+        struct world world = make_with(seed, 3, CACHE_BYTES);
+        struct cluster *cluster = world.cluster;
+        const uint32_t odd = (uint32_t)seed % 3u, second = (odd + 1u) % 3u, third = (odd + 2u) % 3u;
+        for (uint32_t node = 0; node < 3u; node++) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+        replace_last(cluster, odd, world.group, &world.id);
+        append_more(cluster, odd, world.group, &world.id, BEYOND_CACHE);
+        cluster_start(cluster, odd);
+        cluster_start(cluster, second);
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        struct node_group_status status;
+        cr_assert(cluster_group_status(cluster, odd, world.group, &status));
+        cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+        cr_assert_eq(epoch_of(&world, odd), world.epochs[odd], "not judged");
+        cluster_start(cluster, third);
+        expect_mended(&world, 1u << odd);
         cluster_destroy(cluster);
     }
 }

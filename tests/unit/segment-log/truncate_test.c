@@ -2,6 +2,7 @@
  * Crashes between the steps are in crash_test.c. */
 #include "log_fixture.h"
 
+#include "counting_disk.h"
 #include "memory_disk.h"
 
 #include <criterion/criterion.h>
@@ -354,6 +355,46 @@ Test(segment_log_truncate, takes_no_room_so_a_full_disk_does_not_stop_it)
     reopen();
     expect_end(&kept);
     fixture_check_all(log_);
+}
+
+/* Who decides whether to cut there reads what the cut needs, and it is not read again. */
+Test(segment_log_truncate, what_is_behind_the_cut_is_read_once_and_told_before)
+{
+    segment_log_close(log_);
+    struct disk *counting = counting_disk_create(disk);
+    options.disk = counting;
+    options.cache_bytes_max = 4096;
+    options.directory = "/small";
+    log_ = fixture_create(&options);
+    fixture_append(log_, 1, 5, 100);
+    const struct segment_log_info kept = fixture_info(log_);
+    fixture_append(log_, 1, 200, 100);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    struct segment_log_point point;
+    cr_assert_eq(segment_log_point_at(log_, 5, &point), SEGMENT_LOG_NOT_CACHED);
+    cr_assert(segment_log_read_point(log_, 5, &point));
+    cr_assert_eq(point.index, 5);
+    cr_assert_eq(point.term, 1);
+    cr_assert_eq(point.chain, kept.last_chain);
+    counting_disk_reset(counting);
+    segment_log_truncate(log_, 6);
+    cr_assert_eq(counting_disk_reads(counting), 0);
+    expect_end(&kept);
+    cr_assert(segment_log_read_point(log_, 5, &point), "from memory");
+    cr_assert_eq(point.chain, kept.last_chain);
+    cr_assert_not(segment_log_read_point(log_, 6, &point), "it is cut");
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    for (uint64_t term = 2; term <= 3; term++) {
+        fixture_append(log_, term, 200, 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        cr_assert(segment_log_read_point(log_, 6, &point));
+        cr_assert_eq(point.term, term, "what was read before a cut is forgotten");
+        segment_log_truncate(log_, 6);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+    segment_log_close(log_);
+    log_ = NULL;
+    counting_disk_destroy(counting);
 }
 
 /* ---- lost sectors -------------------------------------------------------------------------------------- */
