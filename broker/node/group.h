@@ -121,8 +121,7 @@ struct group {
     struct held_message *held, **held_tail;
     uint32_t held_count;
 
-    uint64_t
-        regressing[RAFT_MEMBERS_MAX]; /* nodes that refused what they acked, once (regress.c) */
+    uint64_t regressing[RAFT_MEMBERS_MAX]; /* leader: nodes that refused what they acked, once */
     uint64_t append_reading[RAFT_MEMBERS_MAX]; /* nodes whose APPEND is read from the files */
 
     struct list_link parked;

@@ -212,6 +212,7 @@ static void note_role(struct group *group)
          * applied, and with it all from before, says the same once more. */
         assert(group->is_meta || partition_overlay_is_empty(&group->partition));
         group->own_noop_applied = false;
+        memset(group->regressing, 0, sizeof(group->regressing)); /* it is for this term (D8) */
         reconfigure__elected(group);
     }
     group->role = view.role;

@@ -311,6 +311,64 @@ Test(simulated_damaged, a_member_that_lacks_what_it_acknowledged_elects_nobody_w
     cr_assert_gt(cut_short, 0);
 }
 
+static void refuse_late(const struct trio *trio)
+{
+    const struct peek_group leader = trio_peek(trio, trio->leader);
+    const struct peek_group follower = trio_peek(trio, trio->follower);
+    const struct raft_message refusal = {
+        .type = RAFT_MESSAGE_APPEND_REPLY,
+        .group = trio->group,
+        .from = {.node = trio->follower + 1u, .epoch = follower.epoch},
+        .to = {.node = trio->leader + 1u, .epoch = leader.epoch},
+        .term = leader.term,
+        .refusal = RAFT_REFUSED_LOG_GAP,
+        .append_reply = {.request_index = 2, .hint_index = 1, .hint_term = 1},
+    };
+    poke_message(trio->cluster->nodes[trio->leader].node, &refusal);
+}
+
+static void hand_over(const struct trio *trio, uint32_t from, uint32_t to)
+{
+    cr_assert_eq(poke_transfer(trio->cluster->nodes[from].node, trio->group, to + 1u), RAFT_OK);
+    for (uint32_t i = 0; trio_peek(trio, to).role != RAFT_LEADER; i++) {
+        cr_assert_lt(i, 5000u);
+        sim_run_for(trio->cluster->sim, 1000);
+    }
+}
+
+/* Once is no time: an answer may have been on its way for long. One in a term and one in a later term are once each. */
+Test(simulated_damaged, a_late_refusal_of_an_earlier_term_is_not_held_against_a_member)
+{
+    struct trio trio = trio_make(111);
+    struct sim *sim = trio.cluster->sim;
+    const uint64_t durable = trio_peek(&trio, trio.follower).durable_index;
+    sim_isolate(sim, trio.follower, SIM_LINK_CUT);
+    sim_run_for(sim, SECOND_US);
+    cr_assert_eq(trio_peek(&trio, trio.leader).role, RAFT_LEADER);
+    refuse_late(&trio);
+    hand_over(&trio, trio.leader, trio.third);
+    hand_over(&trio, trio.third, trio.leader);
+    /* It answers a heartbeat in this term, and no APPEND yet. */
+    const struct peek_group leader = trio_peek(&trio, trio.leader);
+    const struct peek_group follower = trio_peek(&trio, trio.follower);
+    const struct raft_message beat = {
+        .type = RAFT_MESSAGE_HEARTBEAT_REPLY,
+        .group = trio.group,
+        .from = {.node = trio.follower + 1u, .epoch = follower.epoch},
+        .to = {.node = trio.leader + 1u, .epoch = leader.epoch},
+        .term = leader.term,
+        .heartbeat_reply = {.match_index = durable},
+    };
+    poke_message(trio.cluster->nodes[trio.leader].node, &beat);
+    refuse_late(&trio);
+    const struct peek_group first = trio_peek(&trio, trio.leader);
+    cr_assert_eq(peek_regressions(&first), 0, "the first one in this term");
+    refuse_late(&trio);
+    const struct peek_group second = trio_peek(&trio, trio.leader);
+    cr_assert_eq(peek_regressions(&second), 1, "and the second");
+    cluster_destroy(trio.cluster);
+}
+
 /* The last entry that was committed rots on a node whose state has it, and whose tail lost: where the tail is to be cut only the
  * damaged entry knew the chain. The node runs, for its state covers the damage, and has nothing in memory. */
 Test(simulated_damaged, a_tail_that_lost_right_behind_damage_is_cut_when_that_is_mended)
