@@ -95,14 +95,14 @@ static uint64_t last_index_of(const struct segment_log *log, const struct segmen
     return segment->last_index < log->durable_index ? segment->last_index : log->durable_index;
 }
 
-/* Behind the holes that are known already. */
+/* Behind the holes that are known already, also behind one that just became larger. */
 static void skip_holes(struct segment_log *log, const struct segment *segment)
 {
     struct segment_point *at = &log->scrub.at;
     for (;;) {
         const struct hole *hole = holes__from(log, at->before.index + 1);
         if (!hole || hole->told.segment != segment->sequence ||
-            hole->told.first_index != at->before.index + 1) {
+            hole->told.first_index > at->before.index + 1) {
             return;
         }
         const struct segment_point *behind =

@@ -156,7 +156,7 @@ enum stretch_status stretch__next(struct stretch *stretch, struct segment_scan_r
     struct segment_scan *scan = &stretch->scan;
     if (stretch->is_unsound) return STRETCH_UNSOUND;
     if (is_at_end(stretch, scan)) return STRETCH_END;
-    const bool is_behind_hole = scan->lone;
+    const bool is_behind_hole = scan->lone && stretch->hole.last_index == scan->at.index;
     switch (scan__next(scan, ret)) {
     case SEGMENT_SCAN_IO:
         return STRETCH_IO;

@@ -348,3 +348,69 @@ Test(segment_log_finding, what_is_written_behind_damage_where_entries_were_cut_i
         memory_disk_destroy(copy);
     }
 }
+
+static struct segment_log_hole only_hole(struct segment_log *log)
+{
+    struct segment_log_hole hole, other;
+    cr_assert(segment_log_hole_from(log, 0, &hole));
+    cr_assert_not(segment_log_hole_from(log, hole.last_index + 1, &other));
+    return hole;
+}
+
+static void scrub_all(struct segment_log *log)
+{
+    struct segment_log_scrub_info scrub = {.active = true};
+    segment_log_scrub_begin(log);
+    for (uint32_t steps = 0; scrub.active; steps++) {
+        cr_assert_lt(steps, 1000u, "the pass never ends");
+        struct segment_log_scrub_job *piece = segment_log_scrub_next_job(log, 2000);
+        if (piece) {
+            uint64_t bytes;
+            segment_log_scrub_job_run(piece);
+            const enum segment_log_status status =
+                segment_log_scrub_job_finish(log, piece, &bytes, NULL);
+            cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_DAMAGED);
+        } else {
+            cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        }
+        segment_log_scrub_info(log, &scrub);
+    }
+}
+
+static uint64_t place_of(const char *path, uint64_t index)
+{
+    static uint8_t bytes[1u << 16];
+    struct disk_file *file;
+    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
+    const ssize_t got = disk_pread(file, bytes, sizeof bytes, 0);
+    disk_close(file);
+    const uint64_t seed = checksum64_group(&options.cluster, options.group);
+    for (size_t pos = FIXTURE_DATA_POS; pos < (size_t)got; pos += 8) {
+        struct entry_header header;
+        if (entry_decode_header(bytes + pos, (size_t)got - pos, seed, &header) == ENTRY_DECODE_OK &&
+            header.index == index) {
+            return pos;
+        }
+    }
+    cr_assert_fail("no such entry");
+    return 0;
+}
+
+/* What is known to be whole right behind a hole may rot, too, and no pass goes round in front of it. */
+Test(segment_log_finding, damage_right_behind_a_hole_makes_it_larger)
+{
+    struct segment_log *log = fixture_open(&options);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 1, path);
+    for (uint64_t last = 1; last <= 3; last++) {
+        cr_assert_eq(memory_disk_flip(disk, path, place_of(path, last) + 60, 1), 0);
+        for (uint32_t pass = 0; pass < 2; pass++) {
+            scrub_all(log);
+            const struct segment_log_hole hole = only_hole(log);
+            cr_assert_eq(hole.first_index, 1);
+            cr_assert_eq(hole.before.index, 0);
+            cr_assert_eq(hole.last_index, last);
+        }
+    }
+    segment_log_close(log);
+}
