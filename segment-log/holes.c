@@ -31,6 +31,12 @@ static bool meets(const struct hole *hole, const struct hole *other)
            other->told.first_index <= hole->told.last_index + 1;
 }
 
+static bool covers(const struct hole *hole, const struct hole *other)
+{
+    return hole->told.first_index <= other->told.first_index &&
+           hole->told.last_index >= other->told.last_index;
+}
+
 static void grow(struct hole *hole, const struct hole *other)
 {
     struct segment_log_hole *told = &hole->told;
@@ -64,6 +70,7 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
     uint32_t at = 0;
     while (at < log->holes_count) {
         if (meets(&log->holes[at], &hole)) {
+            if (covers(&log->holes[at], &hole)) hole.told.number = log->holes[at].told.number;
             grow(&hole, &log->holes[at]);
             remove_at(log, at);
         } else if (log->holes[at].told.first_index < hole.told.first_index) {
@@ -72,6 +79,7 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
             break;
         }
     }
+    if (hole.told.number == 0) hole.told.number = ++log->holes_numbered;
     memmove(log->holes + at + 1, log->holes + at, (log->holes_count - at) * sizeof *log->holes);
     log->holes[at] = hole;
     log->holes_count++;

@@ -46,6 +46,7 @@ struct segment_log {
     struct segment_writer writer;
     struct hole *holes;
     uint32_t holes_count, holes_capacity;
+    uint64_t holes_numbered;
 
     bool cut_pending;             /* a truncation waits for its job ... */
     struct segment_log_point cut; /* ... which keeps this point as the end */

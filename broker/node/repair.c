@@ -50,13 +50,13 @@ struct repair {
     struct repair_verdicts verdicts;       /* who is barred is so until this segment is done with */
     uint64_t from_index;                   /* holes in front of it were given up in this round */
     uint64_t rests_until_us;
-    uint32_t rounds; /* over all holes, since the last repair */
+    uint32_t rounds; /* over all holes, since the last repair, and since the newest one was found */
     uint64_t told_us;
     bool was_asked;  /* some peer, since the start */
     bool told_early; /* that nobody could be asked yet */
     struct unmendable unmendable;
     uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
-    uint64_t holes_told;    /* last index of the newest hole that the log was told of */
+    uint64_t holes_told;    /* number of the newest hole that the log was told of */
     char stuck[NODE_STATUS_TEXT_BYTES];
 };
 
@@ -515,31 +515,34 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
 
 /* ---- the loop -------------------------------------------------------------------------------------------------------------- */
 
-static void tell_holes(struct group *group)
+static void tell_hole(struct group *group, const struct segment_log_hole *hole)
+{
+    struct segment_log_problem problem = {0};
+    segment_log_hole_problem(group->log, hole, &problem);
+    group->counters.holes_found++;
+    node__log(group->node, "error",
+              "event=\"damaged entries, repairing them from peers\" group=%" PRIu64
+              " topic=\"%s\" partition=%u first=%" PRIu64 " last=%" PRIu64
+              " path=\"%s\" pos=%" PRIu64 " reason=\"%s\"",
+              group->id, group->topic, group->partition_number, hole->first_index, hole->last_index,
+              problem.path, problem.pos, hole->reason);
+}
+
+/* That others were tried says nothing of one that was just found. */
+static void note_new_holes(struct group *group)
 {
     struct repair *repair = group->repair;
     struct segment_log_hole hole;
-    uint64_t index = 0;
-    uint64_t last = 0;
-    while (segment_log_hole_from(group->log, index, &hole)) {
-        index = hole.last_index + 1u;
-        last = hole.last_index;
+    uint64_t newest = repair->holes_told;
+    for (uint64_t index = 0; segment_log_hole_from(group->log, index, &hole);
+         index = hole.last_index + 1u) {
+        if (hole.number <= repair->holes_told) continue;
+        tell_hole(group, &hole);
+        if (hole.number > newest) newest = hole.number;
     }
-    if (last == repair->holes_told) return;
-    repair->holes_told = last;
-    index = 0;
-    while (segment_log_hole_from(group->log, index, &hole)) {
-        struct segment_log_problem problem = {0};
-        segment_log_hole_problem(group->log, &hole, &problem);
-        group->counters.holes_found++;
-        node__log(group->node, "error",
-                  "event=\"damaged entries, repairing them from peers\" group=%" PRIu64
-                  " topic=\"%s\" partition=%u first=%" PRIu64 " last=%" PRIu64
-                  " path=\"%s\" pos=%" PRIu64 " reason=\"%s\"",
-                  group->id, group->topic, group->partition_number, hole.first_index,
-                  hole.last_index, problem.path, problem.pos, hole.reason);
-        index = hole.last_index + 1u;
-    }
+    if (newest == repair->holes_told) return;
+    repair->holes_told = newest;
+    repair->rounds = 0;
 }
 
 /* Nothing is missing any more: what waited for it goes on. */
@@ -564,7 +567,7 @@ void repair__run(struct group *group)
         group->repair = calloc(1, sizeof(*group->repair));
         if (!group->repair) abort();
     }
-    tell_holes(group);
+    note_new_holes(group);
     /* A step of a session leads to another one at most a few times before it waits for a job, a peer or time. */
     for (int steps = 0; steps < 8; steps++) {
         struct segment_log_repair_info before, info;

@@ -24,7 +24,8 @@ struct segment_log_hole {
     uint64_t first_index, last_index;
     struct segment_log_point before; /* the state in front of first_index: always known, proven */
     uint64_t segment;                /* sequence of the file */
-    bool terms_known;                /* segment_log_term_runs() covers it */
+    uint64_t number;  /* rises with each that is found, also with one that is found to be larger */
+    bool terms_known; /* segment_log_term_runs() covers it */
     /* CONFIG entries in it were told when the log was opened or appended. Else there may be some that nobody here knows. */
     bool configurations_known;
     uint64_t pos;       /* where in the file the damage was seen */

@@ -396,12 +396,14 @@ static uint64_t place_of(const char *path, uint64_t index)
     return 0;
 }
 
-/* What is known to be whole right behind a hole may rot, too, and no pass goes round in front of it. */
+/* What is known to be whole right behind a hole may rot, too, and no pass goes round in front of it. By the number of a hole a
+ * driver knows what it was told of: each pass meets the same damage again. */
 Test(segment_log_finding, damage_right_behind_a_hole_makes_it_larger)
 {
     struct segment_log *log = fixture_open(&options);
     char path[DISK_PATH_MAX];
     fixture_segment_path("/group", 1, path);
+    uint64_t number = 0;
     for (uint64_t last = 1; last <= 3; last++) {
         cr_assert_eq(memory_disk_flip(disk, path, place_of(path, last) + 60, 1), 0);
         for (uint32_t pass = 0; pass < 2; pass++) {
@@ -410,6 +412,11 @@ Test(segment_log_finding, damage_right_behind_a_hole_makes_it_larger)
             cr_assert_eq(hole.first_index, 1);
             cr_assert_eq(hole.before.index, 0);
             cr_assert_eq(hole.last_index, last);
+            if (pass == 0) {
+                cr_assert_gt(hole.number, number);
+                number = hole.number;
+            }
+            cr_assert_eq(hole.number, number);
         }
     }
     segment_log_close(log);
