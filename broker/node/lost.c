@@ -155,7 +155,8 @@ static bool end_move(struct lost_replica *lost)
               lost->group_id, lost->path);
     if (lost->group_id != 0) return true;
     record_dropped(lost);
-    founding__ask_again(node, lost->epoch);
+    /* One that stops goes on stopping; by that record its next life asks. */
+    if (node->state != NODE_STOPPING) founding__ask_again(node, lost->epoch);
     return true;
 }
 

@@ -4,6 +4,7 @@
  * lives, under load, with crashes at every disk call of the return. */
 #include "founded.h"
 #include "members.h"
+#include "poke.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -429,4 +430,27 @@ Test(simulated_loss, the_only_replica_stands_still_and_is_named_when_it_is_lost)
     sim_run_for(cluster->sim, SECOND_US);
     cr_assert_not(cluster_group_status(cluster, owner, group, &status), "it went with its topic");
     cluster_destroy(cluster);
+}
+
+/* ---- beside a stop -------------------------------------------------------------------------------------------------------- */
+
+/* The files of group 0 are on their way aside when the stop is asked for: the next life asks for another replica. */
+Test(simulated_loss, a_node_whose_replica_of_group_0_is_set_aside_stops_when_it_is_told)
+{
+    for (uint64_t seed = 61; seed < 65; seed++) {
+        static struct load load;
+        uint64_t group;
+        struct cluster *cluster = make(seed, 3, 3, &group);
+        const uint32_t node = (uint32_t)seed % 3u;
+        load_start(&load, cluster, TOPIC, founded_mask(cluster) & ~(1u << node));
+        poke_quarantine(cluster->nodes[node].node, 0);
+        cr_assert(cluster_stop(cluster, node, /* drain_ms= */ 10000, 5 * SECOND_US),
+                  "it went on, seed %" PRIu64, seed);
+        cr_assert_eq(asides(cluster, node, 0), 1);
+        cluster_start(cluster, node);
+        expect_all_back(&load, group);
+        cr_assert_gt(epoch_of(cluster, node, 0), 0);
+        load_check(&load, founded_mask(cluster));
+        cluster_destroy(cluster);
+    }
 }

@@ -5,6 +5,7 @@
 #include "chains.h"
 #include "founding.h"
 #include "disk.h"
+#include "drop.h"
 #include "group.h"
 #include "internal.h"
 #include "join.h"
@@ -153,6 +154,14 @@ bool poke_drop_prefix(struct node *node, uint64_t group_id)
     node__post(node);
     segment_log_info(group->log, &after);
     return after.base.index > before.base.index;
+}
+
+void poke_quarantine(struct node *node, uint64_t group_id)
+{
+    struct group *group = node__group(node, group_id);
+    if (!group) return;
+    group__quarantine(group, "a test says so");
+    node__post(node);
 }
 
 enum raft_status poke_transfer(struct node *node, uint64_t group_id, uint64_t to)

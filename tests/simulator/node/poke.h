@@ -32,6 +32,8 @@ void poke_chain(struct node *node, uint64_t group, const struct raft_replica_id 
                 uint64_t index, uint64_t term, uint64_t chain);
 /* Make a base of what the log holds now; the leader of a partition trims it up to the one before. */
 void poke_make_base(struct node *node, uint64_t group);
+/* A majority of the voters has another chain (PROTOCOL D6). */
+void poke_quarantine(struct node *node, uint64_t group);
 /* The log begins now to drop what stands in front of its newest base. False: there is none, or something is in the way. */
 bool poke_drop_prefix(struct node *node, uint64_t group);
 
