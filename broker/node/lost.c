@@ -227,9 +227,25 @@ bool lost__note_meta_at_start(struct node *node, uint64_t epoch, const char *why
     return end_move(lost);
 }
 
+static bool is_only_one(const struct lost_replica *lost)
+{
+    struct meta_partition partition;
+    if (!meta_group_find(&lost->node->meta, lost->group_id, NULL, &partition, NULL)) return false;
+    return partition.replicas_count == 1 && partition.lingering_count == 0 &&
+           partition.replicas[0].node_id == lost->node->identity.node_id;
+}
+
+/* By a state that lags it cannot be judged. */
+static bool may_be_only_one(const struct lost_replica *lost)
+{
+    return lost->epoch > lost->node->meta.applied_index || is_only_one(lost);
+}
+
+/* Who is outside a majority, or is done without, has others. One whose start failed when it was mended may have none. */
 void lost__quarantine_ended(struct node *node, uint64_t group_id, uint64_t epoch, const char *why)
 {
-    start_move(add_lost(node, group_id, epoch, why));
+    struct lost_replica *lost = add_lost(node, group_id, epoch, why);
+    if (group_id == 0 || !may_be_only_one(lost)) start_move(lost); /* else lost__run() judges */
 }
 
 static void free_lost(struct lost_replica *lost)
@@ -303,14 +319,6 @@ static void begin_end(struct lost_replica *lost)
     lost->stage = LOST_ENDING;
     record_dropped(lost);
     end_lost(lost);
-}
-
-static bool is_only_one(const struct lost_replica *lost)
-{
-    struct meta_partition partition;
-    if (!meta_group_find(&lost->node->meta, lost->group_id, NULL, &partition, NULL)) return false;
-    return partition.replicas_count == 1 && partition.lingering_count == 0 &&
-           partition.replicas[0].node_id == lost->node->identity.node_id;
 }
 
 static void look_at_found(struct lost_replica *lost)

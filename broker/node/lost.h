@@ -15,7 +15,7 @@ bool lost__has(const struct node *node, uint64_t group_id);
 void lost__note(struct node *node, uint64_t group_id, uint64_t epoch, const char *why);
 /* That of group 0, before the loop runs. False: fatal was called. Blocks. */
 bool lost__note_meta_at_start(struct node *node, uint64_t epoch, const char *why);
-/* The struct of a quarantined replica is gone: its files follow. */
+/* The struct of a quarantined replica is gone: its files follow, unless it may be the only one there is. */
 void lost__quarantine_ended(struct node *node, uint64_t group_id, uint64_t epoch, const char *why);
 /* Durable when it returns 0; "" is where nothing was. Blocks. */
 int lost__set_aside(struct node *node, uint64_t group_id, char ret_path[DISK_PATH_MAX]);

@@ -5,6 +5,7 @@
 #include "founded.h"
 #include "members.h"
 #include "poke.h"
+#include "rot.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -429,6 +430,41 @@ Test(simulated_loss, the_only_replica_stands_still_and_is_named_when_it_is_lost)
     cr_assert_eq(cluster_delete_topic(cluster, 0, TOPIC), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US);
     cr_assert_not(cluster_group_status(cluster, owner, group, &status), "it went with its topic");
+    cluster_destroy(cluster);
+}
+
+/* A file of its log is lost, and the base in front of it, and the newest state is bad: what is missing in front is only looked
+ * at when it is known that nobody mends the rest. */
+Test(simulated_loss, the_only_replica_stays_where_it_is_when_its_start_fails_behind_damage)
+{
+    struct cluster *cluster = rot_cluster(62, 3, 1, 124, 20);
+    const uint64_t group = peek_partition_group(cluster->nodes[0].node, TOPIC, 0);
+    const uint32_t owner = (uint32_t)cluster_leader(cluster, group);
+    char path[160], newest[160] = "";
+    uint64_t bytes = 0;
+    cluster_crash(cluster, owner, SIM_CRASH_KILL);
+    for (uint32_t nth = 0;
+         rot_file(cluster, owner, group, "checkpoint-", nth, path, sizeof(path), &bytes); nth++) {
+        memcpy(newest, path, sizeof(newest));
+    }
+    rot_flip(cluster, owner, newest, 40);
+    cr_assert(rot_file(cluster, owner, group, "0", 2, path, sizeof(path), &bytes));
+    rot_remove(cluster, owner, path);
+    for (uint32_t copies = 0; copies < 2; copies++) {
+        cr_assert(rot_file(cluster, owner, group, "base-00000000000000000000", 0, path,
+                           sizeof(path), &bytes));
+        rot_remove(cluster, owner, path);
+    }
+    cluster_start(cluster, owner);
+    struct node_group_status status;
+    cr_assert(cluster_group_status(cluster, owner, group, &status));
+    cr_assert_str_eq(status.role, "mending");
+    sim_run_for(cluster->sim, 10 * SECOND_US);
+    cr_assert(cluster_group_status(cluster, owner, group, &status));
+    cr_assert_str_eq(status.role, "lost");
+    cr_assert_not_null(strstr(status.problem, "the only one"), "%s", status.problem);
+    cr_assert_eq(asides(cluster, owner, group), 0, "it stays where it is");
+    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
     cluster_destroy(cluster);
 }
 
