@@ -88,7 +88,7 @@ struct node {
     struct list_link done;                          /* STAGE_DONE */
     struct list_link parked;                        /* STAGE_PARKED without a replica here */
     struct list_link proxied[NODE_PROXIED_BUCKETS]; /* by proxy_number: answers come in any order */
-    struct list_link guests;                        /* requests of peers served here (proxy.c) */
+    struct list_link guests[NODE_PROXIED_BUCKETS];  /* requests of peers served here, by number */
     struct list_link topics;                        /* STAGE_TOPIC */
     struct list_link transfers;                     /* STAGE_TRANSFER */
     struct list_link drops;                         /* struct drop_watch */

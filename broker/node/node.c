@@ -268,8 +268,8 @@ static void init_lists(struct node *node)
     list_init(&node->parked);
     for (uint32_t i = 0; i < NODE_PROXIED_BUCKETS; i++) {
         list_init(&node->proxied[i]);
+        list_init(&node->guests[i]);
     }
-    list_init(&node->guests);
     list_init(&node->topics);
     list_init(&node->transfers);
     list_init(&node->drops);

@@ -442,6 +442,7 @@ static void on_frame(void *data, const struct peer_frame *frame)
         break;
     case PEER_FRAME_REQUEST:
     case PEER_FRAME_RESPONSE:
+    case PEER_FRAME_CANCEL:
         proxy__frame(node, frame);
         break;
     case PEER_FRAME_JOIN:

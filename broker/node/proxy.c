@@ -1,7 +1,10 @@
 /* Requests for another node, and those of other nodes for us: REQUEST and RESPONSE frames on the bulk connection.
  *
  * A produce that left is never sent again (PROTOCOL P4): if the connection breaks before the answer its outcome is
- * unknown. An answer "I do not lead" is definite, nothing was stored, and the request looks for the leader again. */
+ * unknown. An answer "I do not lead" is definite, nothing was stored, and the request looks for the leader again.
+ *
+ * A fetch that waits for messages costs the other node memory for up to its wait. When its client goes it is taken back by
+ * a CANCEL frame, so a node serves no more of them than the clients that wait at the others. */
 #include "proxy.h"
 
 #include "attachment.h"
@@ -15,12 +18,15 @@
 #include "transfer.h"
 
 #include <broker/request_codec.h>
+#include <broker/wire_cursor.h>
 #include <planted/planted.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CANCEL_BYTES 8u
 
 /* A request of a peer while it is served here. */
 struct guest {
@@ -81,6 +87,20 @@ bool proxy__send(struct node_request *request, uint64_t to)
     state->deposed_us = 0;
     request__move(request, STAGE_PROXIED, bucket_of(node, state->proxy_number));
     return true;
+}
+
+void proxy__cancel(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    struct node *node = state->node;
+    if (state->stage != STAGE_PROXIED || request->type != NODE_REQUEST_FETCH) return;
+    if (io_now_us(node->io) >= state->poll_until_us) return; /* it is about to be answered */
+    uint8_t body[CANCEL_BYTES];
+    struct wire_writer writer = {.buffer = body, .capacity = sizeof(body)};
+    wire_put_u64(&writer, state->proxy_number);
+    const struct io_buffer part = {.data = body, .bytes = sizeof(body)};
+    /* Where it does not leave the wait ends by its time, and nothing more is sent there until it could. */
+    (void)peer_send(node->hub, state->proxy_node, PEER_BULK, PEER_FRAME_CANCEL, 0, &part, 1);
 }
 
 static void answer_lost(struct node_request *request, uint64_t node_id)
@@ -185,6 +205,11 @@ static void received_response(struct node *node, const struct peer_frame *frame)
 
 /* ---- answering --------------------------------------------------------------------------------------------------------------- */
 
+static struct list_link *guests_of(struct node *node, uint64_t number)
+{
+    return &node->guests[number % NODE_PROXIED_BUCKETS];
+}
+
 static void drop_outputs(struct node_request *request)
 {
     segment_log_view_release(&request->ret_view);
@@ -287,7 +312,7 @@ static void received_request(struct node *node, const struct peer_frame *frame)
     request->from_peer = true;
     request->done = guest_done;
     request->data = guest;
-    list_push_back(&node->guests, &guest->link);
+    list_push_back(guests_of(node, guest->decoded.number), &guest->link);
     if (is_stranger(node, frame->node_id)) {
         refuse_stranger(request);
         return;
@@ -296,12 +321,43 @@ static void received_request(struct node *node, const struct peer_frame *frame)
     node_submit(node, request);
 }
 
+/* Numbers begin anew with each process of a peer. */
+static struct guest *find_guest(struct node *node, uint64_t number, uint64_t from)
+{
+    const struct peer_state *peer = node__peer(node, from);
+    const uint64_t process = peer ? peer->process : 0;
+    const struct list_link *bucket = guests_of(node, number);
+    for (struct list_link *link = bucket->next; link != bucket; link = link->next) {
+        struct guest *guest = list_entry(link, struct guest, link);
+        if (guest->decoded.number == number && guest->from == from && guest->process == process) {
+            return guest;
+        }
+    }
+    return NULL;
+}
+
+static void received_cancel(struct node *node, const struct peer_frame *frame)
+{
+    struct wire_reader reader = wire_reader_of(frame->body, frame->bytes);
+    const uint64_t number = wire_get_u64(&reader);
+    if (!wire_is_complete(&reader)) {
+        node->counters.bad_frames++;
+        return;
+    }
+    struct guest *guest = find_guest(node, number, frame->node_id);
+    if (!guest || guest->decoded.request.type != NODE_REQUEST_FETCH) return; /* answered */
+    node_cancel(node, &guest->decoded.request);
+    free_guest(guest);
+}
+
 void proxy__free_all(struct node *node)
 {
-    struct list_link *link;
-    struct list_link *after;
-    list_for_each_safe(link, after, &node->guests) {
-        free_guest(list_entry(link, struct guest, link));
+    for (uint32_t i = 0; i < NODE_PROXIED_BUCKETS; i++) {
+        struct list_link *link;
+        struct list_link *after;
+        list_for_each_safe(link, after, &node->guests[i]) {
+            free_guest(list_entry(link, struct guest, link));
+        }
     }
 }
 
@@ -309,6 +365,8 @@ void proxy__frame(struct node *node, const struct peer_frame *frame)
 {
     if (frame->type == PEER_FRAME_REQUEST) {
         received_request(node, frame);
+    } else if (frame->type == PEER_FRAME_CANCEL) {
+        received_cancel(node, frame);
     } else {
         received_response(node, frame);
     }

@@ -499,6 +499,7 @@ void node_cancel(struct node *node, struct node_request *request)
 {
     struct request_state *state = request_state(request);
     assert(state->node == node);
+    proxy__cancel(request);
     list_remove(&state->all);
     list_remove(&state->stage_link);
     drop_payload(state);

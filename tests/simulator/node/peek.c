@@ -154,6 +154,18 @@ uint32_t peek_repairs(const struct node *node)
     return node->repairs_count;
 }
 
+uint32_t peek_guests(const struct node *node)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < NODE_PROXIED_BUCKETS; i++) {
+        const struct list_link *link = node->guests[i].next;
+        for (; link != &node->guests[i]; link = link->next) {
+            count++;
+        }
+    }
+    return count;
+}
+
 uint64_t peek_regressions(const struct peek_group *group)
 {
     return group->inside->counters.regressions;

@@ -81,6 +81,8 @@ uint64_t peek_appends_rejected(const struct peek_group *group);
 uint64_t peek_bad_frames(const struct node *node);
 /* Sessions of repair that hold one of the places of the node. */
 uint32_t peek_repairs(const struct node *node);
+/* Requests of other nodes that it serves. */
+uint32_t peek_guests(const struct node *node);
 /* Members that lacked what they had acknowledged, since the process started. */
 uint64_t peek_regressions(const struct peek_group *group);
 /* Through here it lacks what it acknowledged, as a leader told it since it started; 0: nothing. */

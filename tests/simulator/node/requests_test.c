@@ -242,6 +242,55 @@ Test(simulated_requests, a_node_without_a_replica_serves_and_waits_as_long_as_as
     cluster_destroy(cluster);
 }
 
+#define CLIENTS 100u
+
+static uint32_t guests(struct cluster *cluster)
+{
+    uint32_t count = 0;
+    for (uint32_t node = 0; node < cluster->options.nodes_count; node++) {
+        count += peek_guests(cluster->nodes[node].node);
+    }
+    return count;
+}
+
+/* Clients that ask a node without a replica to wait, and go: those who wait in its stead need not, and who stays is answered. */
+Test(simulated_requests, what_its_client_gave_up_is_not_waited_for_by_another_node)
+{
+    struct cluster *cluster = founded(7, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 1), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US);
+    const uint64_t group = peek_partition_group(cluster->nodes[0].node, "orders", 0);
+    const uint32_t away = ((uint32_t)cluster_leader(cluster, group) + 1u) % 3u;
+    struct cluster_call *calls = calloc(CLIENTS + 1u, sizeof(*calls));
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < CLIENTS; i++) {
+            cluster_fill_fetch(&calls[i], "orders", 0, 60000);
+            cluster_submit(cluster, away, &calls[i]);
+        }
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        cr_assert_eq(guests(cluster), CLIENTS, "they wait there");
+        for (uint32_t i = 0; i < CLIENTS; i++) {
+            cluster_cancel(&calls[i]);
+        }
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        cr_assert_eq(guests(cluster), 0, "round %u", round);
+    }
+    cluster_fill_fetch(&calls[CLIENTS], "orders", 0, 60000);
+    cluster_submit(cluster, away, &calls[CLIENTS]);
+    cluster_fill_fetch(&calls[0], "orders", 0, 60000);
+    cluster_submit(cluster, away, &calls[0]);
+    cluster_cancel(&calls[0]); /* before it has arrived */
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_eq(guests(cluster), 1);
+    cr_assert_eq(cluster_produce(cluster, 0, "orders", 9, -1, 0, NULL), NODE_OK);
+    cr_assert(cluster_wait(&calls[CLIENTS], SECOND_US));
+    cr_assert_eq(calls[CLIENTS].request.status, NODE_OK);
+    cr_assert_eq(calls[CLIENTS].request.ret_next_offset, 1);
+    cluster_call_close(&calls[CLIENTS]);
+    free(calls);
+    cluster_destroy(cluster);
+}
+
 /* ---- full disks ------------------------------------------------------------------------------------------------------ */
 
 static void fill_disk(struct cluster *cluster, uint32_t node, uint64_t spare_bytes)

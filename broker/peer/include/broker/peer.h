@@ -66,8 +66,9 @@ enum peer_frame_type {
     PEER_FRAME_JOIN_ANSWER,
     PEER_FRAME_CHAIN,  /* replicas compare their chains (PROTOCOL D6) */
     PEER_FRAME_REPAIR, /* entries that a replica has lost, asked of any other (repair_codec.h) */
+    PEER_FRAME_CANCEL, /* nobody waits for the answer to a REQUEST any more */
 };
-#define PEER_FRAME_LAST PEER_FRAME_REPAIR
+#define PEER_FRAME_LAST PEER_FRAME_CANCEL
 
 struct peer_config {
     uint64_t node_id;
