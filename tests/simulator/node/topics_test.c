@@ -2,6 +2,7 @@
  * nodes; crashes before every disk call of one node while topics are made and deleted. */
 #include "founded.h"
 #include "peek.h"
+#include "poke.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
@@ -79,6 +80,38 @@ Test(simulated_topics, a_created_topic_is_led_at_once_by_whom_meta_named)
         free(create);
         cluster_destroy(cluster);
     }
+}
+
+/* It leads meta, and waits for the groups of the new topic to lead, when its replica of group 0 is set aside. It knows nothing then,
+ * and all of it again later: the answer is never that there is no such topic. */
+Test(simulated_topics, a_topic_is_not_denied_by_a_node_that_lost_its_meta_state)
+{
+    uint32_t answered = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct cluster *cluster = founded(seed, 3);
+        sim_run_for(cluster->sim, SECOND_US);
+        struct cluster_call *create = malloc(sizeof(*create));
+        cluster_fill_create(create, "orders", 4, 3);
+        const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
+        struct node *node = cluster->nodes[leader].node;
+        cluster_submit(cluster, leader, create);
+        while (peek_partition_group(node, "orders", 0) == 0) {
+            cr_assert(sim_step(cluster->sim));
+        }
+        cr_assert_not(create->is_done, "its groups do not lead yet");
+        poke_quarantine(node, 0);
+        cr_assert(cluster_wait(create, 60 * SECOND_US));
+        const enum node_status status = create->request.status;
+        cr_assert(status == NODE_OK || status == NODE_OUTCOME_UNKNOWN, "seed %d: %s, %s", (int)seed,
+                  node_status_text(status), create->request.detail);
+        if (status == NODE_OK) answered++;
+        cr_assert_eq(cluster_produce(cluster, (leader + 1u) % 3u, "orders", 1, -1, 0, NULL),
+                     NODE_OK);
+        cluster_call_close(create);
+        free(create);
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(answered, 0, "it learns it again in time");
 }
 
 /* M8. A name that is free again must not be answered by replicas of the old topic. */
