@@ -12,6 +12,7 @@
 #define STATE_PAIRS       12u
 #define STATE_VALUE_BYTES 90u
 #define READ_BYTES        1000000u
+#define BASES_MAX         64u /* as many as a node looks for */
 
 const struct cluster_id node_cluster = {{9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 3, 4, 5, 6, 7, 8}};
 
@@ -385,10 +386,10 @@ static void start_group(struct disk *disk, const struct history *history,
               problem.reason);
         return;
     }
-    struct segment_log_point bases[2];
+    struct segment_log_point bases[BASES_MAX];
     uint32_t bases_count = 0;
     const enum snapshot_status listed = snapshot_list_bases(
-        disk, GROUP_PATH, &node_cluster, GROUP_ID, bases, 2, &bases_count, NULL, &problem);
+        disk, GROUP_PATH, &node_cluster, GROUP_ID, bases, BASES_MAX, &bases_count, NULL, &problem);
     struct segment_log *log = NULL;
     if (listed != SNAPSHOT_OK || bases_count == 0) {
         found(finding, "%.80s: %s: %.120s", problem.path, snapshot_status_text(listed),

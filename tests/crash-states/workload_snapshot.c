@@ -58,18 +58,19 @@ void workload__checkpoint(struct workload *w)
     }
 }
 
-/* The log starts at the base before the newest one. */
+/* The log starts at the base before the newest one. As in a node, older bases are gone for good before the files go that they
+ * stand in front of. */
 static void drop_behind(struct workload *w, uint64_t index)
 {
     if (index <= workload__info(w).base.index) return;
     w->doing = "dropping a prefix";
     if (index > w->history.promise.dropped_index) w->history.promise.dropped_index = index;
-    segment_log_drop_prefix(w->log, index);
     w->is_beside = true;
     if (snapshot_remove_below(w->disk, GROUP_PATH, index) != 0) {
         workload__fail(w, "an older base cannot be removed");
     }
     w->is_beside = false;
+    segment_log_drop_prefix(w->log, index);
 }
 
 /* What stands in front of a base goes when a TRIM that says so is committed (PROTOCOL S4, S5). */
