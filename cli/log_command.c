@@ -3,9 +3,11 @@
 #include "log_command.h"
 
 #include "log_inspect.h"
+#include "log_replica.h"
 #include "node_lock.h"
 
 #include <segment_log/segment_log.h>
+#include <snapshot/snapshot.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +34,9 @@ static const char usage_text[] =
     "  dump       one line per entry: index, term, type, offset, count, bytes, time, chain, "
     "status\n"
     "             (of a single file what inspect shows, and the pairs of a snapshot)\n"
-    "  verify     recompute every checksum and chain; one line per group and per other file\n"
+    "  verify     recompute every checksum and chain, and name files that are missing; one line "
+    "per\n"
+    "             group and per other file\n"
     "  inspect    what each file says of itself: header, marks, footer with index, terms and\n"
     "             configurations; replicas and votes; and what is wrong, with its place\n"
     "  --records  also show the batch header of DATA entries\n"
@@ -72,6 +76,7 @@ struct report {
     bool chain_found;
     uint64_t chain_at;
     int group_problems;
+    bool is_left_over; /* nothing that is wrong with it matters */
 };
 
 /* ---- arguments --------------------------------------------------------------------------------------- */
@@ -201,21 +206,39 @@ static void print_remark(const struct report *report, const struct segment_log_w
     printf(",\"pos\":%" PRIu64 "}\n", item->pos);
 }
 
+static void tell_remark(struct report *report, const struct segment_log_walk_item *item)
+{
+    const struct request *request = report->request;
+    struct segment_log_walk_item remark = *item;
+    if (report->is_left_over) remark.problem = false;
+    if (remark.problem) report->group_problems++;
+    /* In the JSON of these problems are named on stderr, so that stdout stays one document. */
+    if ((request->verify || request->inspect) && request->json) {
+        fprintf(stderr, "%s %s at %" PRIu64 ": %s\n", remark.problem ? "problem" : "note",
+                remark.path, remark.pos, remark.text);
+    } else {
+        print_remark(report, &remark);
+    }
+}
+
+/* Of the group as a whole. */
+static void tell_of_group(struct report *report, bool problem, const char *text)
+{
+    const struct segment_log_walk_item item = {
+        .path = report->directory, .problem = problem, .of_log = true, .text = text};
+    tell_remark(report, &item);
+}
+
 static void note_item(void *data, const struct segment_log_walk_item *item)
 {
     struct report *report = data;
     const struct request *request = report->request;
     if (!item->header) {
-        if (item->problem) report->group_problems++;
-        /* In the JSON of verify problems are named on stderr, so that stdout stays one document. */
-        if (request->verify && request->json) {
-            fprintf(stderr, "%s %s at %" PRIu64 ": %s\n", item->problem ? "problem" : "note",
-                    item->path, item->pos, item->text);
-        } else {
-            print_remark(report, item);
-        }
+        /* What a file tells alone was said when it was inspected. */
+        if (!request->inspect || item->of_log) tell_remark(report, item);
         return;
     }
+    if (request->inspect) return;
     if (!report->has_offset) {
         report->has_offset = true;
         report->first_offset = item->header->base_offset;
@@ -248,7 +271,9 @@ static void print_group_text(const struct report *report,
             printf("none");
         }
     }
-    if (report->group_problems == 0) {
+    if (report->is_left_over) {
+        printf(": left over\n");
+    } else if (report->group_problems == 0) {
         printf(": ok\n");
     } else {
         printf(": %d problem%s\n", report->group_problems, report->group_problems == 1 ? "" : "s");
@@ -279,7 +304,8 @@ static void print_group_json(struct report *report, const struct segment_log_wal
             printf("null");
         }
     }
-    printf(",\"problems\":%d}", report->group_problems);
+    printf(",\"left_over\":%s,\"problems\":%d}", report->is_left_over ? "true" : "false",
+           report->group_problems);
 }
 
 /* ---- finding and walking ------------------------------------------------------------------------------ */
@@ -287,15 +313,16 @@ static void print_group_json(struct report *report, const struct segment_log_wal
 struct listing {
     char **names;
     size_t count;
-    bool has_segments;
+    bool has_replica; /* some of its files, by their names */
+    bool has_votes;
     bool out_of_memory;
 };
 
 static void note_name(void *data, const char *name)
 {
     struct listing *listing = data;
-    size_t length = strlen(name);
-    if (length > 8 && strcmp(name + length - 8, ".segment") == 0) listing->has_segments = true;
+    if (log_replica_is_segment(name) || log_replica_is_snapshot(name)) listing->has_replica = true;
+    if (strcmp(name, "votes") == 0) listing->has_votes = true;
     char **names = realloc(listing->names, (listing->count + 1) * sizeof *names);
     char *copy = strdup(name);
     if (names) listing->names = names;
@@ -307,25 +334,61 @@ static void note_name(void *data, const char *name)
     listing->names[listing->count++] = copy;
 }
 
-static void walk_group(struct report *report, const char *directory)
+/* A start does not open it without these, or finds less than was there. */
+static void judge_replica(struct report *report, const struct log_replica *replica,
+                          const struct segment_log_snapshots *snapshots,
+                          enum segment_log_status status, const struct segment_log_problem *problem)
+{
+    const bool is_made = replica->state == LOG_REPLICA_MADE;
+    if (status == SEGMENT_LOG_MISSING && is_made) {
+        tell_of_group(report, true, "all segments are missing");
+    } else if (status != SEGMENT_LOG_OK) {
+        tell_of_group(report, true, problem->reason);
+    }
+    if (status == SEGMENT_LOG_OK && !snapshots) {
+        tell_of_group(report, true, "the snapshots beside the log cannot be read");
+    }
+    if (snapshots && is_made && snapshots->bases_count + snapshots->damaged_count == 0) {
+        tell_of_group(report, true, "there is no base");
+    }
+}
+
+static void begin_group(struct report *report, const char *directory,
+                        const struct log_replica *replica)
 {
     const struct request *request = report->request;
+    const bool is_text_dump = !request->verify && !request->inspect && !request->json;
     report->directory = directory;
     report->has_offset = false;
     report->chain_found = false;
     report->group_problems = 0;
-    if (!request->verify && !request->json) printf("# %s\n", directory);
-    if (!request->verify && !request->json && isatty(STDOUT_FILENO)) {
+    report->is_left_over = replica->state == LOG_REPLICA_LEFT_OVER;
+    if (is_text_dump) printf("# %s\n", directory);
+    if (is_text_dump && isatty(STDOUT_FILENO)) {
         puts("index term type offset count bytes time_ms chain status");
     }
+    if (report->is_left_over) {
+        tell_of_group(report, false,
+                      "left over: the votes do not know it as made; removed at the next start");
+    }
+}
+
+static void walk_group(struct report *report, const char *directory,
+                       const struct log_replica *replica)
+{
+    const struct request *request = report->request;
+    begin_group(report, directory, replica);
+    struct segment_log_snapshots found;
+    const struct segment_log_snapshots *snapshots = NULL;
     struct segment_log_walk_summary summary;
     struct segment_log_problem problem = {0};
-    enum segment_log_status status =
-        segment_log_walk(disk_posix(), directory, note_item, report, &summary, &problem);
-    if (status != SEGMENT_LOG_OK) {
-        fprintf(stderr, "problem %s: %s\n", problem.path, problem.reason);
-        report->group_problems++;
+    if (snapshot_survey(disk_posix(), directory, &found, &problem) == SNAPSHOT_OK) {
+        snapshots = &found;
     }
+    enum segment_log_status status =
+        segment_log_walk(disk_posix(), directory, snapshots, note_item, report, &summary, &problem);
+    judge_replica(report, replica, snapshots, status, &problem);
+    if (status == SEGMENT_LOG_MISSING && replica->has_group) summary.group = replica->group;
     /* The base of the log has a chain as well: a node without entries still tells that it starts alike. */
     if (request->has_at && summary.first_index == request->at + 1 && summary.entries_count == 0) {
         report->chain_found = true;
@@ -333,8 +396,15 @@ static void walk_group(struct report *report, const char *directory)
     }
     if (request->verify && request->json) print_group_json(report, &summary);
     if (request->verify && !request->json) print_group_text(report, &summary);
-    report->groups_count++;
+    /* Without entries dump shows the other files. */
+    const bool is_shown = status != SEGMENT_LOG_MISSING || request->verify || request->inspect;
+    if (is_shown) report->groups_count++;
     report->problems_count += report->group_problems;
+}
+
+static void walk_missing(void *data, const char *directory, const struct log_replica *replica)
+{
+    walk_group(data, directory, replica);
 }
 
 static void inspect_file(struct report *report, const char *path, enum log_file_kind kind)
@@ -393,7 +463,13 @@ static void search_directory(struct report *report, const char *directory, int d
         fprintf(stderr, "problem %s: out of memory\n", directory);
         report->problems_count++;
     } else if (!error) {
-        if (what == SEARCH_LOGS && listing.has_segments) walk_group(report, directory);
+        if (what == SEARCH_LOGS && listing.has_replica) {
+            const struct log_replica replica = log_replica_of(directory);
+            walk_group(report, directory, &replica);
+        }
+        if (what == SEARCH_LOGS && listing.has_votes) {
+            log_replica_each_missing(directory, walk_missing, report);
+        }
         for (size_t i = 0; depth < SEARCH_DEPTH_MAX && i < listing.count; i++) {
             char path[DISK_PATH_MAX];
             int length = snprintf(path, sizeof path, "%s/%s", directory, listing.names[i]);
@@ -441,6 +517,7 @@ static bool search_path(struct report *report, const char *path)
     int before = report->groups_count + report->files_count;
     if (request->inspect) {
         if (!search(report, path, SEARCH_FILES)) return true;
+        (void)search(report, path, SEARCH_LOGS);
     } else {
         if (!search(report, path, SEARCH_LOGS)) return true;
         bool is_file = report->groups_count + report->files_count == before;

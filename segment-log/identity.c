@@ -368,6 +368,21 @@ int node_directory_find_aside(struct disk *disk, const char *directory, uint64_t
     return error ? error : search.result;
 }
 
+bool node_identity_peek(struct disk *disk, const char *directory,
+                        struct node_identity *ret_identity)
+{
+    char path[DISK_PATH_MAX];
+    struct identity_copies copies = {.first_whole = -1};
+    struct disk_file *file = NULL;
+    if (!path__join(path, directory, NAME_IDENTITY)) return false;
+    int error = disk_open(disk, path, DISK_READ, &file);
+    if (!error) error = read_copies(file, &copies);
+    disk_close(file);
+    if (error || copies.first_whole < 0) return false;
+    *ret_identity = copies.identity;
+    return true;
+}
+
 void node_identity_inspect(struct disk *disk, const char *path, const struct inspect_sink *sink)
 {
     struct identity_copies copies;

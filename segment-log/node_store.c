@@ -404,6 +404,13 @@ static int repair(struct node_store *store, uint32_t newest)
     return error ? error : write_slot(store->file, newest, store->image, bytes);
 }
 
+/* One of them is not bad. */
+static uint32_t newest_slot(const uint8_t *slots, const char *const bad[2])
+{
+    if (bad[0] || bad[1]) return bad[0] ? 1 : 0;
+    return get_u64(slots + SLOT_BYTES + 40) > get_u64(slots + 40) ? 1 : 0;
+}
+
 static enum segment_log_status load(struct node_store *store, uint8_t *slots,
                                     struct segment_log_problem *problem)
 {
@@ -418,8 +425,7 @@ static enum segment_log_status load(struct node_store *store, uint8_t *slots,
         problem__set(problem, store->path, 0, 0, 0, "both slots are bad: %s; %s", bad[0], bad[1]);
         return SEGMENT_LOG_DAMAGED;
     }
-    uint32_t newest = bad[0] ? 1 : 0;
-    if (!bad[0] && !bad[1] && get_u64(slots + SLOT_BYTES + 40) > get_u64(slots + 40)) newest = 1;
+    const uint32_t newest = newest_slot(slots, bad);
     enum segment_log_status status =
         load_records(store, slots + (size_t)newest * SLOT_BYTES, problem);
     if (status != SEGMENT_LOG_OK) return status;
@@ -491,6 +497,42 @@ void node_store_close(struct node_store *store)
 
 /* ---- inspection ------------------------------------------------------------------------------------- */
 
+/* Slots of the file, to be freed. NULL: there is none that can be read. */
+static uint8_t *read_file(struct disk *disk, const char *path, uint64_t *ret_file_bytes)
+{
+    uint8_t *slots = calloc(1, FILE_BYTES);
+    struct disk_file *file = NULL;
+    int error = slots ? disk_open(disk, path, DISK_READ, &file) : -ENOMEM;
+    if (!error) error = disk_size(file, ret_file_bytes);
+    if (!error) error = read_slots(file, slots);
+    disk_close(file);
+    if (!error) return slots;
+    free(slots);
+    return NULL;
+}
+
+bool node_store_peek(struct disk *disk, const char *directory,
+                     void (*cb)(void *data, const struct node_record *record), void *data)
+{
+    char path[DISK_PATH_MAX];
+    uint64_t file_bytes;
+    if (!path__join(path, directory, NAME_VOTES)) return false;
+    uint8_t *slots = read_file(disk, path, &file_bytes);
+    if (!slots) return false;
+    const char *bad[2] = {slot_problem(slots), slot_problem(slots + SLOT_BYTES)};
+    const uint8_t *slot = slots;
+    bool is_read = !bad[0] || !bad[1];
+    if (is_read) slot += (size_t)newest_slot(slots, bad) * SLOT_BYTES;
+    is_read = is_read && get_u16(slot + 4) == STORE_VERSION;
+    for (uint32_t i = 0; is_read && i < get_u32(slot + 48); i++) {
+        struct node_record record;
+        is_read = decode_record(slot + HEADER_BYTES + (size_t)i * RECORD_BYTES, &record);
+        if (is_read) cb(data, &record);
+    }
+    free(slots);
+    return is_read;
+}
+
 static void inspect_records(const uint8_t *slot, uint64_t slot_pos, const struct inspect_sink *sink)
 {
     static const char *const states[] = {"none", "made", "dropped"};
@@ -534,14 +576,9 @@ static void inspect_slot(const uint8_t *slot, uint64_t slot_pos, const struct in
 
 void node_store_inspect(struct disk *disk, const char *path, const struct inspect_sink *sink)
 {
-    uint8_t *slots = calloc(1, FILE_BYTES);
-    struct disk_file *file = NULL;
     uint64_t file_bytes = 0;
-    int error = slots ? disk_open(disk, path, DISK_READ, &file) : -ENOMEM;
-    if (!error) error = disk_size(file, &file_bytes);
-    if (!error) error = read_slots(file, slots);
-    disk_close(file);
-    if (error) {
+    uint8_t *slots = read_file(disk, path, &file_bytes);
+    if (!slots) {
         sink->problem(sink->data, 0, "reading the file failed");
     } else {
         sink->number(sink->data, "bytes", file_bytes);

@@ -1,36 +1,25 @@
 /* Reading a log offline, for people: every record and every problem, whole or damaged, nothing written.
  *
  * It follows the same rules as recovery, but where recovery stops it says so and goes on: behind a damaged record with the
- * next header that checks out by itself, behind a damaged segment with the next file. */
+ * next header that checks out by itself, behind a damaged segment with the next file. What files say of each other is in
+ * walk_log.c. */
 #include "walk.h"
 
 #include "bytes.h"
 #include "footer.h"
 #include "mark.h"
-#include "problem.h"
 #include "scan.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-struct walk {
-    struct disk *disk;
-    const char *directory;
-    segment_log_walk_cb cb;
-    void *data;
-    struct segment_log_walk_summary *summary;
-    uint64_t *sequences;
-    size_t sequences_count, sequences_capacity;
-    bool out_of_memory;
-    bool started; /* a header was read: `at` and the ids are known */
-    struct segment_log_point at;
-    uint64_t seed;
-    char path[DISK_PATH_MAX];
-};
+static void tell(struct walk *walk, const struct segment_log_walk_item *item)
+{
+    if (item->problem) walk->summary->problems_count++;
+    if (walk->cb) walk->cb(walk->data, item);
+}
 
 static void say(struct walk *walk, bool problem, uint64_t pos, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -42,33 +31,55 @@ static void say(struct walk *walk, bool problem, uint64_t pos, const char *forma
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (problem) walk->summary->problems_count++;
     const struct segment_log_walk_item item = {
         .path = walk->path, .pos = pos, .problem = problem, .text = text};
-    if (walk->cb) walk->cb(walk->data, &item);
+    tell(walk, &item);
 }
 
-static void add_name(void *data, const char *name)
+void walk__say_of_log(struct walk *walk, bool problem, const char *format, ...)
 {
-    struct walk *walk = data;
-    uint64_t sequence;
-    if (!segment_format__parse_name(name, &sequence)) return;
-    if (walk->sequences_count == walk->sequences_capacity) {
-        size_t capacity = walk->sequences_capacity ? 2 * walk->sequences_capacity : 16;
-        uint64_t *sequences = realloc(walk->sequences, capacity * sizeof *sequences);
-        if (!sequences) {
-            walk->out_of_memory = true;
-            return;
-        }
-        walk->sequences = sequences;
-        walk->sequences_capacity = capacity;
-    }
-    walk->sequences[walk->sequences_count++] = sequence;
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const struct segment_log_walk_item item = {
+        .path = walk->path, .problem = problem, .of_log = true, .text = text};
+    tell(walk, &item);
+}
+
+void walk__set_path(struct walk *walk, uint64_t sequence)
+{
+    bool fits = segment_format__path(walk->directory, sequence, walk->path);
+    assert(fits);
+    (void)fits;
+}
+
+bool walk__has_bases(const struct walk *walk)
+{
+    return walk->snapshots && walk->snapshots->bases_count > 0;
+}
+
+bool walk__is_newest_base(const struct walk *walk, const struct segment_log_point *point)
+{
+    const struct segment_log_point *base = &walk->snapshots->newest_base;
+    return point->index == base->index && point->term == base->term && point->chain == base->chain;
+}
+
+/* The log leads through this point. */
+static void note_point(struct walk *walk, const struct segment_log_point *point)
+{
+    if (!walk__has_bases(walk) || point->index != walk->snapshots->newest_base.index) return;
+    const bool is_it = walk__is_newest_base(walk, point);
+    walk->has_base |= is_it;
+    walk->base_differs |= !is_it;
 }
 
 static void take_record(struct walk *walk, const struct segment_scan_record *record)
 {
     struct segment_log_walk_summary *summary = walk->summary;
+    const struct segment_log_point behind = scan__point_behind(&record->header);
+    note_point(walk, &behind);
     summary->entries_count++;
     summary->records_count += record->header.record_count;
     const struct segment_log_walk_item item = {
@@ -181,7 +192,8 @@ static void walk_records(struct walk *walk, struct disk_file *file,
         note_end(walk, &scan, mark);
         break;
     }
-    walk->at = scan.at;
+    /* What is damaged in front of the mark does not make the log shorter. */
+    walk->at = scan.at.index < mark->point.index ? mark->point : scan.at;
     scan__close(&scan);
 }
 
@@ -244,14 +256,17 @@ static void enter_segment(struct walk *walk, const struct segment_header *header
 {
     struct segment_log_walk_summary *summary = walk->summary;
     summary->segments_count++;
+    note_point(walk, &header->base);
     if (walk->started && header->installed) {
-        say(walk, false, 0, "starts behind an installed base at entry %" PRIu64,
-            header->base.index);
+        /* With its base published it would stand for all in front of it (is_replaced). */
+        walk__say_of_log(walk, walk->snapshots != NULL,
+                         "starts behind an installed base at entry %" PRIu64, header->base.index);
     } else if (walk->started) {
         if (header->base.index != walk->at.index || header->base.chain != walk->at.chain) {
-            say(walk, true, 0,
-                "the segment starts behind entry %" PRIu64 ", the one before ends at %" PRIu64,
-                header->base.index, walk->at.index);
+            walk__say_of_log(walk, true,
+                             "the segment starts behind entry %" PRIu64
+                             ", the one before ends at %" PRIu64,
+                             header->base.index, walk->at.index);
         }
     } else {
         summary->cluster = header->cluster;
@@ -263,23 +278,102 @@ static void enter_segment(struct walk *walk, const struct segment_header *header
     walk->at = header->base;
 }
 
-/* Returns whether the log goes on in the next file. */
-static bool walk_segment(struct walk *walk, uint64_t sequence)
+struct walk_glimpse walk__look_at(const struct walk *walk, uint64_t sequence)
 {
-    bool fits = segment_format__path(walk->directory, sequence, walk->path);
-    assert(fits);
-    (void)fits;
+    struct walk_glimpse glimpse = {.is_whole = false};
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    if (!segment_format__path(walk->directory, sequence, path)) return glimpse;
+    if (disk_open(walk->disk, path, DISK_READ, &file) != 0) return glimpse;
+    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
+    struct segment_header *header = &glimpse.header;
+    glimpse.is_whole = disk_pread(file, block, sizeof block, 0) == (ssize_t)sizeof block &&
+                       segment_format__decode_header(block, header) == SEGMENT_FORMAT_OK &&
+                       header->sequence == sequence;
+    const uint64_t seed = glimpse.is_whole ? checksum64_group(&header->cluster, header->group) : 0;
+    struct segment_marks marks;
+    uint64_t size;
+    glimpse.has_mark = glimpse.is_whole && marks__read(file, seed, header, &marks) == 0 &&
+                       disk_size(file, &size) == 0 && marks.newest >= 0 &&
+                       !marks__are_cut(&marks, size);
+    disk_close(file);
+    return glimpse;
+}
+
+/* The only mark that is valid does not say that the segment is continued. It may be the older one: then the next file tells
+ * (recovery__has_successor). */
+static bool has_successor(const struct walk *walk, size_t at)
+{
+    if (at + 1 == walk->sequences_count || walk->sequences[at + 1] != walk->sequences[at] + 1) {
+        return false;
+    }
+    const struct walk_glimpse next = walk__look_at(walk, walk->sequences[at + 1]);
+    return next.is_whole && next.has_mark && !next.header.installed;
+}
+
+/* By the marks alone, where the header does not check out. */
+static enum walk_end end_without_header(struct walk *walk, struct disk_file *file,
+                                        uint64_t sequence)
+{
+    const struct segment_log_snapshots *snapshots = walk->snapshots;
+    if (!walk->started && !(snapshots && snapshots->has_ids)) return WALK_UNKNOWN;
+    const struct segment_header any = {.sequence = sequence, .sector_bytes = SEGMENT_SECTOR_MAX};
+    const uint64_t seed =
+        walk->started ? walk->seed : checksum64_group(&snapshots->cluster, snapshots->group);
+    struct segment_marks marks;
+    if (marks__read(file, seed, &any, &marks) != 0 || marks.newest < 0) return WALK_UNKNOWN;
+    const struct segment_mark *mark = &marks.mark[marks.newest];
+    if (mark->point.index > walk->at.index) walk->at = mark->point;
+    return mark->continued ? WALK_GOES_ON : WALK_ENDS;
+}
+
+/* Tells what is wrong with the marks. *ret_mark stays as it is when neither counts. */
+static enum walk_end judge_marks(struct walk *walk, const struct segment_marks *marks,
+                                 uint64_t size, size_t at, const struct segment_mark **ret_mark)
+{
+    if (marks->newest < 0) {
+        say(walk, true, SEGMENT_BLOCK_BYTES, "neither synced mark is valid");
+        return WALK_UNKNOWN;
+    }
+    const struct segment_mark *mark = &marks->mark[marks->newest];
+    walk->summary->mark_index = mark->point.index;
+    const bool are_cut = marks__are_cut(marks, size);
+    if (are_cut) say(walk, true, size, "the file ends in front of one of its synced marks");
+    for (uint32_t i = 0; i < 2; i++) {
+        if (marks__is_damaged(marks, i)) {
+            say(walk, true, marks__pos(i), "one of the two marks is damaged");
+        }
+    }
+    if (!mark->continued && !marks->valid[1 - marks->newest] && !are_cut &&
+        has_successor(walk, at)) {
+        say(walk, false, marks__pos(1u - (uint32_t)marks->newest),
+            "one of the two marks does not count; the next segment tells that this one is "
+            "continued");
+        return WALK_GOES_ON;
+    }
+    *ret_mark = mark;
+    if (are_cut) return WALK_UNKNOWN;
+    return mark->continued ? WALK_GOES_ON : WALK_ENDS;
+}
+
+enum walk_end walk__segment(struct walk *walk, size_t at)
+{
+    const uint64_t sequence = walk->sequences[at];
+    walk__set_path(walk, sequence);
     struct disk_file *file;
     int error = disk_open(walk->disk, walk->path, DISK_READ, &file);
     if (error) {
         say(walk, true, 0, "opening failed (errno %d)", -error);
-        return true;
+        return WALK_UNKNOWN;
     }
     struct segment_header header;
     struct segment_marks marks;
     uint64_t size = 0;
-    bool continued = true;
-    if (!read_header(walk, file, sequence, &header)) goto out;
+    enum walk_end end = WALK_UNKNOWN;
+    if (!read_header(walk, file, sequence, &header)) {
+        end = end_without_header(walk, file, sequence);
+        goto out;
+    }
     enter_segment(walk, &header);
     error = marks__read(file, walk->seed, &header, &marks);
     if (!error) error = disk_size(file, &size);
@@ -287,23 +381,9 @@ static bool walk_segment(struct walk *walk, uint64_t sequence)
         say(walk, true, SEGMENT_BLOCK_BYTES, "reading the marks failed (errno %d)", -error);
         goto out;
     }
-    struct segment_mark start = {.end_pos = SEGMENT_DATA_POS, .point = header.base};
+    const struct segment_mark start = {.end_pos = SEGMENT_DATA_POS, .point = header.base};
     const struct segment_mark *mark = &start;
-    if (marks.newest < 0) {
-        say(walk, true, SEGMENT_BLOCK_BYTES, "neither synced mark is valid");
-    } else {
-        mark = &marks.mark[marks.newest];
-        walk->summary->mark_index = mark->point.index;
-        if (marks__are_cut(&marks, size)) {
-            say(walk, true, size, "the file ends in front of one of its synced marks");
-        }
-        for (uint32_t i = 0; i < 2; i++) {
-            if (marks__is_damaged(&marks, i)) {
-                say(walk, true, marks__pos(i), "one of the two marks is damaged");
-            }
-        }
-    }
-    continued = marks.newest < 0 || mark->continued;
+    end = judge_marks(walk, &marks, size, at, &mark);
     walk_records(walk, file, &header, mark, size);
     if (mark->continued) {
         struct segment_footer footer;
@@ -313,77 +393,5 @@ static bool walk_segment(struct walk *walk, uint64_t sequence)
     }
 out:
     disk_close(file);
-    return continued;
-}
-
-/* Of the file at walk->path. */
-static bool is_born_behind_a_base(const struct walk *walk)
-{
-    struct disk_file *file;
-    if (disk_open(walk->disk, walk->path, DISK_READ, &file) != 0) return false;
-    uint8_t block[SEGMENT_BLOCK_BYTES] = {0};
-    struct segment_header header;
-    const bool is_whole = disk_pread(file, block, sizeof block, 0) == (ssize_t)sizeof block &&
-                          segment_format__decode_header(block, &header) == SEGMENT_FORMAT_OK;
-    disk_close(file);
-    return is_whole && header.installed;
-}
-
-static void walk_segments(struct walk *walk)
-{
-    bool continued = true;
-    for (size_t i = 0; i < walk->sequences_count; i++) {
-        if (i > 0 && continued && walk->sequences[i] != walk->sequences[i - 1] + 1) {
-            say(walk, true, 0, "the segment behind this one is missing");
-        }
-        if (!continued) {
-            bool fits = segment_format__path(walk->directory, walk->sequences[i], walk->path);
-            assert(fits);
-            (void)fits;
-            say(walk, false, 0,
-                is_born_behind_a_base(walk)
-                    ? "born behind a base that was being installed; the next start keeps one log"
-                    : "left over: the segment before is the last; dropped at the next start");
-            continue;
-        }
-        continued = walk_segment(walk, walk->sequences[i]);
-    }
-    if (continued && walk->summary->problems_count == 0) {
-        say(walk, true, 0, "the segment says it is continued, but there is none behind it");
-    }
-}
-
-enum segment_log_status segment_log_walk(struct disk *disk, const char *directory,
-                                         segment_log_walk_cb cb, void *data,
-                                         struct segment_log_walk_summary *ret_summary,
-                                         struct segment_log_problem *ret_problem)
-{
-    struct walk walk = {
-        .disk = disk,
-        .directory = directory,
-        .cb = cb,
-        .data = data,
-        .summary = ret_summary,
-    };
-    *ret_summary = (struct segment_log_walk_summary){0};
-    enum segment_log_status status = SEGMENT_LOG_OK;
-    int error = 0;
-    if (!segment_format__path(directory, UINT64_MAX, walk.path)) error = -ENAMETOOLONG;
-    if (!error) error = disk_list(disk, directory, add_name, &walk);
-    if (!error && walk.out_of_memory) error = -ENOMEM;
-    if (error == -ENOENT || error == -ENOTDIR || (!error && walk.sequences_count == 0)) {
-        problem__set(ret_problem, directory, 0, 0, error, "there are no segments here");
-        status = SEGMENT_LOG_MISSING;
-    } else if (error) {
-        problem__set(ret_problem, directory, 0, 0, error, "listing the directory failed");
-        status = SEGMENT_LOG_IO;
-    } else {
-        walk_segments(&walk);
-    }
-    ret_summary->last_index = walk.at.index;
-    ret_summary->last_term = walk.at.term;
-    ret_summary->last_chain = walk.at.chain;
-    ret_summary->next_offset = walk.at.next_offset;
-    free(walk.sequences);
-    return status;
+    return end;
 }

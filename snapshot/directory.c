@@ -142,21 +142,40 @@ int snapshot__newest_base(struct disk *disk, const char *directory, uint64_t lim
     return 0;
 }
 
+/* cluster NULL: of whatever cluster and group it is. */
 static const char *why_not_this(const struct snapshot_header *header,
                                 const struct snapshot_file *file, const struct cluster_id *cluster,
                                 uint64_t group, enum snapshot_status *ret_status)
 {
     *ret_status = SNAPSHOT_FOREIGN;
-    if (memcmp(header->cluster.bytes, cluster->bytes, sizeof cluster->bytes) != 0) {
+    if (cluster && memcmp(header->cluster.bytes, cluster->bytes, sizeof cluster->bytes) != 0) {
         return "the file belongs to another cluster";
     }
-    if (header->group != group) return "the file belongs to another group";
+    if (cluster && header->group != group) return "the file belongs to another group";
     *ret_status = SNAPSHOT_DAMAGED;
     if (header->point.index != file->index || header->kind != file->kind) {
         return "the file is not the one that its name tells";
     }
     *ret_status = SNAPSHOT_OK;
     return NULL;
+}
+
+static enum snapshot_status load_header(struct disk *disk, const char *directory,
+                                        const struct snapshot_file *file,
+                                        const struct cluster_id *cluster, uint64_t group,
+                                        struct snapshot_header *ret_header,
+                                        struct segment_log_problem *ret_problem)
+{
+    char path[DISK_PATH_MAX];
+    if (!snapshot__file_path(directory, file, path)) {
+        return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, file->index, -ENAMETOOLONG,
+                                 "cannot name the file");
+    }
+    enum snapshot_status status = snapshot__read_header(disk, path, ret_header, ret_problem);
+    if (status != SNAPSHOT_OK) return status;
+    const char *reason = why_not_this(ret_header, file, cluster, group, &status);
+    if (reason) return snapshot__problem(ret_problem, status, path, 0, file->index, 0, reason);
+    return SNAPSHOT_OK;
 }
 
 enum snapshot_status snapshot__load_point(struct disk *disk, const char *directory,
@@ -166,17 +185,10 @@ enum snapshot_status snapshot__load_point(struct disk *disk, const char *directo
                                           struct segment_log_problem *ret_problem)
 {
     struct snapshot_header header;
-    char path[DISK_PATH_MAX];
-    if (!snapshot__file_path(directory, file, path)) {
-        return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, file->index, -ENAMETOOLONG,
-                                 "cannot name the file");
-    }
-    enum snapshot_status status = snapshot__read_header(disk, path, &header, ret_problem);
-    if (status != SNAPSHOT_OK) return status;
-    const char *reason = why_not_this(&header, file, cluster, group, &status);
-    if (reason) return snapshot__problem(ret_problem, status, path, 0, file->index, 0, reason);
-    *ret_point = header.point;
-    return SNAPSHOT_OK;
+    const enum snapshot_status status =
+        load_header(disk, directory, file, cluster, group, &header, ret_problem);
+    if (status == SNAPSHOT_OK) *ret_point = header.point;
+    return status;
 }
 
 static enum snapshot_status load_point_or_copy(struct disk *disk, const char *directory,
@@ -315,4 +327,72 @@ enum snapshot_status snapshot_load_newest(struct disk *disk, const char *directo
         return SNAPSHOT_DAMAGED;
     }
     return snapshot__problem(ret_problem, SNAPSHOT_MISSING, directory, 0, 0, 0, "no snapshot file");
+}
+
+/* ---- offline ---------------------------------------------------------------------------------------------------------- */
+
+static enum snapshot_status survey_bases(struct disk *disk, const char *directory,
+                                         struct segment_log_snapshots *snapshots,
+                                         struct segment_log_problem *ret_problem)
+{
+    uint64_t index = UINT64_MAX;
+    bool found;
+    for (;;) {
+        const int error = snapshot__newest_base(disk, directory, index, &index, &found);
+        if (error != 0) {
+            return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, error,
+                                     "cannot list");
+        }
+        if (!found) return SNAPSHOT_OK;
+        struct segment_log_point point;
+        const enum snapshot_status status =
+            load_point_or_copy(disk, directory, index, NULL, 0, &point, ret_problem);
+        if (status == SNAPSHOT_IO) return status;
+        if (status == SNAPSHOT_OK) {
+            if (snapshots->bases_count++ == 0) snapshots->newest_base = point;
+            snapshots->oldest_base = point;
+            continue;
+        }
+        if (snapshots->damaged_count++ == 0) snapshots->damaged_highest = index;
+        snapshots->damaged_lowest = index;
+    }
+}
+
+/* The newest one of any kind whose header is whole, as a start takes it (snapshot_load_newest). */
+static enum snapshot_status survey_state(struct disk *disk, const char *directory,
+                                         struct segment_log_snapshots *snapshots,
+                                         struct segment_log_problem *ret_problem)
+{
+    struct snapshot_header header;
+    struct snapshot_file file;
+    const struct snapshot_file *limit = NULL;
+    bool found;
+    for (;;) {
+        const int error = snapshot__highest(disk, directory, limit, &file, &found);
+        if (error != 0) {
+            return snapshot__problem(ret_problem, SNAPSHOT_IO, directory, 0, 0, error,
+                                     "cannot list");
+        }
+        if (!found) return SNAPSHOT_OK;
+        limit = &file;
+        const enum snapshot_status status =
+            load_header(disk, directory, &file, NULL, 0, &header, ret_problem);
+        if (status == SNAPSHOT_IO) return status;
+        if (status != SNAPSHOT_OK) continue;
+        snapshots->has_ids = true;
+        snapshots->cluster = header.cluster;
+        snapshots->group = header.group;
+        snapshots->state_index = header.point.index;
+        return SNAPSHOT_OK;
+    }
+}
+
+enum snapshot_status snapshot_survey(struct disk *disk, const char *directory,
+                                     struct segment_log_snapshots *ret_snapshots,
+                                     struct segment_log_problem *ret_problem)
+{
+    *ret_snapshots = (struct segment_log_snapshots){.has_ids = false};
+    const enum snapshot_status status = survey_bases(disk, directory, ret_snapshots, ret_problem);
+    if (status != SNAPSHOT_OK) return status;
+    return survey_state(disk, directory, ret_snapshots, ret_problem);
 }

@@ -371,6 +371,50 @@ static void check_group(struct segment_log *log, const struct history *history,
     note_holes(log, finding);
 }
 
+/* What `log verify` says of the same files, before a start changes them. */
+struct verdict {
+    uint64_t problems_count;
+    uint64_t of_log_count; /* files that are missing, or do not go with the others */
+    char first[200];
+};
+
+static void note_remark(void *data, const struct segment_log_walk_item *item)
+{
+    struct verdict *verdict = data;
+    if (!item->problem) return;
+    verdict->problems_count++;
+    if (!item->of_log || verdict->of_log_count++ > 0) return;
+    snprintf(verdict->first, sizeof verdict->first, "%.80s: %.110s", item->path, item->text);
+}
+
+static struct verdict verify_group(struct disk *disk)
+{
+    struct verdict verdict = {.problems_count = 0};
+    struct segment_log_snapshots snapshots;
+    struct segment_log_walk_summary summary;
+    struct segment_log_problem problem = {0};
+    const bool is_known = snapshot_survey(disk, GROUP_PATH, &snapshots, &problem) == SNAPSHOT_OK;
+    const enum segment_log_status status = segment_log_walk(
+        disk, GROUP_PATH, is_known ? &snapshots : NULL, note_remark, &verdict, &summary, &problem);
+    if (status != SEGMENT_LOG_OK) {
+        verdict.problems_count++;
+        verdict.of_log_count++;
+    }
+    return verdict;
+}
+
+/* It names a log that is not whole, and says of no other one that something of it is missing. A mark or a footer that the crash
+ * tore looks like one that rotted. */
+static void check_verdict(const struct verdict *verdict, struct finding *finding)
+{
+    if (finding->problem[0] || finding->hole_first > 0) {
+        if (verdict->problems_count > 0) return;
+        found(finding, "`log verify` calls it whole, a start does not");
+    } else if (verdict->of_log_count > 0) {
+        found(finding, "a start calls it whole, `log verify` does not: %.180s", verdict->first);
+    }
+}
+
 static void start_group(struct disk *disk, const struct history *history,
                         const struct group_settings *settings, struct finding *finding,
                         struct segment_log **ret_log)
@@ -428,6 +472,7 @@ void start_part(enum part part, struct disk *disk, const struct history *history
     memset(ret_finding, 0, sizeof *ret_finding);
     ret_finding->tip = NOBODY;
     if (ret_log) *ret_log = NULL;
+    struct verdict verdict;
     switch (part) {
     case PART_IDENTITY:
         start_identity(disk, ret_finding);
@@ -436,7 +481,12 @@ void start_part(enum part part, struct disk *disk, const struct history *history
         start_votes(disk, store_is_made, ret_finding);
         break;
     case PART_GROUP:
+        verdict = verify_group(disk);
         start_group(disk, history, settings, ret_finding, ret_log);
+        check_verdict(&verdict, ret_finding);
+        if (!ret_log || !ret_finding->problem[0]) break;
+        segment_log_close(*ret_log);
+        *ret_log = NULL;
         break;
     }
 }

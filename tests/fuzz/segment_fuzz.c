@@ -404,7 +404,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     bool is_single = damage(&world, &input, flags);
 
     struct segment_log_walk_summary summary;
-    if (segment_log_walk(world.disk, DIRECTORY, ignore_item, NULL, &summary, &problem) !=
+    if (segment_log_walk(world.disk, DIRECTORY, NULL, ignore_item, NULL, &summary, &problem) !=
         SEGMENT_LOG_OK) {
         fuzz_check(problem.reason[0], "the walk failed without a reason");
     }

@@ -51,6 +51,9 @@ int node_directory_lock(struct disk *disk, const char *directory, struct disk_fi
 SEGMENT_LOG_CHECKED enum node_identity_status node_identity_load(
     struct disk *disk, const char *directory, struct node_identity *ret_identity,
     struct segment_log_problem *ret_problem);
+/* Offline: what a load would give, without writing anything. False: it would not be OK. */
+bool node_identity_peek(struct disk *disk, const char *directory,
+                        struct node_identity *ret_identity);
 /* Durable when it returns 0: temp file, sync, rename, directory sync. Blocks. */
 int node_identity_save(struct disk *disk, const char *directory,
                        const struct node_identity *identity);
@@ -102,6 +105,11 @@ SEGMENT_LOG_CHECKED enum segment_log_status node_store_open(
     struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t node_id,
     bool create, struct node_store **ret_store, struct segment_log_problem *ret_problem);
 void node_store_close(struct node_store *store);
+
+/* Offline: the records as a start would find them; nothing is written. False: there is no store here that can be read, and what
+ * was told counts for nothing. */
+bool node_store_peek(struct disk *disk, const char *directory,
+                     void (*cb)(void *data, const struct node_record *record), void *data);
 
 /* The record of a group as last put; false when there is none. */
 bool node_store_get(const struct node_store *store, uint64_t group, struct node_record *ret_record);

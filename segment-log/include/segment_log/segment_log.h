@@ -350,11 +350,12 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read_job_finish(
 /* One callback per record found and one per problem, walking the segment files of a directory read-only, without
  * repairing or writing anything; also of a damaged log. `header` NULL: `text` tells about a file, mark or problem. */
 struct segment_log_walk_item {
-    const char *path;
+    const char *path; /* also of a file that should be there */
     uint64_t pos;
     const struct entry_header *header;
     const uint8_t *payload;
     bool problem;
+    bool of_log; /* no file tells it alone: one is missing, or does not go with those beside it */
     const char *text;
 };
 typedef void (*segment_log_walk_cb)(void *data, const struct segment_log_walk_item *item);
@@ -366,8 +367,21 @@ struct segment_log_walk_summary {
     uint64_t entries_count, records_count, segments_count, problems_count, torn_bytes;
     uint64_t sealed_count; /* segments with a footer that counts */
 };
+/* What the snapshots beside the segments say of the log (snapshot_survey): where it starts, and what it must hold. */
+struct segment_log_snapshots {
+    bool has_ids; /* one of them is whole */
+    struct cluster_id cluster;
+    uint64_t group;
+    uint32_t bases_count; /* whole ones; 0: the two points are not set */
+    struct segment_log_point newest_base, oldest_base;
+    uint32_t damaged_count; /* bases that are not whole, and have no whole copy */
+    uint64_t damaged_lowest, damaged_highest;
+    uint64_t state_index; /* of the newest whole one of any kind; 0: or there is none */
+};
+/* snapshots NULL: not known, and the segments are held against each other alone. MISSING: there are no segments. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_walk(
-    struct disk *disk, const char *directory, segment_log_walk_cb cb, void *data,
-    struct segment_log_walk_summary *ret_summary, struct segment_log_problem *ret_problem);
+    struct disk *disk, const char *directory, const struct segment_log_snapshots *snapshots,
+    segment_log_walk_cb cb, void *data, struct segment_log_walk_summary *ret_summary,
+    struct segment_log_problem *ret_problem);
 
 #endif

@@ -70,6 +70,12 @@ SNAPSHOT_CHECKED enum snapshot_status snapshot_load_newest(
     snapshot_skipped_cb on_skipped, void *data, struct snapshot_header *ret_header,
     struct tree **ret_state, struct segment_log_problem *ret_problem);
 
+/* Offline, for segment_log_walk(): what all of them say of the log beside them, by their headers. Nothing is written, and of
+ * which cluster and group they are is not asked, but told. OK or IO; without any OK, and nothing is set. */
+SNAPSHOT_CHECKED enum snapshot_status snapshot_survey(struct disk *disk, const char *directory,
+                                                      struct segment_log_snapshots *ret_snapshots,
+                                                      struct segment_log_problem *ret_problem);
+
 /* Remove checkpoints below `index`; bases stay. 0 or a negative errno. */
 int snapshot_remove_older(struct disk *disk, const char *directory, uint64_t index);
 

@@ -100,7 +100,8 @@ static const struct cluster_id *cluster_id_of(struct disk *disk, const char *dir
 {
     static struct segment_log_walk_summary summary;
     struct segment_log_problem problem;
-    cr_assert_eq(segment_log_walk(disk, directory, NULL, NULL, &summary, &problem), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_walk(disk, directory, NULL, NULL, NULL, &summary, &problem),
+                 SEGMENT_LOG_OK);
     return &summary.cluster;
 }
 
@@ -178,7 +179,7 @@ uint64_t rot_problems(struct cluster *cluster, uint32_t node)
     struct segment_log_walk_summary summary;
     struct segment_log_problem problem;
     snprintf(directory, sizeof(directory), "/data/groups/%020" PRIu64, group_of_topic(cluster));
-    cr_assert_eq(segment_log_walk(sim_memory_disk(cluster->sim, node), directory, NULL, NULL,
+    cr_assert_eq(segment_log_walk(sim_memory_disk(cluster->sim, node), directory, NULL, NULL, NULL,
                                   &summary, &problem),
                  SEGMENT_LOG_OK);
     return summary.problems_count;

@@ -30,7 +30,7 @@ static void set_up(void)
     snprintf(data, sizeof data, "%s", directory.path);
     snprintf(group, sizeof group, "%.400s/groups", data);
     cr_assert_eq(disk_make_directory(disk_posix(), group), 0);
-    snprintf(group, sizeof group, "%.400s/groups/7", data);
+    snprintf(group, sizeof group, "%.400s/groups/%020u", data, FIXTURE_GROUP);
     struct segment_log_options options = fixture_options(disk_posix(), group);
     struct segment_log *log = fixture_create(&options);
     cr_assert_eq(fixture_try_append(log, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
@@ -265,6 +265,9 @@ static void make_files(void)
                                      .point = {.index = 20, .term = 1, .next_offset = 57}};
     cr_assert_eq(snapshot_write(disk, group, &header, state, &problem), SNAPSHOT_OK);
     tree_unref(state);
+    header.kind = SNAPSHOT_BASE;
+    header.point = fixture_origin();
+    cr_assert_eq(snapshot_write(disk, group, &header, NULL, &problem), SNAPSHOT_OK);
     fixture_segment_path(group, 1, segment_path);
     snprintf(snapshot_path, sizeof snapshot_path, "%.400s/checkpoint-%020d.snap", group, 20);
 }
@@ -435,4 +438,137 @@ Test(log_command, noise_and_cut_files_are_told_and_survived)
         disk_close(file);
         cr_assert_eq(run("inspect", NULL, NULL, segment_path), 1);
     }
+}
+
+/* ---- files that are missing ---------------------------------------------------------------------------- */
+
+/* Of the group, by the end of their names. */
+static void remove_files(const char *suffix)
+{
+    char command[2 * DISK_PATH_MAX];
+    snprintf(command, sizeof command, "rm -f %.400s/*%s", group, suffix);
+    cr_assert_eq(system(command), 0);
+}
+
+static void write_record(enum node_replica_state state)
+{
+    struct disk *disk = disk_posix();
+    struct node_store *store;
+    struct segment_log_problem problem;
+    cr_assert_eq(node_store_open(disk, data, &fixture_cluster, 3, true, &store, &problem),
+                 SEGMENT_LOG_OK);
+    const struct node_record record = {.group = FIXTURE_GROUP, .state = state, .term = 1234};
+    cr_assert_neq(node_store_put(store, &record), 0);
+    struct node_store_job *job = node_store_next_job(store);
+    node_store_job_run(job);
+    cr_assert_eq(node_store_job_finish(store, job, &problem), 0);
+    node_store_close(store);
+}
+
+Test(log_command, every_lost_segment_is_named_by_verify_and_by_inspect)
+{
+    make_files();
+    const uint64_t count = info.segments_count;
+    cr_assert_gt(count, 2);
+    for (uint64_t sequence = 1; sequence <= count; sequence++) {
+        char path[DISK_PATH_MAX], aside[DISK_PATH_MAX], wanted[128];
+        fixture_segment_path(group, sequence, path);
+        snprintf(aside, sizeof aside, "%.400s/aside", data);
+        cr_assert_eq(rename(path, aside), 0);
+        snprintf(wanted, sizeof wanted, "%020" PRIu64 ".segment at 0: %s",
+                 sequence < count ? sequence : sequence - 1,
+                 sequence == 1      ? "the file is missing, and perhaps others in front of it: "
+                                      "entries 1.."
+                 : sequence < count ? "the file is missing: entries "
+                                    : "the segment says it is continued, but there is none behind");
+        cr_assert_eq(run("verify", NULL, NULL, data), 1, "segment %" PRIu64, sequence);
+        cr_assert_not_null(strstr(output, wanted), "%s", output);
+        cr_assert_eq(run("verify", NULL, NULL, group), 1, "segment %" PRIu64, sequence);
+        cr_assert_not_null(strstr(output, wanted), "%s", output);
+        cr_assert_eq(run("inspect", NULL, NULL, data), 1, "segment %" PRIu64, sequence);
+        cr_assert_not_null(strstr(output, wanted), "%s", output);
+        cr_assert_eq(run("dump", NULL, NULL, data), 1, "segment %" PRIu64, sequence);
+        cr_assert_not_null(strstr(output, wanted), "%s", output);
+        cr_assert_eq(run("inspect", "-o", "json", data), 1);
+        cr_assert_not_null(strstr(output, "],\"problems\":1}\n"), "%s", output);
+        cr_assert_eq(rename(aside, path), 0);
+        cr_assert_eq(run("verify", NULL, NULL, data), 0, "%s", output);
+        cr_assert_eq(run("inspect", NULL, NULL, data), 0, "%s", output);
+    }
+}
+
+Test(log_command, a_group_whose_segments_are_all_lost_is_named)
+{
+    make_files();
+    remove_files(".segment");
+    static const char *const actions[] = {"verify", "inspect", "dump"};
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(run(actions[i], NULL, NULL, data), 1, "%s", actions[i]);
+        cr_assert_not_null(strstr(output, "0007 at 0: all segments are missing"), "%s", output);
+        cr_assert_eq(run(actions[i], NULL, NULL, group), 1, "%s", actions[i]);
+        cr_assert_not_null(strstr(output, "0007 at 0: all segments are missing"), "%s", output);
+    }
+    cr_assert_eq(run("verify", NULL, NULL, data), 1);
+    cr_assert_not_null(strstr(output, "group 7 entries 0 offsets none"), "%s", output);
+    cr_assert_eq(run("dump", NULL, NULL, group), 1);
+    cr_assert_not_null(strstr(output, "# snapshot "), "there is nothing else to show: %s", output);
+    cr_assert_eq(run("verify", "--json", NULL, data), 1);
+    cr_assert_not_null(strstr(output, "{\"group\":7,"), "%s", output);
+
+    /* Where the votes know it, also without any file, and without the directory. */
+    remove_files("");
+    cr_assert_eq(run("verify", NULL, NULL, data), 1);
+    cr_assert_not_null(strstr(output, "0007 at 0: all segments are missing"), "%s", output);
+    cr_assert_eq(rmdir(group), 0);
+    cr_assert_eq(run("verify", NULL, NULL, data), 1);
+    cr_assert_not_null(strstr(output, "group 7 entries 0 offsets none"), "%s", output);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(run(actions[i], NULL, NULL, data), 1, "%s", actions[i]);
+        cr_assert_not_null(strstr(output, "0007 at 0: all segments are missing"), "%s", output);
+    }
+    cr_assert_eq(run("verify", NULL, NULL, group), 3, "nothing tells what it was");
+}
+
+Test(log_command, a_made_replica_without_a_base_is_named)
+{
+    make_files();
+    remove_files("base-00000000000000000000.snap");
+    cr_assert_eq(run("verify", NULL, NULL, data), 1);
+    cr_assert_not_null(strstr(output, "0007 at 0: there is no base"), "%s", output);
+}
+
+/* Being made or dropped when its node stopped: its files go in any order, and the record goes first. */
+Test(log_command, what_is_left_of_a_replica_that_is_not_made_is_no_problem)
+{
+    make_files();
+    write_record(NODE_REPLICA_DROPPED);
+    static const char *const gone[] = {"", "1.segment", ".segment", ".snap", NULL};
+    for (size_t i = 0; gone[i]; i++) {
+        if (i > 0) remove_files(gone[i]);
+        cr_assert_eq(run("verify", NULL, NULL, data), 0, "%s", output);
+        cr_assert_eq(run("inspect", NULL, NULL, data), 0, "%s", output);
+        if (i == 3) break;
+        cr_assert_not_null(strstr(output, "note "), "%s", output);
+        cr_assert_eq(run("verify", NULL, NULL, group), 0, "%s", output);
+        cr_assert_not_null(strstr(output, ": left over\n"), "%s", output);
+        cr_assert_eq(run("verify", "--json", NULL, group), 0);
+        cr_assert_not_null(strstr(output, "\"left_over\":true,\"problems\":0}"), "%s", output);
+    }
+}
+
+/* Votes that are lost, or cannot be read, excuse nothing. */
+Test(log_command, without_votes_every_replica_counts_as_made)
+{
+    make_files();
+    write_record(NODE_REPLICA_DROPPED);
+    remove_files("1.segment");
+    cr_assert_eq(run("verify", NULL, NULL, data), 0);
+    const struct node_identity identity = {
+        .node_id = 3, .incarnation = 99, .cluster = fixture_cluster, .votes_lost = true};
+    cr_assert_eq(node_identity_save(disk_posix(), data, &identity), 0);
+    cr_assert_eq(run("verify", NULL, NULL, data), 1, "they are being made anew");
+    char votes[DISK_PATH_MAX];
+    snprintf(votes, sizeof votes, "%.400s/votes", data);
+    cr_assert_eq(unlink(votes), 0);
+    cr_assert_eq(run("verify", NULL, NULL, data), 1);
 }

@@ -185,6 +185,47 @@ Test(node_store, a_block_that_cannot_be_read_costs_no_vote_and_is_written_again)
 }
 
 /* V2: while it runs, the bad one first, so that a power cut at any call leaves a whole one. */
+struct peeked {
+    uint64_t term;
+    uint32_t count;
+};
+
+static void note_record(void *data, const struct node_record *record)
+{
+    struct peeked *peeked = data;
+    peeked->term = record->term;
+    peeked->count++;
+}
+
+Test(node_store, a_peek_tells_what_a_start_would_find_and_writes_nothing)
+{
+    struct peeked peeked = {0};
+    cr_assert_not(node_store_peek(disk, "/data", note_record, &peeked), "there is none");
+    struct node_store *store = open_store();
+    for (uint64_t term = 7; term < 9; term++) {
+        const struct node_record record = record_of(4, term);
+        node_store_put(store, &record);
+        cr_assert_eq(save(store), 0);
+    }
+    node_store_close(store);
+    const uint64_t calls = memory_disk_calls(disk);
+    for (uint32_t slot = 0; slot < 3; slot++) {
+        peeked = (struct peeked){0};
+        cr_assert(node_store_peek(disk, "/data", note_record, &peeked));
+        cr_assert_eq(peeked.count, 1);
+        cr_assert_eq(peeked.term, 8, "%u", slot);
+        if (slot > 0) {
+            cr_assert_eq(memory_disk_flip(disk, "/data/votes", (slot - 1) * SLOT_BYTES + 24, 1), 0);
+        }
+        if (slot < 2)
+            cr_assert_eq(memory_disk_flip(disk, "/data/votes", slot * SLOT_BYTES + 24, 1), 0);
+    }
+    cr_assert_eq(memory_disk_flip(disk, "/data/votes", 24, 1), 0);
+    cr_assert_eq(memory_disk_flip(disk, "/data/votes", SLOT_BYTES + 24, 1), 0);
+    cr_assert_not(node_store_peek(disk, "/data", note_record, &peeked), "both slots are bad");
+    cr_assert_eq(memory_disk_calls(disk), calls);
+}
+
 Test(node_store, a_slot_that_rots_while_it_is_open_is_written_again_when_looked_at)
 {
     for (uint64_t nth = 0; nth < 12; nth++) {

@@ -255,7 +255,8 @@ static void expect_clean_files(struct disk *on, uint64_t sequence, size_t pos)
 {
     struct segment_log_walk_summary summary;
     struct segment_log_problem problem;
-    cr_assert_eq(segment_log_walk(on, "/group", NULL, NULL, &summary, &problem), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_walk(on, "/group", NULL, NULL, NULL, &summary, &problem),
+                 SEGMENT_LOG_OK);
     cr_assert_eq(summary.problems_count, 0, "byte %zu of segment %" PRIu64, pos, sequence);
     cr_assert_geq(summary.sealed_count + 1, info.segments_count, "byte %zu of segment %" PRIu64,
                   pos, sequence);

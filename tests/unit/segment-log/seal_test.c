@@ -329,7 +329,7 @@ Test(segment_log_seal, a_damaged_footer_is_no_damage_and_is_written_again)
         fixture_check_all(log_);
         struct segment_log_walk_summary summary;
         struct segment_log_problem problem;
-        cr_assert_eq(segment_log_walk(disk, "/group", NULL, NULL, &summary, &problem),
+        cr_assert_eq(segment_log_walk(disk, "/group", NULL, NULL, NULL, &summary, &problem),
                      SEGMENT_LOG_OK);
         cr_assert_eq(summary.problems_count, 0);
     }

@@ -373,3 +373,64 @@ Test(snapshot_newest, older_checkpoints_are_removed_and_bases_stay)
     cr_assert_not_null(crash_disk_file(disk, test_name(SNAPSHOT_CHECKPOINT, 8)));
     crash_disk_destroy(disk);
 }
+
+/* ---- offline ---------------------------------------------------------------------------------------- */
+
+static struct segment_log_snapshots survey(struct crash_disk *disk)
+{
+    struct segment_log_snapshots found;
+    struct segment_log_problem problem = {0};
+    cr_assert_eq(snapshot_survey(&disk->disk, CRASH_DISK_DIRECTORY, &found, &problem), SNAPSHOT_OK,
+                 "%s", problem.reason);
+    return found;
+}
+
+Test(snapshot_survey, bases_and_the_newest_state_are_told)
+{
+    struct crash_disk *disk = crash_disk_create();
+    struct segment_log_snapshots found = survey(disk);
+    cr_assert_not(found.has_ids);
+    cr_assert_eq(found.bases_count + found.damaged_count, 0);
+
+    const uint64_t bases[] = {5, 20, 30};
+    for (size_t i = 0; i < 3; i++) {
+        test_write(disk, SNAPSHOT_BASE, bases[i], 3);
+    }
+    test_write(disk, SNAPSHOT_CHECKPOINT, 40, 8);
+    const struct snapshot_header own = test_header(SNAPSHOT_BASE, 30);
+    found = survey(disk);
+    cr_assert(found.has_ids);
+    cr_assert_eq(found.group, own.group);
+    cr_assert_eq(memcmp(&found.cluster, &own.cluster, sizeof own.cluster), 0);
+    cr_assert_eq(found.bases_count, 3);
+    cr_assert_eq(found.newest_base.index, 30);
+    cr_assert_eq(found.newest_base.chain, own.point.chain);
+    cr_assert_eq(found.oldest_base.index, 5);
+    cr_assert_eq(found.damaged_count, 0);
+    cr_assert_eq(found.state_index, 40);
+    crash_disk_destroy(disk);
+}
+
+Test(snapshot_survey, of_a_damaged_one_the_index_is_told_unless_there_is_a_copy)
+{
+    struct crash_disk *disk = crash_disk_create();
+    test_write(disk, SNAPSHOT_BASE, 5, 1);
+    test_write(disk, SNAPSHOT_BASE, 20, 3);
+    test_write(disk, SNAPSHOT_CHECKPOINT, 40, 8);
+    const struct snapshot_header own = test_header(SNAPSHOT_BASE, 5);
+    cr_assert_eq(
+        snapshot_copy_base(&disk->disk, CRASH_DISK_DIRECTORY, &own.cluster, own.group, 5, NULL),
+        SNAPSHOT_OK);
+    crash_disk_file(disk, test_name(SNAPSHOT_BASE, 5))->bytes[50] ^= 1;
+    crash_disk_file(disk, test_name(SNAPSHOT_BASE, 20))->bytes[50] ^= 1;
+    crash_disk_file(disk, test_name(SNAPSHOT_CHECKPOINT, 40))->bytes[50] ^= 1;
+    const struct segment_log_snapshots found = survey(disk);
+    cr_assert_eq(found.bases_count, 1);
+    cr_assert_eq(found.newest_base.index, 5, "by its copy");
+    cr_assert_eq(found.oldest_base.index, 5);
+    cr_assert_eq(found.damaged_count, 1);
+    cr_assert_eq(found.damaged_lowest, 20);
+    cr_assert_eq(found.damaged_highest, 20);
+    cr_assert_eq(found.state_index, 5, "the newest that is whole");
+    crash_disk_destroy(disk);
+}
