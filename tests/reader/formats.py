@@ -298,6 +298,26 @@ class Log:
 
     def __init__(self, directory):
         names = sorted(name for name in os.listdir(directory) if name.endswith(".segment"))
+        if not names:
+            raise Damaged(directory, 0, "there are no segments")
+        bases = sorted((base.point for base in snapshots_of(directory) if base.kind == 1), key=lambda point: point.index)
+        if len(names) > 1 and bases and self._is_born_behind(os.path.join(directory, names[-1]), bases[-1]):
+            try:
+                self._read(directory, names, bases)
+                return
+            except Damaged:
+                names = names[-1:]  # what is left in front of it is over
+        self._read(directory, names, bases)
+
+    @staticmethod
+    def _is_born_behind(path, base):
+        try:
+            segment = Segment(path)
+        except Damaged:
+            return False
+        return segment.flags & 1 and segment.base == base
+
+    def _read(self, directory, names, bases):
         self.segments = []
         for name in names:
             segment = Segment(os.path.join(directory, name))
@@ -315,6 +335,19 @@ class Log:
         self.entries = [entry for segment in self.segments for entry in segment.entries]
         self.mark = self.segments[-1].mark
         self.end = self.segments[-1].end()
+        self._compare(bases)
+
+    def _compare(self, bases):
+        """With the bases that stand beside it."""
+        first, last = self.segments[0], self.segments[-1]
+        if not bases:
+            if self.base.index > 0:
+                raise Damaged(first.path, 48, "no base stands where the log starts")
+            return
+        if self.base.index > bases[0].index and not first.flags & 1:
+            raise Damaged(first.path, 48, f"entries {bases[0].index + 1}..{self.base.index} in front of it are missing")
+        if bases[-1] not in [self.base, *(entry.point() for entry in self.entries)]:
+            raise Damaged(last.path, 0, f"the log does not hold the entry of its newest base, of {bases[-1].index}")
 
 
 # ---- identity and votes ------------------------------------------------------------------------------------------------
