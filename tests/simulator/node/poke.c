@@ -3,8 +3,8 @@
 /* With peek.c the only test file that knows the private structs of broker/node. */
 #include "base.h"
 #include "chains.h"
-#include "founding.h"
 #include "disk.h"
+#include "founding.h"
 #include "drop.h"
 #include "group.h"
 #include "internal.h"
