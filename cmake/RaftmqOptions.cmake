@@ -11,7 +11,7 @@ endif()
 
 option(RAFTMQ_ASAN "Build with AddressSanitizer, LeakSanitizer and UBSan; the first report ends the process" OFF)
 option(RAFTMQ_TSAN "Build with ThreadSanitizer" OFF)
-option(RAFTMQ_PLANTED_BUGS "Build in bugs that can be switched on by name: never for use, docs/TESTING.md" OFF)
+option(RAFTMQ_PLANTED_BUGS "Build in bugs that can be switched on by name, and rare paths: never for use, docs/TESTING.md" OFF)
 
 # Assertions stay on in every build: they are part of the program (docs/ARCHITECTURE.md).
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
@@ -27,13 +27,17 @@ target_compile_options(raftmq_options INTERFACE
     -fno-common -fstack-protector-strong)
 target_compile_definitions(raftmq_options INTERFACE _GNU_SOURCE)
 
-# <planted/planted.h>: without the option the header defines one macro, the constant false.
-target_include_directories(raftmq_options INTERFACE "${CMAKE_SOURCE_DIR}/tests/planted/include")
+# <planted/planted.h>, <rare/rare.h>: without the option each header defines one macro, the constant false.
+target_include_directories(raftmq_options INTERFACE
+    "${CMAKE_SOURCE_DIR}/tests/planted/include" "${CMAKE_SOURCE_DIR}/tests/rare/include")
 if(RAFTMQ_PLANTED_BUGS)
     add_library(planted STATIC "${CMAKE_SOURCE_DIR}/tests/planted/planted.c")
     target_compile_definitions(planted PUBLIC RAFTMQ_PLANTED_BUGS)
     target_include_directories(planted PRIVATE "${CMAKE_SOURCE_DIR}/tests/planted/include")
-    target_link_libraries(raftmq_options INTERFACE planted)
+    add_library(rare STATIC "${CMAKE_SOURCE_DIR}/tests/rare/rare.c")
+    target_compile_definitions(rare PUBLIC RAFTMQ_PLANTED_BUGS)
+    target_include_directories(rare PRIVATE "${CMAKE_SOURCE_DIR}/tests/rare/include")
+    target_link_libraries(raftmq_options INTERFACE planted rare)
 endif()
 
 if(RAFTMQ_ASAN)

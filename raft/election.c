@@ -18,6 +18,7 @@
 #include "internal.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 
@@ -40,6 +41,7 @@ static uint64_t draw_timeout_ms(struct raft_node *node)
 void raft__reset_election_timer(struct raft_node *node)
 {
     node->election_at_ms = node->now_ms + draw_timeout_ms(node);
+    if (RARELY(ELECTION_TIMER_FIRES_AT_ONCE)) node->election_at_ms = node->now_ms;
     node->early_until_ms = 0;
 }
 

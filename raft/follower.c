@@ -11,6 +11,7 @@
 #include "internal.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 
@@ -225,7 +226,7 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
     raft_index known =
         PLANTED(B13_COMMITS_OWN_TAIL) ? node->trail.last_index : node->verified_index;
     raft_index told = PLANTED(C3_ARRIVED_IS_COMMITTED) ? known : m->append.commit_index;
-    raft__commit_to(node, update, raft__min(told, known));
+    if (!RARELY(COMMIT_NEWS_ARE_MISSED)) raft__commit_to(node, update, raft__min(told, known));
     /* Entries that still wait for the disk are acknowledged when it reports. An empty APPEND is a question, and
      * answered at once. */
     if (empty || match_of(node) >= last) raft__follower_ack(node, update);
@@ -263,6 +264,7 @@ void raft__on_append(struct raft_node *node, struct raft_update *update,
 /* Heartbeats that only bring commit news come in bursts; CheckQuorum needs far fewer answers. */
 static bool answer_is_due(struct raft_node *node, const struct raft_message *m, bool leader_is_new)
 {
+    if (RARELY(HEARTBEAT_IS_NOT_ANSWERED)) return false;
     if (m->heartbeat.round != 0) return true;
     if (!leader_is_new && node->now_ms - node->replied_ms < node->options.heartbeat_ms / 2) {
         return false;

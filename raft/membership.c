@@ -16,6 +16,7 @@
 #include "internal.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 
@@ -296,7 +297,7 @@ void raft__membership_advance(struct raft_node *node, struct raft_update *update
         leave(node, update);
         return;
     }
-    if (!node->configuration.joint) return;
+    if (!node->configuration.joint || RARELY(JOINT_PHASE_LASTS)) return;
     if (!raft__configuration_is_committed(node)) return;
     if (!raft__own_term_committed(node)) return;
     if (update->append.source != RAFT_APPEND_NONE) { /* an update names one append */

@@ -15,6 +15,7 @@
 #include "internal.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <string.h>
@@ -265,7 +266,7 @@ void raft__reads_leader_heard(struct raft_node *node, struct raft_update *update
 void raft__reads_advance(struct raft_node *node, struct raft_update *update)
 {
     struct raft_reads *reads = &node->reads;
-    if (reads->flying) return;
+    if (reads->flying || RARELY(READ_ROUND_WAITS)) return;
     if (node->role == RAFT_LEADER) {
         if (!raft__own_term_committed(node) && !PLANTED(B4_READS_BEFORE_NOOP)) return;
         if (reads->count == 0 && !forwards_wait(reads)) return;
@@ -336,6 +337,7 @@ static enum raft_refusal judge_request(struct raft_node *node, const struct raft
 void raft__on_read_index(struct raft_node *node, struct raft_update *update,
                          const struct raft_message *m)
 {
+    if (RARELY(READ_INDEX_REQUEST_IS_LOST)) return;
     bool is_member = raft__member_find(&node->configuration, m->from) != RAFT_MEMBERS_MAX;
     if (m->term > node->hard.term) {
         if (!is_member) return;

@@ -10,6 +10,7 @@
 #include "internal.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 
@@ -114,6 +115,8 @@ static void accepted(struct raft_node *node, struct raft_update *update, uint32_
     if (progress->state == RAFT_PROGRESS_SNAPSHOT && progress->match >= node->trail.floor_index) {
         raft__progress_probe(progress, progress->match + 1);
     }
+    if (progress->state == RAFT_PROGRESS_REPLICATE && RARELY(PROBES_AFTER_AN_ACK))
+        raft__progress_probe(progress, progress->match + 1);
     if (progress->match > match_before) {
         raft__trace(update, (struct raft_trace){.type = RAFT_TRACE_ACK,
                                                 .node = node->configuration.members[member].id.node,
@@ -271,7 +274,8 @@ static void ask_if_silent(struct raft_node *node, struct raft_progress *progress
     bool waits = progress->probe_sent || (progress->state == RAFT_PROGRESS_REPLICATE &&
                                           progress->match + 1 < progress->next);
     if (!waits) return;
-    if (node->now_ms - progress->asked_at_ms < 2 * node->options.heartbeat_ms) return;
+    bool is_silent = node->now_ms - progress->asked_at_ms >= 2 * node->options.heartbeat_ms;
+    if (!is_silent && !RARELY(ASKS_WHAT_ARRIVED)) return;
     progress->check_wanted = true;
 }
 
@@ -288,7 +292,8 @@ static void ask_for_snapshot_again(const struct raft_node *node, struct raft_pro
 
 void raft__leader_tick(struct raft_node *node, struct raft_update *update)
 {
-    if (node->now_ms >= raft__quorum_deadline_ms(node) && !PLANTED(C1_NO_CHECK_QUORUM)) {
+    bool is_alone = node->now_ms >= raft__quorum_deadline_ms(node) && !PLANTED(C1_NO_CHECK_QUORUM);
+    if (is_alone || RARELY(LEADER_GIVES_UP)) {
         raft__become_follower(node, update, node->hard.term, (struct raft_replica_id){0, 0});
         return;
     }
@@ -323,6 +328,7 @@ static bool send_heartbeat(struct raft_node *node, struct raft_update *update, u
     struct raft_progress *progress = &node->progress[member];
     if (raft__disk_is_stalled(node))
         return true; /* PROTOCOL C7: nothing that keeps others from standing */
+    if (RARELY(HEARTBEAT_IS_NOT_SENT)) return true;
     struct raft_message *message =
         raft__message(node, update, RAFT_MESSAGE_HEARTBEAT, node->configuration.members[member].id);
     if (message == NULL) {
@@ -368,6 +374,7 @@ static bool send_append(struct raft_node *node, struct raft_update *update, uint
     raft_index last = previous;
     if (!empty) {
         last = raft__min(node->trail.last_index, previous + node->options.append_entries_max);
+        if (RARELY(APPEND_OF_ONE_ENTRY)) last = raft__min(last, previous + 1);
     }
     message->append.previous_index = previous;
     message->append.previous_term = raft__trail_term(&node->trail, previous);
@@ -431,6 +438,7 @@ static void send_appends(struct raft_node *node, struct raft_update *update)
  * by a heartbeat. */
 static void send_commit_news(struct raft_node *node, struct raft_update *update)
 {
+    if (RARELY(COMMIT_NEWS_WAIT)) return;
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {
         const struct raft_progress *progress = &node->progress[i];
         if (i == node->self) continue;

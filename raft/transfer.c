@@ -4,6 +4,8 @@
  * term is seen within an election timeout the leader goes on as before. */
 #include "internal.h"
 
+#include <rare/rare.h>
+
 #include <assert.h>
 
 bool raft__is_transferring(const struct raft_node *node)
@@ -83,6 +85,7 @@ void raft__transfer_outbox(struct raft_node *node, struct raft_update *update)
 void raft__on_timeout_now(struct raft_node *node, struct raft_update *update,
                           const struct raft_message *m)
 {
+    if (RARELY(TIMEOUT_NOW_IS_LOST)) return;
     /* Only the leader of the present term may ask for it: an old copy would start an election for nothing. */
     if (!raft__hear_leader(node, update, m)) return;
     if (!raft__can_stand(node)) return;

@@ -7,6 +7,7 @@
 #include "log.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include "bytes.h"
 
@@ -93,7 +94,7 @@ bool flush__freeze(struct segment_log *log, struct segment_log_job *job)
         if (!add_part(job, meta)) break;
         job->bytes += meta->bytes;
         index++;
-        if (job->bytes >= bytes_max) break;
+        if (job->bytes >= bytes_max || RARELY(FLUSH_OF_FEW_ENTRIES)) break;
     }
     if (index == log->durable_index) return false;
     job->start = cache__point(&log->cache, log->durable_index);
@@ -107,6 +108,7 @@ bool flush__freeze(struct segment_log *log, struct segment_log_job *job)
         if (is_boundary) log->roll_wanted = false; /* it is one already */
     } else {
         job->roll = is_boundary || job->write_pos + job->bytes > log->options.segment_bytes_max;
+        if (RARELY(SEGMENT_ROLLS_EARLY)) job->roll = true;
     }
     if (job->roll) job->write_pos = SEGMENT_DATA_POS;
     freeze_points(log, job);

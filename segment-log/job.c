@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static bool freeze(struct segment_log *log, bool idle)
     }
     bool overtakes = PLANTED(B28_WRITE_OVERTAKES_CUT) && log->durable_index < log->last.index;
     if (log->cut_pending && !overtakes) {
-        if (truncate__has_to_wait(log)) return false;
+        if (truncate__has_to_wait(log) || RARELY(CUT_WAITS)) return false;
         reset(log, JOB_TRUNCATE);
         truncate__freeze(log, job);
         return true;
@@ -92,7 +93,7 @@ static bool freeze(struct segment_log *log, bool idle)
         reset(log, JOB_FILL);
         return true;
     }
-    if (idle && log->writer.mark_unsynced) {
+    if (log->writer.mark_unsynced && (idle || RARELY(MARK_IS_SYNCED_EARLY))) {
         reset(log, JOB_SYNC);
         return true;
     }

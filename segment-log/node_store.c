@@ -19,6 +19,7 @@
 #include "bytes.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include "problem.h"
 #include "salvage.h"
@@ -298,7 +299,8 @@ static void run_check(struct node_store_job *job)
         job->mended_slots += is_bad[i];
     }
     free(slots);
-    if (job->error || job->mended_slots == 0 || PLANTED(V2_BAD_SLOT_STAYS)) return;
+    const bool is_needless = job->mended_slots == 0 && !RARELY(VOTES_ARE_WRITTEN_AGAIN);
+    if (job->error || is_needless || PLANTED(V2_BAD_SLOT_STAYS)) return;
     /* The bad one first: as long as it is in flight the other one is whole. */
     const uint32_t first = is_bad[0] ? 0 : 1;
     job->error = write_slot(store->file, first, store->image, job->bytes);

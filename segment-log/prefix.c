@@ -9,6 +9,8 @@
  *            the birth is on the disk. So the new segment, once its base is published, decides (recovery.c). */
 #include "log.h"
 
+#include <rare/rare.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -78,6 +80,7 @@ bool prefix__freeze(struct segment_log *log)
     const bool waits = log->removed_last && log->durable_index < log->last.index;
     if (log->doomed_from == log->doomed_to && log->drop_index > log->base.index && !waits) {
         uint32_t count = droppable(log);
+        if (count > 0 && RARELY(PREFIX_DROP_WAITS)) count = 0;
         if (count > REMOVES_MAX) count = REMOVES_MAX;
         if (count > 0) drop_segments(log, count);
     }

@@ -1,6 +1,8 @@
 /* Reading from memory: search in the cache's ring, and views that borrow its chunks. */
 #include "log.h"
 
+#include <rare/rare.h>
+
 #include <assert.h>
 
 /* The first cached entry at or behind from_index whose state in front does not precede `value`. For offset and time this
@@ -52,6 +54,7 @@ void log__view(const struct segment_log *log, uint64_t first_index, uint64_t las
     for (; index <= last_index; index++) {
         const struct entry_meta *meta = cache__meta(cache, index);
         if (index > first_index && meta->bytes > bytes_max - ret_view->bytes_total) break;
+        if (index > first_index && RARELY(VIEW_OF_FEW_ENTRIES)) break;
         const uint8_t *bytes = cache__bytes(meta);
         if (bytes != end || ret_view->parts[ret_view->parts_count - 1].chunk != meta->chunk) {
             if (ret_view->parts_count == SEGMENT_LOG_VIEW_PARTS_MAX) break;

@@ -9,6 +9,8 @@
 #include "log.h"
 #include "scan.h"
 
+#include <rare/rare.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -29,8 +31,9 @@ void read_job__add_part(struct segment_log *log, struct segment_log_read_job *jo
         .footer = segment->footer,
     };
     const struct segment_point *start =
-        segment->sealed ? index_cache__find(&log->indexes, segment->sequence, job->key, job->value)
-                        : NULL;
+        segment->sealed && !RARELY(INDEX_IS_FORGOTTEN)
+            ? index_cache__find(&log->indexes, segment->sequence, job->key, job->value)
+            : NULL;
     if (start) {
         if (start->pos > part->start.pos) part->start = *start;
         part->has_index = false; /* it was here */
@@ -165,6 +168,7 @@ bool read_job__take_record(struct segment_log_read_job *job, const struct read_p
     }
     if (record->header.index > job->last_index) return false;
     if (chunk->capacity - chunk->used < record->bytes_count) return false;
+    if (chunk->used > 0 && RARELY(READ_OF_FEW_ENTRIES)) return false;
     memcpy(chunk->bytes + chunk->used, record->bytes, record->bytes_count);
     chunk->used += record->bytes_count;
     job->found_last_index = record->header.index;

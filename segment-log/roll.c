@@ -8,6 +8,7 @@
 #include "log.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -41,7 +42,7 @@ static int write_birth(const struct segment_log_options *options,
     }
     int error = disk_pwrite(writer->file, blocks, sizeof blocks, 0);
     if (error) return error;
-    uint64_t fill = options->extend_bytes;
+    uint64_t fill = RARELY(NO_ZEROS_AHEAD) ? 0 : options->extend_bytes;
     if (fill > BIRTH_FILL_BYTES) fill = BIRTH_FILL_BYTES;
     if (fill > options->segment_bytes_max - SEGMENT_DATA_POS) {
         fill = options->segment_bytes_max - SEGMENT_DATA_POS;

@@ -5,6 +5,7 @@
 #include "scan.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include "bytes.h"
 
@@ -142,7 +143,7 @@ struct segment_log_seal_job *segment_log_next_seal_job(struct segment_log *log)
     if (!job) {
         bool is_due = log->committed_index >= log->seal_due_index ||
                       (PLANTED(L8_FOOTER_BEFORE_COMMIT) && log->seal_due_index != UINT64_MAX);
-        if (!is_due || log->seal_refused) return NULL;
+        if (!is_due || log->seal_refused || RARELY(FOOTER_WAITS)) return NULL;
         uint32_t position = 0;
         while (!is_candidate(&log->segments[position])) {
             position++;

@@ -17,6 +17,7 @@
 #include "turn.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 
@@ -49,6 +50,7 @@ void barrier__ask(struct group *group)
 {
     /* With so many in flight the leader is slow; the next answer makes room (barrier__read_state). */
     if (list_is_empty(&group->unasked) || group->asks_count == NODE_ASKS_MAX) return;
+    if (group->asks_count > 0 && RARELY(BARRIER_WAITS)) return;
     const uint64_t id = group->node->next_number++;
     struct list_link *link;
     while ((link = list_pop_front(&group->unasked))) {

@@ -20,6 +20,7 @@
 #include "snapshots.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
@@ -446,6 +447,7 @@ static bool is_due(const struct group *group)
     segment_log_info(group->log, &info);
     const uint64_t since = group->bases_count > 0 ? group->bases[0].index : info.base.index;
     if (info.last_index <= since) return false;
+    if (RARELY(BASE_IS_DUE)) return group->is_meta || group->bases_count > 0;
     if (group->is_meta) return is_due_of_meta(group, &info, since);
     return group->bases_count > 0 && is_due_of_partition(group, &info, since);
 }

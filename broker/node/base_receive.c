@@ -27,6 +27,7 @@
 #include <broker/base_codec.h>
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
@@ -503,7 +504,7 @@ static void offered(struct group *group, uint64_t from, const struct base_messag
     } else if (receive) {
         /* This one comes in its place, unless the other is about to be the log; the sender asks again. */
         if (!receive->is_busy && receive->stage == RECEIVE_OPEN) close_it(group);
-    } else if (node->base_receives_count == NODE_BASE_RECEIVES_MAX) {
+    } else if (node->base_receives_count == NODE_BASE_RECEIVES_MAX || RARELY(BASE_IS_NOT_TAKEN)) {
         answer_offer(group, from, message, BASE_BUSY);
     } else if (node->disk_full) {
         answer_offer(group, from, message, BASE_NO_SPACE);
@@ -577,5 +578,6 @@ void base_receive__maintain(struct group *group)
 {
     struct base_receive *receive = group->receive;
     if (!receive || receive->is_busy || receive->stage != RECEIVE_OPEN) return;
-    if (io_now_us(group->node->io) - receive->moved_us >= IDLE_US) close_it(group);
+    const bool is_idle = io_now_us(group->node->io) - receive->moved_us >= IDLE_US;
+    if (is_idle || RARELY(BASE_IS_GIVEN_UP)) close_it(group);
 }

@@ -21,6 +21,7 @@
 
 #include <broker/base_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
@@ -273,6 +274,7 @@ static void pump(struct group *group, struct base_send *send)
     const uint64_t left = bytes - send->sent;
     send->chunk_position = send->sent;
     send->chunk_bytes = left < chunk_bytes ? (size_t)left : chunk_bytes;
+    if (RARELY(BASE_CHUNK_IS_SHORT)) send->chunk_bytes = 1;
     submit(group, send, run_read, done_read);
 }
 
@@ -339,7 +341,7 @@ void base_send__start(struct group *group, const struct raft_snapshot_request *r
     send->heard_us = io_now_us(node->io);
     list_push_back(&group->sends, &send->link);
     /* Who is away will find newer bases when it is back. */
-    if (node->base_sends_count == NODE_BASE_SENDS_MAX ||
+    if (node->base_sends_count == NODE_BASE_SENDS_MAX || RARELY(BASE_HAS_NO_PLACE) ||
         !peer_is_up(node->hub, send->to.node, PEER_BULK) ||
         recall__waits_for(group, send->to.node)) {
         rest(group, send);

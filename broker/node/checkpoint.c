@@ -11,6 +11,7 @@
 
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <snapshot/snapshot.h>
 
 #include <inttypes.h>
@@ -135,6 +136,7 @@ static uint64_t shift_of(const struct group *group, uint64_t wanted)
 
 static bool is_due(const struct group *group)
 {
+    if (RARELY(CHECKPOINT_IS_DUE)) return true;
     const struct node *node = group->node;
     const uint64_t wanted = node->options.checkpoint_entries;
     /* Meta changes seldom. After a restart it should know every topic at once: its commit index comes from a leader, which
@@ -155,7 +157,7 @@ void checkpoint__maintain(struct group *group, bool force)
     struct node *node = group->node;
     if (group->checkpoint_running || group->dropping || (node->disk_full && !force)) return;
     if (group->applied_index <= group->checkpoint_index) return;
-    if (!force && !is_due(group)) return;
+    if (!force && (!is_due(group) || RARELY(CHECKPOINT_WAITS))) return;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
     bool ahead = info.durable_index < group->applied_index;

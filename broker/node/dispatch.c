@@ -23,6 +23,7 @@
 #include "transfer.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <inttypes.h>
@@ -177,7 +178,7 @@ void request__dispatch(struct node_request *request)
                               "use another node meanwhile");
         return;
     }
-    if (!node->meta_group) {
+    if (!node->meta_group || RARELY(REQUEST_IS_PARKED)) {
         request__park(request, NULL);
         return;
     }

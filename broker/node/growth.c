@@ -9,6 +9,8 @@
 #include "placement.h"
 #include "registry.h"
 
+#include <rare/rare.h>
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +98,7 @@ void growth__run(struct node *node)
     const uint64_t now_us = io_now_us(node->io);
     if (node->grown_us && now_us - node->grown_us < LOOK_EVERY_US) return;
     node->grown_us = now_us;
+    if (RARELY(GROWTH_WAITS)) return;
     struct growth *growth = calloc(1, sizeof(*growth));
     if (!growth) abort();
     growth->node = node;

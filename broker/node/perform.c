@@ -31,6 +31,7 @@
 
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <snapshot/snapshot.h>
 
 #include <assert.h>
@@ -126,7 +127,7 @@ static void perform_hard_state(struct group *group, const struct raft_update *up
 /* Bounded: while the store hangs the same answers are drawn again and again, and every message may be lost. */
 static void hold(struct group *group, const struct raft_message *message)
 {
-    if (group->held_count == NODE_HELD_MAX) return;
+    if (group->held_count == NODE_HELD_MAX || RARELY(HELD_MESSAGE_IS_LOST)) return;
     group->held_count++;
     struct held_message *held = malloc(sizeof(*held));
     if (!held) abort();

@@ -18,6 +18,7 @@
 
 #include <broker/record_batch.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <inttypes.h>
@@ -285,6 +286,7 @@ static void collect(struct group *group, struct collector *collector)
         } else {
             collect_commit(group, collector, request);
         }
+        if (RARELY(PROPOSAL_OF_FEW)) break;
     }
 }
 

@@ -20,6 +20,7 @@
 #include <broker/request_codec.h>
 #include <broker/wire_cursor.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,7 +65,7 @@ bool proxy__send(struct node_request *request, uint64_t to)
 {
     struct request_state *state = request_state(request);
     struct node *node = state->node;
-    if (!peer_is_up(node->hub, to, PEER_BULK)) return false;
+    if (!peer_is_up(node->hub, to, PEER_BULK) || RARELY(PROXY_FINDS_NO_ROOM)) return false;
     if (peer_queue_bytes(node->hub, to, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX) return false;
     prepare_fetch(request);
     uint8_t head[REQUEST_CODEC_BYTES_MAX];
@@ -251,7 +252,8 @@ static void guest_done(struct node_request *request)
     struct node *node = guest->node;
     const struct peer_state *peer = node__peer(node, guest->from);
     if (peer && peer->process == guest->process) {
-        if (peer_queue_bytes(node->hub, guest->from, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX) {
+        if (peer_queue_bytes(node->hub, guest->from, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX ||
+            RARELY(GUEST_IS_PUT_OFF)) {
             shorten(request);
         }
         size_t bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);

@@ -34,6 +34,7 @@
 #include "request.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <inttypes.h>
@@ -292,6 +293,7 @@ static bool add_learners(struct group *group, const struct reconfigure_wish *wis
 static bool is_caught_up(const struct raft_view *view, struct raft_replica_id id)
 {
     if (PLANTED(C1_PROMOTED_WHEN_BEHIND)) return true;
+    if (RARELY(LEARNER_IS_BEHIND)) return false;
     for (uint32_t i = 0; i < view->members_count; i++) {
         const struct raft_progress_view *member = &view->members[i];
         if (member->id.node == id.node && member->id.epoch == id.epoch) return member->caught_up;
@@ -422,7 +424,7 @@ static void drive(struct group *group)
     }
     if (plan.is_reached && !leads_for_certain(group, &wish)) return;
     changes__report(group, &view, &wish, &plan);
-    if (plan.acts) configure(group, &plan);
+    if (plan.acts && !RARELY(CHANGE_WAITS)) configure(group, &plan);
 }
 
 bool reconfigure__look(struct group *group, struct raft_view *view, struct reconfigure_wish *wish,

@@ -29,6 +29,7 @@
 
 #include <broker/repair_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <segment_log/repair.h>
 
 #include <assert.h>
@@ -143,6 +144,7 @@ static void begin_session(struct group *group)
     struct node *node = group->node;
     if (io_now_us(node->io) < repair->rests_until_us) return;
     if (node->repairs_count == NODE_REPAIRS_MAX || node->disk_full) return;
+    if (RARELY(REPAIR_WAITS)) return;
     switch (segment_log_repair_begin(group->log, repair->from_index, on_configuration, group)) {
     case SEGMENT_LOG_OK:
         node->repairs_count++;

@@ -12,6 +12,7 @@
 #include "read.h"
 
 #include <broker/repair_codec.h>
+#include <rare/rare.h>
 #include <segment_log/repair.h>
 
 #include <stdlib.h>
@@ -115,7 +116,7 @@ void repair_serve__request(struct node *node, uint64_t from, uint64_t group_id,
         return;
     }
     const bool is_busy = node->repair_serves_count == NODE_REPAIR_SERVES_MAX ||
-                         node->state == NODE_STOPPING ||
+                         RARELY(REPAIR_IS_BUSY) || node->state == NODE_STOPPING ||
                          peer_queue_bytes(node->hub, from, PEER_BULK) > NODE_BULK_QUEUE_BYTES_MAX;
     if (is_busy) {
         refuse(node, group, from, group_id, request, REPAIR_BUSY);
@@ -126,9 +127,10 @@ void repair_serve__request(struct node *node, uint64_t from, uint64_t group_id,
     serve->request = *request;
     serve->to = from;
     serve->base.done = serve_done;
-    const enum segment_log_status status = segment_log_repair_read_create(
-        group->log, request->index, request->chain, request->last_index, REPAIR_ENTRIES_BYTES_MAX,
-        &serve->base.read);
+    const size_t bytes_max = RARELY(REPAIR_ANSWER_IS_SHORT) ? 1u : REPAIR_ENTRIES_BYTES_MAX;
+    const enum segment_log_status status =
+        segment_log_repair_read_create(group->log, request->index, request->chain,
+                                       request->last_index, bytes_max, &serve->base.read);
     if (status == SEGMENT_LOG_OK) {
         node->repair_serves_count++;
         read__submit(group, &serve->base);

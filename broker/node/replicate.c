@@ -24,6 +24,7 @@
 
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 #include <segment_log/repair.h>
 
 #include <assert.h>
@@ -114,7 +115,7 @@ static bool start_append_read(struct group *group, const struct raft_message *me
 {
     /* All taken: reads for members that were removed meanwhile are among them. */
     const uint32_t slot = reading_slot(group, 0);
-    if (slot == RAFT_MEMBERS_MAX) return false;
+    if (slot == RAFT_MEMBERS_MAX || RARELY(READ_PLACES_ARE_TAKEN)) return false;
     uint64_t last = message->append.last;
     struct segment_log_hole hole;
     if (segment_log_hole_from(group->log, message->append.first, &hole)) {
@@ -154,7 +155,7 @@ static bool send_entries(struct group *group, const struct raft_message *origina
     struct raft_message message = *original;
     /* the cut after the read makes up for it */
     if (reading_slot(group, message.to.node) < RAFT_MEMBERS_MAX) return false;
-    if (!bulk_has_room(node, message.to.node)) {
+    if (!bulk_has_room(node, message.to.node) || RARELY(BULK_IS_FULL)) {
         return cut_to(ret_cut, &message, message.append.previous_index);
     }
     message.append.previous_chain = chain_at(group, message.append.previous_index);
@@ -239,6 +240,9 @@ bool replicate__send(struct group *group, const struct raft_message *message,
         uint8_t body[RAFT_CODEC_MESSAGE_BYTES_MAX];
         const struct io_buffer part = {
             .data = body, .bytes = raft_codec_encode_message(message, body, sizeof(body))};
+        if (RARELY(MESSAGE_LEAVES_TWICE))
+            (void)peer_send(node->hub, message->to.node, connection_of(message->type),
+                            PEER_FRAME_RAFT, group->id, &part, 1);
         (void)peer_send(node->hub, message->to.node, connection_of(message->type), PEER_FRAME_RAFT,
                         group->id, &part, 1);
         return false;
@@ -278,6 +282,7 @@ static void receive_append(struct group *group, struct raft_message *message,
     segment_log_info(group->log, &info);
     /* Bounded memory: what the disk cannot take yet is not taken from the network either; it is sent again. */
     if (bytes > 0 && info.unflushed_bytes > NODE_UNFLUSHED_BYTES_MAX) return;
+    if (bytes > 0 && RARELY(APPEND_IS_NOT_TAKEN)) return;
     if ((disk__refuses_appends(node) || info.full) &&
         !segment_log_is_taken_when_full(entries, bytes)) {
         return;

@@ -24,6 +24,7 @@
 
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <inttypes.h>
@@ -345,6 +346,8 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
         fetch__start(request, state->group);
         return;
     }
+    if (state->stage == STAGE_WAITING && RARELY(WRITE_EXPIRES)) state->deadline_us = now_us;
+    if (state->stage == STAGE_BARRIER && RARELY(READ_EXPIRES)) state->deadline_us = now_us;
     if (now_us >= state->deadline_us || is_forsaken(state, now_us)) {
         timed_out(request);
         return;
@@ -461,7 +464,8 @@ static bool admit(struct node *node, struct node_request *request)
 {
     struct request_state *state = request_state(request);
     if (request->type != NODE_REQUEST_PRODUCE) return true;
-    if (node->inflight_bytes + request->produce.bytes > node->options.inflight_bytes_max) {
+    if (node->inflight_bytes + request->produce.bytes > node->options.inflight_bytes_max ||
+        RARELY(MEMORY_IS_USED_UP)) {
         node->counters.refused_overload++;
         request->retry_after_ms = 100;
         request__finish(request, NODE_OVERLOADED,

@@ -15,6 +15,7 @@
 #include "snapshots.h"
 #include "turn.h"
 
+#include <rare/rare.h>
 #include <segment_log/repair.h>
 
 #include <inttypes.h>
@@ -114,7 +115,8 @@ static void begin_pass(struct group *group)
 static bool read_piece(struct group *group)
 {
     disk__pump_log(group, false); /* what was rebuilt is written, before more is read */
-    struct segment_log_scrub_job *job = segment_log_scrub_next_job(group->log, PIECE_BYTES);
+    const size_t bytes_max = RARELY(SCRUB_PIECE_IS_SHORT) ? 1u : PIECE_BYTES;
+    struct segment_log_scrub_job *job = segment_log_scrub_next_job(group->log, bytes_max);
     if (!job) return !is_log_scrubbed(group) && snapshots__check_next(group);
     struct scrub_piece *piece = calloc(1, sizeof(*piece));
     if (!piece) abort();
@@ -158,7 +160,9 @@ static struct group *choose(struct node *node)
         group->scrubbed_us = io_now_us(node->io); /* this pass has ended */
         return choose(node);
     }
-    if (!oldest || io_now_us(node->io) - oldest->scrubbed_us < BETWEEN_US) return NULL;
+    if (!oldest) return NULL;
+    const bool is_recent = io_now_us(node->io) - oldest->scrubbed_us < BETWEEN_US;
+    if (is_recent && !RARELY(SCRUB_BEGINS_NOW)) return NULL;
     node->scrub.group_id = oldest->id;
     node->scrub.began_us = io_now_us(node->io);
     begin_pass(oldest);
@@ -224,7 +228,8 @@ static void check_files(struct node *node)
     const uint64_t now_us = io_now_us(node->io);
     if (node->scrub.files_us == 0) node->scrub.files_us = now_us;
     if (node->scrub.files_running || !node->store) return;
-    if (!node->scrub.files_asked && now_us - node->scrub.files_us < FILES_EVERY_US) return;
+    const bool is_due = now_us - node->scrub.files_us >= FILES_EVERY_US;
+    if (!node->scrub.files_asked && !is_due && !RARELY(FILES_ARE_CHECKED)) return;
     node->scrub.files_asked = false;
     node->scrub.files_us = now_us;
     node->scrub.files_running = true;

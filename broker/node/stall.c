@@ -15,6 +15,7 @@
 #include "perform.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <inttypes.h>
 
@@ -31,6 +32,7 @@ static uint64_t timeout_us(const struct node *node)
 
 static bool takes_too_long(const struct node *node, uint64_t since_us)
 {
+    if (RARELY(DISK_SEEMS_STALLED)) return true;
     return io_now_us(node->io) - since_us >= STALL_TIMEOUTS * timeout_us(node);
 }
 
@@ -54,7 +56,8 @@ void stall__check(struct node *node)
 {
     const uint64_t now_us = io_now_us(node->io);
     if (!node->disk_full) node->has_space_us = now_us;
-    const bool is_full = now_us - node->has_space_us >= FULL_PATIENCE_US;
+    const bool is_full =
+        RARELY(LEADERS_HAND_OVER) || now_us - node->has_space_us >= FULL_PATIENCE_US;
     const bool store_stalls = node->store_running && takes_too_long(node, node->store_started_us);
     struct list_link *link;
     struct list_link *after;

@@ -43,6 +43,7 @@
 #include "transfer.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <string.h>
 
@@ -100,6 +101,7 @@ static void answer_done(struct node *node)
 static void work_dirty(struct node *node)
 {
     for (int pass = 0; pass < TURN_PASSES && !list_is_empty(&node->dirty); pass++) {
+        if (pass > 0 && RARELY(TURN_ENDS_EARLY)) break;
         list_splice_back(&node->working, &node->dirty);
         struct list_link *link;
         while ((link = list_pop_front(&node->working))) {
@@ -285,7 +287,7 @@ static void on_maintenance(struct io_timer *timer)
     registry__register_nodes(node);
     chains__run(node);
     lost__run(node);
-    if (node->replicas_stale) replicas__reconcile(node);
+    if (node->replicas_stale && !RARELY(RECONCILE_WAITS)) replicas__reconcile(node);
     reconfigure__run(node);
     growth__run(node);
     if (node->state == NODE_FAILED) return;

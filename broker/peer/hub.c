@@ -1,6 +1,8 @@
 /* The hub: nodes, dialing, what the owner is told, and the public functions. */
 #include "hub.h"
 
+#include <rare/rare.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -426,7 +428,7 @@ bool peer_send(struct peer_hub *hub, uint64_t node_id, enum peer_connection conn
     size_t bytes = fill_iovec(parts, parts_count, body);
     size_t total_bytes = frame_total_bytes(bytes);
     if (!link || bytes > PEER_FRAME_BYTES_MAX ||
-        link__queue_bytes(link) + total_bytes > PEER_QUEUE_BYTES_MAX) {
+        link__queue_bytes(link) + total_bytes > PEER_QUEUE_BYTES_MAX || RARELY(SEND_IS_REFUSED)) {
         release_all(parts, parts_count);
         return false;
     }

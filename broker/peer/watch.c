@@ -1,6 +1,8 @@
 /* Watching connections: what moves on bulk, and who went silent (PROTOCOL C4). */
 #include "hub.h"
 
+#include <rare/rare.h>
+
 #include <assert.h>
 #include <inttypes.h>
 
@@ -57,7 +59,7 @@ static void close_if_stalled(struct peer_hub *hub, struct peer_link *link)
     if (hub->bulk_stall_us == 0 || link->written_bytes == link->arrived_bytes) return;
     uint64_t now_us = io_now_us(hub->io);
     uint64_t since_us = link->arrived_us > hub->awake_us ? link->arrived_us : hub->awake_us;
-    if (now_us - since_us < hub->bulk_stall_us) return;
+    if (now_us - since_us < hub->bulk_stall_us && !RARELY(BULK_IS_MADE_ANEW)) return;
     uint64_t node_id = link->node_id;
     hub__node(hub, node_id)->is_bulk_suspect = true;
     hub->counters.bulk_stalls++;

@@ -13,17 +13,19 @@
 
 /* Below this many seeds chance may leave a fault out, or make a thin run. */
 #define SEEDS_FOR_ALL_FAULTS 40u
+#define SEEDS_FOR_ALL_RARE   300u
 /* What a run must be to count as a test, on average but for the time. */
 #define SEED_US_MIN         60000000u
 #define OPS_PER_SECOND_MIN  50u
+#define OPS_PER_SECOND_RARE 25u /* where much is refused and put off on purpose */
 #define FAULTS_PER_SEED_MIN 10u
-#define REPLAY_BYTES        512u
 
 /* What a worker writes into its pipe for each seed. */
 struct report {
     uint64_t position; /* of the seed in the run */
     struct run_totals totals;
     bool fault_is_on[FAULTS_COUNT];
+    bool rare_is_on[RARE_POINTS_COUNT];
 };
 
 struct worker {
@@ -35,6 +37,7 @@ struct worker {
 struct sums {
     struct run_totals totals;
     uint64_t runs_on[FAULTS_COUNT];
+    uint64_t rare_runs_on[RARE_POINTS_COUNT];
     uint64_t shortest_us;
     uint64_t seeds_count;
     uint64_t failed_count;
@@ -87,6 +90,16 @@ void crew__write_replay(const struct crew_options *options, uint64_t seed, char 
     for (int i = 0; i < FAULTS_COUNT; i++) {
         if (wishes->with[i]) append(&text, " --with %s", fault_name((enum fault)i));
         if (wishes->canary[i]) append(&text, " --canary %s", fault_name((enum fault)i));
+    }
+    if (wishes->rare.is_on) append(&text, " --rare");
+    separator = " --without ";
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        if (!wishes->rare.without[i]) continue;
+        append(&text, "%s%s", separator, rare_name((enum rare_point)i));
+        separator = ",";
+    }
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        if (wishes->rare.with[i]) append(&text, " --with %s", rare_name((enum rare_point)i));
     }
     append(&text, " --trace");
 }
@@ -141,6 +154,7 @@ static void work(const struct crew_options *options, uint64_t from, int pipe)
         const uint64_t seed = crew__seed_at(options, position);
         plan_draw(&plan, seed, &options->wishes);
         memcpy(report.fault_is_on, plan.fault_is_on, sizeof(report.fault_is_on));
+        memcpy(report.rare_is_on, plan.rare.is_on, sizeof(report.rare_is_on));
         crew__run_one(options, seed, &report.totals);
         fflush(stdout);
         write_report(pipe, &report);
@@ -192,6 +206,11 @@ static void add(struct sums *sums, const struct report *report)
     for (int i = 0; i < FAULTS_COUNT; i++) {
         total->faults[i] += one->faults[i];
         if (report->fault_is_on[i]) sums->runs_on[i]++;
+    }
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        total->rare.reached[i] += one->rare.reached[i];
+        total->rare.taken[i] += one->rare.taken[i];
+        if (report->rare_is_on[i]) sums->rare_runs_on[i]++;
     }
     if (sums->seeds_count == 0 || one->simulated_us < sums->shortest_us) {
         sums->shortest_us = one->simulated_us;
@@ -250,6 +269,35 @@ static void print_sums(const struct sums *sums)
     }
 }
 
+static void print_rare(const struct sums *sums)
+{
+    const struct rare_counts *counts = &sums->totals.rare;
+    printf("rare paths, in how many seeds on, how often reached and taken:");
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        printf(" %s %" PRIu64 " %" PRIu64 " %" PRIu64 "%s", rare_name((enum rare_point)i),
+               sums->rare_runs_on[i], counts->reached[i], counts->taken[i],
+               i + 1 < RARE_POINTS_COUNT ? "," : "\n");
+    }
+}
+
+/* A point that no run comes to is a dead one, and one that is never taken shows nothing. Some are where a run seldom comes to: a few
+ * seeds need not take them, but come to them they must. */
+static bool all_rare_paths_were_taken(const struct sums *sums)
+{
+    const struct rare_counts *counts = &sums->totals.rare;
+    bool all = true;
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        if (sums->seeds_count < SEEDS_FOR_ALL_FAULTS || sums->rare_runs_on[i] == 0) continue;
+        if (counts->taken[i] > 0) continue;
+        if (counts->reached[i] > 0 && sums->seeds_count < SEEDS_FOR_ALL_RARE) continue;
+        printf("FAILED rare path %s was on in %" PRIu64 " seeds, reached %" PRIu64
+               " times in all, and never taken\n",
+               rare_name((enum rare_point)i), sums->rare_runs_on[i], counts->reached[i]);
+        all = false;
+    }
+    return all;
+}
+
 /* A fault that was on in some seeds and struck in none tests nothing. */
 static bool all_faults_struck(const struct sums *sums)
 {
@@ -270,16 +318,17 @@ static bool is_dense(const struct crew_options *options, const struct sums *sums
     if (sums->seeds_count < SEEDS_FOR_ALL_FAULTS || options->wishes.until_ms) return true;
     const struct run_totals *total = &sums->totals;
     const bool is_long = sums->shortest_us >= SEED_US_MIN;
-    const bool is_busy = per(ops_of(total), total->simulated_us) >= OPS_PER_SECOND_MIN;
+    const uint64_t least = options->wishes.rare.is_on ? OPS_PER_SECOND_RARE : OPS_PER_SECOND_MIN;
+    const bool is_busy = per(ops_of(total), total->simulated_us) >= least;
     const bool is_hard = faults_of(total) >= FAULTS_PER_SEED_MIN * sums->seeds_count;
     bool is_whole = true;
     for (int i = 0; i < FAULTS_COUNT; i++) {
         if (options->wishes.without[i]) is_whole = false;
     }
     if (is_long && is_busy && (is_hard || !is_whole)) return true;
-    printf("FAILED density: each seed is to last %u s and more, with %u operations a second and %u "
-           "faults on average\n",
-           SEED_US_MIN / 1000000u, OPS_PER_SECOND_MIN, FAULTS_PER_SEED_MIN);
+    printf("FAILED density: each seed is to last %u s and more, with %" PRIu64
+           " operations a second and %u faults on average\n",
+           SEED_US_MIN / 1000000u, least, FAULTS_PER_SEED_MIN);
     return false;
 }
 
@@ -368,6 +417,7 @@ int crew_run(const struct crew_options *options)
         add(&sums, &report);
         printf("trace hash %016" PRIx64 "\n", report.totals.trace_hash);
         print_sums(&sums);
+        if (options->wishes.rare.is_on) print_rare(&sums);
         return 0;
     }
     for (uint32_t i = 0; i < options->jobs && i < options->count; i++) {
@@ -375,10 +425,12 @@ int crew_run(const struct crew_options *options)
     }
     watch(options, workers, &sums);
     print_sums(&sums);
+    if (options->wishes.rare.is_on) print_rare(&sums);
     const bool all_struck = all_faults_struck(&sums);
+    const bool all_taken = all_rare_paths_were_taken(&sums);
     const bool dense = is_dense(options, &sums);
     for (uint64_t i = 0; i < sums.failed_count && i < 16u; i++) {
         printf("FAILED seed 0x%" PRIx64 "\n", sums.failed_seeds[i]);
     }
-    return sums.failed_count > 0 || !all_struck || !dense ? 1 : 0;
+    return sums.failed_count > 0 || !all_struck || !all_taken || !dense ? 1 : 0;
 }

@@ -22,7 +22,7 @@ struct crew_options {
 };
 
 /* Runs all seeds and prints the sums. The exit code: 0, or 1 when a seed failed, or a fault that was switched on struck
- * in none of them. */
+ * in none of many, or a rare path was taken in none of them. */
 int crew_run(const struct crew_options *options);
 
 /* Runs the first seed; when it fails, again and again with less of everything, and prints the smallest command that fails in

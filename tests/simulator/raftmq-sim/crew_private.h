@@ -4,7 +4,7 @@
 
 #include "crew.h"
 
-#define CREW_REPLAY_BYTES 768u
+#define CREW_REPLAY_BYTES 4096u
 
 uint64_t crew__seed_at(const struct crew_options *options, uint64_t position);
 /* replay: array[CREW_REPLAY_BYTES], the command that repeats the run. */

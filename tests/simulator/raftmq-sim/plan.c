@@ -262,6 +262,7 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_wishes *wishe
     struct draw faults = draw_stream(seed, PART_FAULTS);
     draw_faults(plan, &faults, wishes);
     take_clients_away(plan, wishes);
+    rare_plan_draw(&plan->rare, seed, &wishes->rare);
 }
 
 /* ---- telling -------------------------------------------------------------------------------------------------- */
@@ -314,4 +315,5 @@ void plan_print(const struct plan *plan, FILE *out)
         separator = ", ";
     }
     fprintf(out, "%s\n", separator[0] == ' ' ? " none" : "");
+    rare_plan_print(&plan->rare, out);
 }

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "rare_paths.h"
+
 #define FAULTS(X)                                                                                 \
     X(FAULT_KILL, "kill", "kill -9 of a process")                                                 \
     X(FAULT_POWER, "power", "power cut of a node: unsynced sectors and names kept, lost or torn") \
@@ -126,6 +128,7 @@ struct plan {
     uint64_t safety_us;      /* end of the phase in which anything may be down */
     uint64_t image_every_us; /* mean time between looks at what a power cut would leave */
     uint64_t ack_check_in;   /* one ack in so many is looked up on the disks */
+    struct rare_plan rare;
 };
 
 /* What the caller insists on; zero: the seed decides. */
@@ -138,6 +141,7 @@ struct plan_wishes {
     bool without_client[CLIENTS_COUNT];
     bool canary
         [FAULTS_COUNT]; /* its third strike fails the run: for tests of what handles failures */
+    struct rare_wishes rare;
 };
 
 /* A fault that is on takes a disk, and what it held, for good. */

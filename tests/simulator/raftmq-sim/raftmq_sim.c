@@ -22,13 +22,15 @@ static const char usage[] =
     "  --without KIND    switch a kind of faults or clients off; may be repeated, or a list with "
     "commas\n"
     "  --with FAULT      switch a kind of faults on in every seed that can have it\n"
+    "  --rare            take rare paths of the nodes on purpose; a build with planted bugs only.\n"
+    "                    Their names go behind --with and --without, too\n"
     "  --trace           tell what happens: faults, requests, the nodes' logs\n"
     "  --trace-events    and every event of the simulated world\n"
     "  --hashes          print the trace hash of each seed\n"
     "  --keep-going      do not stop at the first seed that fails\n"
     "  --shrink          when the seed fails: find the smallest run that fails in the same way\n"
     "  --canary FAULT    fail at its third strike: a test of what handles failures\n"
-    "  --list-faults     the kinds of faults and of clients\n";
+    "  --list-faults     the kinds of faults and of clients, and the rare paths\n";
 
 static bool parse_number(const char *text, uint64_t *ret_number)
 {
@@ -80,7 +82,10 @@ static void add_without(struct plan_wishes *wishes, char *list)
     for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
         enum fault fault;
         enum client client;
-        if (fault_find(name, &fault)) {
+        enum rare_point point;
+        if (rare_find(name, &point)) {
+            wishes->rare.without[point] = true;
+        } else if (fault_find(name, &fault)) {
             wishes->without[fault] = true;
         } else if (client_find(name, &client)) {
             wishes->without_client[client] = true;
@@ -88,6 +93,27 @@ static void add_without(struct plan_wishes *wishes, char *list)
             no_such_kind(name);
         }
     }
+}
+
+static void add_with(struct plan_wishes *wishes, const char *name)
+{
+    enum fault fault;
+    enum rare_point point;
+    if (rare_find(name, &point)) {
+        wishes->rare.with[point] = true;
+    } else if (fault_find(name, &fault)) {
+        wishes->with[fault] = true;
+    } else {
+        no_such_kind(name);
+    }
+}
+
+static void switch_rare_on(struct plan_wishes *wishes)
+{
+    wishes->rare.is_on = rare_set_hook(NULL, NULL);
+    if (wishes->rare.is_on) return;
+    fprintf(stderr, "raftmq-sim: this build has no rare paths; cmake --preset planted makes one\n");
+    exit(2);
 }
 
 static enum fault fault_of(const char *name)
@@ -105,6 +131,9 @@ static void list_faults(void)
     for (int i = 0; i < CLIENTS_COUNT; i++) {
         printf("%-14s %s\n", client_name((enum client)i), client_meaning((enum client)i));
     }
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        printf("%-28s %s\n", rare_name((enum rare_point)i), rare_meaning((enum rare_point)i));
+    }
 }
 
 enum option_code {
@@ -118,6 +147,7 @@ enum option_code {
     OPTION_TOPICS,
     OPTION_WITHOUT,
     OPTION_WITH,
+    OPTION_RARE,
     OPTION_TRACE,
     OPTION_TRACE_EVENTS,
     OPTION_HASHES,
@@ -139,6 +169,7 @@ static const struct option long_options[] = {
     {"topics", required_argument, NULL, OPTION_TOPICS},
     {"without", required_argument, NULL, OPTION_WITHOUT},
     {"with", required_argument, NULL, OPTION_WITH},
+    {"rare", no_argument, NULL, OPTION_RARE},
     {"trace", no_argument, NULL, OPTION_TRACE},
     {"trace-events", no_argument, NULL, OPTION_TRACE_EVENTS},
     {"hashes", no_argument, NULL, OPTION_HASHES},
@@ -181,7 +212,10 @@ static void take_option(struct crew_options *options, int code, char *value, con
         add_without(&options->wishes, value);
         return;
     case OPTION_WITH:
-        options->wishes.with[fault_of(value)] = true;
+        add_with(&options->wishes, value);
+        return;
+    case OPTION_RARE:
+        switch_rare_on(&options->wishes);
         return;
     case OPTION_TRACE_EVENTS:
         options->traces_events = true;

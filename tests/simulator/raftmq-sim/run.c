@@ -158,6 +158,11 @@ static void create_cluster(struct run *run)
     run->sim = run->cluster->sim;
 }
 
+static void on_rare(void *data, enum rare_point point)
+{
+    run_tell(data, "rarely: %s", rare_name(point));
+}
+
 static struct run *run_create(const struct run_options *options)
 {
     struct run *run = calloc(1, sizeof(*run));
@@ -172,6 +177,9 @@ static struct run *run_create(const struct run_options *options)
     run->next_image_us = run->plan.image_every_us;
     run->history = history_create(&(struct history_options){0});
     create_cluster(run);
+    if (options->wishes.rare.is_on) {
+        (void)rare_paths_begin(&run->rare, &run->plan.rare, options->seed, on_rare, run);
+    }
     for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
         run->cluster->starts[i].peers = run->founders;
     }
@@ -180,6 +188,7 @@ static struct run *run_create(const struct run_options *options)
 
 static void run_destroy(struct run *run)
 {
+    if (run->options.wishes.rare.is_on) rare_paths_end(&run->rare);
     nemesis_free(run);
     damage_close(&run->damage);
     cluster_destroy(run->cluster);
@@ -413,6 +422,7 @@ void run_seed(const struct run_options *options, struct run_totals *ret_totals)
     clients_start(run);
     safety_phase(run);
     nemesis_stop(run);
+    run->rare.rests = true;
     core_phase(run);
     rest_phase(run);
     history_finish(run->history);
@@ -425,6 +435,7 @@ void run_seed(const struct run_options *options, struct run_totals *ret_totals)
     }
     run->totals.bases_installed = invariants_bases_installed(run->cluster->invariants);
     run->totals.changes = invariants_configurations_count(run->cluster->invariants);
+    run->totals.rare = run->rare.counts;
     run->totals.trace_hash = sim_trace_hash(run->sim);
     *ret_totals = run->totals;
     run_destroy(run);

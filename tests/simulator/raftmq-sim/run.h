@@ -62,6 +62,7 @@ struct run_totals {
     uint64_t returns;       /* of nodes that had lost their disk */
     uint64_t lies_believed; /* starts of nodes that may have lost what they had told of */
     uint64_t damage_found;  /* nodes that stopped for what had befallen their disk */
+    struct rare_counts rare;
     uint64_t trace_hash;
 };
 
@@ -107,6 +108,7 @@ struct run {
     uint64_t empty_since[PLAN_NODES_MAX]; /* meta.index when it got an empty disk; 0: never */
     uint32_t lost; /* ... whose disk was lost or damaged, until it is a whole member again */
     struct damage damage;
+    struct rare_paths rare;
     struct draw images;
     uint64_t next_image_us;
     uint64_t

@@ -1,5 +1,5 @@
 /* Makes the run of a failing seed smaller while it goes on to fail in the same way: a shorter time first, since that makes
- * every later attempt cheap, then kinds of faults, then clients, topics and nodes, and the time again; nodes once more in a run
+ * every later attempt cheap, then kinds of faults, rare paths, clients, topics and nodes, and the time again; nodes once more in a run
  * that may take longer. Each attempt runs in a process of its own. */
 #include <errno.h>
 #include <inttypes.h>
@@ -133,6 +133,26 @@ static bool drop_faults(struct shrink *shrink)
     return any;
 }
 
+/* Without all of them at once, or else without as many as can be, one by one. */
+static void drop_rare(struct shrink *shrink)
+{
+    struct crew_options smaller = shrink->options;
+    if (!smaller.wishes.rare.is_on) return;
+    smaller.wishes.rare = (struct rare_wishes){.is_on = false};
+    if (try_smaller(shrink, &smaller, "without rare paths")) return;
+    for (int i = 0; i < RARE_POINTS_COUNT; i++) {
+        struct plan plan;
+        (void)until_ms_of(&shrink->options, &plan);
+        if (!plan.rare.is_on[i]) continue;
+        smaller = shrink->options;
+        smaller.wishes.rare.without[i] = true;
+        smaller.wishes.rare.with[i] = false;
+        char what[64];
+        snprintf(what, sizeof(what), "without %s", rare_name((enum rare_point)i));
+        (void)try_smaller(shrink, &smaller, what);
+    }
+}
+
 static bool has_client(const struct plan *plan, enum client client)
 {
     switch (client) {
@@ -212,6 +232,7 @@ int crew_shrink(const struct crew_options *original)
            shrink.ending.time_us / 1000u);
     shorten(&shrink);
     (void)drop_faults(&shrink);
+    drop_rare(&shrink);
     drop_clients(&shrink);
     lower_counts(&shrink);
     shorten(&shrink);
