@@ -335,6 +335,7 @@ static enum raft_refusal judge(const struct raft_node *node, const struct raft_m
 {
     if (!node->has_vote && !PLANTED(V3_LOST_VOTE_VOTES)) return RAFT_REFUSED_NO_VOTE;
     if (m->term < node->hard.term) return RAFT_REFUSED_STALE_TERM;
+    if (RARELY(VOTE_IS_REFUSED)) return RAFT_REFUSED_HEARS_LEADER;
     if (PLANTED(C2_LEARNER_REFUSES_ITS_VOTE) && !raft__is_own_voter(node))
         return RAFT_REFUSED_NO_VOTE;
     bool sticks = !m->vote.transfer && !PLANTED(C1_NO_STICKINESS);

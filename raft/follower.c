@@ -182,6 +182,7 @@ static raft_index take_entries(struct raft_node *node, struct raft_update *updat
         raft_index end = run->first + run->count - 1;
         raft_index next = node->trail.last_index + 1;
         if (end < next) continue;
+        if (RARELY(TRAIL_HAS_NO_ROOM)) break;
         if (!raft__trail_append(&node->trail, end - next + 1, run->term, node->commit_index)) {
             break;
         }
@@ -229,7 +230,8 @@ static void accept_append(struct raft_node *node, struct raft_update *update,
     if (!RARELY(COMMIT_NEWS_ARE_MISSED)) raft__commit_to(node, update, raft__min(told, known));
     /* Entries that still wait for the disk are acknowledged when it reports. An empty APPEND is a question, and
      * answered at once. */
-    if (empty || match_of(node) >= last) raft__follower_ack(node, update);
+    bool is_done = empty || match_of(node) >= last;
+    if (is_done && !RARELY(ACK_IS_LOST)) raft__follower_ack(node, update);
 }
 
 void raft__on_append(struct raft_node *node, struct raft_update *update,

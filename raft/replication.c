@@ -361,7 +361,8 @@ static bool send_append(struct raft_node *node, struct raft_update *update, uint
 {
     struct raft_progress *progress = &node->progress[member];
     raft_index previous = progress->next - 1;
-    if (previous < node->trail.floor_index) {
+    bool has_base = node->trail.floor_index > 0;
+    if (previous < node->trail.floor_index || (has_base && RARELY(BASE_INSTEAD_OF_ENTRIES))) {
         raft__progress_snapshot(progress);
         return true;
     }

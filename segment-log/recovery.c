@@ -16,6 +16,7 @@
 #include "recovery.h"
 
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include "bytes.h"
 #include "footer.h"
@@ -303,7 +304,10 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
                               "the synced mark is behind the end of any segment");
     }
     if (is_lost) return recovery__take_lost(recovery, found, segment, &mark->point);
-    if (recovery__adopt_footer(recovery, segment, &found->header, mark)) return SEGMENT_LOG_OK;
+    if (!RARELY(FOOTER_IS_NOT_USED) &&
+        recovery__adopt_footer(recovery, segment, &found->header, mark)) {
+        return SEGMENT_LOG_OK;
+    }
     return recovery__read_records(recovery, segment, mark);
 }
 

@@ -27,6 +27,7 @@
 
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
+#include <rare/rare.h>
 
 #include <assert.h>
 #include <inttypes.h>
@@ -369,7 +370,8 @@ static void on_down(void *data, uint64_t node_id, uint64_t process)
     if (!peer) return;
     node__log(node, "warn", "event=\"peer disconnected, redialing\" peer=%" PRIu64, node_id);
     peer->lost_pending = true;
-    io_timer_start(node->io, &peer->lost_timer, node->options.heartbeat_ms * 1000u);
+    const uint64_t wait_ms = RARELY(PEER_IS_LOST_AT_ONCE) ? 0 : node->options.heartbeat_ms;
+    io_timer_start(node->io, &peer->lost_timer, wait_ms * 1000u);
     node__post(node);
 }
 

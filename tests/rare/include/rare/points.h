@@ -9,11 +9,16 @@
 #define RARE_POINTS(X)                                                                            \
     X(APPEND_OF_ONE_ENTRY, 20, "an APPEND brings one entry, though more are there")               \
     X(PROBES_AFTER_AN_ACK, 200, "an acked APPEND is followed by a probe instead of what is next") \
+    X(BASE_INSTEAD_OF_ENTRIES, 500,                                                               \
+      "a member is offered the base though the log has what it needs")                            \
     X(HEARTBEAT_IS_NOT_SENT, 100, "a heartbeat waits until the next step")                        \
     X(COMMIT_NEWS_WAIT, 20, "a new commit index is not told at once")                             \
     X(ASKS_WHAT_ARRIVED, 50, "the leader asks what arrived before anybody was silent")            \
     X(LEADER_GIVES_UP, 2000, "a leader steps down as if nobody answered")                         \
     X(ELECTION_TIMER_FIRES_AT_ONCE, 3000, "an election timeout of nothing")                       \
+    X(VOTE_IS_REFUSED, 5, "a vote or pre-vote is refused as if a leader were heard")              \
+    X(TRAIL_HAS_NO_ROOM, 100, "a follower takes no entries, as if it knew too many terms")        \
+    X(ACK_IS_LOST, 100, "a follower does not say that it has the entries")                        \
     X(HEARTBEAT_IS_NOT_ANSWERED, 100, "the answer to a heartbeat is lost")                        \
     X(READ_INDEX_REQUEST_IS_LOST, 30, "a follower's question for a read index is lost")           \
     X(READ_ROUND_WAITS, 20, "a round of reads begins with the next step")                         \
@@ -28,6 +33,7 @@
     X(SEGMENT_ROLLS_EARLY, 50, "a segment is closed before it is full")                           \
     X(NO_ZEROS_AHEAD, 3, "a new segment gets no zeros ahead of its records")                      \
     X(FOOTER_WAITS, 3, "a closed segment gets its footer later")                                  \
+    X(FOOTER_IS_NOT_USED, 5, "a start reads the records of a closed segment")                     \
     X(PREFIX_DROP_WAITS, 3, "files in front of the start of the log go later")                    \
     X(CUT_WAITS, 3, "entries that another leader took back are cut later")                        \
     X(MARK_IS_SYNCED_EARLY, 5, "the mark of a write is synced though the log is not idle")        \
@@ -62,6 +68,7 @@
     X(SCRUB_PIECE_IS_SHORT, 4, "the scrubber reads a few records at once")                        \
     X(FILES_ARE_CHECKED, 300, "identity and votes are read and compared early")                   \
     X(DISK_SEEMS_STALLED, 2000, "a write that runs counts as one that hangs")                     \
+    X(PEER_IS_LOST_AT_ONCE, 3, "a closed connection counts as a lost leader at once")             \
     X(LEADERS_HAND_OVER, 500, "leaders offer their leadership to others")                         \
     X(RECONCILE_WAITS, 2, "replicas that are wished for or not are looked at later")              \
     X(CHANGE_WAITS, 2, "a change of members waits for its next turn")                             \
