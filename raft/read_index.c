@@ -123,6 +123,7 @@ void raft__reads_tick(struct raft_node *node, struct raft_update *update)
                                          node->options.election_timeout_ms_max) {
         expired++;
     }
+    if (expired < reads->count && RARELY(READ_GIVES_UP_EARLY)) expired = reads->count;
     if (expired == 0) return;
     bool no_own_entry = node->role == RAFT_LEADER && !raft__own_term_committed(node);
     finish_reads(node, update, expired,

@@ -355,6 +355,30 @@ static void send_regressed(struct raft_node *node, struct raft_update *update, u
     message->regressed.term = raft__trail_term(&node->trail, node->commit_index);
 }
 
+static void fill_append(const struct raft_node *node, struct raft_message *message,
+                        raft_index previous, raft_index last)
+{
+    message->append.previous_index = previous;
+    message->append.previous_term = raft__trail_term(&node->trail, previous);
+    message->append.previous_chain = 0;
+    message->append.first = previous + 1;
+    message->append.last = last;
+    message->append.commit_index = node->commit_index;
+    message->append.runs_count = 0;
+    message->append.configurations = NULL;
+    message->append.configurations_count = 0;
+}
+
+/* What a network may do that repeats and delays: an entry once more that this member has acknowledged, and others behind it. */
+static void send_old_append(struct raft_node *node, struct raft_update *update, uint32_t member)
+{
+    const raft_index match = node->progress[member].match;
+    if (match < node->trail.floor_index + 2) return;
+    struct raft_message *message =
+        raft__message(node, update, RAFT_MESSAGE_APPEND, node->configuration.members[member].id);
+    if (message != NULL) fill_append(node, message, match - 2, match - 1);
+}
+
 /* An APPEND of next..last, or an empty one at next - 1. False when the update is full. */
 static bool send_append(struct raft_node *node, struct raft_update *update, uint32_t member,
                         bool empty)
@@ -377,15 +401,7 @@ static bool send_append(struct raft_node *node, struct raft_update *update, uint
         last = raft__min(node->trail.last_index, previous + node->options.append_entries_max);
         if (RARELY(APPEND_OF_ONE_ENTRY)) last = raft__min(last, previous + 1);
     }
-    message->append.previous_index = previous;
-    message->append.previous_term = raft__trail_term(&node->trail, previous);
-    message->append.previous_chain = 0;
-    message->append.first = previous + 1;
-    message->append.last = last;
-    message->append.commit_index = node->commit_index;
-    message->append.runs_count = 0;
-    message->append.configurations = NULL;
-    message->append.configurations_count = 0;
+    fill_append(node, message, previous, last);
     raft__progress_sent(progress, last);
     progress->commit_told = raft__max(progress->commit_told, raft__min(node->commit_index, last));
     return true;
@@ -416,6 +432,7 @@ static bool send_to(struct raft_node *node, struct raft_update *update, uint32_t
         progress->asked_at_ms = node->now_ms;
         return true;
     }
+    if (RARELY(OLD_APPEND_COMES_AGAIN)) send_old_append(node, update, member);
     if (!may_send(node, progress)) return false;
     /* A question about what arrived is due some time after the first unanswered APPEND, not after the last. */
     if (progress->match + 1 == progress->next) progress->asked_at_ms = node->now_ms;

@@ -8,6 +8,8 @@
 
 #define RARE_POINTS(X)                                                                            \
     X(APPEND_OF_ONE_ENTRY, 20, "an APPEND brings one entry, though more are there")               \
+    X(OLD_APPEND_COMES_AGAIN, 300,                                                                \
+      "a follower gets an entry again that it has, and more behind it")                           \
     X(PROBES_AFTER_AN_ACK, 200, "an acked APPEND is followed by a probe instead of what is next") \
     X(BASE_INSTEAD_OF_ENTRIES, 500,                                                               \
       "a member is offered the base though the log has what it needs")                            \
@@ -22,6 +24,8 @@
     X(HEARTBEAT_IS_NOT_ANSWERED, 100, "the answer to a heartbeat is lost")                        \
     X(READ_INDEX_REQUEST_IS_LOST, 30, "a follower's question for a read index is lost")           \
     X(READ_ROUND_WAITS, 20, "a round of reads begins with the next step")                         \
+    X(READ_GIVES_UP_EARLY, 100,                                                                   \
+      "a question for a read index is given up, and its answer comes late")                       \
     X(COMMIT_NEWS_ARE_MISSED, 10, "a follower misses the commit index of an APPEND")              \
     X(JOINT_PHASE_LASTS, 2, "a joint phase goes on though it could end")                          \
     X(TIMEOUT_NOW_IS_LOST, 4, "a transfer's TIMEOUT_NOW is lost")                                 \
