@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 
+#define ASK_EVERY_US 500000u
 #define HINT_AGE_US \
     60000000u /* of a group that meta does not know: deleted, and told of too late */
 
@@ -184,6 +185,34 @@ void directory__tell_all(struct node *node, uint64_t to)
 void directory__ask_who_leads(struct node *node, uint64_t group_id)
 {
     broadcast(node, NOTICE_WHO_LEADS, group_id, 0);
+}
+
+/* Of a group that lives here the core learns who leads. */
+static bool waits_for_notice(struct node *node, const struct request_state *state, uint64_t now_us)
+{
+    if (state->stage != STAGE_PARKED || now_us - state->parked_us < ASK_EVERY_US) return false;
+    const struct group *group = node__group(node, state->group_id);
+    return state->group_id != 0 && !(group && group__is_member(group));
+}
+
+/* In the order of their numbers, so that each has its turn. */
+void directory__ask_waiting(struct node *node)
+{
+    const uint64_t now_us = io_now_us(node->io);
+    uint64_t next = 0;
+    for (struct list_link *link = node->requests.next; link != &node->requests; link = link->next) {
+        const struct request_state *state = list_entry(link, struct request_state, all);
+        const uint64_t id = state->group_id;
+        if (id <= node->leaders_asked.group || (next != 0 && id >= next)) continue;
+        if (waits_for_notice(node, state, now_us)) next = id;
+    }
+    if (next != 0) {
+        node->leaders_asked.group = next;
+        directory__ask_who_leads(node, next);
+    } else if (now_us - node->leaders_asked.began_us >= ASK_EVERY_US) {
+        node->leaders_asked.group = 0;
+        node->leaders_asked.began_us = now_us;
+    }
 }
 
 void directory__ask_is_dropped(struct node *node, uint64_t group_id, uint64_t index, uint64_t to)

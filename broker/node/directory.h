@@ -34,6 +34,8 @@ void directory__tell_dropped(struct node *node, uint64_t group_id);
 void directory__tell_all(struct node *node, uint64_t to); /* a node connected */
 void directory__tell_lost(struct node *node, uint64_t to, uint64_t group_id, uint64_t epoch);
 void directory__ask_who_leads(struct node *node, uint64_t group_id);
+/* From time to time: for requests that wait for the leader of a group without a replica here. One group a call. */
+void directory__ask_waiting(struct node *node);
 void directory__ask_is_dropped(struct node *node, uint64_t group_id, uint64_t index, uint64_t to);
 /* A TOPIC frame of a peer. */
 void directory__notice(struct node *node, const struct peer_frame *frame);

@@ -97,6 +97,10 @@ struct node {
     struct list_link working;                       /* of those, what this pass has not come to */
     struct leader_hint *hints[NODE_GROUPS_HASH];
     uint32_t prune_bucket;
+    struct {            /* who waits for a leader (directory.c) */
+        uint64_t group; /* asked for last in this round */
+        uint64_t began_us;
+    } leaders_asked;
     uint64_t inflight_bytes;
     uint64_t next_number; /* barrier ids, proxy numbers */
 

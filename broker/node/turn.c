@@ -282,6 +282,7 @@ static void on_maintenance(struct io_timer *timer)
     topics__ask_waiting(node);
     offered__look(node);
     if (node->state == NODE_FAILED) return;
+    directory__ask_waiting(node);
     join__ask(node);
     peers__follow_meta(node);
     registry__register_nodes(node);

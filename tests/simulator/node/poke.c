@@ -3,6 +3,7 @@
 /* With peek.c the only test file that knows the private structs of broker/node. */
 #include "base.h"
 #include "chains.h"
+#include "directory.h"
 #include "disk.h"
 #include "founding.h"
 #include "drop.h"
@@ -121,6 +122,11 @@ void poke_chain(struct node *node, uint64_t group, const struct raft_replica_id 
     };
     chains__received(node, &frame);
     node__post(node);
+}
+
+void poke_forget_leader(struct node *node, uint64_t group)
+{
+    directory__forget(node, group);
 }
 
 void poke_make_base(struct node *node, uint64_t group_id)

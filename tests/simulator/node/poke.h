@@ -30,6 +30,8 @@ void poke_message(struct node *node, const struct raft_message *message);
 /* An answer to whoever asks for chains (PROTOCOL D6) comes now from that replica: what it has at this entry. */
 void poke_chain(struct node *node, uint64_t group, const struct raft_replica_id *from,
                 uint64_t index, uint64_t term, uint64_t chain);
+/* The node did not hear, or has forgotten, who leads the group. */
+void poke_forget_leader(struct node *node, uint64_t group);
 /* Make a base of what the log holds now; the leader of a partition trims it up to the one before. */
 void poke_make_base(struct node *node, uint64_t group);
 /* A majority of the voters has another chain (PROTOCOL D6). */

@@ -291,6 +291,29 @@ Test(simulated_requests, what_its_client_gave_up_is_not_waited_for_by_another_no
     cluster_destroy(cluster);
 }
 
+/* The notice of who leads went lost, as it does when the queue to a node is full, and nobody comes to lead for a long time. */
+Test(simulated_requests, a_node_without_a_replica_finds_a_leader_it_was_not_told_of)
+{
+    struct cluster *cluster = founded(11, 5);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    cr_assert_eq(cluster_produce(cluster, 0, "orders", 1, -1, 0, NULL), NODE_OK);
+    const uint64_t group = peek_partition_group(cluster->nodes[0].node, "orders", 0);
+    sim_run_for(cluster->sim, SECOND_US); /* what is on its way arrives */
+    struct cluster_call *calls = new_calls();
+    for (uint32_t node = 0; node < 5; node++) {
+        poke_forget_leader(cluster->nodes[node].node, group);
+        cluster_fill_fetch(&calls[node], "orders", 0, 0);
+        cluster_submit(cluster, node, &calls[node]);
+    }
+    for (uint32_t node = 0; node < 5; node++) {
+        cr_assert(cluster_wait(&calls[node], 2 * SECOND_US), "n%u does not find it", node + 1u);
+        cr_assert_eq(calls[node].request.status, NODE_OK);
+        cr_assert_eq(calls[node].request.ret_next_offset, 1);
+    }
+    close_calls(calls);
+    cluster_destroy(cluster);
+}
+
 /* ---- full disks ------------------------------------------------------------------------------------------------------ */
 
 static void fill_disk(struct cluster *cluster, uint32_t node, uint64_t spare_bytes)
