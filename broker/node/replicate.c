@@ -197,6 +197,7 @@ void replicate__flush_heartbeats(struct node *node)
 {
     for (uint32_t i = 0; i < node->peers_count; i++) {
         struct peer_state *peer = &node->peers[i];
+        if (RARELY(HEARTBEATS_LEAVE_LATER)) continue;
         size_t bytes = 0;
         const struct heartbeat_head head = {.wall_ms = io_wall_ms(node->io),
                                             .is_full = node->disk_full};

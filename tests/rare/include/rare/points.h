@@ -48,6 +48,7 @@
     X(HELD_MESSAGE_IS_LOST, 10, "a message that waits for a vote to be durable is dropped")       \
     X(MESSAGE_LEAVES_TWICE, 200, "a Raft message without entries leaves twice")                   \
     X(DIGEST_IS_UNKNOWN, 50, "a follower asks for all heartbeats by name")                        \
+    X(HEARTBEATS_LEAVE_LATER, 50, "heartbeats and their answers to a node wait for a later turn") \
     X(TURN_ENDS_EARLY, 20, "what becomes ready in a turn waits for the next one")                 \
     X(PROPOSAL_OF_FEW, 5, "of what waits to be proposed a part waits on")                         \
     X(REQUEST_IS_PARKED, 100, "a request waits as if no leader were known")                       \
