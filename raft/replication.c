@@ -473,6 +473,8 @@ void raft__leader_outbox(struct raft_node *node, struct raft_update *update)
         node->progress[i].append_sent = false;
         if (i == node->self) continue;
         if (!node->progress[i].heartbeat_wanted) continue;
+        if (raft__disk_is_stalled(node))
+            continue; /* PROTOCOL C7: nothing that keeps others from standing */
         if (node->progress[i].counts_from != 0) send_regressed(node, update, i);
         (void)send_heartbeat(node, update, i);
     }

@@ -199,6 +199,25 @@ Test(raft_regressed, it_is_told_what_is_committed_until_it_is_caught_up)
     rig_close(&rig);
 }
 
+/* C7: it is heard as a leader by whoever gets it. */
+Test(raft_regressed, a_leader_whose_disk_stands_still_tells_nobody)
+{
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.voters = 3});
+    rig_lead_and_commit(&rig);
+    rig_propose(&rig, 4);
+    rig_durable(&rig, 5);
+    ack(&rig, 2, 5);
+    regress(&rig, 2, 2);
+    cr_assert_not_null(told(&rig));
+    rig_step(&rig, (struct raft_event){.type = RAFT_EVENT_DISK_STALLED});
+    for (uint32_t i = 0; i < 3; i++) {
+        rig_tick(&rig, RIG_HEARTBEAT_MS);
+        cr_assert_null(told(&rig));
+    }
+    rig_close(&rig);
+}
+
 /* Node 1 follows node 2 in term 2 with entries 1..3 of term 1, and has acknowledged 1..6 of term 2 at most. */
 static struct rig open_regressed(raft_index index, raft_term term)
 {
