@@ -102,10 +102,15 @@ void offered__look(struct node *node)
 {
     if (node->state != NODE_FOUNDING || node->offered_us == 0) return;
     const struct peer_state *first = teller(node);
-    if (!first) return; /* it tells again when it is back */
+    if (!first) { /* it tells again when it is back */
+        node->offered_us = io_now_us(node->io);
+        return;
+    }
     struct peer_state *second = stranger(node, &first->offered);
     if (second && !PLANTED(M6_FIRST_OF_TWO_CLUSTERS_IS_JOINED)) {
         name_both(node, first, second);
+        node->offered_us =
+            io_now_us(node->io); /* one that is away for a moment is of the two still */
         return;
     }
     const bool is_over = io_now_us(node->io) - node->offered_us >= PATIENCE_US;

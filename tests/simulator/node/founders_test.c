@@ -177,6 +177,24 @@ Test(simulated_founders, an_empty_node_between_two_clusters_joins_neither_and_na
     }
 }
 
+/* The one where it belongs is started anew: for that moment the other is the only one that it hears. */
+Test(simulated_founders,
+     an_empty_node_between_two_clusters_does_not_join_the_one_that_stays_while_the_other_restarts)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct cluster *cluster = make_with_two_clusters(seed);
+        sim_run_for(cluster->sim, 5 * SECOND_US);
+        for (uint32_t i = 0; i < 2; i++) {
+            cluster_crash(cluster, i, SIM_CRASH_KILL);
+            sim_run_for(cluster->sim, SECOND_US / 5u);
+            cluster_start(cluster, i);
+            sim_run_for(cluster->sim, 3 * SECOND_US);
+            cr_assert_not(is_founded(cluster, 2), "seed %d", (int)seed);
+        }
+        cluster_destroy(cluster);
+    }
+}
+
 /* Whoever is down must not keep it out, and need not be asked. */
 Test(simulated_founders, an_empty_node_that_hears_one_cluster_alone_joins_it_soon)
 {
