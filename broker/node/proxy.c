@@ -111,6 +111,7 @@ static void answer_lost(struct node_request *request, uint64_t node_id)
         return;
     }
     if (request__effect(request->type) == REQUEST_READS || PLANTED(P4_PROXY_SENDS_AGAIN)) {
+        proxy__cancel(request); /* it may be up, and only lead no more */
         elsewhere__lost(request, node_id);
         request__park(request, NULL); /* asked again, of whoever can answer then */
         return;

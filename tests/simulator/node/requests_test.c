@@ -291,6 +291,44 @@ Test(simulated_requests, what_its_client_gave_up_is_not_waited_for_by_another_no
     cluster_destroy(cluster);
 }
 
+/* The leader where they wait leads no more, and lives. */
+Test(simulated_requests, who_waits_at_a_leader_of_before_goes_on_at_the_new_one_alone)
+{
+    struct cluster *cluster = founded(8, 5);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 3), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US);
+    const uint64_t group = peek_partition_group(cluster->nodes[0].node, "orders", 0);
+    uint32_t away = 0, next = 0;
+    struct peek_group peek;
+    while (peek_group(cluster->nodes[away].node, group, &peek))
+        away++;
+    const int leader = cluster_leader(cluster, group);
+    while ((int)next == leader || !peek_group(cluster->nodes[next].node, group, &peek))
+        next++;
+    struct cluster_call *calls = calloc(CLIENTS + 1u, sizeof(*calls));
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        cluster_fill_fetch(&calls[i], "orders", 0, 60000);
+        cluster_submit(cluster, away, &calls[i]);
+    }
+    sim_run_for(cluster->sim, SECOND_US / 10u);
+    cr_assert_eq(guests(cluster), CLIENTS);
+    cluster_fill_transfer(&calls[CLIENTS], "orders", (int)next);
+    cluster_submit(cluster, next, &calls[CLIENTS]);
+    cr_assert(cluster_wait(&calls[CLIENTS], 10 * SECOND_US));
+    cr_assert_eq(calls[CLIENTS].request.status, NODE_OK, "%s", calls[CLIENTS].request.detail);
+    cluster_call_close(&calls[CLIENTS]);
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    cr_assert_eq(cluster_leader(cluster, group), (int)next);
+    cr_assert_eq(guests(cluster), CLIENTS, "each waits once");
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        cluster_cancel(&calls[i]);
+    }
+    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_eq(guests(cluster), 0);
+    free(calls);
+    cluster_destroy(cluster);
+}
+
 /* The notice of who leads went lost, as it does when the queue to a node is full, and nobody comes to lead for a long time. */
 Test(simulated_requests, a_node_without_a_replica_finds_a_leader_it_was_not_told_of)
 {
