@@ -102,10 +102,18 @@ uint64_t mending__state_index(const struct group *group)
     return group->mending->header.point.index;
 }
 
+static bool state_covers_holes(const struct group *group)
+{
+    struct segment_log_hole hole;
+    return !segment_log_hole_from(group->log, group->mending->header.point.index + 1u, &hole);
+}
+
 struct group *mending__readable(const struct node *node, uint64_t group_id)
 {
     struct group *group = mending__find(node, group_id);
     if (!group || group->is_meta || !repair__was_tried(group)) return NULL;
+    /* It starts soon, and reads would keep it from that. */
+    if (state_covers_holes(group)) return NULL;
     struct mending *mending = group->mending;
     if (!mending->is_restored) {
         const struct segment_log_point *point = &mending->header.point;
@@ -136,12 +144,6 @@ void mending__cut(struct group *group, uint64_t from_index)
 }
 
 /* ---- the core starts ------------------------------------------------------------------------------------------------------ */
-
-static bool state_covers_holes(const struct group *group)
-{
-    struct segment_log_hole hole;
-    return !segment_log_hole_from(group->log, group->mending->header.point.index + 1u, &hole);
-}
 
 /* The log is whole, and on the disk is what memory says. */
 static bool is_ready(const struct group *group)

@@ -21,7 +21,7 @@ void mending__begin(struct group *group, const struct raft_hard_state *hard_stat
 void mending__run(struct node *node);
 /* NULL: no such replica is being mended. */
 struct group *mending__find(const struct node *node, uint64_t group_id);
-/* The same, when others could not mend it so far; its partition and applied index are those of its state then. */
+/* The same, when others could not mend it so far and it cannot start without; its partition and applied index are those of its state then. */
 struct group *mending__readable(const struct node *node, uint64_t group_id);
 /* The newest that is known. */
 const struct raft_configuration *mending__configuration(const struct group *group);
