@@ -58,6 +58,7 @@ struct repair {
     struct unmendable unmendable;
     uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
     uint64_t holes_told;    /* number of the newest hole that the log was told of */
+    uint64_t round_holes;   /* that one, when this round began */
     char stuck[NODE_STATUS_TEXT_BYTES];
 };
 
@@ -127,7 +128,7 @@ static void end_round(struct group *group)
     struct repair *repair = group->repair;
     repair->from_index = 0;
     repair_verdicts_pardon_all(&repair->verdicts);
-    repair->rounds++;
+    if (repair->round_holes == repair->holes_told) repair->rounds++; /* else one was not in it */
     rest(group);
 }
 
@@ -145,6 +146,7 @@ static void begin_session(struct group *group)
     if (io_now_us(node->io) < repair->rests_until_us) return;
     if (node->repairs_count == NODE_REPAIRS_MAX || node->disk_full) return;
     if (RARELY(REPAIR_WAITS)) return;
+    if (repair->from_index == 0) repair->round_holes = repair->holes_told;
     switch (segment_log_repair_begin(group->log, repair->from_index, on_configuration, group)) {
     case SEGMENT_LOG_OK:
         node->repairs_count++;
