@@ -139,15 +139,18 @@ static enum snapshot_status duplicate(struct disk *disk, const char *directory,
         status = snapshot__problem(ret_problem, status, is_unreadable ? paths[0] : paths[1], 0,
                                    index, error, "cannot copy a base");
     }
+    bool is_written = false;
     if (status == SNAPSHOT_OK) {
         status = snapshot__read(disk, paths[1], /* from_device= */ true, &header, NULL,
                                 &written_hash, ret_problem);
+        is_written = status == SNAPSHOT_OK && hash == written_hash;
+        /* Of the disk, and nothing that the base can be blamed for. */
+        if (!is_written && (status == SNAPSHOT_OK || status == SNAPSHOT_DAMAGED)) {
+            status = snapshot__problem(ret_problem, SNAPSHOT_IO, paths[1], 0, index, -EIO,
+                                       "what was written does not read back");
+        }
     }
-    if (status == SNAPSHOT_OK && hash != written_hash) {
-        status = snapshot__problem(ret_problem, SNAPSHOT_DAMAGED, paths[1], 0, index, 0,
-                                   "what was written does not read back");
-    }
-    if (status == SNAPSHOT_OK) {
+    if (is_written) {
         return snapshot__publish(disk, directory, paths[1], paths[2], index, ret_problem);
     }
     disk_unlink(disk, paths[1]); /* whatever it returns: the next start removes temporary files */
