@@ -1,21 +1,17 @@
-/* Replicas compare their chains, and one that differs from the majority is
- * quarantined (PROTOCOL C3, D6).
+/* Replicas compare their chains, and one that differs from the majority is quarantined (PROTOCOL C3, D6).
  *
- * Whoever notices that another replica has another chain at an entry of the
- * same index and term, or at one that is committed, is in *dispute*: it takes
- * and sends no Raft message of the group, asks the other voters for their
- * chains there, and judges itself by what they say:
+ * Whoever notices that another replica has another chain at an entry of the same index and term, or at one that is committed,
+ * is in *dispute*: it takes and sends no Raft message of the group, asks the other voters for their chains there, and judges
+ * itself by what they say:
  *
  *   a heartbeat or an APPEND of the leader ─┐
- *   a member tells the leader that it differs ─┴─> in dispute ── a majority has
- * its chain ──────> goes on │  ▲      ── a majority has another one ───>
- * quarantined (lost.c) └──┘ asks again: no majority either way is a halt
+ *   a member tells the leader that it differs ─┴─> in dispute ── a majority has its chain ──────> goes on
+ *                                                   │  ▲      ── a majority has another one ───> quarantined (lost.c)
+ *                                                   └──┘ asks again: no majority either way is a halt
  *
- * Nobody is believed alone, the leader neither: it judges itself like everybody
- * else, and when it is outside it is gone. Being in dispute is being cut off
- * for the group, which Raft is safe under. The chain at an entry stands for all
- * before it, so one that was found with the majority through some index is not
- * asked about again below it. */
+ * Nobody is believed alone, the leader neither: it judges itself like everybody else, and when it is outside it is gone.
+ * Being in dispute is being cut off for the group, which Raft is safe under. The chain at an entry stands for all before it,
+ * so one that was found with the majority through some index is not asked about again below it. */
 #include "chains.h"
 
 #include "drop.h"
@@ -54,9 +50,7 @@ struct chain_message {
     uint64_t chain;
 };
 
-/* ---- frames
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- frames ---------------------------------------------------------------------------------------------------------------- */
 
 static void send(struct group *group, uint64_t to, const struct chain_message *message)
 {
@@ -104,9 +98,7 @@ static struct chain_message say(struct group *group, enum chain_word word, uint6
     return message;
 }
 
-/* ---- disputes
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- disputes -------------------------------------------------------------------------------------------------------------- */
 
 static void ask(struct group *group)
 {
@@ -174,16 +166,14 @@ static bool has_told(const struct chain_dispute *dispute, struct raft_replica_id
 static void note_told(struct chain_dispute *dispute, struct raft_replica_id id, uint64_t chain)
 {
     const uint32_t at = place_of(dispute, id);
-    /* Members came and went: who has no place here is not counted, a halt at
-   * worst. */
+    /* Members came and went: who has no place here is not counted, a halt at worst. */
     if (at == RAFT_MEMBERS_MAX) return;
     if (at == dispute->told_count) dispute->told_count++;
     dispute->told[at].of = id;
     dispute->told[at].chain = chain;
 }
 
-/* Of this half of the voters: how many have this replica's chain, and how many
- * one other, whichever has the most. */
+/* Of this half of the voters: how many have this replica's chain, and how many one other, whichever has the most. */
 struct tally {
     uint32_t voters, same, others;
 };
@@ -252,16 +242,13 @@ static void judge(struct group *group)
     group__quarantine(group, why);
 }
 
-/* ---- what comes in
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- what comes in ----------------------------------------------------------------------------------------------------------- */
 
 static void answered(struct group *group, uint64_t from, const struct chain_message *message)
 {
     struct chain_dispute *dispute = &group->dispute;
     if (dispute->index == 0 || message->index != dispute->index || !message->is_known) return;
-    /* Another entry that is not known to be committed is a tail that was not cut
-   * yet, and no divergence. */
+    /* Another entry that is not known to be committed is a tail that was not cut yet, and no divergence. */
     if (message->term != dispute->term && !message->is_committed) return;
     const struct raft_configuration *configuration = raft_configuration_of(group->raft);
     for (uint32_t i = 0; i < configuration->members_count; i++) {
@@ -379,12 +366,9 @@ void chains__received(struct node *node, const struct peer_frame *frame)
     }
 }
 
-/* ---- what is compared
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- what is compared -------------------------------------------------------------------------------------------------------- */
 
-/* The leader says what its chain is at an entry that this replica has
- * acknowledged to it, or that it is to append behind. */
+/* The leader says what its chain is at an entry that this replica has acknowledged to it, or that it is to append behind. */
 static bool agrees(struct group *group, const struct raft_message *message, uint64_t index,
                    uint64_t chain, uint64_t term)
 {
@@ -395,8 +379,7 @@ static bool agrees(struct group *group, const struct raft_message *message, uint
     if (point.chain == chain) return true;
     const struct chain_message own = say(group, CHAIN_DIFFERS, index);
     send(group, message->from.node, &own);
-    /* When this replica has been found with the majority there, it is for the
-   * leader to judge itself. */
+    /* When this replica has been found with the majority there, it is for the leader to judge itself. */
     if (index > group->dispute.found_with) begin(group, &own, message->from.node);
     return false;
 }
