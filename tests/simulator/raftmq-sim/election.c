@@ -108,11 +108,44 @@ static uint64_t backlog_us(const struct run *run, uint32_t core)
     return entries * 2u * run->plan.job_us_max;
 }
 
+static uint64_t longest(const struct run *run, uint64_t group)
+{
+    uint64_t last_index = 0;
+    for (uint32_t i = 0; i < run->plan.nodes_count; i++) {
+        struct peek_group peek;
+        const struct node *node = run->cluster->nodes[i].node;
+        if (!node || !peek_group(node, group, &peek)) continue;
+        if (peek.last_index > last_index) last_index = peek.last_index;
+    }
+    return last_index;
+}
+
+/* Whom the leader needs for its own first entry takes what it lacks before: through small buffers, to a slow disk, and what all
+ * groups lack through one connection. */
+static uint64_t catch_up_us(const struct run *run, uint32_t core)
+{
+    const struct plan *plan = &run->plan;
+    uint64_t entries = 0;
+    for (uint32_t i = 0; i < plan->nodes_count; i++) {
+        const struct node *node = run->cluster->nodes[i].node;
+        struct peek_group groups[64];
+        const uint32_t count = core & 1u << i && node ? peek_groups(node, groups, 64) : 0;
+        uint64_t lacking = 0;
+        for (uint32_t g = 0; g < count; g++) {
+            lacking += longest(run, groups[g].group) - groups[g].last_index;
+        }
+        if (lacking > entries) entries = lacking;
+    }
+    const uint64_t bytes = (uint64_t)plan->batch_records_max * plan->value_bytes_max;
+    const uint64_t trips = bytes / plan->window_bytes + 1u;
+    return entries * (2u * plan->job_us_max + 2u * trips * plan->link_us_max);
+}
+
 void election_demand(struct run *run, uint32_t core)
 {
     struct election election = {.run = run, .core = core};
     const uint64_t us = ELECTIONS_MAX * run->plan.election_timeout_ms_max * 1000u + SLACK_US +
-                        backlog_us(run, core);
+                        backlog_us(run, core) + catch_up_us(run, core);
     const uint64_t from_us = sim_now_us(run->sim);
     if (!sim_run_until_true(run->sim, us, has_elected, &election)) {
         election_print(run);
