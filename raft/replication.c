@@ -323,12 +323,24 @@ void raft__leader_time_gap(struct raft_node *node)
 
 /* ---- the outbox ----------------------------------------------------------------------------------- */
 
+/* PROTOCOL D8, with each heartbeat until it is caught up: it gives no vote that would lose what it lost, and does not stand. Any
+ * committed position at or behind its acks will do, for nobody is elected without that. */
+static void send_regressed(struct raft_node *node, struct raft_update *update, uint32_t member)
+{
+    struct raft_message *message =
+        raft__message(node, update, RAFT_MESSAGE_REGRESSED, node->configuration.members[member].id);
+    if (message == NULL) return;
+    message->regressed.index = node->commit_index;
+    message->regressed.term = raft__trail_term(&node->trail, node->commit_index);
+}
+
 static bool send_heartbeat(struct raft_node *node, struct raft_update *update, uint32_t member)
 {
     struct raft_progress *progress = &node->progress[member];
     if (raft__disk_is_stalled(node))
         return true; /* PROTOCOL C7: nothing that keeps others from standing */
     if (RARELY(HEARTBEAT_IS_NOT_SENT)) return true;
+    if (progress->counts_from != 0) send_regressed(node, update, member);
     struct raft_message *message =
         raft__message(node, update, RAFT_MESSAGE_HEARTBEAT, node->configuration.members[member].id);
     if (message == NULL) {
@@ -342,17 +354,6 @@ static bool send_heartbeat(struct raft_node *node, struct raft_update *update, u
     progress->heartbeat_wanted = false;
     progress->commit_told = raft__max(progress->commit_told, message->heartbeat.commit_index);
     return true;
-}
-
-/* PROTOCOL D8, with each heartbeat until it is caught up: it gives no vote that would lose what it lost, and does not stand. Any
- * committed position at or behind its acks will do, for nobody is elected without that. */
-static void send_regressed(struct raft_node *node, struct raft_update *update, uint32_t member)
-{
-    struct raft_message *message =
-        raft__message(node, update, RAFT_MESSAGE_REGRESSED, node->configuration.members[member].id);
-    if (message == NULL) return;
-    message->regressed.index = node->commit_index;
-    message->regressed.term = raft__trail_term(&node->trail, node->commit_index);
 }
 
 static void fill_append(const struct raft_node *node, struct raft_message *message,
@@ -472,11 +473,7 @@ void raft__leader_outbox(struct raft_node *node, struct raft_update *update)
     for (uint32_t i = 0; i < node->configuration.members_count; i++) {
         node->progress[i].append_sent = false;
         if (i == node->self) continue;
-        if (!node->progress[i].heartbeat_wanted) continue;
-        if (raft__disk_is_stalled(node))
-            continue; /* PROTOCOL C7: nothing that keeps others from standing */
-        if (node->progress[i].counts_from != 0) send_regressed(node, update, i);
-        (void)send_heartbeat(node, update, i);
+        if (node->progress[i].heartbeat_wanted) (void)send_heartbeat(node, update, i);
     }
     raft__transfer_outbox(node, update);
     raft__reads_answer_forwards(node, update);

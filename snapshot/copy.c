@@ -7,14 +7,6 @@
 
 #define PIECE_BYTES 65536u
 
-static bool exists(struct disk *disk, const char *path)
-{
-    struct disk_file *file;
-    if (disk_open(disk, path, DISK_READ, &file) == -ENOENT) return false;
-    disk_close(file);
-    return true;
-}
-
 /* Of the highest file: also when it is a base that is missing and has a copy. */
 static enum snapshot_status highest(struct disk *disk, const char *directory,
                                     const struct snapshot_file *after,
@@ -36,7 +28,7 @@ static enum snapshot_status highest(struct disk *disk, const char *directory,
     *ret_missing = false;
     if (ret_file->form != SNAPSHOT_COPY || was_told) return SNAPSHOT_OK;
     if (!snapshot__file_path(directory, &base, path)) return SNAPSHOT_OK;
-    *ret_missing = !exists(disk, path);
+    *ret_missing = !disk_exists(disk, path);
     if (*ret_missing) *ret_file = base;
     return SNAPSHOT_OK;
 }

@@ -85,17 +85,28 @@ static bool decode(const struct peer_frame *frame, struct chain_message *ret_mes
     return true;
 }
 
-/* What this replica has at that index, in memory, as it says it to others. */
-static struct chain_message say(struct group *group, enum chain_word word, uint64_t index)
+/* What this replica has at that index, as it says it to others. */
+static struct chain_message say(const struct group *group, enum chain_word word, uint64_t index,
+                                uint64_t term, uint64_t chain)
 {
-    struct chain_message message = {.word = word, .epoch = group->epoch, .index = index};
+    return (struct chain_message){.word = word,
+                                  .is_known = true,
+                                  .is_committed = index <= group->commit_index,
+                                  .epoch = group->epoch,
+                                  .index = index,
+                                  .term = term,
+                                  .chain = chain};
+}
+
+/* The same, as long as it is in memory. */
+static struct chain_message say_cached(const struct group *group, enum chain_word word,
+                                       uint64_t index)
+{
     struct segment_log_point point;
-    if (segment_log_point_at(group->log, index, &point) != SEGMENT_LOG_OK) return message;
-    message.is_known = true;
-    message.is_committed = index <= group->commit_index;
-    message.term = point.term;
-    message.chain = point.chain;
-    return message;
+    if (segment_log_point_at(group->log, index, &point) != SEGMENT_LOG_OK) {
+        return (struct chain_message){.word = word, .epoch = group->epoch, .index = index};
+    }
+    return say(group, word, index, point.term, point.chain);
 }
 
 /* ---- disputes -------------------------------------------------------------------------------------------------------------- */
@@ -103,13 +114,8 @@ static struct chain_message say(struct group *group, enum chain_word word, uint6
 static void ask(struct group *group)
 {
     struct chain_dispute *dispute = &group->dispute;
-    const struct chain_message question = {.word = CHAIN_ASK,
-                                           .is_known = true,
-                                           .is_committed = dispute->index <= group->commit_index,
-                                           .epoch = group->epoch,
-                                           .index = dispute->index,
-                                           .term = dispute->term,
-                                           .chain = dispute->chain};
+    const struct chain_message question =
+        say(group, CHAIN_ASK, dispute->index, dispute->term, dispute->chain);
     const struct raft_configuration *configuration = raft_configuration_of(group->raft);
     dispute->asked_us = io_now_us(group->node->io);
     for (uint32_t i = 0; i < configuration->members_count; i++) {
@@ -131,9 +137,8 @@ static void begin(struct group *group, const struct chain_message *own, uint64_t
     node->counters.chain_disputes++;
     snprintf(group->problem, sizeof(group->problem),
              "differs from n%" PRIu64 " at entry %" PRIu64
-             " (same entry, other chain); stands still until a majority of the "
-             "voters says which is "
-             "right",
+             " (same entry, other chain); stands still until a majority of the voters says which "
+             "is right",
              other, own->index);
     node__log(node, "error",
               "event=\"chains differ, asking the other voters\" group=%" PRIu64 " index=%" PRIu64
@@ -278,8 +283,7 @@ static void compare_or_tell(struct group *group, uint64_t from, const struct cha
     }
 }
 
-/* ---- entries that are no longer in memory, as of a replica that has just
- * started --------------------------------------------- */
+/* ---- entries that are no longer in memory, as of a replica that has just started ------------------------------------------- */
 
 struct chain_read {
     struct group_read base;
@@ -297,13 +301,7 @@ static bool decode_own(struct group *group, const struct segment_log_view *view,
         header.index != index) {
         return false;
     }
-    *ret_own = (struct chain_message){.word = CHAIN_TELL,
-                                      .is_known = true,
-                                      .is_committed = index <= group->commit_index,
-                                      .epoch = group->epoch,
-                                      .index = index,
-                                      .term = header.term,
-                                      .chain = header.chain};
+    *ret_own = say(group, CHAIN_TELL, index, header.term, header.chain);
     return true;
 }
 
@@ -327,8 +325,7 @@ static void chain_read_done(struct group_read *base, enum segment_log_status sta
     segment_log_view_release(view);
 }
 
-/* The record of the entry tells its chain. Whoever gets no answer, or is not
- * believed, says the same again. */
+/* The record of the entry tells its chain. Whoever gets no answer, or is not believed, says the same again. */
 static void look_up(struct group *group, uint64_t from, const struct chain_message *message)
 {
     if (group->node->stop_quiet || group->chain_reads_count == RAFT_MEMBERS_MAX) return;
@@ -358,7 +355,7 @@ void chains__received(struct node *node, const struct peer_frame *frame)
         answered(group, frame->node_id, &message);
         return;
     }
-    const struct chain_message own = say(group, CHAIN_TELL, message.index);
+    const struct chain_message own = say_cached(group, CHAIN_TELL, message.index);
     if (own.is_known) {
         compare_or_tell(group, frame->node_id, &message, &own);
     } else {
@@ -377,7 +374,7 @@ static bool agrees(struct group *group, const struct raft_message *message, uint
     if (segment_log_point_at(group->log, index, &point) != SEGMENT_LOG_OK) return true;
     if (term != 0 && point.term != term) return true; /* an ordinary conflict (C3) */
     if (point.chain == chain) return true;
-    const struct chain_message own = say(group, CHAIN_DIFFERS, index);
+    const struct chain_message own = say_cached(group, CHAIN_DIFFERS, index);
     send(group, message->from.node, &own);
     /* When this replica has been found with the majority there, it is for the leader to judge itself. */
     if (index > group->dispute.found_with) begin(group, &own, message->from.node);
@@ -405,13 +402,7 @@ static bool follows(struct group *group, const struct raft_message *message, uin
     if (raft_term_at(group->raft, entry->index - 1u) != term_behind) return true; /* a conflict */
     if (!segment_log_read_point(group->log, entry->index - 1u, &own)) return true;
     if (entry->chain == entry_chain(entry, own.chain)) return true;
-    const struct chain_message told = {.word = CHAIN_DIFFERS,
-                                       .is_known = true,
-                                       .is_committed = own.index <= group->commit_index,
-                                       .epoch = group->epoch,
-                                       .index = own.index,
-                                       .term = own.term,
-                                       .chain = own.chain};
+    const struct chain_message told = say(group, CHAIN_DIFFERS, own.index, own.term, own.chain);
     send(group, message->from.node, &told);
     if (own.index > group->dispute.found_with) begin(group, &told, message->from.node);
     return false;

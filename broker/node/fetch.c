@@ -68,8 +68,8 @@ static void fill_bounds(struct node_request *request, const struct group *group)
 {
     request->ret_first_offset = base__first_offset(group);
     request->ret_high_watermark = group->partition.next_offset;
-    if (group
-            ->mending) { /* its log goes on, and nobody who reads to the end may believe to be there */
+    /* Its log goes on, and nobody who reads to the end may believe to be there. */
+    if (group->mending) {
         struct segment_log_info info;
         segment_log_info(group->log, &info);
         request->ret_high_watermark = info.next_offset;

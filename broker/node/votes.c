@@ -122,14 +122,6 @@ static bool is_own_store(struct node *node)
     return true;
 }
 
-static bool exists(struct disk *disk, const char *path)
-{
-    struct disk_file *file = NULL;
-    if (disk_open(disk, path, DISK_READ, &file) != 0) return false;
-    disk_close(file);
-    return true;
-}
-
 /* The lost store makes way, and is kept until the next such loss; what an earlier attempt made is nothing to keep in its stead. But
  * one that can be read again, where nothing was put aside yet, is the lost one: a disk may fail for a while. */
 static int clear_store(struct node *node, bool is_begun_again)
@@ -137,7 +129,7 @@ static int clear_store(struct node *node, bool is_begun_again)
     char path[DISK_PATH_MAX], aside[DISK_PATH_MAX];
     snprintf(path, sizeof(path), "%.400s/votes", node->data_directory);
     snprintf(aside, sizeof(aside), "%.400s/votes.lost", node->data_directory);
-    const bool is_own = is_begun_again && is_own_store(node) && exists(node->disk, aside);
+    const bool is_own = is_begun_again && is_own_store(node) && disk_exists(node->disk, aside);
     const int error = is_own ? disk_unlink(node->disk, path) : disk_rename(node->disk, path, aside);
     if (error < 0 && error != -ENOENT) return error;
     return disk_sync_directory(node->disk, node->data_directory);

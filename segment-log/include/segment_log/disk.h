@@ -7,6 +7,7 @@
 #ifndef SEGMENT_LOG_DISK_H
 #define SEGMENT_LOG_DISK_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -142,6 +143,15 @@ static inline int disk_list(struct disk *disk, const char *path, disk_list_cb cb
 {
     return disk->vtable->list(disk, path, cb, data);
 }
+/* False: there is no such file. Whatever else stands in the way of opening it is something that is there. */
+static inline bool disk_exists(struct disk *disk, const char *path)
+{
+    struct disk_file *file = NULL;
+    const int error = disk_open(disk, path, DISK_READ, &file);
+    if (error == 0) disk_close(file);
+    return error != -ENOENT;
+}
+
 static inline int disk_lock(struct disk *disk, const char *path, struct disk_file **ret_file)
 {
     return disk->vtable->lock(disk, path, ret_file);
