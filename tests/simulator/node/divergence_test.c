@@ -242,6 +242,22 @@ Test(simulated_divergence, a_follower_that_lags_far_is_quarantined_and_does_not_
     }
 }
 
+/* All three are down, and the last entry of this one is another one. */
+static void stop_all_with_another_end(struct world *world, uint32_t odd)
+{
+    for (uint32_t node = 0; node < 3u; node++) {
+        cluster_crash(world->cluster, node, SIM_CRASH_KILL);
+    }
+    replace_last(world->cluster, odd, world->group, &world->id);
+}
+
+static void expect_told_that_it_differs(struct world *world, uint32_t node)
+{
+    struct node_group_status status;
+    cr_assert(cluster_group_status(world->cluster, node, world->group, &status));
+    cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+}
+
 /* It has more than the others at the end, of the old term, which is cut: what then is its end is no longer in its memory. */
 Test(simulated_divergence, a_follower_whose_cut_leaves_another_history_is_quarantined)
 {
@@ -249,10 +265,7 @@ Test(simulated_divergence, a_follower_whose_cut_leaves_another_history_is_quaran
         struct world world = make_with(seed, 3, CACHE_BYTES);
         struct cluster *cluster = world.cluster;
         const uint32_t odd = (uint32_t)seed % 3u;
-        for (uint32_t node = 0; node < 3u; node++) {
-            cluster_crash(cluster, node, SIM_CRASH_KILL);
-        }
-        replace_last(cluster, odd, world.group, &world.id);
+        stop_all_with_another_end(&world, odd);
         append_more(cluster, odd, world.group, &world.id, BEYOND_CACHE);
         cluster_start(cluster, (odd + 1u) % 3u);
         cluster_start(cluster, (odd + 2u) % 3u);
@@ -271,17 +284,12 @@ Test(simulated_divergence, a_leader_that_differs_where_it_read_from_files_is_qua
         struct world world = make_with(seed, 3, CACHE_BYTES);
         struct cluster *cluster = world.cluster;
         const uint32_t odd = (uint32_t)seed % 3u, second = (odd + 1u) % 3u, third = (odd + 2u) % 3u;
-        for (uint32_t node = 0; node < 3u; node++) {
-            cluster_crash(cluster, node, SIM_CRASH_KILL);
-        }
-        replace_last(cluster, odd, world.group, &world.id);
+        stop_all_with_another_end(&world, odd);
         append_more(cluster, odd, world.group, &world.id, BEYOND_CACHE);
         cluster_start(cluster, odd);
         cluster_start(cluster, second);
         sim_run_for(cluster->sim, 5 * SECOND_US);
-        struct node_group_status status;
-        cr_assert(cluster_group_status(cluster, odd, world.group, &status));
-        cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+        expect_told_that_it_differs(&world, odd);
         cr_assert_eq(epoch_of(&world, odd), world.epochs[odd], "not judged");
         cluster_start(cluster, third);
         expect_mended(&world, 1u << odd);
@@ -297,19 +305,14 @@ Test(simulated_divergence, a_leader_outside_the_majority_is_quarantined_when_a_t
         struct world world = make(seed, 3);
         struct cluster *cluster = world.cluster;
         const uint32_t odd = (uint32_t)seed % 3u, second = (odd + 1u) % 3u, third = (odd + 2u) % 3u;
-        for (uint32_t node = 0; node < 3u; node++) {
-            cluster_crash(cluster, node, SIM_CRASH_KILL);
-        }
-        replace_last(cluster, odd, world.group, &world.id);
+        stop_all_with_another_end(&world, odd);
         cluster_start(cluster, odd);
         cluster_start(cluster, second);
         sim_run_for(cluster->sim, 10 * SECOND_US);
         cr_assert_neq(cluster_produce(cluster, odd, "orders", 99, -1, 0, NULL), NODE_OK, "a halt");
         cr_assert_eq(epoch_of(&world, odd), world.epochs[odd], "not judged");
         cr_assert_eq(epoch_of(&world, second), world.epochs[second]);
-        struct node_group_status status;
-        cr_assert(cluster_group_status(cluster, odd, world.group, &status));
-        cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+        expect_told_that_it_differs(&world, odd);
         cluster_start(cluster, third);
         world.renewed = 1u << odd;
         cr_assert(sim_run_until_true(cluster->sim, 60 * SECOND_US, is_mended, &world));
@@ -334,17 +337,12 @@ Test(simulated_divergence, a_voter_tells_what_its_files_hold)
         struct world world = make_with(seed, 3, CACHE_BYTES);
         struct cluster *cluster = world.cluster;
         const uint32_t odd = (uint32_t)seed % 3u, second = (odd + 1u) % 3u, third = (odd + 2u) % 3u;
-        for (uint32_t node = 0; node < 3u; node++) {
-            cluster_crash(cluster, node, SIM_CRASH_KILL);
-        }
-        replace_last(cluster, odd, world.group, &world.id);
+        stop_all_with_another_end(&world, odd);
         append_more(cluster, third, world.group, &world.id, BEYOND_CACHE);
         cluster_start(cluster, odd);
         cluster_start(cluster, second);
         sim_run_for(cluster->sim, 5 * SECOND_US);
-        struct node_group_status status;
-        cr_assert(cluster_group_status(cluster, second, world.group, &status));
-        cr_assert_not_null(strstr(status.problem, "differs from"), "%s", status.problem);
+        expect_told_that_it_differs(&world, second);
         cluster_start(cluster, third);
         expect_mended(&world, 1u << odd);
         cluster_destroy(cluster);

@@ -130,7 +130,8 @@ static void regress(struct rig *rig, raft_node_id node, raft_index has)
     rig_step(rig, event);
 }
 
-Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caught_up)
+/* It leads, and node 2 has acknowledged 1..5, which are committed. */
+static struct rig open_acknowledged(void)
 {
     struct rig rig;
     rig_open(&rig, &(struct rig_setup){.voters = 3});
@@ -138,6 +139,12 @@ Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caugh
     rig_propose(&rig, 4);
     rig_durable(&rig, 5);
     ack(&rig, 2, 5);
+    return rig;
+}
+
+Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caught_up)
+{
+    struct rig rig = open_acknowledged();
     cr_assert_eq(rig_view(&rig).commit_index, 5);
     rig_propose(&rig, 1);
     rig_durable(&rig, 6);
@@ -157,12 +164,7 @@ Test(raft_regressed, a_match_that_went_back_counts_for_nothing_until_it_is_caugh
 
 Test(raft_regressed, what_it_lost_is_sent_again)
 {
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.voters = 3});
-    rig_lead_and_commit(&rig);
-    rig_propose(&rig, 4);
-    rig_durable(&rig, 5);
-    ack(&rig, 2, 5);
+    struct rig rig = open_acknowledged();
     regress(&rig, 2, 2);
     const struct raft_message *probe = rig_sent(&rig, RAFT_MESSAGE_APPEND, 2);
     cr_assert_not_null(probe);
@@ -178,12 +180,7 @@ static const struct raft_message *told(struct rig *rig)
 
 Test(raft_regressed, it_is_told_what_is_committed_until_it_is_caught_up)
 {
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.voters = 3});
-    rig_lead_and_commit(&rig);
-    rig_propose(&rig, 4);
-    rig_durable(&rig, 5);
-    ack(&rig, 2, 5);
+    struct rig rig = open_acknowledged();
     rig_tick(&rig, RIG_HEARTBEAT_MS);
     cr_assert_null(told(&rig), "nothing is lost");
     regress(&rig, 2, 2);
@@ -202,12 +199,7 @@ Test(raft_regressed, it_is_told_what_is_committed_until_it_is_caught_up)
 /* C7: it is heard as a leader by whoever gets it. */
 Test(raft_regressed, a_leader_whose_disk_stands_still_tells_nobody)
 {
-    struct rig rig;
-    rig_open(&rig, &(struct rig_setup){.voters = 3});
-    rig_lead_and_commit(&rig);
-    rig_propose(&rig, 4);
-    rig_durable(&rig, 5);
-    ack(&rig, 2, 5);
+    struct rig rig = open_acknowledged();
     regress(&rig, 2, 2);
     cr_assert_not_null(told(&rig));
     rig_step(&rig, (struct raft_event){.type = RAFT_EVENT_DISK_STALLED});
