@@ -21,6 +21,7 @@
 #include <rare/rare.h>
 
 #include <assert.h>
+#include <string.h>
 
 #define SPLIT_RETRY_MS_MIN 50u
 #define SPLIT_RETRY_MS_MAX 100u
@@ -293,9 +294,11 @@ void raft__on_leader_lost(struct raft_node *node, struct raft_update *update, ra
     if (node->leader.node == 0) return;
     if (node->leader.node != leader) return;
     if (PLANTED(C5_CLOSED_CONNECTION_IS_IGNORED)) return;
+    const struct raft_replica_id lost = node->leader;
     raft__become_follower(node, update, node->hard.term, nobody);
     if (!raft__can_stand(node)) return;
     node->early_until_ms = node->now_ms + node->options.election_timeout_ms_max;
+    node->lost_leader = lost;
     retry_no_later_than(node,
                         node->now_ms + raft__random(node, node->options.early_prevote_ms_max + 1));
 }
@@ -307,6 +310,7 @@ void raft__on_campaign(struct raft_node *node, struct raft_update *update)
     if (node->role == RAFT_LEADER) return;
     if (!raft__can_stand(node)) return;
     node->early_until_ms = node->now_ms + node->options.election_timeout_ms_max;
+    node->lost_leader = nobody;
     start_prevote(node, update);
 }
 
@@ -424,11 +428,18 @@ static void count_vote(struct raft_node *node, const struct raft_message *m, uin
     }
 }
 
-/* Lost beyond doubt: in the early window the next attempt need not wait for the ordinary timer. */
+/* In the early window the next attempt need not wait for the ordinary timer once this one is lost. The leader whose
+ * connection is closed is not waited for: it is dead most likely, and of three voters the other two that stand at once would
+ * each hope for its vote. */
 static void retry_if_lost(struct raft_node *node)
 {
     if (!retries_splits(node)) return;
-    if (raft__quorum_possible(&node->configuration, node->votes_no)) return;
+    bool no[RAFT_MEMBERS_MAX];
+    memcpy(no, node->votes_no, sizeof(no));
+    uint32_t lost = raft__member_find(&node->configuration, node->lost_leader);
+    bool waits = PLANTED(C5_DEAD_LEADER_MAY_STILL_VOTE);
+    if (lost != RAFT_MEMBERS_MAX && !waits) no[lost] = !node->votes_yes[lost];
+    if (raft__quorum_possible(&node->configuration, no)) return;
     retry_no_later_than(node, node->now_ms + draw_split_retry_ms(node));
 }
 

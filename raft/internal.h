@@ -72,6 +72,8 @@ struct raft_node {
     uint32_t
         damaged_timeouts; /* ... and how often its timer has run out since it heard of a leader */
     uint64_t early_until_ms; /* end of the quick retries of an early PreVote (PROTOCOL C5) */
+    struct raft_replica_id
+        lost_leader; /* ... whose closed connection began them; node = 0: nobody's */
 
     struct raft_trail trail;
     raft_index durable_index;

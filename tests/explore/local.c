@@ -157,6 +157,7 @@ void local_restore(const struct explore_plan *plan,
     node->leader_heard_ms = hears ? LOCAL_NOW_MS : LONG_AGO_MS;
     node->election_at_ms = LOCAL_NOW_MS + LOCAL_ELECTION_TIMEOUT_MS;
     node->early_until_ms = 0;
+    node->lost_leader = (struct raft_replica_id){0};
     node->trail = (struct raft_trail){.runs = runs, .runs_max = EXPLORE_ENTRIES_MAX + 1};
     node->trail.runs_count = local_log_runs(&local->log, runs);
     node->trail.last_index = local->log.count;

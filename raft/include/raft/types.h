@@ -60,7 +60,7 @@ enum raft_role {
     RAFT_LEADER,
 };
 
-/* Why a request was refused. Travels in every reply and feeds `raftmq why`. */
+/* Why a request was refused. Travels in every reply; the trace tells it in words. */
 #define RAFT_REFUSALS(X)                                                                \
     X(RAFT_REFUSED_NOT, "not refused")                                                  \
     X(RAFT_REFUSED_STALE_TERM, "its term is older than mine")                           \

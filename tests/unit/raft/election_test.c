@@ -421,6 +421,7 @@ Test(raft_early_prevote, a_voter_that_hears_the_leader_is_asked_again_after_25_m
     rig_close(&rig);
 }
 
+/* Nodes 1 and 2 stand at once, so each has voted for itself; node 3, the leader that was lost, never answers. */
 Test(raft_early_prevote, a_split_is_tried_again_after_50_to_100_ms)
 {
     struct rig rig;
@@ -432,11 +433,9 @@ Test(raft_early_prevote, a_split_is_tried_again_after_50_to_100_ms)
     rig_receive(&rig, &m);
     cr_assert_eq(rig_view(&rig).role, RAFT_CANDIDATE);
     rig_sync_vote(&rig);
-    for (raft_node_id from = 2; from <= 3; from++) {
-        m = rig_message(&rig, RAFT_MESSAGE_VOTE_REPLY, from, 2);
-        m.refusal = RAFT_REFUSED_ALREADY_VOTED;
-        rig_receive(&rig, &m);
-    }
+    m = rig_message(&rig, RAFT_MESSAGE_VOTE_REPLY, 2, 2);
+    m.refusal = RAFT_REFUSED_ALREADY_VOTED;
+    rig_receive(&rig, &m);
     cr_assert_geq(rig.update->timer_at_ms, rig.now_ms + 50);
     cr_assert_leq(rig.update->timer_at_ms, rig.now_ms + 100);
     rig_close(&rig);

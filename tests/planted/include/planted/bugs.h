@@ -297,6 +297,8 @@
       "a leader whose process was started anew counts as heard")                                   \
     X(C5_SPLIT_WAITS_FOR_THE_TIMER, core,                                                          \
       "after a lost leader a split vote waits for an election timeout")                            \
+    X(C5_DEAD_LEADER_MAY_STILL_VOTE, core,                                                         \
+      "of three the two that lost their leader and split the vote wait for the vote of the dead")  \
     X(C5_WHO_HEARS_THE_LEADER_IS_ASKED_ONCE, core,                                                 \
       "after a lost leader who still hears it is not asked again soon")                            \
     X(C7_FULL_LEADER_STAYS, node, "a leader whose disk is full leads on though others have space") \
