@@ -316,6 +316,16 @@ static int posix_free_bytes(struct disk *disk, const char *path, uint64_t *ret_b
     return 0;
 }
 
+/* Each directory in it links back to it, besides its own name and its own link to itself. Who counts otherwise says one. */
+static int posix_has_subdirectories(struct disk *disk, const char *path)
+{
+    (void)disk;
+    struct stat about;
+    if (lstat(path, &about) != 0) return -errno;
+    if (!S_ISDIR(about.st_mode)) return -ENOTDIR;
+    return about.st_nlink != 2;
+}
+
 static uint64_t posix_now_us(struct disk *disk)
 {
     (void)disk;
@@ -343,6 +353,7 @@ static const struct disk_vtable posix_vtable = {
     .unlink = posix_unlink,
     .remove_directory = posix_remove_directory,
     .list = posix_list,
+    .has_subdirectories = posix_has_subdirectories,
     .lock = posix_lock,
     .free_bytes = posix_free_bytes,
     .now_us = posix_now_us,

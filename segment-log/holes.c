@@ -137,6 +137,30 @@ bool segment_log_hole_from(const struct segment_log *log, uint64_t index,
     return true;
 }
 
+/* Where reading goes on inside of the segment there is a point; else the next segment begins there. */
+bool segment_log_offset_behind(const struct segment_log *log, const struct segment_log_hole *hole,
+                               uint64_t *ret_offset)
+{
+    if (hole->last_index == log->last.index) {
+        *ret_offset = log->last.next_offset;
+        return true;
+    }
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        const struct segment *segment = &log->segments[i];
+        if (segment->base.index == hole->last_index) {
+            *ret_offset = segment->base.next_offset;
+            return true;
+        }
+        for (uint32_t at = 0; segment->sequence == hole->segment && at < segment->points_count;
+             at++) {
+            if (segment->points[at].before.index != hole->last_index) continue;
+            *ret_offset = segment->points[at].before.next_offset;
+            return true;
+        }
+    }
+    return false;
+}
+
 void segment_log_hole_problem(const struct segment_log *log, const struct segment_log_hole *hole,
                               struct segment_log_problem *ret_problem)
 {

@@ -16,6 +16,7 @@
 #include <segment_log/node_store.h>
 
 #include "bytes.h"
+#include "directory.h"
 #include "problem.h"
 
 #include <planted/planted.h>
@@ -161,19 +162,34 @@ static bool any_is_of_other_version(const struct identity_copies *copies)
     return false;
 }
 
+struct names {
+    bool strangers, lost_found;
+};
+
 static void note_stranger(void *data, const char *name)
 {
+    struct names *names = data;
     if (strcmp(name, NAME_LOCK) == 0 || strcmp(name, NAME_NEW) == 0) return;
-    if (!node_directory_is_aside_name(name)) *(bool *)data = true;
+    if (node_directory_is_aside_name(name)) return;
+    if (strcmp(name, DIRECTORY_LOST_FOUND) == 0) {
+        names->lost_found = true;
+    } else {
+        names->strangers = true;
+    }
 }
 
 static enum node_identity_status judge_missing(struct disk *disk, const char *directory,
                                                const char *path,
                                                struct segment_log_problem *problem)
 {
-    bool strangers = false;
-    int error = disk_list(disk, directory, note_stranger, &strangers);
-    if (error == -ENOENT || (!error && !strangers)) {
+    struct names names = {0};
+    int error = disk_list(disk, directory, note_stranger, &names);
+    if (!error && names.lost_found && !names.strangers) {
+        error = directory__lost_found_is_used(disk, directory);
+        names.strangers = error > 0;
+        if (error > 0) error = 0;
+    }
+    if (error == -ENOENT || (!error && !names.strangers)) {
         problem__set(problem, path, 0, 0, -ENOENT, "there is no identity");
         return NODE_IDENTITY_MISSING;
     }

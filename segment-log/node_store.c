@@ -1,6 +1,6 @@
 /* Term, vote and replica record of every group in the file `votes` (PROTOCOL V, M4).
  *
- *         0  slot A: header block, records        each slot: NODE_STORE_SLOT_BYTES
+ *         0  slot A: header block, records        each slot: SLOT_BYTES
  *    266240  slot B: the same
  *
  *   header block  pos bytes field

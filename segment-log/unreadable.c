@@ -66,6 +66,14 @@ int node_directory_set_aside(struct disk *disk, const char *directory, char ret_
     return error ? error : disk_sync_directory(disk, directory);
 }
 
+bool node_directory_is_node_name(const char *name)
+{
+    for (uint32_t i = 0; i < sizeof own_names / sizeof *own_names; i++) {
+        if (strcmp(name, own_names[i]) == 0) return true;
+    }
+    return node_directory_is_aside_name(name);
+}
+
 bool node_directory_is_aside_name(const char *name)
 {
     return strncmp(name, NODE_UNREADABLE_PREFIX, strlen(NODE_UNREADABLE_PREFIX)) == 0;

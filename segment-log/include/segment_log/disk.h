@@ -50,6 +50,8 @@ struct disk_vtable {
     int (*remove_directory)(struct disk *disk, const char *path); /* must be empty */
     int (*list)(struct disk *disk, const char *path, disk_list_cb cb,
                 void *data); /* sorted by name, no . or .. */
+    /* Are there directories in this one? 1, 0 or a negative errno. Asks for no right to read it. May be NULL: nobody knows. */
+    int (*has_subdirectories)(struct disk *disk, const char *path);
     int (*lock)(struct disk *disk, const char *path,
                 struct disk_file **ret_file); /* exclusive; -EAGAIN when held.
                                                                                       Released by close */
@@ -138,6 +140,11 @@ static inline int disk_unlink(struct disk *disk, const char *path)
 static inline int disk_remove_directory(struct disk *disk, const char *path)
 {
     return disk->vtable->remove_directory(disk, path);
+}
+static inline int disk_has_subdirectories(struct disk *disk, const char *path)
+{
+    if (!disk->vtable->has_subdirectories) return -ENOSYS;
+    return disk->vtable->has_subdirectories(disk, path);
 }
 static inline int disk_list(struct disk *disk, const char *path, disk_list_cb cb, void *data)
 {

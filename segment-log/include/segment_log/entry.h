@@ -11,8 +11,8 @@
  *    72     8 zero
  *
  * The payload follows, then zero bytes up to a multiple of 8. The payload hash of DATA covers the payload from
- * byte 16 onward (the 16 bytes before are the base offset, length and leader epoch that the broker stamps; they are
- * checked against the header), of all other types the whole payload.
+ * byte 16 onward (the 16 bytes before are the base offset and the leader epoch, which the broker writes, and the length
+ * between them; they are checked against the header), of all other types the whole payload.
  * chain(i) = XXH3-64(chain(i-1) as 8 bytes, then header bytes 0..7, 16..63 and 72..79 of entry i). */
 #ifndef SEGMENT_LOG_ENTRY_H
 #define SEGMENT_LOG_ENTRY_H

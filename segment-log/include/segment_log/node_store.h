@@ -3,7 +3,8 @@
  * Files in the data directory:
  *   LOCK       held with an exclusive lock while the node runs
  *   identity   node id, incarnation, cluster id, founding, twice; written anew (temp, sync, rename, sync directory)
- *   votes      two slots of checksummed 4 KiB blocks: term, vote and replica record of every group (PROTOCOL V, M4)
+ *   votes      two slots, each with one checksum over all of it: term, vote and replica record of every group
+ *              (PROTOCOL V, M4)
  *
  * Same two faces as the log: get and put change memory, jobs make it durable. One job writes slot A, syncs, writes
  * slot B, syncs; updates made meanwhile are collected for the next job (V1). */
@@ -69,6 +70,14 @@ int node_identity_check(struct disk *disk, const char *directory,
 int node_directory_set_aside(struct disk *disk, const char *directory,
                              char ret_path[DISK_PATH_MAX]);
 bool node_directory_is_aside_name(const char *name);
+/* A file or directory that a node makes in its data directory, but for LOCK. */
+bool node_directory_is_node_name(const char *name);
+
+/* Does a directory hold something, and nothing that a node made? 1: yes, and the names of the first few; 0: no, or there is no
+ * such directory; or a negative errno. An empty lost+found counts for nothing; one that is used may hold a node's files, and is 0,
+ * for a start to judge (node_identity_load()). Changes nothing. */
+int node_directory_find_strangers(struct disk *disk, const char *directory, char *ret_names,
+                                  size_t bytes);
 
 /* Is a directory of this node beside `directory`, set aside by hand (PROTOCOL M6)? That is one whose name begins with the
  * directory's own, followed by one of ". - _ ~", and which holds what a node holds: an identity of this node with a
@@ -100,7 +109,8 @@ struct node_record {
 struct node_store;
 
 /* Open, or make when missing and `create`; a bad slot is rewritten from the good one and synced before return (V2).
- * OK; DAMAGED: both slots are bad (V3), *ret_problem says where; FOREIGN; MISSING; IO. Blocks. */
+ * OK; DAMAGED: both slots are bad (V3), *ret_problem says where; FOREIGN; BAD_VERSION: a newer version wrote it, and nothing was
+ * changed; MISSING; IO. Blocks. */
 SEGMENT_LOG_CHECKED enum segment_log_status node_store_open(
     struct disk *disk, const char *directory, const struct cluster_id *cluster, uint64_t node_id,
     bool create, struct node_store **ret_store, struct segment_log_problem *ret_problem);

@@ -36,6 +36,11 @@ struct segment_log_hole {
 bool segment_log_hole_from(const struct segment_log *log, uint64_t index,
                            struct segment_log_hole *ret_hole);
 
+/* Offset of the first message behind a hole. False: only the files say it. O(segments). */
+SEGMENT_LOG_CHECKED bool segment_log_offset_behind(const struct segment_log *log,
+                                                   const struct segment_log_hole *hole,
+                                                   uint64_t *ret_offset);
+
 /* The same as a problem: file, place, range and reason. */
 void segment_log_hole_problem(const struct segment_log *log, const struct segment_log_hole *hole,
                               struct segment_log_problem *ret_problem);

@@ -64,9 +64,9 @@ struct segment_log_options {
     const char *directory; /* copied */
     struct cluster_id cluster;
     uint64_t group;
-    uint64_t segment_bytes_max; /* roll when a flush would pass it; 64 MiB */
-    uint64_t extend_bytes;      /* zero-fill ahead in steps of this; 4 MiB */
-    uint64_t cache_bytes_max;   /* newest entries kept in memory; 8 MiB */
+    uint64_t segment_bytes_max; /* roll when a flush would pass it */
+    uint64_t extend_bytes;      /* zero-fill ahead in steps of this at most; 0: not at all */
+    uint64_t cache_bytes_max;   /* newest entries kept in memory */
     uint64_t reserve_bytes;     /* free space below which appends are refused (L11) */
     uint32_t sector_bytes;      /* 512, or the device's if larger (L4) */
     /* segment_log_open: called for every CONFIG entry of the log, index rising, which the core must know of
@@ -96,7 +96,8 @@ struct segment_log_problem {
 };
 
 /* Make the directory and the first segment (L6) of a new log behind `base` and sync them. Blocks. The directory must
- * hold no segment. On error nothing valid is left behind. */
+ * hold no segment. OK; FULL; IO: also when there is no memory, or the name is too long. On error nothing valid is left
+ * behind. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_create(
     const struct segment_log_options *options, const struct segment_log_point *base,
     struct segment_log **ret_log, struct segment_log_problem *ret_problem);
@@ -105,8 +106,9 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_create(
  * durable mark, syncs, writes a fresh mark. Blocks; call it before the log is shared.
  * OK also of a log that is damaged at or below its mark, when its position is known (D1): info.holes_count tells, repair.h
  * tells more, and *ret_problem is about the first hole. A header or a mark that the files beside it prove is written again.
- * On DAMAGED (nobody knows where the log starts), LOST_POSITION (or where it ends), FOREIGN, IO or BAD_VERSION nothing was
- * changed and *ret_problem names file, place and reason. `options->base`, `->start` and `->on_configuration` are read here. */
+ * On DAMAGED (nobody knows where the log starts), LOST_POSITION (or where it ends), MISSING (there is no segment), FOREIGN, IO or
+ * BAD_VERSION nothing was changed and *ret_problem names file, place and reason. `options->base`, `->start` and
+ * `->on_configuration` are read here. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_open(
     const struct segment_log_options *options, struct segment_log **ret_log,
     struct segment_log_problem *ret_problem);
@@ -166,9 +168,8 @@ struct segment_log_entry {
     enum entry_type type;
     uint32_t record_count; /* DATA only */
     int64_t timestamp_ms;  /* >= the previous entry's */
-    const void *
-        payload; /* borrowed until return; copied. For DATA the first 16 bytes are already stamped with
-                              next_offset and term */
+    /* borrowed until return; copied. In DATA the base offset and the leader epoch are next_offset and term already */
+    const void *payload;
     uint32_t payload_bytes;
 };
 
@@ -181,7 +182,8 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append(
 
 /* Append entries as received from a leader: `bytes` of whole encoded entries, back to back, the first one with index
  * last_index + 1. Each is checked (checksum, payload hash, chain, contiguity) before the log changes.
- * OK; BAD_ENTRY; BROKEN_CHAIN (the first entry that does not follow: divergence, PROTOCOL D6); FULL. */
+ * OK; BAD_ENTRY; BROKEN_CHAIN (the first entry that does not follow: divergence, PROTOCOL D6); FULL; IO: the log is broken.
+ * Log unchanged unless OK. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_append_encoded(struct segment_log *log,
                                                                        const uint8_t *encoded,
                                                                        size_t bytes);
@@ -325,7 +327,8 @@ enum segment_log_key {
 
 /* Find an entry by `key` and view whole entries from there up to last_index, at least one and at most about
  * bytes_max bytes. Entries of every type are included; the reader skips what it does not want.
- * OK; NOT_CACHED: use a read job; OUT_OF_RANGE: below the base, or no such entry at or below last_index. */
+ * OK; NOT_CACHED: use a read job; OUT_OF_RANGE: below the base, or no such entry at or below last_index; IO: the log is
+ * broken. */
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read(struct segment_log *log,
                                                              enum segment_log_key key,
                                                              uint64_t value, uint64_t last_index,
@@ -334,7 +337,8 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read(struct segment_log 
 
 /* The same from the files. create and finish on the owner's thread, run on any. Several read jobs may be outstanding,
  * and the segments they use stay open meanwhile. Every byte is checked before it is handed out: a damaged record
- * gives DAMAGED with the problem, never its bytes. SUPERSEDED when a truncation came between. */
+ * gives DAMAGED with the problem, never its bytes. SUPERSEDED when a truncation came between. From create: OK; OUT_OF_RANGE;
+ * IO: the log is broken, or there is no memory. */
 struct segment_log_read_job;
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_read_job_create(
     struct segment_log *log, enum segment_log_key key, uint64_t value, uint64_t last_index,

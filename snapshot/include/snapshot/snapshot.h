@@ -49,13 +49,16 @@ const char *snapshot_status_text(enum snapshot_status status);
 
 /* Write base-<index>.snap or checkpoint-<index>.snap into `directory`. Blocks; any thread; only reads `state`, which
  * the caller has frozen by a reference. After OK older checkpoints (kind CHECKPOINT) may be removed with
- * snapshot_remove_older. Memory: one buffer of 256 KiB. */
+ * snapshot_remove_older. Memory: one buffer of 256 KiB.
+ * OK; FULL; DAMAGED: it does not read back as it was written; IO. */
 SNAPSHOT_CHECKED enum snapshot_status snapshot_write(struct disk *disk, const char *directory,
                                                      const struct snapshot_header *header,
                                                      const struct tree *state,
                                                      struct segment_log_problem *ret_problem);
 
-/* Load one file, checking everything before returning it. *ret_state is a new reference. */
+/* Load one file, checking everything before returning it. *ret_state is a new reference. Of which cluster and group it is is
+ * for the caller to check.
+ * OK; MISSING; DAMAGED; BAD_VERSION: a newer version wrote it; IO: also when there is no memory. */
 SNAPSHOT_CHECKED enum snapshot_status snapshot_read(struct disk *disk, const char *path,
                                                     struct snapshot_header *ret_header,
                                                     struct tree **ret_state,

@@ -30,7 +30,7 @@ void tree_unref(struct tree *tree);
 /* Borrowed until the version is unreferenced or changed in place by its only owner. O(log n). */
 bool tree_get(const struct tree *tree, struct tree_slice key, struct tree_slice *ret_value);
 
-/* Copies key and value. O(log n). */
+/* Copies key and value. O(log n). Aborts when there is no memory. */
 void tree_put(struct tree **tree, struct tree_slice key, struct tree_slice value);
 bool tree_remove(struct tree **tree, struct tree_slice key); /* false: there was none */
 

@@ -358,3 +358,93 @@ Test(node_identity, what_is_left_of_a_directory_that_was_set_aside_is_new_and_on
     cr_assert_str_eq(path, "/data/unreadable-1");
     memory_disk_destroy(disk);
 }
+
+/* ---- a directory that is somebody else's ---------------------------------------------------------------------------- */
+
+/* A volume that was just made holds this one directory. */
+Test(node_identity, an_empty_lost_found_is_nothing_and_one_with_files_is_not)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct node_identity found;
+    char names[256];
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(disk_make_directory(disk, "/data/lost+found"), 0);
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_MISSING);
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0);
+    put_file(disk, "/data/lost+found/#1234");
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED, "it may be a node's");
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0,
+                 "whoever is told to take another directory founds an empty cluster there");
+    put_file(disk, "/data/thesis.txt");
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0);
+    memory_disk_destroy(disk);
+}
+
+static const struct disk_vtable *vtable_of_all;
+static int subdirectories;
+
+static int list_but_lost_found(struct disk *disk, const char *path, disk_list_cb cb, void *data)
+{
+    if (strstr(path, "lost+found")) return -EACCES;
+    return vtable_of_all->list(disk, path, cb, data);
+}
+
+static int tell_subdirectories(struct disk *disk, const char *path)
+{
+    (void)disk;
+    return strstr(path, "lost+found") ? subdirectories : 0;
+}
+
+/* It belongs to root. What fsck found again of a node is in there with the node's directories. */
+Test(node_identity, a_lost_found_that_may_not_be_read_is_nothing_when_no_directory_is_in_it)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct node_identity found;
+    char names[256];
+    vtable_of_all = disk->vtable;
+    struct disk_vtable vtable = *disk->vtable;
+    vtable.list = list_but_lost_found;
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(disk_make_directory(disk, "/data/lost+found"), 0);
+    disk->vtable = &vtable;
+    vtable.has_subdirectories = NULL;
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED, "nobody knows");
+    vtable.has_subdirectories = tell_subdirectories;
+    subdirectories = 1;
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_DAMAGED);
+    subdirectories = 0;
+    cr_assert_eq(load(disk, &found), NODE_IDENTITY_MISSING);
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0);
+    disk->vtable = vtable_of_all;
+    memory_disk_destroy(disk);
+}
+
+Test(node_identity, strangers_are_named_where_nothing_is_a_nodes)
+{
+    struct disk *disk = memory_disk_create(1);
+    char names[256];
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0);
+    cr_assert_eq(disk_make_directory(disk, "/data"), 0);
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0);
+    put_file(disk, "/data/LOCK");
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0);
+    put_file(disk, "/data/a");
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 1);
+    cr_assert_str_eq(names, "a");
+    put_file(disk, "/data/b");
+    put_file(disk, "/data/c");
+    put_file(disk, "/data/d");
+    put_file(disk, "/data/e");
+    cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 1);
+    cr_assert_str_eq(names, "a, b, c and 2 more");
+    static const char *const own[] = {"groups", "votes", "unreadable-1", "identity"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/data/%s", own[i]);
+        put_file(disk, path);
+        cr_assert_eq(node_directory_find_strangers(disk, "/data", names, sizeof names), 0, "%s",
+                     own[i]);
+        cr_assert_eq(disk_unlink(disk, path), 0);
+    }
+    memory_disk_destroy(disk);
+}

@@ -129,6 +129,20 @@ Test(segment_log_posix, names_are_listed_in_order_and_changed_by_rename_and_unli
     cr_assert_gt(bytes, 0);
 }
 
+Test(segment_log_posix, directories_in_a_directory_are_seen_from_outside)
+{
+    struct disk *disk = disk_posix();
+    struct disk_file *file;
+    cr_assert_eq(disk_make_directory(disk, inside("a")), 0);
+    cr_assert_eq(disk_open(disk, inside("a/file"), DISK_CREATE_NEW, &file), 0);
+    disk_close(file);
+    cr_assert_eq(disk_has_subdirectories(disk, inside("a")), 0);
+    cr_assert_eq(disk_make_directory(disk, inside("a/b")), 0);
+    cr_assert_eq(disk_has_subdirectories(disk, inside("a")), 1);
+    cr_assert_eq(disk_has_subdirectories(disk, inside("a/file")), -ENOTDIR);
+    cr_assert_eq(disk_has_subdirectories(disk, inside("c")), -ENOENT);
+}
+
 Test(segment_log_posix, a_data_directory_is_held_by_one_handle_and_one_process)
 {
     struct disk *disk = disk_posix();
