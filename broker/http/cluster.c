@@ -122,6 +122,9 @@ static void write_cluster(struct http_json *json, const struct node_cluster_stat
     http__json_member_text(json, "state", status->state);
     http__json_member_text(json, "problem", status->problem);
     http__json_member_text(json, "warning", status->warning);
+    http__json_member_u64(json, "damaged_ranges", status->damaged_ranges);
+    http__json_member_u64(json, "unrepaired_ranges", status->unrepaired_ranges);
+    http__json_member_text(json, "damage", status->damage);
     http__json_member_u64(json, "node", status->node_id);
     identity_member(json, "incarnation", status->incarnation);
     http__json_key(json, "leader");

@@ -102,6 +102,30 @@ static bool choose_partition(struct http_exchange *exchange, enum body_kind kind
 
 /* ---- the answer ------------------------------------------------------------------------------------------- */
 
+/* When its first message is said to be from: that is in the batch, not in the log around it, whose own times are the leader's. A
+ * compressed batch is not looked into: its header says it. */
+static bool message_time(const struct node_request *node, int64_t *ret_time_ms)
+{
+    struct record_batch_header header;
+    if (record_batch_decode_header(node->produce.batch, node->produce.bytes, &header) !=
+        RECORD_BATCH_OK) {
+        return false;
+    }
+    *ret_time_ms = header.log_append_time ? header.max_timestamp : header.base_timestamp;
+    if (header.codec != RECORD_BATCH_NONE) return true;
+    struct record_batch_reader reader;
+    struct record_view record;
+    bool end = false;
+    if (record_batch_reader_open(&reader, node->produce.batch, node->produce.bytes, 0) !=
+        RECORD_BATCH_OK) {
+        return false;
+    }
+    const bool found = record_batch_reader_next(&reader, &record, &end) == RECORD_BATCH_OK && !end;
+    if (found) *ret_time_ms = record.timestamp_ms;
+    record_batch_reader_close(&reader);
+    return found;
+}
+
 static void produce_done(struct http_exchange *exchange)
 {
     const struct node_request *node = &exchange->node;
@@ -111,6 +135,7 @@ static void produce_done(struct http_exchange *exchange)
         return;
     }
     bool duplicate = forgotten || node->ret_duplicate;
+    int64_t time_ms;
     struct http_json json = http__reply_json(exchange, duplicate ? 200 : 201);
     http__json_object_begin(&json);
     http__json_member_string(&json, "topic", node->topic);
@@ -122,7 +147,12 @@ static void produce_done(struct http_exchange *exchange)
         http__json_u64(&json, node->ret_offset);
         http__json_member_u64(&json, "count", node->ret_count);
         http__json_key(&json, "timestamp");
-        http__json_time(&json, node->ret_timestamp_ms);
+        /* The repeat may have been stamped anew; what is stored is with the first one. */
+        if (!duplicate && message_time(node, &time_ms)) {
+            http__json_time(&json, time_ms);
+        } else {
+            http__json_null(&json);
+        }
     }
     if (node->ret_term) {
         http__json_member_u64(&json, "term", node->ret_term);

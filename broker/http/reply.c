@@ -256,6 +256,8 @@ void http__reply_node_problem(struct http_exchange *exchange)
     if (node->status == NODE_OFFSET_OUT_OF_RANGE) {
         http__json_member_u64(&json, "first_offset", node->ret_first_offset);
         http__json_member_u64(&json, "next_offset", node->ret_next_offset);
+    } else if (node->status == NODE_DAMAGED && node->ret_next_offset > 0) {
+        http__json_member_u64(&json, "next_offset", node->ret_next_offset);
     }
     http__reply_problem_end(exchange, &json);
 }

@@ -48,7 +48,7 @@ static void accept_ready(uv_poll_t *poll, int status, int events)
     }
 }
 
-static int open_socket(const struct sockaddr_storage *address)
+static int open_socket(const struct sockaddr_storage *address, bool listens)
 {
     int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
@@ -61,7 +61,7 @@ static int open_socket(const struct sockaddr_storage *address)
     if (status == 0) {
         status = bind(fd, (const struct sockaddr *)address, io_uv__address_bytes(address));
     }
-    if (status == 0) status = listen(fd, BACKLOG);
+    if (status == 0 && listens) status = listen(fd, BACKLOG);
     if (status < 0) {
         status = -errno;
         close(fd);
@@ -70,7 +70,7 @@ static int open_socket(const struct sockaddr_storage *address)
     return fd;
 }
 
-static int open_first(const char *address)
+static int open_first(const char *address, bool listens)
 {
     char host[IO_UV_HOST_MAX];
     uint16_t port;
@@ -81,13 +81,22 @@ static int open_first(const char *address)
     if (status < 0) return status;
     int first_error = 0;
     for (uint32_t i = 0; i < addresses.items_count; i++) {
-        int fd = open_socket(&addresses.items[i]);
+        int fd = open_socket(&addresses.items[i], listens);
         if (fd >= 0) return fd;
         if (first_error == 0) first_error = fd;
         /* Another program has the port: binding another family of it would hide that from the operator. */
         if (fd == -EADDRINUSE) break;
     }
     return first_error;
+}
+
+/* A socket that is bound and does not listen takes no connection from anybody, and meets one that listens. */
+int io_uv_try_address(const char *address)
+{
+    const int fd = open_first(address, false);
+    if (fd < 0) return fd;
+    close(fd);
+    return 0;
 }
 
 static uint16_t port_of(int fd)
@@ -104,7 +113,7 @@ int io_uv__listen(struct io *base, const char *address, io_accept_cb accept, voi
 {
     struct io_uv *io = io_uv_of(base);
     assert(accept);
-    int fd = open_first(address);
+    int fd = open_first(address, true);
     if (fd < 0) return fd;
     struct io_uv_listener *listener = io_uv__allocate(sizeof(*listener));
     listener->base = (struct io_listener){.io = base, .data = data, .port = port_of(fd)};

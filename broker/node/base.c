@@ -233,10 +233,21 @@ static const struct segment_log_point *trimmed_start(struct group *group)
     return NULL;
 }
 
+/* Once the log starts behind the damage, this is as if it had never been. */
+static bool covers_damage(const struct group *group, const struct segment_log_info *info)
+{
+    return group->cover_index > info->base.index;
+}
+
 /* S5: the log starts at the base before the newest one, or, of a partition, behind what is trimmed. */
-static const struct segment_log_point *start_of(struct group *group)
+static const struct segment_log_point *start_of(struct group *group,
+                                                const struct segment_log_info *info)
 {
     if (!group->drops_prefix) return trimmed_start(group);
+    if (covers_damage(group, info) && group->bases_count > 0 &&
+        group->bases[0].index >= group->cover_index) {
+        return &group->bases[0];
+    }
     return group->bases_count >= META_BASES_MAX ? &group->bases[META_BASES_MAX - 1u] : NULL;
 }
 
@@ -287,11 +298,11 @@ void base__forget_below(struct group *group, uint64_t index)
  * front of its oldest base is on its way out, and a log that begins behind it has lost a file (group.c). */
 static void drop_prefix(struct group *group)
 {
-    const struct segment_log_point *found = start_of(group);
-    if (!found) return;
-    const struct segment_log_point start = *found;
     struct segment_log_info info;
     segment_log_info(group->log, &info);
+    const struct segment_log_point *found = start_of(group, &info);
+    if (!found) return;
+    const struct segment_log_point start = *found;
     if (start.index <= info.base.index || start.index > group->applied_index) return;
     if (start.index > info.durable_index) return; /* cut, and taken again */
     if (is_held_up(group, start.index)) return;
@@ -408,6 +419,13 @@ void base__truncated(struct group *group, uint64_t from_index)
     if (from_index <= group->boundary_index) group->boundary_wanted = false;
 }
 
+void base__cover(struct group *group, uint64_t index)
+{
+    assert(group->drops_prefix);
+    if (PLANTED(D4_UNMENDABLE_META_STAYS_DAMAGED)) return;
+    if (index > group->cover_index) group->cover_index = index;
+}
+
 void base__begin(struct group *group)
 {
     if (group->boundary_wanted || group->base_frozen || group->base_writing) return;
@@ -422,6 +440,8 @@ static bool is_due_of_meta(const struct group *group, const struct segment_log_i
                            uint64_t since)
 {
     const struct node_options *options = &group->node->options;
+    const bool stands_in_front = covers_damage(group, info) && since < group->cover_index;
+    if (stands_in_front && group->applied_index >= group->cover_index) return true;
     if (info->last_index - since >= options->meta_log_entries) return true;
     /* Most of it are replicas that were deleted, which only a base lets be forgotten. */
     if (node_store_count(group->node->store) >= NODE_STORE_GROUPS_MAX / 4u * 3u) return true;

@@ -22,6 +22,8 @@ void base__remove_older(struct group *group, uint64_t below_index);
 void base__remove_one(struct group *group, uint64_t index);
 /* Make one when it is due, and drop the prefix that nobody needs. */
 void base__maintain(struct group *group);
+/* Group 0: damage that nobody can mend reaches to `index`. A base behind it is due, at which the log starts. */
+void base__cover(struct group *group, uint64_t index);
 void base__free(struct group *group);
 /* S3: which base a replica gets that lacks entries; 0: the newest. */
 uint64_t base__to_send(const struct group *group);

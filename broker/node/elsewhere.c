@@ -38,7 +38,7 @@ static void fail(struct node_request *request, uint64_t first_offset, uint64_t n
         snprintf(who + used, sizeof(who) - used, ", n%" PRIu64, node->peers[i].node_id);
     }
     request->retry_after_ms = 1000;
-    request->ret_next_offset = next_offset;
+    request->ret_next_offset = next_offset > first_offset ? next_offset : 0;
     request__finish(request, NODE_DAMAGED,
                     "offsets %" PRIu64 "..%" PRIu64
                     " of topic \"%.60s\" partition %u are damaged on %s; what lies beside them can "

@@ -146,6 +146,8 @@ struct group {
     uint32_t bases_count;
     bool
         drops_prefix; /* two of them, and the log starts at the older one; else behind what is trimmed */
+    uint64_t
+        cover_index; /* drops_prefix: a base is to stand here or behind, for nobody can mend what is in front */
     uint64_t base_due_us; /* when the newest one was begun, or found */
     /* What the newest durable snapshot says is trimmed: a start begins there, so no file goes that it would still show */
     uint64_t trimmed_durable;

@@ -2,6 +2,7 @@
 #include "base.h"
 #include "broadcast.h"
 #include "group.h"
+#include "holes.h"
 #include "internal.h"
 #include "list.h"
 
@@ -92,9 +93,7 @@ static uint64_t value_regressions(const struct group *group)
 }
 static uint64_t value_holes(const struct group *group)
 {
-    struct segment_log_info info;
-    segment_log_info(group->log, &info);
-    return info.holes_count;
+    return holes__kept(group, NULL);
 }
 static uint64_t value_holes_found(const struct group *group)
 {
@@ -154,7 +153,9 @@ static const struct group_metric group_metrics[] = {
     {"raft_match_regressions_total", "counter",
      "Times that a follower lacked what it had acknowledged: its disk lies about syncs.",
      value_regressions},
-    {"log_holes", "gauge", "Ranges of entries that are damaged on this disk now.", value_holes},
+    {"log_holes", "gauge",
+     "Ranges of entries that are damaged on this disk now, but for what retention has trimmed.",
+     value_holes},
     {"log_holes_found_total", "counter", "Ranges of entries that were found damaged.",
      value_holes_found},
     {"log_segments_repaired_total", "counter", "Segment files that were made whole from peers.",

@@ -15,6 +15,7 @@
 #include "damaged.h"
 #include "disk.h"
 #include "group.h"
+#include "holes.h"
 #include "internal.h"
 #include "limits.h"
 #include "list.h"
@@ -38,9 +39,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_US 1000000u /* a request is lost after that */
-#define REST_US   500000u  /* when every hole was given up */
-#define TELL_US   10000000u
+#define ANSWER_US \
+    1000000u /* a request is lost after that, and after twice as long behind each that was */
+#define ANSWER_US_MAX 32000000u
+#define REST_US       500000u /* when every hole was given up */
+#define TELL_US       10000000u
 
 struct repair {
     struct group_job job;                 /* a piece of the session's work */
@@ -56,9 +59,12 @@ struct repair {
     bool was_asked;  /* some peer, since the start */
     bool told_early; /* that nobody could be asked yet */
     struct unmendable unmendable;
+    uint64_t answer_us;     /* how long the next request may take */
     uint64_t supplier_term; /* who supplied last leads without this replica in it; 0: it does not */
     uint64_t holes_told;    /* number of the newest hole that the log was told of */
     uint64_t round_holes;   /* that one, when this round began */
+    bool others_may_have;   /* something of what is lost, as far as this round says */
+    bool is_lost;           /* a round since the newest hole found it damaged everywhere */
     char stuck[NODE_STATUS_TEXT_BYTES];
 };
 
@@ -72,6 +78,11 @@ bool repair__is_needed(const struct group *group)
 bool repair__was_tried(const struct group *group)
 {
     return group->repair && group->repair->rounds > 0;
+}
+
+bool repair__is_lost(const struct group *group)
+{
+    return group->repair && group->repair->is_lost;
 }
 
 bool repair__is_hopeless(const struct group *group)
@@ -128,7 +139,10 @@ static void end_round(struct group *group)
     struct repair *repair = group->repair;
     repair->from_index = 0;
     repair_verdicts_pardon_all(&repair->verdicts);
-    if (repair->round_holes == repair->holes_told) repair->rounds++; /* else one was not in it */
+    if (repair->round_holes == repair->holes_told) { /* else one was not in it */
+        repair->rounds++;
+        if (!repair->others_may_have) repair->is_lost = true;
+    }
     rest(group);
 }
 
@@ -146,7 +160,10 @@ static void begin_session(struct group *group)
     if (io_now_us(node->io) < repair->rests_until_us) return;
     if (node->repairs_count == NODE_REPAIRS_MAX || node->disk_full) return;
     if (RARELY(REPAIR_WAITS)) return;
-    if (repair->from_index == 0) repair->round_holes = repair->holes_told;
+    if (repair->from_index == 0) {
+        repair->round_holes = repair->holes_told;
+        repair->others_may_have = false;
+    }
     switch (segment_log_repair_begin(group->log, repair->from_index, on_configuration, group)) {
     case SEGMENT_LOG_OK:
         node->repairs_count++;
@@ -178,6 +195,7 @@ static void tell_given_up(struct group *group, const struct segment_log_repair_i
 {
     struct repair *repair = group->repair;
     const uint64_t now_us = io_now_us(group->node->io);
+    if (holes__kept(group, NULL) == 0) return; /* it goes with its file, and nobody needs to act */
     const bool is_early = !repair->was_asked && repair->told_us == 0;
     const bool is_due = now_us - repair->told_us >= TELL_US;
     if (repair->told_us != 0 && !is_due && !(repair->told_early && repair->was_asked)) return;
@@ -201,6 +219,10 @@ static void give_up(struct group *group, const struct segment_log_repair_info *i
                              who, sizeof(who));
     snprintf(repair->stuck, sizeof(repair->stuck), "entry %" PRIu64 " is damaged; %s",
              info->want_first, who);
+    if (!repair_verdicts_are_of_damage(&repair->verdicts, configuration_of(group),
+                                       node->identity.node_id)) {
+        repair->others_may_have = true;
+    }
     tell_given_up(group, info, who);
     pass_over(repair, info);
     end_session(group);
@@ -341,6 +363,15 @@ static void note_silence(struct group *group)
     repair->number = 0;
 }
 
+/* On a slow link the entries may be on their way, and the same again would be as late: so the next one may take longer. */
+static void note_lateness(struct group *group)
+{
+    struct repair *repair = group->repair;
+    if (!PLANTED(D4_SLOW_LINKS_REPAIR_NOTHING)) repair->answer_us *= 2u;
+    if (repair->answer_us > ANSWER_US_MAX) repair->answer_us = ANSWER_US_MAX;
+    note_silence(group);
+}
+
 static void ask(struct group *group, const struct segment_log_repair_info *info)
 {
     struct repair *repair = group->repair;
@@ -382,8 +413,8 @@ static void want(struct group *group, const struct segment_log_repair_info *info
 {
     struct repair *repair = group->repair;
     if (repair->number != 0) {
-        if (io_now_us(group->node->io) - repair->asked_us < ANSWER_US) return;
-        note_silence(group);
+        if (io_now_us(group->node->io) - repair->asked_us < repair->answer_us) return;
+        note_lateness(group);
     }
     ask(group, info);
 }
@@ -480,6 +511,7 @@ static void ended(struct group *group, const struct segment_log_repair_info *inf
         group->counters.segments_repaired++;
         group->counters.entries_repaired += info->supplied_count;
         repair->rounds = 0;
+        repair->is_lost = false;
         memset(&repair->unmendable, 0, sizeof(repair->unmendable));
         repair->stuck[0] = 0;
         repair_verdicts_pardon_all(&repair->verdicts);
@@ -547,6 +579,7 @@ static void note_new_holes(struct group *group)
     if (newest == repair->holes_told) return;
     repair->holes_told = newest;
     repair->rounds = 0;
+    repair->is_lost = false;
 }
 
 /* Nothing is missing any more: what waited for it goes on. */
@@ -570,6 +603,7 @@ void repair__run(struct group *group)
     if (!group->repair) {
         group->repair = calloc(1, sizeof(*group->repair));
         if (!group->repair) abort();
+        group->repair->answer_us = ANSWER_US;
     }
     note_new_holes(group);
     /* A step of a session leads to another one at most a few times before it waits for a job, a peer or time. */
@@ -608,11 +642,18 @@ void repair__describe(const struct group *group, char *text, size_t bytes)
 {
     struct segment_log_hole hole;
     text[0] = 0;
-    if (!segment_log_hole_from(group->log, 0, &hole)) return;
+    if (holes__kept(group, &hole) == 0) return;
     const char *stuck = group->repair ? group->repair->stuck : "";
     snprintf(text, bytes, "entries %" PRIu64 "..%" PRIu64 " are damaged on this node, %s%.150s",
              hole.first_index, hole.last_index, stuck[0] ? "not repaired yet: " : "being repaired",
              stuck);
+}
+
+void repair__describe_stuck(const struct group *group, char *text, size_t bytes)
+{
+    const char *stuck = group->repair ? group->repair->stuck : "";
+    const char *who = strstr(stuck, "; ");
+    snprintf(text, bytes, "%s", who ? who + 2 : stuck);
 }
 
 void repair__free(struct group *group)

@@ -19,6 +19,8 @@ void repair__free(struct group *group);
 bool repair__is_needed(const struct group *group);
 /* Every hole was tried, with everybody who answers, since it was found. */
 bool repair__was_tried(const struct group *group);
+/* And it is damaged everywhere: to wait for somebody would be in vain. */
+bool repair__is_lost(const struct group *group);
 /* What it needs, for its state or for messages that are kept, is refused by a leader that is whole and has had a majority without it
  * for a while. */
 bool repair__is_hopeless(const struct group *group);
@@ -28,5 +30,7 @@ bool repair__lacks_messages(const struct group *group);
 bool repair__was_refused_by(const struct group *group, uint64_t node_id);
 /* What is lost and why it is not repaired yet, for people. */
 void repair__describe(const struct group *group, char *text, size_t bytes);
+/* Who could not give it, and why; after repair__was_tried(). */
+void repair__describe_stuck(const struct group *group, char *text, size_t bytes);
 
 #endif

@@ -102,6 +102,18 @@ void repair_verdicts_pardon_all(struct repair_verdicts *verdicts)
     verdicts->barred_count = 0;
 }
 
+bool repair_verdicts_are_of_damage(struct repair_verdicts *verdicts,
+                                   const struct raft_configuration *configuration, uint64_t self)
+{
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const uint64_t id = configuration->members[i].id.node;
+        if (id == self) continue;
+        const struct repair_verdict *verdict = repair_verdicts_of(verdicts, id);
+        if (!verdict || !verdict->is_known || verdict->answer != REPAIR_DAMAGED) return false;
+    }
+    return true;
+}
+
 static void add_name(char *text, size_t bytes, uint64_t node_id, const char *what)
 {
     const size_t used = strlen(text);

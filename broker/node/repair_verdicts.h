@@ -62,6 +62,10 @@ void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id);
 bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id);
 void repair_verdicts_pardon_all(struct repair_verdicts *verdicts);
 
+/* Every member but `self` has said that what is wanted is damaged there, too. */
+bool repair_verdicts_are_of_damage(struct repair_verdicts *verdicts,
+                                   const struct raft_configuration *configuration, uint64_t self);
+
 /* What each member but `self` said, for people. */
 void repair_verdicts_describe(struct repair_verdicts *verdicts,
                               const struct raft_configuration *configuration, uint64_t self,

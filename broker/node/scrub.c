@@ -8,6 +8,7 @@
 
 #include "disk.h"
 #include "group.h"
+#include "holes.h"
 #include "internal.h"
 #include "list.h"
 #include "read.h"
@@ -286,9 +287,7 @@ static void fill(const struct group *group, struct node_scrub_status *status)
 {
     memset(status, 0, sizeof(*status));
     struct segment_log_scrub_info info;
-    struct segment_log_info log;
     segment_log_scrub_info(group->log, &info);
-    segment_log_info(group->log, &log);
     status->group = group->id;
     memcpy(status->topic, group->topic, sizeof(status->topic));
     status->partition = group->partition_number;
@@ -299,7 +298,7 @@ static void fill(const struct group *group, struct node_scrub_status *status)
     status->bytes_done = info.bytes_done;
     status->bytes_total = info.bytes_total;
     status->passes = info.passes_total;
-    status->holes = log.holes_count;
+    status->holes = holes__kept(group, NULL);
     status->holes_found = group->counters.holes_found;
     status->blocks_mended = info.blocks_mended_total + group->snapshots.mended_total;
     status->segments_repaired = group->counters.segments_repaired;
@@ -309,7 +308,7 @@ static void fill(const struct group *group, struct node_scrub_status *status)
         status->blocks_mended +=
             group->node->scrub.files_mended + node_store_mended_total(group->node->store);
     }
-    if (log.holes_count > 0) {
+    if (status->holes > 0) {
         repair__describe(group, status->problem, sizeof(status->problem));
     } else if (group->snapshots.start_is_lost) {
         snprintf(

@@ -3,6 +3,7 @@
 #include "broadcast.h"
 #include "founding.h"
 #include "group.h"
+#include "holes.h"
 #include "internal.h"
 #include "list.h"
 #include "lost.h"
@@ -130,9 +131,10 @@ static void led_state(struct node *node, struct node_cluster_status *status)
     }
     snprintf(status->state, sizeof(status->state), "degraded");
     snprintf(status->problem, sizeof(status->problem),
-             "%u partitions have fewer replicas than wanted (%.64s %u of %u); they grow back by "
+             "%u partition%s fewer replicas than wanted (%.64s %u of %u); they grow back by "
              "themselves when a node is added with `raftmq cluster add`",
-             thin.partitions, thin.topic, thin.replicas, thin.wanted);
+             thin.partitions, thin.partitions == 1 ? " has" : "s have", thin.topic, thin.replicas,
+             thin.wanted);
 }
 
 static void running_state(struct node *node, struct node_cluster_status *status)
@@ -382,6 +384,7 @@ void node_cluster_status(struct node *node, struct node_cluster_status *ret_stat
     }
     fill_state(node, ret_status);
     fill_warning(node, ret_status);
+    holes__describe(node, ret_status);
     for (uint32_t i = 0; i < node->peers_count; i++) {
         if (node->peers[i].node_id == 0 || is_outsider(node, &node->peers[i])) continue;
         const uint32_t at = ret_status->members_count++;
@@ -392,9 +395,9 @@ void node_cluster_status(struct node *node, struct node_cluster_status *ret_stat
 
 /* ---- readiness ------------------------------------------------------------------------------------------------------------------ */
 
-static void check_line(char *why, size_t why_bytes, bool good, const char *format, ...)
+static void add_check(char *why, size_t why_bytes, char mark, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-static void check_line(char *why, size_t why_bytes, bool good, const char *format, ...)
+static void add_check(char *why, size_t why_bytes, char mark, const char *format, ...)
 {
     const size_t used = strlen(why);
     if (used + 4u >= why_bytes) return;
@@ -403,7 +406,33 @@ static void check_line(char *why, size_t why_bytes, bool good, const char *forma
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    snprintf(why + used, why_bytes - used, "[%c]%s\n", good ? '+' : '-', text);
+    snprintf(why + used, why_bytes - used, "[%c]%s\n", mark, text);
+}
+
+static char mark_of(bool is_good)
+{
+    return is_good ? '+' : '-';
+}
+
+/* Replicas whose core waits for a repair that may come. Lost everywhere, it will not: to be out of service would mend nothing,
+ * and what else is here is served. */
+static uint32_t replicas_waiting(const struct node *node)
+{
+    uint32_t count = 0;
+    for (const struct list_link *link = node->mending.next; link != &node->mending;
+         link = link->next) {
+        if (!repair__is_lost(list_entry(link, struct group, link))) count++;
+    }
+    return count;
+}
+
+/* Told, and no reason to send clients away: all else is served here, and another node may be no better. */
+static void add_damage(const struct node_cluster_status *status, char *why, size_t why_bytes)
+{
+    if (status->damaged_ranges == 0) return;
+    add_check(
+        why, why_bytes, '!', "damage on this node: %u range%s, %u of them nobody can repair now",
+        status->damaged_ranges, status->damaged_ranges == 1 ? "" : "s", status->unrepaired_ranges);
 }
 
 bool node_is_ready(struct node *node, char *why, size_t why_bytes)
@@ -415,9 +444,8 @@ bool node_is_ready(struct node *node, char *why, size_t why_bytes)
     if (!status) abort();
     node_cluster_status(node, status);
     const bool is_removed = running && status->leader == 0 && peers__was_removed(node);
-    check_line(why, why_bytes, running && !is_removed, "node %s %s", status->state,
-               status->problem);
-    free(status);
+    add_check(why, why_bytes, mark_of(running && !is_removed), "node %s %s", status->state,
+              status->problem);
     bool ready = running && !is_removed && node->meta_group;
     uint32_t without_leader = 0;
     uint64_t behind = 0;
@@ -429,12 +457,17 @@ bool node_is_ready(struct node *node, char *why, size_t why_bytes)
             behind++;
         }
     }
-    check_line(why, why_bytes, without_leader == 0, "leaders known, missing in %u of %u groups",
-               without_leader, node->groups_count);
-    check_line(why, why_bytes, behind == 0, "applied, behind in %" PRIu64 " groups", behind);
-    check_line(why, why_bytes, !node->disk_full, "disk space");
-    check_line(why, why_bytes, list_is_empty(&node->mending), "damaged replicas mended");
-    ready = ready && list_is_empty(&node->mending);
+    add_check(why, why_bytes, mark_of(without_leader == 0),
+              "leaders known, missing in %u of %u groups", without_leader, node->groups_count);
+    add_check(why, why_bytes, mark_of(behind == 0), "applied, behind in %" PRIu64 " groups",
+              behind);
+    add_check(why, why_bytes, mark_of(!node->disk_full), "disk space");
+    const uint32_t waiting = replicas_waiting(node);
+    add_check(why, why_bytes, mark_of(waiting == 0), "repaired, waited for in %u replica%s",
+              waiting, waiting == 1 ? "" : "s");
+    add_damage(status, why, why_bytes);
+    free(status);
+    ready = ready && waiting == 0;
     ready = ready && without_leader == 0 && behind == 0;
     return ready;
 }

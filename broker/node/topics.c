@@ -64,8 +64,8 @@ void topics__create(struct node_request *request)
     if (replicas == 0) replicas = nodes < 3u ? nodes : 3u;
     if (replicas > nodes || replicas > META_REPLICAS_MAX) {
         request__finish(request, NODE_NOT_ENOUGH_NODES,
-                        "%u replicas are wanted, the cluster has %u nodes (at most %u replicas)",
-                        replicas, nodes, META_REPLICAS_MAX);
+                        "%u replicas are wanted, the cluster has %u node%s (at most %u replicas)",
+                        replicas, nodes, nodes == 1 ? "" : "s", META_REPLICAS_MAX);
         return;
     }
     if (!placement__has_room(node, request->create.partitions_count)) {

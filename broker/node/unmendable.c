@@ -1,5 +1,6 @@
 #include "unmendable.h"
 
+#include "base.h"
 #include "group.h"
 #include "internal.h"
 #include "mending.h"
@@ -90,15 +91,27 @@ static bool lacks_between(const struct group *group, uint64_t behind, uint64_t l
     return segment_log_hole_from(group->log, behind + 1u, &hole) && hole.first_index <= last;
 }
 
+/* Also where this replica is the only one. */
+static bool is_damaged_everywhere(const struct group *group, struct repair_verdicts *verdicts)
+{
+    return repair_verdicts_are_of_damage(verdicts, raft_configuration_of(group->raft),
+                                         group->node->identity.node_id);
+}
+
 /* What nobody keeps any more goes with its file. One that is mending is about to start, for its state covers the damage. */
-void unmendable__given_up(struct unmendable *unmendable, const struct group *group,
+void unmendable__given_up(struct unmendable *unmendable, struct group *group,
                           struct repair_verdicts *verdicts,
                           const struct segment_log_repair_info *info)
 {
-    if (group->mending || group->drops_prefix) return;
+    if (group->mending) return;
     const uint64_t start = repair_verdicts_lowest_start(
         verdicts, raft_configuration_of(group->raft), group->node->identity.node_id);
-    if (start == 0 || !lacks_between(group, start, info->last_index)) return;
+    if (group->drops_prefix && (start != 0 || is_damaged_everywhere(group, verdicts))) {
+        base__cover(group, info->last_index);
+        return;
+    }
+    if (start == 0 || group->drops_prefix) return;
+    if (!lacks_between(group, start, info->last_index)) return;
     unmendable->kept_behind = start;
     unmendable->kept_last = info->last_index;
     if (unmendable->word.node == 0) return;

@@ -42,8 +42,8 @@ void unmendable__refused(struct unmendable *unmendable, const struct group *grou
 void unmendable__led_elsewhere(struct unmendable *unmendable, const struct group *group,
                                uint64_t from, uint64_t term,
                                const struct segment_log_repair_info *info);
-/* Nobody gave what is wanted. */
-void unmendable__given_up(struct unmendable *unmendable, const struct group *group,
+/* Nobody gave what is wanted. Group 0, which holds no messages, drops it behind its next base. */
+void unmendable__given_up(struct unmendable *unmendable, struct group *group,
                           struct repair_verdicts *verdicts,
                           const struct segment_log_repair_info *info);
 

@@ -5,7 +5,7 @@ import random
 import re
 
 import verify
-from cluster import Cluster, Failed, check_equal, cli, is_sanitized, patience, wait_for
+from cluster import Cluster, Failed, check, check_equal, cli, is_sanitized, patience, wait_for
 from history import HistoryReader, Recorder
 from promises import promise
 
@@ -108,6 +108,54 @@ def flip_bytes(folder, flips):
         check_files(cluster)
         kinds = ", ".join(f"{count} in {kind} files" for kind, count in sorted(damage.by_kind.items()))
         return f"{damage.flips} flips ({kinds}), {damage.restarts} restarts, {repaired} segments repaired and {mended} blocks mended since, {verdict}"
+
+
+@promise()
+def damage_that_nobody_can_repair_is_told_and_read_past(folder):
+    """A node alone with a flipped bit: `cluster status` names topic, partition, offsets and node and ends with 1, /readyz stays
+    200 and hides nothing, a consumer ends with 1 in front of it and names the commands that go on, which do."""
+    with Cluster(folder, 1, ["--checkpoint-entries", "10"]).start() as cluster:
+        node = cluster.node(1)
+        cluster.create("orders")
+        for i in range(30):
+            check_equal(node.produce("orders", b"precious-%02d" % i).status, 201, "produce")
+        wait_for(lambda: any(f"/{1:020}/checkpoint-" in path for path in files_of(node)), patience(10), "a checkpoint")
+        status = cli("cluster", "status", "--server", node.url)
+        check_equal(status.returncode, 0, f"cluster status of a whole node: {status.stderr!r}")
+        path = next(path for path in files_of(node) if path.endswith(".segment") and b"precious-02" in open(path, "rb").read())
+        with open(path, "r+b") as file:
+            file.seek(open(path, "rb").read().find(b"precious-02"))
+            file.write(b"P")
+        node.kill()
+        node.start()
+        wait_for(lambda: node.status()["unrepaired_ranges"] == 1, patience(15), "the damage to be given up")
+        wait_for(node.is_ready, patience(15), "a node that serves all else")
+        name = 'damaged on n1: topic "orders" partition 0 offsets 2..2; nobody can repair it now: there is no other replica'
+        for form in ("table", "json"):
+            status = cli("cluster", "status", "-o", form, "--server", node.url)
+            check_equal(status.returncode, 1, f"exit status: {status.stdout!r}")
+            check(name in (status.stdout + status.stderr).decode(), f"it is named: {status}")
+        text = node.get("/readyz?verbose").body.decode()
+        check("[!]damage on this node: 1 range" in text and "mended" not in text, f"readyz: {text}")
+        consumed = cli("consume", "orders", "-e", "--timeout", "1s", "--server", node.url)
+        check_equal((consumed.returncode, consumed.stdout), (1, values(0, 2)), f"consume: {consumed.stderr!r}")
+        go_on(node, consumed, b"raftmq consume orders --partition 0 --from 3   ")
+        consumed = cli("consume", "orders", "-e", "-g", "g", "--timeout", "1s", "--server", node.url)
+        check_equal(consumed.returncode, 1, f"consume of a group: {consumed.stderr!r}")
+        go_on(node, consumed, b"raftmq group seek g --topic orders --partition 0 --to 3 --execute   ")
+        consumed = cli("consume", "orders", "-e", "-g", "g", "--server", node.url)
+        check_equal((consumed.returncode, consumed.stdout), (0, values(3, 30)), f"consume: {consumed.stderr!r}")
+
+
+def values(first, end):
+    return b"".join(b"precious-%02d\n" % i for i in range(first, end))
+
+
+def go_on(node, refused, command):
+    """It is in the hint, and works."""
+    check(b"  " + command in refused.stderr, f"what goes on: {refused.stderr!r}")
+    done = cli(*command.decode().split()[1:], *(["-e"] if b"consume" in command else []), "--server", node.url)
+    check_equal(done.returncode, 0, f"{command!r}: {done.stderr!r}")
 
 
 @promise(seconds=240)

@@ -403,6 +403,10 @@ Test(simulated_repair, what_is_lost_everywhere_above_a_checkpoint_halts_the_grou
         cr_assert_not_null(strstr(status.problem, range), "%s", status.problem);
         cr_assert_not_null(strstr(status.problem, "damaged here, too"), "%s", status.problem);
         cr_assert_geq(status.last_index, index, "nothing was cut");
+        char why[1024];
+        cr_assert(node_is_ready(cluster->nodes[i].node, why, sizeof(why)),
+                  "it would mend nothing to send clients away from all else: %s", why);
+        cr_assert_not_null(strstr(why, "[!]damage on this node: 1 range, 1 of them"), "%s", why);
     }
     cr_assert_neq(cluster_produce(cluster, 0, ROT_TOPIC, 1, -1, -1, NULL), NODE_OK);
     struct cluster_call *call = malloc(sizeof(*call));
@@ -565,6 +569,104 @@ Test(simulated_repair, a_node_alone_names_what_it_lost_and_cuts_nothing)
         cr_assert_geq(status.last_index, above, "nothing was cut");
         cluster_destroy(cluster);
     }
+}
+
+/* ---- what is told of it -------------------------------------------------------------------------------------------------- */
+
+static struct node_cluster_status *status_of(struct cluster *cluster, uint32_t node)
+{
+    struct node_cluster_status *status = calloc(1, sizeof(*status));
+    cr_assert_not_null(status);
+    node_cluster_status(cluster->nodes[node].node, status);
+    return status;
+}
+
+/* Entry 41 holds message 39. */
+Test(simulated_repair, damage_that_nobody_repairs_is_told_in_the_status_and_sends_no_client_away)
+{
+    struct cluster *cluster = rot_cluster(52, 1, 1, MESSAGES, 10);
+    damage_everywhere(cluster, 41);
+    cluster_start_all(cluster);
+    sim_run_for(cluster->sim, 10 * SECOND_US);
+    struct cluster_call *call = malloc(sizeof(*call));
+    cr_assert_eq(fetch(cluster, 0, 39, call), NODE_DAMAGED);
+    cr_assert_eq(call->request.ret_next_offset, 40, "where reading goes on");
+    cluster_call_close(call);
+    free(call);
+    sim_run_for(cluster->sim, 2 * SECOND_US);
+    struct node_cluster_status *status = status_of(cluster, 0);
+    cr_assert_eq(status->damaged_ranges, 1, "%u %s", status->damaged_ranges, status->damage);
+    cr_assert_eq(status->unrepaired_ranges, 1);
+    cr_assert_str_eq(status->damage, "damaged on n1: topic \"" ROT_TOPIC
+                                     "\" partition 0 offsets 39..39; nobody can "
+                                     "repair it now: there is no other replica");
+    free(status);
+    char why[1024];
+    cr_assert(node_is_ready(cluster->nodes[0].node, why, sizeof(why)), "%s", why);
+    cr_assert_not_null(strstr(why, "[!]damage on this node: 1 range, 1 of them"), "%s", why);
+    cr_assert_null(strstr(why, "mended"), "%s", why);
+    cluster_destroy(cluster);
+}
+
+/* Whoever stops one node after the other waits until each is whole again. */
+Test(simulated_repair, a_node_that_waits_for_a_repair_that_may_come_is_not_ready)
+{
+    struct cluster *cluster = rot_cluster(33, 3, 3, MESSAGES, NEVER);
+    const uint64_t index = append_above_the_state(cluster);
+    for (uint32_t node = 0; node < 3; node++) {
+        char path[160];
+        cluster_crash(cluster, node, SIM_CRASH_KILL);
+        const uint64_t pos = rot_find(cluster, node, index, path, sizeof(path));
+        if (node < 2) rot_flip(cluster, node, path, pos + 100);
+    }
+    cluster_start(cluster, 0);
+    cluster_start(cluster, 1);
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 20 * SECOND_US), 0);
+    char why[1024];
+    for (int i = 0; i < 200; i++) {
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        for (uint32_t node = 0; node < 2; node++) {
+            cr_assert_not(node_is_ready(cluster->nodes[node].node, why, sizeof(why)), "%s", why);
+        }
+    }
+    cr_assert_not_null(strstr(why, "[-]repaired, waited for in 1 replica"), "%s", why);
+    cluster_start(cluster, 2);
+    cr_assert(rot_is_repaired(cluster, 10 * SECOND_US));
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    for (uint32_t node = 0; node < 3; node++) {
+        cr_assert(node_is_ready(cluster->nodes[node].node, why, sizeof(why)), "%s", why);
+    }
+    cluster_destroy(cluster);
+}
+
+Test(simulated_repair, damage_that_is_being_repaired_is_told_as_such_and_then_no_more)
+{
+    struct cluster *cluster = rot_cluster(3, 3, 3, MESSAGES, 20);
+    const uint32_t node = follower_of(cluster);
+    char path[160];
+    const uint64_t pos = rot_find(cluster, node, 41, path, sizeof(path));
+    cluster_crash(cluster, node, SIM_CRASH_KILL);
+    rot_flip(cluster, node, path, pos + 3);
+    restart(cluster, node);
+    (void)node_scrub(cluster->nodes[node].node,
+                     ROT_TOPIC); /* nobody reads a sealed file at a start */
+    bool was_told = false;
+    for (int i = 0; i < 5000; i++) {
+        sim_run_for(cluster->sim, SECOND_US / 1000u);
+        struct node_cluster_status *status = status_of(cluster, node);
+        was_told |= status->damaged_ranges == 1 && status->unrepaired_ranges == 0 &&
+                    strstr(status->damage, " offsets 39..39; being repaired");
+        free(status);
+    }
+    cr_assert(was_told);
+    struct node_cluster_status *status = status_of(cluster, node);
+    cr_assert_eq(status->damaged_ranges, 0, "%s", status->damage);
+    cr_assert_str_eq(status->damage, "");
+    free(status);
+    char why[1024];
+    cr_assert(node_is_ready(cluster->nodes[node].node, why, sizeof(why)), "%s", why);
+    cr_assert_null(strstr(why, "[!]"), "%s", why);
+    cluster_destroy(cluster);
 }
 
 /* ---- beside what else happens to a log ---------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * above its state or below, found at its start or while it runs. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "peek.h"
 #include "poke.h"
 #include "rot.h"
+#include "sim_invariants.h"
 #include "trio.h"
 
 #define SECOND_US 1000000u
@@ -368,8 +370,8 @@ Test(simulated_unmendable, a_leader_that_lost_its_start_hands_over_for_one_that_
     cr_assert_gt(lacked, 0);
 }
 
-/* The third asks for ever for what nobody keeps, until retention passes the file that it stands in. It would not go, so that it
- * has no place in front of one that would. */
+/* The third asks for what nobody keeps, until retention passes the file that it stands in. It would not go, so that it has no place
+ * in front of one that would; and no message that is kept is damaged there, so nobody is told to act. */
 Test(simulated_unmendable, who_misses_nothing_that_is_kept_bars_nobody_from_going)
 {
     uint32_t lacked = 0;
@@ -379,8 +381,9 @@ Test(simulated_unmendable, who_misses_nothing_that_is_kept_bars_nobody_from_goin
         const uint64_t epoch = trio_peek(trio, trio->third).epoch;
         trio_rot_entry(trio, trio->third, gaps.start);
         lack_messages(trio, trio->follower, gaps.start);
-        find_damage(trio, trio->third); /* the follower finds its own when it is asked */
-        wait_for_vote(&gaps, 60 * SECOND_US);
+        cr_assert_eq(rot_scrub(trio->cluster, trio->third, 20 * SECOND_US), 0);
+        cr_assert_geq(rot_found(trio->cluster, trio->third), 1);
+        wait_for_vote(&gaps, 60 * SECOND_US); /* the follower finds its own when it is asked */
         cr_assert_eq(trio_peek(trio, trio->third).epoch, epoch, "it misses nothing");
         lacked++;
         cluster_destroy(trio->cluster);
@@ -511,4 +514,88 @@ Test(simulated_unmendable, a_replica_that_is_needed_is_not_made_again)
     cluster_start(trio.cluster, trio.third);
     cr_assert(sim_run_until_true(trio.cluster->sim, 60 * SECOND_US, votes_again, &wait));
     cluster_destroy(trio.cluster);
+}
+
+/* ---- group 0 ---------------------------------------------------------------------------------------------------------------- */
+
+#define META        0u
+#define RECORDS_POS 12288u /* of the first record in a segment file */
+
+static struct peek_group peek_group_0(const struct trio *trio, uint32_t node)
+{
+    struct peek_group peek;
+    cr_assert(peek_group(trio->cluster->nodes[node].node, META, &peek));
+    return peek;
+}
+
+/* The others start their logs behind what this follower still has, in one file or, `rolled`, in two. */
+static void leave_behind_in_meta(const struct trio *trio, bool rolled)
+{
+    struct cluster *cluster = trio->cluster;
+    if (rolled) poke_make_base(cluster->nodes[trio->follower].node, META);
+    for (uint32_t i = 0; i < 3; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "more-%u", i);
+        cr_assert_eq(cluster_create_topic(cluster, trio->leader, name, 3), NODE_OK);
+        sim_run_for(cluster->sim, SECOND_US);
+        if (i == 2) break; /* the checkpoint of all is newer than the damage */
+        poke_make_base(cluster->nodes[trio->leader].node, META);
+        poke_make_base(cluster->nodes[trio->third].node, META);
+        sim_run_for(cluster->sim, SECOND_US);
+    }
+    cr_assert_gt(peek_group_0(trio, trio->leader).base_index, 1);
+    cr_assert_gt(peek_group_0(trio, trio->third).base_index, 1);
+    cr_assert_eq(peek_group_0(trio, trio->follower).base_index, 0);
+}
+
+/* Nothing is written to group 0 any more, so it is no later base that makes up for it. */
+Test(simulated_unmendable, group_0_starts_behind_what_nobody_can_mend)
+{
+    for (uint64_t seed = 160; seed < 163; seed++) {
+        const bool is_lost = seed == 162;
+        struct trio trio = trio_make_with(seed, 1);
+        struct cluster *cluster = trio.cluster;
+        leave_behind_in_meta(&trio, /* rolled= */ seed != 160);
+        char path[160];
+        uint64_t file_bytes;
+        cr_assert(rot_file(cluster, trio.follower, META, NULL, 0, path, sizeof(path), &file_bytes));
+        cluster_crash(cluster, trio.follower, SIM_CRASH_KILL);
+        if (is_lost) {
+            rot_remove(cluster, trio.follower, path);
+        } else {
+            rot_flip(cluster, trio.follower, path, RECORDS_POS + 3u);
+        }
+        invariants_note_damage(cluster->invariants, trio.follower);
+        cluster_start(cluster, trio.follower);
+        sim_run_for(cluster->sim, SECOND_US);
+        (void)rot_scrub(cluster, trio.follower, 20 * SECOND_US);
+        cr_assert_geq(rot_found(cluster, trio.follower), 1);
+        cr_assert(rot_is_repaired(cluster, 60 * SECOND_US), "seed %" PRIu64 ": still damaged",
+                  seed);
+        cr_assert_gt(peek_group_0(&trio, trio.follower).base_index, 1);
+        cr_assert_eq(cluster_create_topic(cluster, trio.leader, "last", 3), NODE_OK);
+        cluster_destroy(cluster);
+    }
+}
+
+/* What is damaged on every replica nobody can mend, either. */
+Test(simulated_unmendable, a_sole_group_0_starts_behind_its_damage)
+{
+    struct cluster *cluster = rot_cluster(164, 1, 1, 10, /* checkpoint_entries= */ 1);
+    char path[160];
+    uint64_t file_bytes;
+    cr_assert(rot_file(cluster, 0, META, NULL, 0, path, sizeof(path), &file_bytes));
+    cluster_crash(cluster, 0, SIM_CRASH_KILL);
+    rot_flip(cluster, 0, path, RECORDS_POS + 3u);
+    invariants_note_damage(cluster->invariants, 0);
+    cluster_start(cluster, 0);
+    sim_run_for(cluster->sim, SECOND_US);
+    (void)rot_scrub(cluster, 0, 20 * SECOND_US);
+    cr_assert_geq(rot_found(cluster, 0), 1);
+    cr_assert(rot_is_repaired(cluster, 60 * SECOND_US));
+    cluster_crash(cluster, 0, SIM_CRASH_KILL);
+    cluster_start(cluster, 0);
+    cr_assert(cluster_produce_once(cluster, 0, ROT_TOPIC, 10, -1, -1, 10 * SECOND_US, NULL));
+    rot_expect_values(cluster, 11);
+    cluster_destroy(cluster);
 }

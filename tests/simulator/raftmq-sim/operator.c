@@ -21,6 +21,7 @@ struct operator_state {
     struct draw draw;
     uint64_t repair_us[PLAN_NODES_MAX]; /* when the damaged disk is replaced; 0: it is well */
     bool is_over;                       /* from now on only disks go that no node starts on */
+    uint32_t put_away;                  /* bits: stopped then, for meta did not know them */
     struct op *op;                      /* a change that is asked for */
 };
 
@@ -314,16 +315,21 @@ static void look_at_lost(struct run *run, uint32_t node)
     run->totals.returns++;
 }
 
-/* Who is admitted is started. */
+/* Who is admitted is started. Also one that had asked to join before it was put away, when the request to admit it and its own
+ * were on their way. */
 static void look_at_admitted(struct run *run)
 {
+    struct operator_state *state = run->operator_state;
     struct meta_node nodes[META_NODES_MAX];
     const struct meta_state *meta = members_meta(run);
     const uint32_t count = meta ? meta_nodes(meta, nodes, META_NODES_MAX) : 0;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t node = (uint32_t)nodes[i].node_id - 1u;
-        if (nodes[i].incarnation != 0 || sim_is_running(run->sim, node)) continue;
-        nemesis_start_soon(run, node, draw_below(&run->operator_state->draw, START_US_MAX));
+        const uint32_t bit = 1u << node;
+        if (sim_is_running(run->sim, node)) continue;
+        if (nodes[i].incarnation != 0 && !(state->put_away & bit)) continue;
+        state->put_away &= ~bit;
+        nemesis_start_soon(run, node, draw_below(&state->draw, START_US_MAX));
     }
 }
 
@@ -355,6 +361,7 @@ void operator_tidies(struct run *run)
         if (is_to_be_replaced(run, i) && is_replaceable(run, i)) replace_disk(run, i);
         if (known & 1u << i) continue;
         nemesis_stay_down(run, i);
+        run->operator_state->put_away |= 1u << i;
         if (sim_is_running(run->sim, i)) sim_crash(run->sim, i, SIM_CRASH_KILL);
     }
 }

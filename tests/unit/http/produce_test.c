@@ -413,10 +413,11 @@ Test(http_produce, the_answer_says_where_the_message_is)
     struct reply reply;
     fixture_open(&fixture, NULL);
     struct fake_stream *stream = fixture_connect(&fixture);
-    struct node_request *request = post(&fixture, stream, "", "", "x", 1);
+    struct node_request *request =
+        post(&fixture, stream, "", "Raftmq-Timestamp: 1767225600123\r\n", "x", 1);
     request->ret_offset = 120345;
     request->ret_count = 1;
-    request->ret_timestamp_ms = 1767225600123;
+    request->ret_timestamp_ms = 1767225600999; /* the log's own */
     request->ret_term = 7;
     request->ret_leader = 2;
     finish(&fixture);
@@ -429,6 +430,39 @@ Test(http_produce, the_answer_says_where_the_message_is)
     cr_assert_str_eq(reply_header(&reply, "content-type"), "application/json");
     reply_close(&reply);
     fixture_close(&fixture);
+}
+
+/* That of the first message, as the offset is. */
+Test(http_produce, the_time_in_the_answer_is_the_one_that_is_stored)
+{
+    static const struct {
+        const char *headers, *body, *time;
+    } cases[] = {
+        {"", "x", "2026-01-01T00:00:00.000Z"}, /* of arrival */
+        {"Raftmq-Timestamp: 1000\r\n", "x", "1970-01-01T00:00:01.000Z"},
+        {"Content-Type: application/x-ndjson\r\n",
+         "{\"value\":\"a\",\"timestamp\":5}\n{\"value\":\"b\",\"timestamp\":3}\n",
+         "1970-01-01T00:00:00.005Z"},
+        {"Content-Type: application/json\r\n",
+         "{\"messages\":[{\"value\":\"a\",\"timestamp\":9},{\"value\":\"b\"}]}",
+         "1970-01-01T00:00:00.009Z"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fixture fixture;
+        struct reply reply;
+        char wanted[64];
+        fixture_open(&fixture, NULL);
+        struct fake_stream *stream = fixture_connect(&fixture);
+        struct node_request *request =
+            post(&fixture, stream, "", cases[i].headers, cases[i].body, strlen(cases[i].body));
+        request->ret_timestamp_ms = 1767225600001;
+        finish(&fixture);
+        fixture_expect(stream, 201, &reply);
+        snprintf(wanted, sizeof wanted, "\"timestamp\":\"%s\"", cases[i].time);
+        cr_assert(strstr(reply.body, wanted), "%s: %s", wanted, reply.body);
+        reply_close(&reply);
+        fixture_close(&fixture);
+    }
 }
 
 Test(http_produce, a_duplicate_is_200_and_says_so)
@@ -444,6 +478,7 @@ Test(http_produce, a_duplicate_is_200_and_says_so)
     finish(&fixture);
     fixture_expect(stream, 200, &reply);
     cr_assert(strstr(reply.body, "\"offset\":5,"));
+    cr_assert(strstr(reply.body, "\"timestamp\":null,"), "%s", reply.body);
     cr_assert(strstr(reply.body, "\"duplicate\":true"));
     reply_close(&reply);
     post(&fixture, stream, "", "", "x", 1);

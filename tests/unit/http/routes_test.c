@@ -538,6 +538,9 @@ Test(http_routes, the_cluster_is_described)
     status->leader = 2;
     status->term = 7;
     strcpy(status->state, "ready");
+    strcpy(status->damage, "damaged on n3");
+    status->damaged_ranges = 2;
+    status->unrepaired_ranges = 1;
     status->members_count = 1;
     status->members[0] = (struct node_member_status){
         .node_id = 2, .connected = true, .match_known = true, .match_index = 9};
@@ -557,7 +560,8 @@ Test(http_routes, the_cluster_is_described)
     cr_assert_str_eq(
         reply.body,
         "{\"cluster_id\":\"00112233445566778899aabbccddeeff\",\"state\":\"ready\",\"problem\":null,"
-        "\"warning\":null,"
+        "\"warning\":null,\"damaged_ranges\":2,\"unrepaired_ranges\":1,\"damage\":\"damaged on "
+        "n3\","
         "\"node\":3,"
         "\"incarnation\":\"ffffffffffffffff\",\"leader\":2,\"term\":7,\"commit_index\":0,\"applied_"
         "index\":0,"

@@ -49,6 +49,19 @@ Test(io_listen, port_in_use_is_told_and_free_again_after_close)
     io_listener_close(second);
 }
 
+Test(io_listen, an_address_that_could_be_had_is_told_without_taking_it)
+{
+    struct io_listener *first;
+    cr_assert_eq(io_listen(fixture_io, "127.0.0.1:0", accept_and_close, NULL, &first), 0);
+    const char *address = fixture_address(first->port);
+    cr_assert_eq(io_uv_try_address(address), -EADDRINUSE);
+    io_listener_close(first);
+    cr_assert_eq(io_uv_try_address(address), 0);
+    cr_assert_eq(io_uv_try_address(address), 0);
+    cr_assert_eq(io_listen(fixture_io, address, accept_and_close, NULL, &first), 0);
+    io_listener_close(first);
+}
+
 Test(io_listen, malformed_address_is_refused)
 {
     static const char *const addresses[] = {"",

@@ -8,6 +8,9 @@
  * to be ignored in this process: a write to a closed connection is an error of that stream. */
 struct io *io_uv_create(uint32_t workers_count);
 
+/* Could io_listen() have this address now? 0, or its error. Blocks while a name is resolved. */
+int io_uv_try_address(const char *address);
+
 /* Run the loop until io_uv_stop(). Returns 0. */
 int io_uv_run(struct io *io);
 void io_uv_stop(struct io *io);

@@ -19,7 +19,8 @@ enum node_fatal {
 /* A longer path is refused at the start: those of the files in it have to fit, too. */
 #define NODE_DATA_DIRECTORY_BYTES_MAX 400u
 
-/* Strings and `peers` are borrowed for the node's life; data_directory is copied. */
+/* Strings and `peers` are borrowed for the node's life; data_directory is copied. 0 stands for a default only where a line
+ * says so; a number behind a name alone is what `raftmq serve` gives. */
 struct node_options {
     struct io *io;
     struct disk *disk;

@@ -3,8 +3,9 @@
  *
  *     node_submit(node, request);          ... later, exactly once:  request->done(request)
  *
- * The request belongs to the caller and must stay in place until done() or until node_cancel() returned. All names are
- * NUL-terminated strings borrowed until done. done() is never called from inside node_submit. */
+ * The request belongs to the caller and must stay in place until done() or until node_cancel() returned; so must all that it
+ * points to, which is borrowed so long and read at any time. Names are NUL-terminated strings. done() is never called from
+ * inside node_submit. */
 #ifndef BROKER_NODE_REQUEST_H
 #define BROKER_NODE_REQUEST_H
 
@@ -68,7 +69,8 @@ enum node_request_type {
     NODE_REQUEST_PRODUCER_INIT, /* a producer id and epoch */
     NODE_REQUEST_GROUP_COMMIT,
     NODE_REQUEST_GROUP_FETCH, /* one committed offset */
-    NODE_REQUEST_GROUP_LIST,  /* all groups of one partition */
+    /* groups of one partition by name, at most 1000: those behind group.group, NULL: from the first on */
+    NODE_REQUEST_GROUP_LIST,
     /* Membership. ADD, REMOVE, REPLACE and PLACE go to the leader of meta and are answered when their entry is applied:
      * the cluster has then decided it, and works on it by itself until it is done; CHANGES tells how far it is. Asking
      * for what was decided already is OK. */
@@ -105,8 +107,9 @@ struct node_request {
     bool redirect;
     bool from_peer; /* proxied already: never proxied again */
 
-    struct { /* PRODUCE: one checked or unchecked record batch; patched in place (first 16 bytes) */
-        uint8_t *batch; /* borrowed until done */
+    struct { /* PRODUCE: one checked or unchecked record batch; base offset and leader epoch are
+                written into it */
+        uint8_t *batch;
         size_t bytes;
     } produce;
     struct { /* FETCH */
@@ -123,7 +126,7 @@ struct node_request {
         uint32_t partitions_count; /* 1 .. META_PARTITIONS_MAX */
         uint32_t replicas_count;   /* 0 = min(3, nodes) */
     } create;
-    struct { /* GROUP_COMMIT, GROUP_FETCH */
+    struct { /* GROUP_COMMIT, GROUP_FETCH; GROUP_LIST: `group` alone */
         const char *group;
         uint64_t offset;
         int64_t generation; /* -1 */
@@ -156,16 +159,18 @@ struct node_request {
     enum node_status status;
     /* one sentence more than the status text, what to do next; may be empty */
     char detail[256];
-    uint32_t retry_after_ms; /* > 0 with OVERLOADED, NO_LEADER, NOT_READY */
+    uint32_t retry_after_ms; /* > 0 where repeating it later may help; 0: not said */
     uint64_t ret_leader;     /* node id of the group's leader, 0 = unknown */
     uint64_t ret_term;
     uint64_t ret_offset; /* PRODUCE: base offset; GROUP_FETCH */
     uint32_t ret_count;  /* PRODUCE: records; TRANSFER with `from`: groups that others lead now */
-    int64_t ret_timestamp_ms;
-    bool ret_duplicate;          /* PRODUCE: it was stored before; ret_offset is the original */
-    bool ret_created;            /* TOPIC_CREATE, NODE_ADD: it was not there before */
-    uint64_t ret_first_offset;   /* FETCH, OFFSETS, OFFSET_OUT_OF_RANGE */
-    uint64_t ret_next_offset;    /* FETCH: where the next fetch starts; OFFSETS: end of the log */
+    int64_t
+        ret_timestamp_ms; /* PRODUCE: the leader's time of the entry; the messages have their own */
+    bool ret_duplicate;   /* PRODUCE: it was stored before; ret_offset is the original */
+    bool ret_created;     /* TOPIC_CREATE, NODE_ADD: it was not there before */
+    uint64_t ret_first_offset; /* FETCH, OFFSETS, OFFSET_OUT_OF_RANGE */
+    /* FETCH: where the next fetch starts; when DAMAGED, where reading goes on behind it, 0 = unknown. OFFSETS: end of the log */
+    uint64_t ret_next_offset;
     uint64_t ret_high_watermark; /* FETCH: committed end as of the read index */
     uint64_t ret_local_lag;      /* FETCH with local reads: entries known to be missing; else 0 */
     /* FETCH: whole encoded entries of every type, from the one that holds the start on; released
@@ -311,6 +316,10 @@ struct node_cluster_status {
     char state[24];
     /* why it cannot serve, and what to do; empty = healthy */
     char problem[NODE_STATUS_TEXT_BYTES];
+    /* of the logs on this node, in front of nothing that is kept not counted; the second: those that everybody who answers was
+     * asked for in vain */
+    uint32_t damaged_ranges, unrepaired_ranges;
+    char damage[NODE_STATUS_TEXT_BYTES]; /* the first of them, by its name; empty = none */
     /* what is wrong with its settings while it serves, and what to do; empty = nothing */
     char warning[NODE_STATUS_TEXT_BYTES];
     struct node_member_status members[NODE_MEMBERS_MAX];

@@ -1,11 +1,12 @@
 /* Connections between the nodes of a cluster: handshake, checksummed frames, two connections per node pair.
  *
- * *control* carries votes, heartbeats, acks, ReadIndex and small requests; *bulk* carries appends, proxied produces and
- * snapshots (PROTOCOL C4). Nothing relies on an order between the two. The node with the lower id dials both and
- * redials when one closes (at once, then backing off from 20 ms to 250 ms with jitter); the other one accepts, and dials,
- * too, when nothing came for 2 s: a node that moved to another address is not found by those who dial. Every frame:
- * length, type, cluster id, group id, checksum, checked before anything else looks at it; a bad one closes the connection
- * and is counted. No frame above PEER_HELLO_BYTES_MAX is accepted before the handshake is complete.
+ * *control* carries votes, heartbeats, acks, ReadIndex and notices about groups, members and chains; *bulk* carries appends,
+ * proxied requests and their answers, bases and repairs (PROTOCOL C4). Nothing relies on an order between the two.
+ * The node with the lower id dials both and redials when one closes (at once, then backing off from 20 ms to 250 ms with
+ * jitter); the other one accepts, and dials, too, when nothing came for 2 s: a node that moved to another address is not
+ * found by those who dial. Every frame: length, type, cluster id, group id, checksum, checked before anything else looks at
+ * it; a bad one closes the connection and is counted. No frame above PEER_HELLO_BYTES_MAX is accepted before the handshake
+ * is complete.
  *
  * Handshake: both sides send HELLO (protocol version, cluster id or zero, node id, incarnation, process number, a nonce,
  * list of configured peers, advertised addresses, connection kind), then HELLO_ACK returning the other's nonce. A
@@ -59,10 +60,11 @@ enum peer_frame_type {
     PEER_FRAME_REQUEST, /* a proxied client request and its answer */
     PEER_FRAME_RESPONSE,
     PEER_FRAME_UNKNOWN_GROUP, /* "unknown group, meta at i" (M7) */
-    PEER_FRAME_TOPIC,         /* replica made / dropped notices to the topic's creator (M8) */
-    PEER_FRAME_BASE,          /* a base on its way to a replica that is far behind (base_codec.h) */
-    PEER_FRAME_CHANGE,        /* how a change of members stands, to the leader of meta */
-    PEER_FRAME_JOIN,          /* a node asks to join (join_codec.h, M5) */
+    /* notices about a group, and questions for them: who leads it, a replica is made, dropped, lost (M8) */
+    PEER_FRAME_TOPIC,
+    PEER_FRAME_BASE,   /* a base on its way to a replica that is far behind (base_codec.h) */
+    PEER_FRAME_CHANGE, /* how a change of members stands, to the leader of meta */
+    PEER_FRAME_JOIN,   /* a node asks to join (join_codec.h, M5) */
     PEER_FRAME_JOIN_ANSWER,
     PEER_FRAME_CHAIN,  /* replicas compare their chains (PROTOCOL D6) */
     PEER_FRAME_REPAIR, /* entries that a replica has lost, asked of any other (repair_codec.h) */

@@ -47,7 +47,7 @@ struct join_answer {
     char text[JOIN_TEXT_BYTES_MAX];
 };
 
-/* Return the size; write it when it fits. */
+/* Return the size; the bytes are whole in `buffer` only when that is at most `bytes`. */
 size_t join_question_encode(const struct join_question *question, uint8_t *buffer, size_t bytes);
 size_t join_answer_encode(const struct join_answer *answer, uint8_t *buffer, size_t bytes);
 bool join_question_decode(const uint8_t *body, size_t bytes, struct join_question *ret_question);

@@ -8,7 +8,8 @@
 
 #define RAFT_CODEC_MESSAGE_BYTES_MAX 256u
 
-/* Encode all but group (the frame names it), append.runs and entries. Returns the size. */
+/* Encode all but group (the frame names it), append.runs and entries. Returns the size, at most RAFT_CODEC_MESSAGE_BYTES_MAX;
+ * the message is whole in `buffer` only when that is at most `bytes`. */
 size_t raft_codec_encode_message(const struct raft_message *message, uint8_t *buffer, size_t bytes);
 /* Returns the bytes consumed, 0 = malformed. What follows in an APPEND frame are the encoded entries. */
 size_t raft_codec_decode_message(const uint8_t *body, size_t bytes,

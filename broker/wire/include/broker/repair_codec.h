@@ -15,7 +15,7 @@
 
 #define REPAIR_CODEC_BYTES 80u /* of a message, without the entries of an answer */
 /* What a request asks for at most. One entry is sent whole, whatever its size. */
-#define REPAIR_ENTRIES_BYTES_MAX (1024u * 1024u)
+#define REPAIR_ENTRIES_BYTES_MAX (256u * 1024u)
 
 enum repair_message_type {
     REPAIR_REQUEST = 1,

@@ -113,6 +113,10 @@
     X(M9_CHANGE_MAY_LOSE_THE_QUORUM, node,                                                         \
       "a change that leaves a group without a majority is taken")                                  \
     X(M9_HALF_OF_A_PAIR_DECIDES, core, "half of the voters is enough when their number is even")   \
+    X(D4_SLOW_LINKS_REPAIR_NOTHING, node,                                                          \
+      "an answer of a repair that takes longer than a second is never waited for")                 \
+    X(D4_UNMENDABLE_META_STAYS_DAMAGED, node,                                                      \
+      "what nobody can mend of group 0 stays damaged for as long as nothing is written there")     \
     X(M5_UNMENDABLE_REPLICA_WAITS, node,                                                           \
       "a replica that nobody can mend waits for ever, though the others do without it")            \
     X(M5_NEEDED_REPLICA_IS_SET_ASIDE, node,                                                        \
