@@ -15,6 +15,8 @@
 #define RETRY_PAUSE_US     50000u
 #define TELL_AFTER_US      1000000u /* who looks at a terminal is told what is waited for */
 #define WRITE_US_MIN       250000u /* a node that refuses in no time may need longer the next time */
+/* A node that works says within a fraction of it that it does: it asks nobody else for that. */
+#define ALIVE_US 1000000u
 
 bool client_init(struct client *client, const struct options *options)
 {
@@ -27,6 +29,7 @@ bool client_init(struct client *client, const struct options *options)
     }
     client->timeout_us = options_number(options, "timeout");
     if (client->timeout_us == 0) client->timeout_us = 1;
+    client->timeout_flag = "--timeout";
     client->quiet = options_on(options, "quiet");
     message_set_quiet(client->quiet);
     client->curl = curl_easy_init();
@@ -40,6 +43,7 @@ void client_init_for(struct client *client, const char *address, uint64_t timeou
     servers_add(&client->servers, address);
     assert(client->servers.count == 1);
     client->timeout_us = timeout_us;
+    client->timeout_flag = "--timeout";
     client->curl = curl_easy_init();
     assert(client->curl);
 }
@@ -173,6 +177,7 @@ struct request {
     uint64_t began_us, deadline_us;
     uint64_t slowest_us; /* answer */
     uint32_t tries;
+    uint32_t silences; /* of servers that were asked whether they work */
     /* Why nobody knows whether an attempt was carried out; "": none was. Once set it stays: a node that refuses a later
      * attempt says nothing of an earlier one. */
     char doubt[sizeof(((struct reply *)0)->detail)];
@@ -187,6 +192,38 @@ static bool leaves_doubt(const struct request *request, enum attempt_end end,
     if (end == ATTEMPT_LOST || reply->code == EXIT_CODE_UNKNOWN) return true;
     if (reply->code != EXIT_CODE_UNAVAILABLE) return false;
     return reply->slug[0] == '\0' || strcmp(reply->slug, "timeout") == 0;
+}
+
+static uint64_t left_us(const struct request *request)
+{
+    const uint64_t now_us = clock_monotonic_us();
+    return request->deadline_us > now_us ? request->deadline_us - now_us : 1;
+}
+
+/* For how long a node may take to say that it works: twice as long behind as many silences as there are servers, should all of
+ * them be slow, and never all the time there is. */
+static uint64_t alive_us(const struct client *client, const struct request *request)
+{
+    const uint32_t rounds = request->silences / client->servers.count;
+    const uint64_t us = (uint64_t)ALIVE_US << (rounds < 3 ? rounds : 3);
+    const uint64_t half_us = left_us(request) / 2;
+    return us < half_us ? us : half_us;
+}
+
+/* Where there is a choice, whether the node works is asked first, of it alone: one that hangs, or does behind a path that is
+ * dead without a word, would take all the time that another one serves in. And a write that it gets it carries out when it
+ * wakes, behind whatever was done meanwhile. One that works gets all the time, for it may need it. */
+static enum attempt_end ask(struct client *client, struct request *request, const char *method,
+                            const char *path, const char *body, struct reply *ret_reply)
+{
+    if (client->servers.count > 1) {
+        const enum attempt_end end =
+            attempt(client, "GET", "/livez", NULL, alive_us(client, request), ret_reply);
+        if (end == ATTEMPT_LOST) request->silences++;
+        if (end != ATTEMPT_ANSWERED) return ATTEMPT_NOT_SENT;
+        reply_close(ret_reply);
+    }
+    return attempt(client, method, path, body, left_us(request), ret_reply);
 }
 
 /* The newest answer of a node counts; why there was none, only where no node has given one. */
@@ -207,13 +244,16 @@ static void take_attempt(struct request *request, enum attempt_end end, struct r
     newest->reached = newest->reached || was_reached;
 }
 
-/* A write that is cut off in the middle is one of which nobody knows what became. So it is not sent again, once every
- * server was asked, when its answer would hardly come in time. */
+/* A write that is cut off in the middle is one of which nobody knows what became. So it is not sent again when its answer would
+ * hardly come in time. A server that was not asked yet may be the one that serves, and then does so sooner. */
 static bool has_time(const struct request *request, uint32_t servers_count)
 {
     const uint64_t now_us = clock_monotonic_us();
     if (now_us >= request->deadline_us) return false;
-    if (!request->writes || request->doubt[0] || request->tries < servers_count) return true;
+    if (!request->writes || request->doubt[0]) return true;
+    if (request->tries < servers_count) {
+        return request->deadline_us - now_us >= request->slowest_us / 4u;
+    }
     const uint64_t needed_us = 2u * request->slowest_us;
     return request->deadline_us - now_us >= (needed_us > WRITE_US_MIN ? needed_us : WRITE_US_MIN);
 }
@@ -224,8 +264,8 @@ static void tell_waiting(struct client *client, const struct request *request, c
     if (client->told_waiting || !message_progress_is_shown()) return;
     if (clock_monotonic_us() - request->began_us < TELL_AFTER_US) return;
     client->told_waiting = true;
-    message_note("%s; retrying until %.3g s are over (--timeout)", reason,
-                 (double)client->timeout_us / 1e6);
+    message_note("%s; retrying until %.3g s are over (%s)", reason,
+                 (double)client->timeout_us / 1e6, client->timeout_flag);
 }
 
 /* What is unknown is told as such, whatever the nodes said last. */
@@ -252,8 +292,7 @@ enum exit_code client_request(struct client *client, const char *method, const c
     do {
         struct reply reply;
         const uint64_t now_us = clock_monotonic_us();
-        const uint64_t left_us = request.deadline_us > now_us ? request.deadline_us - now_us : 1;
-        const enum attempt_end end = attempt(client, method, path, text, left_us, &reply);
+        const enum attempt_end end = ask(client, &request, method, path, text, &reply);
         request.tries++;
         const bool again = end != ATTEMPT_ANSWERED || exit_code_http_is_retryable(reply.status);
         take_attempt(&request, end, &reply, clock_monotonic_us() - now_us, ret_reply);

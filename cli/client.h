@@ -17,6 +17,7 @@ struct client {
     struct servers servers;
     void *curl; /* CURL: the connection is kept between requests */
     uint64_t timeout_us;
+    const char *timeout_flag; /* where that comes from, for whoever waits */
     bool quiet;
     bool told_waiting; /* on a terminal, that it goes on trying */
 };
@@ -41,7 +42,8 @@ void client_init_for(struct client *client, const char *address, uint64_t timeou
 void client_close(struct client *client);
 
 /* Send `method path` with an optional JSON body (borrowed). Goes through the servers in turn and, when none can serve
- * now (429, 502, 503, 504 of a read, no connection), again until the timeout has passed. A request that writes is not
+ * now (429, 502, 503, 504 of a read, no connection), again until the timeout has passed. Of several servers each is asked
+ * first whether it works: one that hangs costs a second, and gets nothing to carry out. A request that writes is not
  * sent again once a node may have acted on it, unless `repeatable` says that sending it twice changes nothing.
  *
  * When time is over, the newest answer of a node is what *ret_reply tells, and only where none answered that nobody did.

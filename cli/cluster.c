@@ -27,7 +27,9 @@ struct member {
     char vote[12];
     char problem[256];
     char warning[256];
+    char damage[256];
     bool reached;
+    bool has_lost; /* damage that nobody repairs now */
     bool match_known;
     uint64_t match, applied, disk_bytes, uptime_us;
 };
@@ -59,6 +61,9 @@ static void ask_member(struct member *member)
             if (*problem) snprintf(member->problem, sizeof(member->problem), "%s", problem);
             snprintf(member->warning, sizeof(member->warning), "%s",
                      reply_text(reply.json, "warning", ""));
+            snprintf(member->damage, sizeof(member->damage), "%s",
+                     reply_text(reply.json, "damage", ""));
+            member->has_lost = reply_number(reply.json, "unrepaired_ranges", 0) > 0;
         }
     }
     reply_close(&reply);
@@ -169,7 +174,8 @@ static bool is_healthy(const struct cluster_view *view)
 {
     if (!view->leader[0] || view->problem[0] || view->members_count == 0) return false;
     for (uint32_t i = 0; i < view->members_count; i++) {
-        if (!view->members[i].reached || view->members[i].problem[0]) return false;
+        const struct member *member = &view->members[i];
+        if (!member->reached || member->problem[0] || member->has_lost) return false;
     }
     return true;
 }
@@ -245,6 +251,7 @@ static void print_remarks(const struct cluster_view *view, FILE *out)
         if (member->problem[0] && strcmp(member->problem, view->problem) != 0) {
             fprintf(out, "%s: %s\n", member->name, member->problem);
         }
+        if (member->damage[0]) fprintf(out, "%s\n", member->damage);
         if (member->warning[0]) fprintf(out, "warning of %s: %s\n", member->name, member->warning);
     }
     print_changes(view->changes, out);
@@ -304,8 +311,7 @@ static enum exit_code show_status(struct client *client, enum table_format forma
         print_view(&view, format, out);
     }
     /* Rows for a program have no place for it; people who look why it failed do not find it elsewhere. */
-    if (format != TABLE_TEXT && out == stdout) {
-        fflush(out);
+    if (format != TABLE_TEXT && out == stdout && message_output_flush()) {
         print_remarks(&view, stderr);
     }
     json_decref(view.changes);
@@ -369,7 +375,7 @@ int cluster_status_command(const struct options *options)
             show_status(&client, format, stdout);
             putchar('\n');
         }
-        if (fflush(stdout) != 0) break;
+        if (!message_output_flush()) break;
         clock_sleep_us(interval_us);
     }
     client_close(&client);

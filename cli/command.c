@@ -1,6 +1,5 @@
 #include "command.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,10 +97,8 @@ static char **arrange(char **words, int leading, int verb_words, int rest)
 /* A full disk must not pass for success; a reader that went away had enough. */
 static int end_output(int code)
 {
-    errno = 0;
-    if (fflush(stdout) == 0 || errno == EPIPE) return code;
-    message_error("the output is incomplete: %s", strerror(errno));
-    return code == EXIT_CODE_OK ? EXIT_CODE_FAILED : code;
+    (void)message_output_flush();
+    return code == EXIT_CODE_OK && message_output_is_lost() ? EXIT_CODE_FAILED : code;
 }
 
 static int run_words(int argc, char **argv)

@@ -24,6 +24,7 @@ struct connection {
     enum connection_state state;
     bool in_callback; /* an answer is being delivered: connection_close() must not free under it */
     uint32_t unanswered; /* requests sent and not answered */
+    uint64_t heard_us;
     char head[CONNECTION_HEAD_BYTES_MAX + 1];
     size_t head_bytes;
     uint8_t *body; /* kept and grown between answers */
@@ -206,6 +207,7 @@ static void on_read(struct io_stream *stream, const uint8_t *data, ssize_t bytes
     struct connection *connection = stream->data;
     if (connection->state == CONNECTION_CLOSED) return;
     connection->in_callback = true;
+    connection->heard_us = io_now_us(connection->io);
     if (bytes < 0) {
         fail(connection,
              bytes == -EPIPE ? "the node closed the connection" : strerror((int)-bytes));
@@ -264,6 +266,11 @@ void connection_send(struct connection *connection, const char *head, size_t hea
     if (body && body->data) buffers[count++] = *body;
     connection->unanswered++;
     io_stream_write(connection->stream, buffers, count);
+}
+
+uint64_t connection_heard_us(const struct connection *connection)
+{
+    return connection->heard_us;
 }
 
 void connection_close(struct connection *connection)

@@ -48,6 +48,9 @@ struct connection *connection_open(struct io *io, const char *address,
 void connection_send(struct connection *connection, const char *head, size_t head_bytes,
                      const struct io_buffer *body);
 
+/* When its newest bytes came; 0: none did yet. */
+uint64_t connection_heard_us(const struct connection *connection);
+
 /* No callback follows. Borrowed bodies are released at once. Accepts NULL. */
 void connection_close(struct connection *connection);
 

@@ -4,7 +4,6 @@
  * run begins there. A crash in between shows some messages again, and never leaves one out. */
 #include <assert.h>
 #include <broker/io_uv.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +21,11 @@
 #include "topic_info.h"
 #include "verbs.h"
 
-#define COMMIT_US    1000000u
-#define WAIT_MS      20000u
+#define COMMIT_US 1000000u
+/* A node that hangs is noticed behind the end of a long poll alone, so polls are short: one small request a second for each
+ * partition, in which a read is confirmed as any other. */
+#define WAIT_MS      1000u
+#define ANSWER_US    1000000u
 #define FETCH_BYTES  (4u * 1024u * 1024u)
 #define OUTPUT_BYTES (256u * 1024u)
 
@@ -61,7 +63,7 @@ struct consume {
     struct group_offset *commits; /* of the job */
     uint32_t commits_count;
     struct client commit_client; /* the job's own */
-    bool committing, stopping, interrupted;
+    bool committing, stopping, interrupted, told_from;
     char commit_problem[512];
     uint64_t started_us, last_us;
     enum exit_code code;
@@ -114,12 +116,8 @@ static void on_fetched(void *data, uint64_t next_offset, uint64_t high_watermark
         partition->end = high_watermark;
     }
     consume->last_us = io_now_us(consume->io);
-    errno = 0;
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        if (errno != EPIPE) { /* a reader that went away had enough */
-            message_error("the output is incomplete: %s", strerror(errno ? errno : EIO));
-            consume->code = EXIT_CODE_FAILED;
-        }
+    if (!message_output_flush()) {
+        if (message_output_is_lost()) consume->code = EXIT_CODE_FAILED;
         stop(consume);
         return;
     }
@@ -137,6 +135,23 @@ static void on_fetched(void *data, uint64_t next_offset, uint64_t high_watermark
     if (!consume->stopping) consumer_fetch(&partition->consumer);
 }
 
+/* The command that goes on behind what is lost: nobody skips it by himself. */
+static void hint_behind_damage(const struct consume_partition *partition)
+{
+    const struct consume *consume = partition->consume;
+    const uint64_t next = partition->consumer.behind_damage;
+    if (next > 0 && consume->group) {
+        message_hint("raftmq group seek %s --topic %s --partition %" PRIu32 " --to %" PRIu64
+                     " --execute   goes on behind it",
+                     consume->group, consume->topic, partition->number, next);
+    } else if (next > 0) {
+        message_hint("raftmq consume %s --partition %" PRIu32 " --from %" PRIu64
+                     "   goes on behind it",
+                     consume->topic, partition->number, next);
+    }
+    message_hint("raftmq cluster status   tells what is damaged, and who could not repair it");
+}
+
 static void on_failed(void *data, enum exit_code code, const char *slug, const char *reason)
 {
     struct consume_partition *partition = data;
@@ -152,6 +167,7 @@ static void on_failed(void *data, enum exit_code code, const char *slug, const c
                       from, reason);
         const char *hint = problem_hint(slug, 0);
         if (hint) message_hint(hint, consume->topic);
+        if (strcmp(slug, "damaged") == 0) hint_behind_damage(partition);
         if (code == EXIT_CODE_UNAVAILABLE) {
             message_hint("raftmq cluster status   shows what the cluster is waiting for");
         }
@@ -298,6 +314,17 @@ static bool check_options(struct consume *consume, char *ret_from)
     return read_from(options_text(options, "from"), ret_from);
 }
 
+/* Once, whatever the number of partitions. */
+static void tell_from_ignored(struct consume *consume, const struct consume_partition *partition)
+{
+    if (consume->told_from) return;
+    consume->told_from = true;
+    message_note("--from is ignored in partition %" PRIu32 ": group %s goes on at %" PRIu64,
+                 partition->number, consume->group, partition->committed);
+    message_note("  raftmq group seek %s --topic %s --to %s --execute   moves it", consume->group,
+                 consume->topic, options_text(consume->options, "from"));
+}
+
 static enum exit_code open_partition(struct consume *consume, uint32_t slot, uint32_t number,
                                      const char *from)
 {
@@ -315,6 +342,8 @@ static enum exit_code open_partition(struct consume *consume, uint32_t slot, uin
         if (code != EXIT_CODE_OK) return code;
         if (found) snprintf(start, sizeof(start), "%" PRIu64, offset);
         if (found) partition->committed = offset;
+        if (found && options_is_set(consume->options, "from"))
+            tell_from_ignored(consume, partition);
     }
     struct consumer_options consumer_options = {
         .io = consume->io,
@@ -323,6 +352,7 @@ static enum exit_code open_partition(struct consume *consume, uint32_t slot, uin
         .partition = number,
         .from = start,
         .wait_ms = consume->exits_at_end ? 0 : WAIT_MS,
+        .answer_timeout_us = ANSWER_US,
         .bytes_max = FETCH_BYTES,
         .retry_for_us =
             options_is_set(consume->options, "timeout") ? consume->client.timeout_us : 60000000u,
@@ -407,7 +437,7 @@ static enum exit_code run(struct consume *consume)
     while (consume->committing) { /* commit_done() stops the loop */
         io_uv_run(io);
     }
-    fflush(stdout);
+    (void)message_output_flush();
     enum exit_code committed = commit_rest(consume);
     enum exit_code code = consume->code != EXIT_CODE_OK ? consume->code : committed;
     if (code == EXIT_CODE_OK && consume->interrupted) code = EXIT_CODE_INTERRUPTED;

@@ -13,7 +13,8 @@
 #define BACKOFF_US_MIN     5000u
 #define BACKOFF_US_MAX     100000u
 #define WATCH_US           250000u
-#define ANSWER_GRACE_US    10000000u /* beyond the long poll */
+#define CONNECT_US_MAX     1000000u
+#define ANSWER_US_MAX      11000000u /* a node that waits for others refuses after 10 s */
 #define INFLATED_BYTES_MAX (64u * 1024u * 1024u)
 
 static void connect_now(struct consumer *consumer);
@@ -87,7 +88,8 @@ static void retry(struct consumer *consumer, const char *reason)
     drop_connection(consumer);
     if (consumer->failing_since_us == 0) consumer->failing_since_us = now_us;
     if (now_us - consumer->failing_since_us >= consumer->options.retry_for_us) {
-        give_up(consumer, EXIT_CODE_UNAVAILABLE, "",
+        give_up(consumer, consumer->meets_damage ? EXIT_CODE_FAILED : EXIT_CODE_UNAVAILABLE,
+                consumer->meets_damage ? "damaged" : "",
                 consumer->refusal[0] ? consumer->refusal : reason);
         return;
     }
@@ -176,7 +178,9 @@ static void take_records(struct consumer *consumer, const struct connection_answ
     }
     consumer->failing_since_us = 0;
     consumer->refusal[0] = '\0';
+    consumer->meets_damage = false;
     consumer->attempts = 0;
+    consumer->silences = 0;
     consumer->answers_count++;
     consumer->bytes_count += answer->body_bytes;
     const char *problem = deliver_batches(consumer, answer->body, answer->body_bytes);
@@ -229,6 +233,8 @@ static void on_answer(void *data, const struct connection_answer *answer)
     json_t *json = json_loadb((const char *)answer->body, answer->body_bytes, 0, NULL);
     problem_read(json, answer->status, slug, sizeof(slug), detail, sizeof(detail));
     const bool goes_on = goes_on_behind_trimmed(consumer, json, slug);
+    consumer->meets_damage = strcmp(slug, "damaged") == 0;
+    consumer->behind_damage = reply_number(json, "next_offset", 0);
     json_decref(json);
     if (goes_on) {
         send_fetch(consumer);
@@ -251,14 +257,53 @@ static void connect_now(struct consumer *consumer)
         consumer->options.io, servers_current(&consumer->servers), &connection_callbacks, consumer);
 }
 
+/* Without a byte for longer than this the node hangs, or the path to it is dead without a word. */
+static uint64_t silence_us_max(const struct consumer *consumer)
+{
+    if (!consumer->connected) return CONNECT_US_MAX;
+    uint64_t us = consumer->options.answer_timeout_us;
+    if (us == 0) us = ANSWER_US_MAX;
+    const uint32_t rounds = consumer->silences / consumer->servers.count;
+    for (uint32_t i = 0; i < rounds && us < ANSWER_US_MAX; i++) {
+        us *= 2;
+    }
+    return consumer->options.wait_ms * 1000ull + (us < ANSWER_US_MAX ? us : ANSWER_US_MAX);
+}
+
+static uint64_t not_after(uint64_t us, uint64_t now_us)
+{
+    return us < now_us ? us : now_us;
+}
+
+/* Without this a slow reader of the output, or whoever stopped the process, would cost every node its connection. What came
+ * while the loop stood still is read behind the timers: so that time does not count yet. Later it counts as one turn of the
+ * watch, so that a loop that is always late leaves a node that hangs, too. Returns since when the node is silent. */
+static uint64_t since_without_stall(struct consumer *consumer, uint64_t since_us, uint64_t now_us)
+{
+    const uint64_t passed_us = now_us - consumer->watched_us;
+    consumer->watched_us = now_us;
+    if (passed_us <= 2u * WATCH_US) return since_us;
+    const uint64_t stood_us = passed_us - WATCH_US;
+    consumer->sent_us = not_after(since_us + stood_us, now_us);
+    if (consumer->failing_since_us > 0) {
+        consumer->failing_since_us = not_after(consumer->failing_since_us + stood_us, now_us);
+    }
+    return not_after(since_us + passed_us, now_us);
+}
+
 static void watch(struct io_timer *timer)
 {
     struct consumer *consumer = timer->data;
     struct io *io = consumer->options.io;
-    bool waits = consumer->connection && (!consumer->connected || consumer->asked);
-    uint64_t limit_us =
-        consumer->connected ? consumer->options.wait_ms * 1000ull + ANSWER_GRACE_US : 1000000u;
-    if (waits && io_now_us(io) - consumer->sent_us > limit_us) {
+    const uint64_t now_us = io_now_us(io);
+    const bool waits = consumer->connection && (!consumer->connected || consumer->asked);
+    uint64_t since_us = consumer->sent_us;
+    if (waits && connection_heard_us(consumer->connection) > since_us) { /* a large answer */
+        since_us = connection_heard_us(consumer->connection);
+    }
+    since_us = since_without_stall(consumer, since_us, now_us);
+    if (waits && now_us - since_us > silence_us_max(consumer)) {
+        consumer->silences += consumer->connected;
         on_connection_failed(consumer,
                              consumer->connected ? "no answer" : "cannot connect in time");
     }
@@ -278,6 +323,7 @@ void consumer_init(struct consumer *consumer, const struct consumer_options *opt
     consumer->retry_timer = (struct io_timer){.fire = retry_now, .data = consumer};
     consumer->watch_timer = (struct io_timer){.fire = watch, .data = consumer};
     connect_now(consumer);
+    consumer->watched_us = consumer->sent_us;
     io_timer_start(options->io, &consumer->watch_timer, WATCH_US);
 }
 

@@ -21,6 +21,10 @@ struct consumer_options {
     uint32_t partition;
     const char *from; /* as in the API: a number, earliest, latest, -N, @time. Copied */
     uint32_t wait_ms; /* long poll */
+    /* Without a byte for so long beyond the long poll a node counts as hanging, and the next one is asked. Behind as many
+     * silences as there are servers it is twice as long, and so on, up to what a node takes for a refusal. 0: that long.
+     * Time in which the loop stood still (a slow reader of the output, a stopped process) is nobody's silence. */
+    uint64_t answer_timeout_us;
     uint64_t bytes_max;
     uint64_t retry_for_us;
     bool checks_crc;
@@ -49,9 +53,14 @@ struct consumer {
     bool position_known;
     uint64_t position; /* of the next record to deliver */
     uint32_t attempts;
+    uint32_t silences; /* nodes that were left for their silence, since the last records */
     uint64_t failing_since_us;
     char refusal[512]; /* what a node said last; "": nothing since the last records */
-    uint64_t sent_us;
+    bool
+        meets_damage; /* that was: what is to be read next is damaged on all replicas that it could ask */
+    uint64_t behind_damage; /* where reading goes on; 0: unknown */
+    uint64_t sent_us;       /* what is waited for; later by the time that the loop stood still */
+    uint64_t watched_us;    /* when the watch ran last */
     uint64_t answers_count, bytes_count;
     struct io_timer retry_timer, watch_timer;
 };

@@ -76,7 +76,7 @@ static void print_ready(const struct dev *dev)
            "  raftmq cluster status\n");
     printf("\ndata and logs in %s%s; Ctrl-C ends the cluster\n", cluster->directory,
            cluster->is_fresh && !cluster->options.keep ? " (removed at the end)" : "");
-    fflush(stdout);
+    (void)message_output_flush();
 }
 
 /* ---- readiness -------------------------------------------------------------------------------------------------- */

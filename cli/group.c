@@ -14,6 +14,8 @@
 #include "topic_info.h"
 #include "verbs.h"
 
+#define GROUP_NAME_BYTES 129u /* with its end */
+
 /* Calls visit for every partition of every topic (of one, when `only` is not NULL). Anything but OK was printed. */
 typedef enum exit_code (*partition_visit)(void *data, struct client *client, const char *topic,
                                           const json_t *partition);
@@ -76,26 +78,53 @@ static void count_group(json_t *groups, const char *name, uint64_t lag)
                         json_integer((json_int_t)(reply_number(group, "lag", 0) + lag)));
 }
 
+/* Count the groups of one page, which are all behind `after` by name. *ret_last, borrowed from the page, is where the next
+ * one begins, NULL behind the last page. */
+static bool count_page(json_t *groups, const json_t *page, const char *after, uint64_t next,
+                       const char **ret_last)
+{
+    size_t i;
+    json_t *group;
+    const char *last = after;
+    json_array_foreach(page, i, group)
+    {
+        const char *name = reply_text(group, "group", "");
+        uint64_t offset = reply_number(group, "offset", 0);
+        /* A page that does not lead on would be asked for again and again. */
+        if (strcmp(name, last) <= 0 || strlen(name) >= GROUP_NAME_BYTES) return false;
+        count_group(groups, name, next > offset ? next - offset : 0);
+        last = name;
+    }
+    *ret_last = last == after ? NULL : last;
+    return true;
+}
+
+/* A node answers with so many groups at once as it likes: there may be a million. The last page is the empty one. */
 static enum exit_code list_partition(void *data, struct client *client, const char *topic,
                                      const json_t *partition)
 {
-    struct reply reply;
-    char path[256];
-    uint64_t first, next;
+    uint64_t first, next, number = reply_number(partition, "partition", 0);
+    char after[GROUP_NAME_BYTES] = "";
     enum exit_code code = topic_partition_offsets(client, topic, partition, &first, &next);
-    if (code != EXIT_CODE_OK) return code;
-    snprintf(path, sizeof(path), "/v1/groups?topic=%s&partition=%" PRIu64, topic,
-             reply_number(partition, "partition", 0));
-    code = client_get(client, path, &reply);
-    if (code != EXIT_CODE_OK) client_explain(client, &reply, topic);
-    size_t i;
-    json_t *group;
-    json_array_foreach(json_object_get(reply.json, "groups"), i, group)
-    {
-        uint64_t offset = reply_number(group, "offset", 0);
-        count_group(data, reply_text(group, "group", "?"), next > offset ? next - offset : 0);
+    for (bool more = true; more && code == EXIT_CODE_OK;) {
+        struct reply reply;
+        char path[512];
+        const char *last = NULL;
+        snprintf(path, sizeof(path), "/v1/groups?topic=%s&partition=%" PRIu64 "%s%s", topic, number,
+                 after[0] ? "&after=" : "", after);
+        code = client_get(client, path, &reply);
+        if (code != EXIT_CODE_OK) {
+            client_explain(client, &reply, topic);
+        } else if (!count_page(data, json_object_get(reply.json, "groups"), after, next, &last)) {
+            message_error("%s/%" PRIu64 ": %s answers with groups that are not in order", topic,
+                          number, reply.server);
+            code = EXIT_CODE_FAILED;
+        } else if (last) {
+            memcpy(after, last, strlen(last) + 1);
+        }
+        more = last != NULL;
+        reply_close(&reply);
     }
-    reply_close(&reply);
     return code;
 }
 

@@ -68,7 +68,10 @@ void help_print_all(FILE *out)
           "\nraftmq help VERB  explains one.  RAFTMQ_SERVER=http://host:port,...  names another "
           "cluster.\n"
           "\nExit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable and nothing stored,\n"
-          "5 conflict, 6 outcome unknown, 7 some messages refused, 130 interrupted.\n",
+          "5 conflict, 6 outcome unknown, 7 some messages refused, 130 interrupted.\n"
+          "A node (serve) also: 65 data damaged or not understood, 74 disk error,\n"
+          "75 directory or port in use, 78 settings that do not fit, or data of another cluster or "
+          "version.\n",
           out);
 }
 
@@ -104,7 +107,10 @@ void help_print_verb(const struct verb *verb, FILE *out)
     bool has_flags = verb->flags->name || verb->reaches_cluster;
     fprintf(out, "usage: %s%s\n\n%s\n", usage, has_flags ? " [FLAGS]" : "", verb->summary);
     const char *alias = strchr(verb->name, '|');
-    if (alias) fprintf(out, "also: raftmq %s\n", alias + 1);
+    if (alias) {
+        fprintf(out, "also: raftmq %s%s%s\n", verb->noun ? verb->noun : "", verb->noun ? " " : "",
+                alias + 1);
+    }
     if (verb->flags->name) fputc('\n', out);
     for (const struct flag *flag = verb->flags; flag->name; flag++) {
         print_flag(flag, out);
@@ -112,7 +118,13 @@ void help_print_verb(const struct verb *verb, FILE *out)
     if (verb->reaches_cluster) {
         fputs("\nFor all verbs that talk to a cluster (also as RAFTMQ_SERVER and so on):\n", out);
         for (const struct flag *flag = options_common_flags; flag->name; flag++) {
-            print_flag(flag, out);
+            struct flag shown = *flag;
+            if (verb->outputs && strcmp(flag->name, "output") == 0) {
+                if (verb->outputs[0] == '\0') continue;
+                shown.placeholder = verb->outputs;
+                shown.help = "form of the answer (default: text)";
+            }
+            print_flag(&shown, out);
         }
     }
     if (verb->notes) fprintf(out, "\n%s\n", verb->notes);
@@ -175,7 +187,7 @@ int completion_command(const struct options *options)
         printf("    \"%s \"*) words='", verbs[i].noun);
         for (int j = i;
              j < verbs_count && verbs[j].noun && strcmp(verbs[i].noun, verbs[j].noun) == 0; j++) {
-            printf("%s ", verbs[j].name);
+            printf("%.*s ", (int)strcspn(verbs[j].name, "|"), verbs[j].name);
         }
         puts("' ;;");
     }

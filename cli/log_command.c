@@ -4,6 +4,7 @@
 
 #include "log_inspect.h"
 #include "log_replica.h"
+#include "message.h"
 #include "node_lock.h"
 
 #include <segment_log/segment_log.h>
@@ -144,6 +145,11 @@ static int parse(int argc, char **argv, struct request *request)
 
 /* ---- output ------------------------------------------------------------------------------------------ */
 
+static const char *plural(int count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static uint64_t big(const uint8_t *p, int bytes)
 {
     uint64_t value = 0;
@@ -276,7 +282,7 @@ static void print_group_text(const struct report *report,
     } else if (report->group_problems == 0) {
         printf(": ok\n");
     } else {
-        printf(": %d problem%s\n", report->group_problems, report->group_problems == 1 ? "" : "s");
+        printf(": %d problem%s\n", report->group_problems, plural(report->group_problems));
     }
 }
 
@@ -543,6 +549,23 @@ static void warn_of_nodes(const struct request *request)
     }
 }
 
+/* The last line that verify prints for people; of one whole log or file its own line says it all. */
+static void print_verdict(const struct report *report)
+{
+    const int looked_at = report->groups_count + report->files_count;
+    const int problems = report->problems_count;
+    if (problems == 0 && looked_at < 2) return;
+    printf("%d log%s and %d other file%s: ", report->groups_count, plural(report->groups_count),
+           report->files_count, plural(report->files_count));
+    if (problems == 0) {
+        puts("whole");
+        return;
+    }
+    printf("%d problem%s. A node that is started mends what its peers still have; "
+           "raftmq log scrub --wait  tells what is left then\n",
+           problems, plural(problems));
+}
+
 int log_command_main(int argc, char **argv)
 {
     struct request request = {0};
@@ -554,6 +577,8 @@ int log_command_main(int argc, char **argv)
     if (request.verify && request.json) printf("{\"groups\":[");
     if (request.inspect && request.json) printf("{\"files\":[");
     for (int i = 0; i < request.paths_count; i++) {
+        const bool is_text = request.verify && !request.json;
+        if (is_text && request.paths_count > 1) printf("# %s\n", request.paths[i]);
         is_found[i] = search_path(&report, request.paths[i]);
     }
     if (request.verify && request.json) printf("],\"files\":[");
@@ -568,10 +593,8 @@ int log_command_main(int argc, char **argv)
     if ((request.verify || request.inspect) && request.json) {
         printf("],\"problems\":%d}\n", report.problems_count);
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("raftmq log: writing the output");
-        return RESULT_PROBLEMS;
-    }
+    if (request.verify && !request.json) print_verdict(&report);
+    if (!message_output_flush()) return RESULT_PROBLEMS;
     if (report.problems_count > 0) return RESULT_PROBLEMS;
     return report.missing ? RESULT_NOT_FOUND : RESULT_OK;
 }

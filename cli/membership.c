@@ -97,7 +97,9 @@ static enum exit_code ask(struct membership *membership, const char *method, con
     enum exit_code code =
         client_request(&membership->client, method, path, body, /* repeatable= */ true, &reply);
     if (strcmp(reply.slug, "topic-not-found") == 0) subject = membership->topic;
-    if (strcmp(reply.slug, "node-exists") == 0) subject = NULL; /* the sentence begins with it */
+    /* The sentence begins with it, or with another node that the command names. */
+    if (strcmp(reply.slug, "node-exists") == 0) subject = NULL;
+    if (strcmp(reply.slug, "unknown-node") == 0) subject = NULL;
     if (code != EXIT_CODE_OK) client_explain(&membership->client, &reply, subject);
     /* Too few nodes is a state of the cluster, and no wrong argument. */
     if (reply.status == 422) code = EXIT_CODE_CONFLICT;

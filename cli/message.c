@@ -1,12 +1,15 @@
 #include "message.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Presentation only: how much this process prints and whether a progress line stands on the terminal. */
 static bool quiet_chosen;
 static bool progress_stands;
+static bool output_failed, output_lost;
 
 void message_set_quiet(bool quiet)
 {
@@ -33,10 +36,29 @@ void message_interrupted(void)
 static void print_line(const char *prefix, const char *format, va_list arguments)
 {
     message_progress_end();
-    fflush(stdout); /* where both streams go to one terminal, lines keep their order */
+    (void)
+        message_output_flush(); /* where both streams go to one terminal, lines keep their order */
     fputs(prefix, stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
+}
+
+/* Whoever flushes first gets the error, and nobody does any more behind that: it is kept. */
+bool message_output_flush(void)
+{
+    errno = 0;
+    if (output_failed) return false;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
+    const int why = errno ? errno : EIO;
+    output_failed = true;
+    output_lost = why != EPIPE;
+    if (output_lost) message_error("the output is incomplete: %s", strerror(why));
+    return false;
+}
+
+bool message_output_is_lost(void)
+{
+    return output_lost;
 }
 
 void message_error(const char *format, ...)

@@ -1,4 +1,5 @@
-/* What `raftmq` says to the person in front of it, on stderr. Data goes to stdout and never through here. */
+/* What `raftmq` says to the person in front of it, on stderr. Data goes to stdout and never through here; whether it arrived
+ * is said here, too. */
 #ifndef CLI_MESSAGE_H
 #define CLI_MESSAGE_H
 
@@ -15,6 +16,12 @@ void message_progress(const char *format, ...) __attribute__((format(printf, 1, 
 void message_progress_end(void);
 /* After Ctrl-C on a terminal: leave the line on which "^C" stands. */
 void message_interrupted(void);
+
+/* Flush stdout, to which results go. False when it did not take everything, now or before: said once, with a reason, unless a
+ * reader went away, who had enough. */
+bool message_output_flush(void);
+/* True when something that somebody still wanted is missing on stdout. */
+bool message_output_is_lost(void);
 
 void message_set_quiet(bool quiet); /* drops notes and progress, never errors */
 bool message_progress_is_shown(void);

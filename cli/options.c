@@ -10,13 +10,15 @@
 #include "config.h"
 #include "quantity.h"
 
+/* A node that cannot do what it was asked says why after 10 s: the preset of --timeout lies behind that. */
 const struct flag options_common_flags[] = {
     {"server", 's', FLAG_TEXT, "URL,...", "http://127.0.0.1:7070", NULL,
      "nodes to talk to; each is tried in turn"},
     {"output", 'o', FLAG_CHOICE, "table|json|ndjson|tsv", NULL, NULL,
      "form of the answer (default: table on a terminal, else tsv)"},
-    {"timeout", 0, FLAG_DURATION, "TIME", "10s", NULL,
-     "give up on a request that no node has served for this long"},
+    {"timeout", 0, FLAG_DURATION, "TIME", "12s", NULL,
+     "give up on a request that no node has served for this long; produce and consume, once they "
+     "have begun: 60s unless this is given"},
     {"quiet", 'q', FLAG_BARE, NULL, NULL, NULL, "no progress and no summary on stderr"},
     {NULL, 0, FLAG_BARE, NULL, NULL, NULL, NULL},
 };
@@ -78,10 +80,16 @@ static const char *misfit(const struct flag *flag, const char *text, uint64_t *r
         return quantity_parse_switch(text, &on) ? (*ret_number = on, NULL) : "on or off";
     case FLAG_COUNT:
         return quantity_parse_count(text, ret_number) ? NULL : "a number, such as 100 or 10k";
+    case FLAG_POSITIVE:
+        return quantity_parse_count(text, ret_number) && *ret_number > 0
+                   ? NULL
+                   : "a number from 1 on, such as 100 or 10k";
     case FLAG_BYTES:
         return quantity_parse_bytes(text, ret_number) ? NULL : "a size, such as 100, 64K or 1M";
     case FLAG_DURATION:
-        return quantity_parse_duration(text, ret_number) ? NULL : "a time, such as 5ms, 10s or 2m";
+        return quantity_parse_duration(text, ret_number)
+                   ? NULL
+                   : "a time, such as 5ms, 10s, 2m, 3h, 7d or 2w";
     case FLAG_RATE:
         return quantity_parse_rate(text, ret_number) ? NULL : "a rate, such as 2000/s or 10k/s";
     }
@@ -248,6 +256,18 @@ static enum options_status read_command_line(struct options *options, int argc, 
     return OPTIONS_OK;
 }
 
+/* A flag whose value may be left out takes one only behind a sign: whoever left a blank meant it. NULL: none was given. */
+static const struct flag *whose_value(const struct options *options, const char *text)
+{
+    uint64_t number;
+    for (int i = 0; i < options->values_count; i++) {
+        const struct option_value *value = &options->values[i];
+        if (value->source != OPTION_COMMAND_LINE || !value->flag->implied) continue;
+        if (!misfit(value->flag, text, &number)) return value->flag;
+    }
+    return NULL;
+}
+
 static bool check_arguments(const struct options *options, char *error)
 {
     const struct verb *verb = options->verb;
@@ -256,11 +276,30 @@ static bool check_arguments(const struct options *options, char *error)
         return false;
     }
     if (verb->arguments_max >= 0 && options->arguments_count > verb->arguments_max) {
-        snprintf(error, OPTIONS_ERROR_BYTES, "'%.100s' is one argument too many",
-                 options->arguments[verb->arguments_max]);
+        const char *text = options->arguments[verb->arguments_max];
+        const struct flag *flag = whose_value(options, text);
+        snprintf(error, OPTIONS_ERROR_BYTES, "'%.100s' is one argument too many%s%s%s%.60s", text,
+                 flag ? "; did you mean --" : "", flag ? flag->name : "", flag ? "=" : "",
+                 flag ? text : "");
         return false;
     }
     return true;
+}
+
+/* A form that the verb does not have is refused where it was asked of this verb; a variable is meant for all of them. */
+static bool check_output(const struct options *options, char *error)
+{
+    const char *outputs = options->verb->outputs;
+    const struct option_value *value = find_value(options, "output");
+    if (!outputs || !value || value->source != OPTION_COMMAND_LINE) return true;
+    if (is_choice(outputs, value->text)) return true;
+    if (outputs[0] != '\0') {
+        snprintf(error, OPTIONS_ERROR_BYTES, "--output: '%.20s' is not %s", value->text, outputs);
+    } else {
+        snprintf(error, OPTIONS_ERROR_BYTES, "--output: it prints text only%s",
+                 find_value(options, "json") ? ", or JSON with --json" : "");
+    }
+    return false;
 }
 
 enum options_status options_parse(struct options *options, const struct verb *verb, int argc,
@@ -276,6 +315,7 @@ enum options_status options_parse(struct options *options, const struct verb *ve
     enum options_status status = read_command_line(options, argc, argv, error);
     if (status != OPTIONS_OK) return status;
     if (!check_arguments(options, error)) return OPTIONS_WRONG;
+    if (!check_output(options, error)) return OPTIONS_WRONG;
     if (!read_environment(options, error)) return OPTIONS_WRONG;
     if (verb->reads_settings && options_text(options, "config") &&
         !config_read(options, options_text(options, "config"), error)) {

@@ -17,6 +17,7 @@ enum flag_kind {
     FLAG_CHOICE, /* one of the words of `placeholder`, separated by | */
     FLAG_SWITCH, /* on or off */
     FLAG_COUNT,
+    FLAG_POSITIVE, /* a count from 1 on */
     FLAG_BYTES,
     FLAG_DURATION, /* kept in microseconds */
     FLAG_RATE,     /* per second */
@@ -63,6 +64,7 @@ struct verb {
     const char *notes; /* more lines for --help, examples; may be NULL */
     const struct flag *flags;
     bool reaches_cluster; /* also takes the flags common to all verbs that talk to a cluster */
+    const char *outputs;  /* what --output can be, words separated by |; "": nothing; NULL: all */
     bool reads_settings;  /* --config and the environment are read for every flag (serve) */
     int (*run)(const struct options *options);
     int (*run_raw)(int argc, char **argv); /* parses by itself: gets everything from its noun on */

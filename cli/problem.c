@@ -11,6 +11,26 @@ static const char *string_field(const json_t *json, const char *name)
     return text && *text ? text : NULL;
 }
 
+/* A setting of a topic is named as the body has it; the user wrote a flag. */
+static const char *flag_of(const char *detail)
+{
+    static const struct {
+        const char *field, *flag;
+    } flags[] = {
+        {"\"partitions\" ", "--partitions "},
+        {"\"replicas\" ", "--replicas "},
+        {"\"retention\" ", "--retention "},
+        {"\"retention_bytes\" ", "--retention-bytes "},
+        {"\"retain_until_consumed\" ", "--retain-until-consumed "},
+        {"\"max_message_bytes\" ", "--max-message-bytes "},
+        {"\"consistency\" ", "--consistency "},
+    };
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (strncmp(detail, flags[i].field, strlen(flags[i].field)) == 0) return flags[i].flag;
+    }
+    return NULL;
+}
+
 void problem_read(const json_t *json, int http_status, char *ret_slug, size_t slug_bytes,
                   char *ret_detail, size_t detail_bytes)
 {
@@ -24,7 +44,11 @@ void problem_read(const json_t *json, int http_status, char *ret_slug, size_t sl
     if (title && strcmp(ret_slug, "topic-not-found") == 0) detail = NULL;
     if (detail && strcmp(ret_slug, "invalid-json") == 0) title = NULL;
     if (detail && strcmp(ret_slug, "node-exists") == 0) title = NULL;
-    if (title && detail && strcmp(title, detail) != 0) {
+    if (detail && strcmp(ret_slug, "unknown-node") == 0) title = NULL;
+    const char *flag = detail && !title ? flag_of(detail) : NULL;
+    if (flag) {
+        snprintf(ret_detail, detail_bytes, "%s%s", flag, strchr(detail, ' ') + 1);
+    } else if (title && detail && strcmp(title, detail) != 0) {
         snprintf(ret_detail, detail_bytes, "%s: %s", title, detail);
     } else if (title || detail) {
         snprintf(ret_detail, detail_bytes, "%s", detail ? detail : title);

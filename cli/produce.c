@@ -5,6 +5,7 @@
  * Bounded by pulling: nothing is read while a partition has BATCHES_QUEUED_MAX batches that are not acked. */
 #include <assert.h>
 #include <broker/io_uv.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <segment_log/checksum.h>
 #include <signal.h>
@@ -44,7 +45,7 @@ struct produce {
     struct input input;
     struct produce_partition *partitions;
     uint32_t partitions_count; /* made: 1 with -p */
-    uint32_t partition_next;   /* for messages without a key */
+    uint32_t partition_turn;   /* for messages without a key, until its batch is closed */
     struct record_header headers[RECORD_HEADERS_MAX];
     uint32_t headers_count;
     uint64_t batch_messages_max, batch_bytes_max, linger_us, rate;
@@ -56,7 +57,10 @@ struct produce {
     uint64_t started_us, ended_us;
     uint64_t taken_count, acked_count, acked_bytes, refused_count;
     uint64_t last_ack_us, longest_pause_us;
-    enum exit_code code;
+    enum exit_code
+        code; /* other than OK: it ends with that, once all partitions have come to their end */
+    char failure_slug[64], failure_reason[512];
+    bool log_broken, told_failure;
 };
 
 static void pull(struct produce *produce);
@@ -69,6 +73,9 @@ static void stop(struct produce *produce)
 
 /* ---- acknowledged ------------------------------------------------------------------------------------------- */
 
+static void fail(struct produce *produce, enum exit_code code, const char *slug,
+                 const char *reason);
+
 /* "producer_id sequence offset hash" for each message of the batch, for whoever wants to prove that nothing was lost. */
 static void log_acked(struct produce *produce, const struct producer_batch *batch,
                       const struct producer_ack *ack)
@@ -76,6 +83,7 @@ static void log_acked(struct produce *produce, const struct producer_batch *batc
     struct record_batch_reader reader;
     struct record_view record;
     bool end = false;
+    errno = 0;
     enum record_batch_status status =
         record_batch_reader_open(&reader, batch->builder.buffer, batch->builder.bytes, SIZE_MAX);
     assert(status == RECORD_BATCH_OK); /* our own bytes */
@@ -91,7 +99,15 @@ static void log_acked(struct produce *produce, const struct producer_batch *batc
                 checksum64(record.value, record.value_bytes));
     }
     record_batch_reader_close(&reader);
-    fflush(produce->acked_log); /* a killed producer leaves what it knew */
+    /* A killed producer leaves what it knew, and one that cannot does not go on. */
+    if (fflush(produce->acked_log) == 0 && !ferror(produce->acked_log)) return;
+    char reason[sizeof(produce->failure_reason)];
+    snprintf(reason, sizeof(reason), "cannot write %.300s: %s",
+             options_text(produce->options, "acked-log"), strerror(errno ? errno : EIO));
+    fclose(produce->acked_log);
+    produce->acked_log = NULL;
+    produce->log_broken = true;
+    fail(produce, EXIT_CODE_FAILED, "", reason);
 }
 
 static bool all_acked(const struct produce *produce)
@@ -127,23 +143,43 @@ static void on_acked(void *data, struct producer_batch *batch, const struct prod
     }
 }
 
-static void explain_failure(struct produce *produce, const char *slug, const char *reason)
+/* With ids a batch is stored behind those before it alone. Without them those behind one that was refused may be stored, and
+ * behind a message that was too large they are. */
+static bool stores_in_order(const struct produce *produce)
 {
-    char count[QUANTITY_TEXT_BYTES];
-    message_error("%s: %s", produce->topic_name, reason);
+    const struct producer_options *options = &produce->partitions[0].producer.options;
+    const bool batches_are = options->producer_id >= 0 || options->inflight_max == 1;
+    return produce->partitions_count == 1 && batches_are && produce->refused_count == 0;
+}
+
+static void explain_failure(const struct produce *produce)
+{
+    char acked[QUANTITY_TEXT_BYTES], others[QUANTITY_TEXT_BYTES];
+    quantity_count(acked, produce->acked_count);
+    quantity_count(others, produce->taken_count - produce->acked_count);
+    if (produce->log_broken) {
+        message_error("%s", produce->failure_reason);
+        message_hint("the log of acknowledged messages is incomplete: %s were acknowledged", acked);
+        if (produce->taken_count > produce->acked_count) {
+            message_hint("up to %s more may be stored", others);
+        }
+        return;
+    }
+    message_error("%s: %s", produce->topic_name, produce->failure_reason);
     if (produce->code == EXIT_CODE_UNKNOWN) {
         message_hint("it is unknown whether the last messages are stored: %s were acknowledged,",
-                     quantity_count(count, produce->acked_count));
-        message_hint("up to %s more may be",
-                     quantity_count(count, produce->taken_count - produce->acked_count));
+                     acked);
+        message_hint("up to %s more may be", others);
         return;
     }
     if (produce->acked_count > 0) {
-        message_hint("the first %s messages are stored, the others are not",
-                     quantity_count(count, produce->acked_count));
-    } else if (produce->code == EXIT_CODE_UNAVAILABLE && !strstr(reason, "nothing was stored")) {
+        message_hint("%s%s messages are stored, the others are not",
+                     stores_in_order(produce) ? "the first " : "", acked);
+    } else if (produce->code == EXIT_CODE_UNAVAILABLE &&
+               !strstr(produce->failure_reason, "nothing was stored")) {
         message_hint("nothing was stored");
     }
+    const char *slug = produce->failure_slug;
     if (strcmp(slug, "producer-fenced") == 0 || strcmp(slug, "unknown-producer") == 0) {
         message_hint(
             "the producer id is no longer valid; start again behind the last acknowledged message");
@@ -153,16 +189,39 @@ static void explain_failure(struct produce *produce, const char *slug, const cha
     if (hint) message_hint(hint, produce->topic_name);
 }
 
+/* Every partition has come to its end: what is stored, and what is not, is as well known as it can be. */
+static void tell_failure(struct produce *produce)
+{
+    for (uint32_t i = 0; i < produce->partitions_count; i++) {
+        if (!produce->partitions[i].producer.failed) return;
+    }
+    if (produce->told_failure) return;
+    produce->told_failure = true;
+    explain_failure(produce);
+    bool partial = produce->acked_count > 0 && produce->code != EXIT_CODE_UNKNOWN;
+    if (partial && !produce->log_broken) produce->code = EXIT_CODE_PARTIAL;
+    stop(produce);
+}
+
+/* The first reason counts, unless what another partition has sent is unknown: then that does. */
+static void fail(struct produce *produce, enum exit_code code, const char *slug, const char *reason)
+{
+    const bool is_first = produce->code == EXIT_CODE_OK;
+    if (is_first || (code == EXIT_CODE_UNKNOWN && !produce->log_broken)) {
+        produce->code = code;
+        snprintf(produce->failure_slug, sizeof(produce->failure_slug), "%s", slug);
+        snprintf(produce->failure_reason, sizeof(produce->failure_reason), "%s", reason);
+    }
+    for (uint32_t i = 0; is_first && i < produce->partitions_count; i++) {
+        producer_end(&produce->partitions[i].producer, EXIT_CODE_UNAVAILABLE, "", reason);
+    }
+}
+
 static void on_failed(void *data, enum exit_code code, const char *slug, const char *reason)
 {
     struct produce_partition *partition = data;
-    struct produce *produce = partition->produce;
-    if (produce->code != EXIT_CODE_OK) return;
-    produce->code = code;
-    explain_failure(produce, slug, reason);
-    bool partial = produce->acked_count > 0 && code != EXIT_CODE_UNKNOWN;
-    if (partial) produce->code = EXIT_CODE_PARTIAL;
-    stop(produce);
+    fail(partition->produce, code, slug, reason);
+    tell_failure(partition->produce);
 }
 
 static void on_retrying(void *data, const char *reason)
@@ -173,22 +232,29 @@ static void on_retrying(void *data, const char *reason)
 
 /* ---- messages to batches ------------------------------------------------------------------------------------ */
 
+/* Whatever closes the batch: messages without a key go on in the next partition. */
 static void submit_open(struct produce_partition *partition)
 {
+    struct produce *produce = partition->produce;
     struct producer_batch *batch = partition->open;
     if (!batch || partition->producer.failed) return;
     partition->open = NULL;
     if (batch->builder.records_count == 0) {
         producer_batch_return(&partition->producer, batch);
-    } else {
-        producer_submit(&partition->producer, batch);
+        return;
+    }
+    producer_submit(&partition->producer, batch);
+    if (partition == &produce->partitions[produce->partition_turn]) {
+        produce->partition_turn = (produce->partition_turn + 1) % produce->partitions_count;
     }
 }
 
+/* The partition whose turn it is comes last, so that the turn moves on by one however many batches with keys are open. */
 static void submit_all(struct produce *produce)
 {
-    for (uint32_t i = 0; i < produce->partitions_count; i++) {
-        submit_open(&produce->partitions[i]);
+    const uint32_t count = produce->partitions_count, turn = produce->partition_turn;
+    for (uint32_t i = 1; i <= count; i++) {
+        submit_open(&produce->partitions[(turn + i) % count]);
     }
 }
 
@@ -214,7 +280,7 @@ static struct produce_partition *choose_partition(struct produce *produce,
         uint64_t hash = checksum64(record->key, record->key_bytes);
         return &produce->partitions[hash % produce->partitions_count];
     }
-    return &produce->partitions[produce->partition_next];
+    return &produce->partitions[produce->partition_turn];
 }
 
 /* --batch-bytes is what a batch should have; a message that is larger than that is a batch of its own. */
@@ -225,35 +291,41 @@ static bool is_full_for(const struct produce *produce, const struct producer_bat
     return batch->builder.records_count > 0 && bytes > produce->batch_bytes_max;
 }
 
+/* Into the open batch, or a new one. False: it does not fit behind what is there, or at all. */
+static bool append(struct produce_partition *partition, const struct record *record)
+{
+    struct produce *produce = partition->produce;
+    if (!partition->open) {
+        partition->open = producer_batch_take(&partition->producer);
+        partition->open->created_us = io_now_us(produce->io);
+    }
+    struct producer_batch *batch = partition->open;
+    if (is_full_for(produce, batch, record)) return false;
+    if (record_batch_add(&batch->builder, record) != RECORD_BATCH_OK) return false;
+    batch->value_bytes += record->value_bytes;
+    return true;
+}
+
 /* False: the message is larger than the topic takes. */
 static bool add_message(struct produce *produce, const struct record *record)
 {
     struct produce_partition *partition = choose_partition(produce, record);
-    if (partition->open && is_full_for(produce, partition->open, record)) submit_open(partition);
-    for (int attempt = 0; attempt < 2; attempt++) {
-        if (!partition->open) {
-            partition->open = producer_batch_take(&partition->producer);
-            partition->open->created_us = io_now_us(produce->io);
+    /* Each round closes a batch that has messages, of the partition or of those whose turn comes: so many are open. */
+    for (uint32_t i = 0; !append(partition, record); i++) {
+        if (partition->open->builder.records_count == 0 || i == produce->partitions_count) {
+            return false; /* an empty batch stays open for the next message */
         }
-        struct producer_batch *batch = partition->open;
-        if (record_batch_add(&batch->builder, record) == RECORD_BATCH_OK) {
-            batch->value_bytes += record->value_bytes;
-            if (!produce
-                     ->lingering) { /* one time for all partitions: it begins with the first open batch */
-                produce->lingering = true;
-                io_timer_start(produce->io, &produce->linger_timer, produce->linger_us);
-            }
-            if (batch->builder.records_count >= produce->batch_messages_max) {
-                submit_open(partition);
-                produce->partition_next = (produce->partition_next + 1) % produce->partitions_count;
-            }
-            return true;
-        }
-        if (batch->builder.records_count == 0)
-            return false; /* stays open, empty, for the next one */
+        submit_open(partition);
+        partition = choose_partition(produce, record);
+    }
+    if (!produce->lingering) { /* one for all partitions, from the first open batch on */
+        produce->lingering = true;
+        io_timer_start(produce->io, &produce->linger_timer, produce->linger_us);
+    }
+    if (partition->open->builder.records_count >= produce->batch_messages_max) {
         submit_open(partition);
     }
-    return false;
+    return true;
 }
 
 static void refuse_message(struct produce *produce, const char *reason)
@@ -431,8 +503,8 @@ static enum exit_code open_partitions(struct produce *produce, const struct prod
     produce->partitions = calloc(produce->partitions_count, sizeof(*produce->partitions));
     assert(produce->partitions);
     /* Many short runs of one message each would otherwise all begin at partition 0. */
-    io_random(produce->io, &produce->partition_next, sizeof(produce->partition_next));
-    produce->partition_next %= produce->partitions_count;
+    io_random(produce->io, &produce->partition_turn, sizeof(produce->partition_turn));
+    produce->partition_turn %= produce->partitions_count;
     for (uint32_t i = 0; i < produce->partitions_count; i++) {
         struct produce_partition *partition = &produce->partitions[i];
         partition->produce = produce;
@@ -506,7 +578,6 @@ static void run(struct produce *produce, char delimiter)
     const struct options *options = produce->options;
     struct io *io = produce->io;
     produce->batch_messages_max = options_number(options, "batch");
-    if (produce->batch_messages_max == 0) produce->batch_messages_max = 1;
     produce->batch_bytes_max = options_number(options, "batch-bytes");
     produce->linger_us = options_number(options, "linger-ms") * 1000u;
     produce->rate = options_number(options, "rate");
@@ -534,16 +605,30 @@ static void run(struct produce *produce, char delimiter)
     if (produce->acked_count > 0 || produce->code == EXIT_CODE_OK) print_summary(produce);
 }
 
-static enum exit_code prepare(struct produce *produce)
+static enum exit_code ask_cluster(struct produce *produce, struct producer_id *ret_id)
 {
-    struct producer_id id = {.id = -1, .epoch = -1};
     enum exit_code code = topic_info_get(&produce->client, produce->topic_name, &produce->topic);
     if (code != EXIT_CODE_OK) return code;
     topic_info_prefer_leader(&produce->client, &produce->topic);
-    if (options_on(produce->options, "idempotent")) {
-        code = producer_id_take(&produce->client, &id);
-        if (code != EXIT_CODE_OK) return code;
+    if (!options_on(produce->options, "idempotent")) return EXIT_CODE_OK;
+    return producer_id_take(&produce->client, ret_id);
+}
+
+/* Whoever names --retry-for means an outage at the start as well. Its preset counts later alone: a server that was named wrong
+ * is told soon. */
+static enum exit_code prepare(struct produce *produce)
+{
+    struct producer_id id = {.id = -1, .epoch = -1};
+    struct client *client = &produce->client;
+    const uint64_t timeout_us = client->timeout_us;
+    const uint64_t retry_for_us = options_number(produce->options, "retry-for");
+    if (options_is_set(produce->options, "retry-for") && retry_for_us > timeout_us) {
+        client->timeout_us = retry_for_us;
+        client->timeout_flag = "--retry-for";
     }
+    enum exit_code code = ask_cluster(produce, &id);
+    client->timeout_us = timeout_us;
+    if (code != EXIT_CODE_OK) return code;
     produce->io = io_uv_create(1);
     if (!produce->io) {
         message_error("cannot start the event loop: %m");
@@ -575,7 +660,8 @@ int produce_command(const struct options *options)
         }
     }
     if (produce.acked_log && fclose(produce.acked_log) != 0) {
-        message_error("the log of acknowledged messages is incomplete: %m");
+        message_error("cannot write %s: %m", options_text(options, "acked-log"));
+        message_hint("the log of acknowledged messages is incomplete");
         if (code == EXIT_CODE_OK) code = EXIT_CODE_FAILED;
     }
     client_close(&produce.client);

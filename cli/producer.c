@@ -103,19 +103,40 @@ static void give_up(struct producer *producer, enum exit_code code, const char *
                     const char *reason)
 {
     if (producer->failed) return;
+    char both[sizeof(producer->doubt) + sizeof(producer->end_reason) + 32];
     producer->failed = true;
-    if (code == EXIT_CODE_UNAVAILABLE) {
-        if (producer->refusal[0]) reason = producer->refusal;
-        /* What was sent and not answered may be stored, whatever else went wrong. */
-        if (any_fate_unknown(producer)) {
-            code = EXIT_CODE_UNKNOWN;
-            if (producer->doubt[0]) reason = producer->doubt;
+    if (code == EXIT_CODE_UNAVAILABLE && producer->refusal[0]) reason = producer->refusal;
+    /* What was sent and not answered may be stored, whatever else went wrong. */
+    if (any_fate_unknown(producer)) {
+        const bool ends_again = code != EXIT_CODE_UNAVAILABLE && code != EXIT_CODE_UNKNOWN;
+        const char *doubt = producer->doubt[0] ? producer->doubt : reason;
+        const bool tells_both = ends_again && strcmp(doubt, reason) != 0;
+        if (tells_both) {
+            snprintf(both, sizeof(both), "%s; the newest answer: %s", doubt, reason);
         }
+        code = EXIT_CODE_UNKNOWN;
+        reason = tells_both ? both : doubt;
     }
     drop_connection(producer);
     io_timer_stop(producer->options.io, &producer->retry_timer);
     io_timer_stop(producer->options.io, &producer->watch_timer);
     producer->options.failed(producer->options.data, code, slug, reason);
+}
+
+void producer_end(struct producer *producer, enum exit_code code, const char *slug,
+                  const char *reason)
+{
+    if (producer->failed || producer->closed) return;
+    if (!producer->ending) {
+        producer->ending = true;
+        producer->end_code = code;
+        snprintf(producer->end_slug, sizeof(producer->end_slug), "%s", slug);
+        snprintf(producer->end_reason, sizeof(producer->end_reason), "%s", reason);
+        snprintf(producer->refusal, sizeof(producer->refusal), "%s", reason);
+    }
+    if (producer->sent_count == 0) {
+        give_up(producer, producer->end_code, producer->end_slug, producer->end_reason);
+    }
 }
 
 /* ---- retrying ----------------------------------------------------------------------------------------------- */
@@ -223,6 +244,10 @@ static void on_connection_failed(void *data, const char *reason)
     snprintf(text, sizeof(text), "%s: %s", servers_current(&producer->servers), reason);
     lose_answers(producer, text);
     io_timer_stop(producer->options.io, &producer->retry_timer);
+    if (producer->ending) {
+        give_up(producer, producer->end_code, producer->end_slug, producer->end_reason);
+        return;
+    }
     retry(producer, /* next_server= */ true, text);
 }
 
@@ -249,7 +274,7 @@ static void take_ack(struct producer *producer, struct producer_batch *batch,
         json_decref(json);
     }
     remove_batch(producer, batch);
-    producer->refusal[0] = '\0';
+    if (!producer->ending) producer->refusal[0] = '\0';
     if (!producer->recovering) {
         producer->failing_since_us = 0;
         producer->attempts = 0;
@@ -285,22 +310,20 @@ static void take_refusal(struct producer *producer, struct producer_batch *batch
     /* Sent behind a batch that was not acked: that one may have been delayed (it waits for a leader, or for the topic to
      * be made) and be stored meanwhile. In order again, nothing is wrong. */
     bool echo = strcmp(slug, "out-of-order-sequence") == 0 && batch->sent_behind;
-    if (!echo && !exit_code_http_is_retryable(answer->status)) {
-        give_up(producer, exit_code_of_http(answer->status, /* writes= */ true), slug, detail);
-        return;
-    }
     /* What is no problem document of a node stands for an answer that was lost. */
-    if (exit_code_of_http(answer->status, /* writes= */ true) == EXIT_CODE_UNKNOWN ||
-        slug[0] == '\0') {
-        doubt_fate(producer, batch, detail);
+    const enum exit_code code = exit_code_of_http(answer->status, /* writes= */ true);
+    if (code == EXIT_CODE_UNKNOWN || slug[0] == '\0') doubt_fate(producer, batch, detail);
+    batch->state = PRODUCER_BATCH_ANSWERED;
+    if (!echo && !exit_code_http_is_retryable(answer->status)) {
+        producer_end(producer, code, slug, detail);
+        return;
     }
     if (answer->status == 429) {
         uint64_t us = retry_after_ms * 1000u;
         producer->retry_after_us = us > 1000000u ? 1000000u : us < 1000u ? 1000u : us;
     }
-    batch->state = PRODUCER_BATCH_ANSWERED;
     producer->recovering = true;
-    if (!echo) {
+    if (!echo && !producer->ending) {
         snprintf(producer->last_reason, sizeof(producer->last_reason), "%s", detail);
         snprintf(producer->refusal, sizeof(producer->refusal), "%s", detail);
     }
@@ -321,6 +344,12 @@ static void on_answer(void *data, const struct connection_answer *answer)
         take_refusal(producer, batch, answer);
     }
     if (producer->failed || producer->closed) return;
+    if (producer->ending) {
+        if (producer->sent_count == 0) {
+            give_up(producer, producer->end_code, producer->end_slug, producer->end_reason);
+        }
+        return;
+    }
     if (producer->recovering && producer->sent_count == 0) {
         bool stay = producer->retry_after_us > 0; /* 429: this node works, it is only busy */
         snprintf(reason, sizeof(reason), "%s", producer->last_reason);
@@ -365,8 +394,8 @@ static void send_batch(struct producer *producer, struct producer_batch *batch)
 
 static void pump(struct producer *producer)
 {
-    if (producer->failed || producer->closed || producer->recovering || !producer->connected)
-        return;
+    if (producer->failed || producer->closed || producer->ending) return;
+    if (producer->recovering || !producer->connected) return;
     struct producer_batch *batch = producer->oldest;
     while (batch && batch->state != PRODUCER_BATCH_WAITING) {
         batch = batch->next;
@@ -454,7 +483,7 @@ void producer_submit(struct producer *producer, struct producer_batch *batch)
 
 bool producer_has_room(const struct producer *producer)
 {
-    return producer->connected && !producer->recovering && !producer->failed &&
+    return producer->connected && !producer->recovering && !producer->failed && !producer->ending &&
            producer->waiting_count == 0 && producer->sent_count < producer->options.inflight_max;
 }
 

@@ -8,10 +8,14 @@
  *    them in sequence.
  * 2. After a retryable answer nothing new is sent until every SENT batch has its answer; then all that are not acked
  *    leave again from the oldest on. "Out of order" behind such a batch is an echo of it and is retried as well.
- * 3. A batch that was sent and whose answer was lost or is 504 has an unknown fate. It is never given up as "failed":
- *    when the time for retries is over, the outcome is EXIT_CODE_UNKNOWN, else EXIT_CODE_UNAVAILABLE.
+ * 3. A batch that was sent and whose answer was lost, is 504, or is in no node's words has an unknown fate until it is
+ *    acked: a later refusal says nothing of an earlier attempt. While a batch's fate is unknown, whatever ends the
+ *    producer ends it with EXIT_CODE_UNKNOWN. Else the end of the time for retries is EXIT_CODE_UNAVAILABLE, and a
+ *    refusal that no retry changes has the code of its own.
  * 4. Without a producer id a retry could store a batch twice, so an unknown fate ends the producer at once.
  * 5. A producer id that is fenced or forgotten ends the producer: taking a new one could store twice what is in flight.
+ * 6. Whatever ends it, nothing new leaves, and what is SENT gets its answer or loses it before `failed` is called: so what was
+ *    refused is known to be, and only what is unknown is called so.
  */
 #ifndef CLI_PRODUCER_H
 #define CLI_PRODUCER_H
@@ -94,6 +98,9 @@ struct producer {
     uint32_t waiting_count, sent_count;
     int32_t next_sequence;
     bool recovering; /* rule 2: draining or backing off */
+    bool ending;     /* rule 6: with what follows, once nothing is SENT */
+    enum exit_code end_code;
+    char end_slug[64], end_reason[512];
     bool failed;
     bool closed;
     uint32_t attempts;         /* failures in a row */
@@ -109,6 +116,10 @@ struct producer {
 };
 
 void producer_init(struct producer *producer, const struct producer_options *options);
+/* Rule 6: `failed` comes with this code (EXIT_CODE_UNKNOWN instead where rule 3 says so), at once or within the answer
+ * timeout. Nothing happens when it has failed, or is ending, already. */
+void producer_end(struct producer *producer, enum exit_code code, const char *slug,
+                  const char *reason);
 /* Drops everything, also batches taken and not submitted, and closes the connection; nothing is called back. Batches
  * that are lent to a stream are freed when it lets go of them. */
 void producer_close(struct producer *producer);

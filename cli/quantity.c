@@ -74,9 +74,9 @@ bool quantity_parse_bytes(const char *text, uint64_t *ret_bytes)
 
 bool quantity_parse_duration(const char *text, uint64_t *ret_us)
 {
-    static const struct unit units[] = {{"", 1e6},     {"us", 1},      {"ms", 1e3},
-                                        {"s", 1e6},    {"m", 60e6},    {"min", 60e6},
-                                        {"h", 3600e6}, {"d", 86400e6}, {NULL, 0}};
+    static const struct unit units[] = {
+        {"", 1e6},     {"us", 1},     {"ms", 1e3},    {"s", 1e6},         {"m", 60e6},
+        {"min", 60e6}, {"h", 3600e6}, {"d", 86400e6}, {"w", 7 * 86400e6}, {NULL, 0}};
     uint64_t us;
     if (!parse_with_unit(text, units, &us)) return false;
     *ret_us = us;

@@ -15,7 +15,7 @@
 bool quantity_parse_count(const char *text, uint64_t *ret_count);
 /* "100", "64K" = "64KiB" = 65,536, "1M", "2G"; decimal only when written out: "1kB" = 1,000, "1MB". */
 bool quantity_parse_bytes(const char *text, uint64_t *ret_bytes);
-/* "250us", "5ms", "10s", "2m", "3h", "7d"; a bare number is seconds. */
+/* "250us", "5ms", "10s", "2m", "3h", "7d", "2w"; a bare number is seconds. */
 bool quantity_parse_duration(const char *text, uint64_t *ret_us);
 /* "2000/s" or "2000" or "2k/s": events in a second. */
 bool quantity_parse_rate(const char *text, uint64_t *ret_per_second);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <segment_log/node_store.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,8 +20,10 @@
 #include <unistd.h>
 
 #include "exit_code.h"
+#include "listen.h"
 #include "logger.h"
 #include "message.h"
+#include "node_lock.h"
 #include "peers.h"
 #include "servers.h"
 #include "verbs.h"
@@ -136,6 +139,14 @@ static bool refuse(const char *hint, const char *format, ...)
     return false;
 }
 
+static bool parse_peers(struct serve *serve, const char *list)
+{
+    char error[PEERS_ERROR_BYTES];
+    return peers_parse(list, serve->peers, &serve->peers_count, error) ||
+           refuse("for example --peers n1=10.0.0.1:7071,n2=10.0.0.2:7071,n3=10.0.0.3:7071", "--%s",
+                  error);
+}
+
 static bool read_node_id(struct serve *serve, const struct options *options)
 {
     const char *text = options_text(options, "node-id");
@@ -150,6 +161,7 @@ static bool read_node_id(struct serve *serve, const struct options *options)
         serve->node_id = 1; /* a cluster of one needs no name */
         return true;
     }
+    if (!parse_peers(serve, options_text(options, "peers"))) return false;
     return refuse("--node-id n1, or RAFTMQ_NODE_ID=n1",
                   "which node of --peers is this? The hostname '%.60s' does not say", host);
 }
@@ -162,16 +174,25 @@ static bool check_address(const struct options *options, const char *name)
            refuse("host:port, such as 127.0.0.1:7070", "--%s '%.100s' %s", name, address, problem);
 }
 
-static bool is_wildcard(const char *address)
+static bool check_addresses(const struct options *options)
 {
-    return strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+    if (!check_address(options, "listen-http") || !check_address(options, "listen-peer") ||
+        !check_address(options, "advertise-http") || !check_address(options, "advertise-peer")) {
+        return false;
+    }
+    const char *http = options_text(options, "listen-http");
+    const char *peer = options_text(options, "listen-peer");
+    return !listen_addresses_meet(http, peer) ||
+           refuse(
+               "clients and peers need a port each: choose another --listen-http or --listen-peer",
+               "--listen-http %.100s and --listen-peer %.100s are the same port", http, peer);
 }
 
 /* What others are told: as set, else the listener; a wildcard is no address, so the hostname stands in for it. */
 static void choose_advertised(char *ret_address, const char *set, const char *listen)
 {
     char host[200] = "localhost";
-    if (set || !is_wildcard(listen)) {
+    if (set || !listen_is_wildcard(listen)) {
         snprintf(ret_address, SERVER_ADDRESS_BYTES, "%s", set ? set : listen);
         return;
     }
@@ -207,7 +228,6 @@ static bool add_self(struct serve *serve)
 
 static bool read_peers(struct serve *serve, const struct options *options)
 {
-    char error[PEERS_ERROR_BYTES];
     const char *list = options_text(options, "peers");
     const char *advertise = options_text(options, "advertise-peer");
     const char *listen = options_text(options, "listen-peer");
@@ -223,10 +243,7 @@ static bool read_peers(struct serve *serve, const struct options *options)
                  serve->advertise_peer);
         return true;
     }
-    if (!peers_parse(list, serve->peers, &serve->peers_count, error)) {
-        return refuse("for example --peers n1=10.0.0.1:7071,n2=10.0.0.2:7071,n3=10.0.0.3:7071",
-                      "%s", error);
-    }
+    if (!parse_peers(serve, list)) return false;
     if (options_on(options, "join") && !find_self(serve)) {
         choose_advertised(serve->advertise_peer, advertise, listen);
         return add_self(serve);
@@ -275,13 +292,84 @@ static bool read_settings(struct serve *serve, const struct options *options)
     serve->drain_ms = (uint32_t)(options_number(options, "drain-ms") < 3600000
                                      ? options_number(options, "drain-ms")
                                      : 3600000);
-    if (!check_address(options, "listen-http") || !check_address(options, "listen-peer") ||
-        !check_address(options, "advertise-http") || !check_address(options, "advertise-peer")) {
-        return false;
-    }
+    if (!check_addresses(options)) return false;
     choose_advertised(serve->advertise_http, options_text(options, "advertise-http"),
                       options_text(options, "listen-http"));
     return read_peers(serve, options) && read_timing(options);
+}
+
+/* ---- what stops a start before anything is made ------------------------------------------------------------------ */
+
+static void tell_stop(const struct serve *serve, enum node_fatal code, const char *reason,
+                      const char *hint)
+{
+    logger_format(&serve->logger, "error", "event=\"node stops\" code=%d reason=\"%s\" hint=\"%s\"",
+                  (int)code, reason, hint);
+}
+
+/* Whose: "clients" or "peers". */
+static void tell_no_listener(const struct serve *serve, const struct options *options,
+                             const char *whose, const char *flag, int status)
+{
+    char reason[SERVER_ADDRESS_BYTES + 128], hint[128];
+    snprintf(reason, sizeof(reason), "cannot listen for %s on %s: %s", whose,
+             options_text(options, flag), strerror(-status));
+    snprintf(hint, sizeof(hint),
+             status == -EADDRINUSE ? "another process has the port: end it or choose another --%s"
+                                   : "check --%s",
+             flag);
+    tell_stop(serve, NODE_FATAL_BUSY, reason, hint);
+}
+
+static bool can_listen(const struct serve *serve, const struct options *options, const char *whose,
+                       const char *flag)
+{
+    const int status = io_uv_try_address(options_text(options, flag));
+    if (status == 0) return true;
+    tell_no_listener(serve, options, whose, flag, status);
+    return false;
+}
+
+static bool is_of_strangers(const struct serve *serve, const char *directory)
+{
+    char names[320], reason[DISK_PATH_MAX + 400], hint[DISK_PATH_MAX + 64];
+    if (node_directory_find_strangers(disk_posix(), directory, names, sizeof(names)) <= 0) {
+        return false; /* what cannot be listed the node finds, too */
+    }
+    const size_t bytes = strlen(directory);
+    snprintf(reason, sizeof(reason), "the data directory %s holds nothing of raftmq, but %s",
+             directory, names);
+    snprintf(hint, sizeof(hint), "name an empty directory, such as %s%sdata", directory,
+             bytes > 0 && directory[bytes - 1] == '/' ? "" : "/");
+    tell_stop(serve, NODE_FATAL_CONFIG, reason, hint);
+    return true;
+}
+
+/* 0, or the exit status: nothing was made in a new directory, and nothing changed in any. */
+static int check_start(const struct serve *serve, const struct options *options)
+{
+    const char *directory = options_text(options, "data-dir");
+    char held[DISK_PATH_MAX];
+    if (is_of_strangers(serve, directory)) return NODE_FATAL_CONFIG;
+    /* Who starts one node twice is told of the directory: the ports are taken by the same one. */
+    if (node_lock_is_held(directory, held, sizeof(held))) return 0;
+    if (!can_listen(serve, options, "clients", "listen-http") ||
+        !can_listen(serve, options, "peers", "listen-peer")) {
+        return NODE_FATAL_BUSY;
+    }
+    return 0;
+}
+
+static void warn_open(const struct serve *serve, const struct options *options, const char *whose,
+                      const char *flag)
+{
+    const char *address = options_text(options, flag);
+    if (listen_is_loopback(address)) return;
+    logger_format(
+        &serve->logger, "warn",
+        "event=\"the port for %s is open to other machines, and there is no authentication "
+        "yet: let only a trusted network reach it\" address=%s",
+        whose, address);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------------ */
@@ -348,12 +436,11 @@ static bool create_node(struct serve *serve, const struct options *options)
 
 static bool create_http(struct serve *serve, const struct options *options)
 {
-    const char *address = options_text(options, "listen-http");
     struct http_server_options http_options = {
         .io = serve->io,
         .node = serve->node,
         .node_id = serve->node_id,
-        .listen_address = address,
+        .listen_address = options_text(options, "listen-http"),
         .auto_create_topics = options_on(options, "auto-create"),
         .version = version_text(),
         .log = on_log,
@@ -361,12 +448,7 @@ static bool create_http(struct serve *serve, const struct options *options)
     };
     int status = http_server_create(&http_options, &serve->http);
     if (status == 0) return true;
-    logger_format(&serve->logger, "error",
-                  "event=\"cannot listen for clients\" http=%s reason=\"%s\" hint=\"%s\"", address,
-                  strerror(-status),
-                  status == -EADDRINUSE
-                      ? "another process has the port: end it or choose another --listen-http"
-                      : "check --listen-http");
+    tell_no_listener(serve, options, "clients", "listen-http", status);
     return false;
 }
 
@@ -379,6 +461,13 @@ int serve_command(const struct options *options)
         return EXIT_CODE_USAGE;
     }
     log_addresses(serve, options);
+    int code = check_start(serve, options);
+    if (code != 0) {
+        free(serve);
+        return code;
+    }
+    warn_open(serve, options, "clients", "listen-http");
+    warn_open(serve, options, "peers", "listen-peer");
     raise_file_limit(serve);
     if (options_has(options, "exit-with-fd")) {
         pthread_t thread;
@@ -387,7 +476,7 @@ int serve_command(const struct options *options)
         assert(!failed);
         pthread_detach(thread);
     }
-    int code = NODE_FATAL_CONFIG;
+    code = NODE_FATAL_CONFIG;
     serve->io = io_uv_create(WORKERS_COUNT);
     if (!serve->io) {
         logger_line(&serve->logger, "error", "event=\"cannot start the event loop\"");

@@ -136,31 +136,33 @@ static const struct flag produce_flags[] = {
      "one partition (default: by key; without a key one batch each in turns)"},
     {"whole-file", 0, FLAG_BARE, NULL, NULL, NULL, "each file is one message"},
     {"delimiter", 0, FLAG_TEXT, "CHAR", "\\n", NULL, "what ends a message"},
-    {"batch", 0, FLAG_COUNT, "N", "1000", NULL, "messages in a batch, at most"},
+    {"batch", 0, FLAG_POSITIVE, "N", "1000", NULL, "messages in a batch, at most"},
     {"batch-bytes", 0, FLAG_BYTES, "SIZE", "256K", NULL,
      "bytes in a batch; a message that is larger is a batch of its own"},
     {"linger-ms", 0, FLAG_COUNT, "N", "5", NULL, "how long a batch waits for more messages"},
     {"rate", 0, FLAG_RATE, "N/s", NULL, NULL, "not faster than this"},
     {"idempotent", 0, FLAG_SWITCH, "on|off", "on", NULL, "retries never store a message twice"},
     {"retry-for", 0, FLAG_DURATION, "TIME", "60s", NULL,
-     "keep trying through an outage (--timeout, when given, bounds it)"},
+     "keep trying through an outage, when given also one at the start; for --timeout when only "
+     "that "
+     "is given"},
     {"acked-log", 0, FLAG_TEXT, "FILE", NULL, NULL,
      "append 'producer_id sequence offset xxhash64' per acknowledged message"},
     END};
 
 static const struct flag consume_flags[] = {
     {"from", 0, FLAG_TEXT, "WHERE", "earliest", NULL,
-     "in each partition: earliest, latest, OFFSET, -N (its last N), @TIME (stored then or later)"},
+     "in each partition: earliest, latest, OFFSET, -N (its last N), @TIME (stored then or later); "
+     "where a group has a position, it goes on there"},
     {"group", 'g', FLAG_TEXT, "GROUP", NULL, NULL,
      "go on where the group stopped, and store how far it came; run one at a time"},
     {"on-trimmed", 0, FLAG_CHOICE, "skip|fail", "skip", NULL,
      "what was trimmed before it was read: say how much and go on at the earliest, or fail"},
     {"partition", 'p', FLAG_COUNT, "N", NULL, NULL, "one partition (default: all)"},
-    {"count", 'n', FLAG_COUNT, "N", NULL, NULL,
+    {"count", 'n', FLAG_POSITIVE, "N", NULL, NULL,
      "stop after N messages, of all partitions together"},
     {"exit-at-end", 'e', FLAG_BARE, NULL, NULL, NULL, "stop at the end of what is there now"},
-    {"follow", 0, FLAG_BARE, NULL, NULL, NULL,
-     "wait for new messages (what happens without -e and -n)"},
+    {"follow", 0, FLAG_BARE, NULL, NULL, NULL, "wait for new messages (what happens without -e)"},
     {"format", 'f', FLAG_TEXT, "FORMAT", "%v\\n", NULL, "how a message is printed, see below"},
     {"json", 0, FLAG_BARE, NULL, NULL, NULL, "one JSON object per message"},
     END};
@@ -256,6 +258,7 @@ const struct verb verbs[] = {
      .flags = produce_flags,
      .run = produce_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "send messages to a topic: lines of stdin or of files",
      .notes =
          "  echo hi | raftmq produce demo\n"
@@ -267,6 +270,7 @@ const struct verb verbs[] = {
      .flags = consume_flags,
      .run = consume_command,
      .reaches_cluster = true,
+     .outputs = "json|ndjson",
      .summary = "print the messages of a topic",
      .notes = "  raftmq consume demo --from -10 -e\n"
               "  raftmq consume demo -g billing\n"
@@ -280,6 +284,7 @@ const struct verb verbs[] = {
      .flags = create_flags,
      .run = topic_create_command,
      .reaches_cluster = true,
+     .outputs = "table|json|ndjson",
      .summary = "create a topic"},
     {.noun = "topic",
      .name = "list",
@@ -295,6 +300,7 @@ const struct verb verbs[] = {
      .flags = set_flags,
      .run = topic_set_command,
      .reaches_cluster = true,
+     .outputs = "table|json|ndjson",
      .summary = "change settings of a topic; those that are not named stay",
      .notes = "  raftmq topic set orders --retention 7d --retention-bytes 10GiB\n"
               "  raftmq topic set orders --retention forever"},
@@ -325,6 +331,7 @@ const struct verb verbs[] = {
      .flags = delete_flags,
      .run = topic_delete_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "delete a topic and all its messages"},
     {.noun = "group",
      .name = "list",
@@ -349,6 +356,7 @@ const struct verb verbs[] = {
      .flags = group_set_flags,
      .run = group_set_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "make a group durable, or not",
      .notes = "Of a topic with --retain-until-consumed on, only what every durable group has "
               "consumed is trimmed.\n"
@@ -417,7 +425,7 @@ const struct verb verbs[] = {
          "  switching  the new replicas get their votes, and those that go lose theirs\n"
          "  recording  the group is done; the cluster writes it down, then the old replicas are "
          "dropped\n"
-         "  unknown    nobody tells: the group has no leader, or it is not reached\n"
+         "  unknown    nobody reports: the group has no leader, or it cannot be reached\n"
          "In MEMBERS +n4 comes and -n2 goes."},
     {.noun = "cluster",
      .name = "transfer",
@@ -434,6 +442,7 @@ const struct verb verbs[] = {
      .flags = bench_produce_flags,
      .run = bench_produce_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "how many messages a second are acknowledged, and how fast",
      .notes =
          "  raftmq bench produce --inflight 1 --clients 1      one message in flight: latency"},
@@ -442,34 +451,37 @@ const struct verb verbs[] = {
      .flags = bench_consume_flags,
      .run = bench_consume_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "how many messages a second are read"},
     {.noun = "bench",
      .name = "commit",
      .flags = bench_commit_flags,
      .run = bench_commit_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "how many offsets of consumer groups are committed in a second"},
     {.noun = "bench",
      .name = "failover",
      .flags = bench_failover_flags,
      .run = bench_failover_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "kill the leader again and again under load; outage, and what was lost"},
     {.noun = "log",
      .name = "dump",
-     .arguments = "PATH",
+     .arguments = "PATH...",
      .run_raw = log_command_main,
      .flags = no_flags,
      .summary = "print the entries of a stopped node's logs (offline)"},
     {.noun = "log",
      .name = "verify",
-     .arguments = "PATH",
+     .arguments = "PATH...",
      .run_raw = log_command_main,
      .flags = no_flags,
      .summary = "recompute every checksum and chain (offline)"},
     {.noun = "log",
      .name = "inspect",
-     .arguments = "PATH",
+     .arguments = "PATH...",
      .run_raw = log_command_main,
      .flags = no_flags,
      .summary = "what each file of a stopped node says, and what is wrong with it (offline)"},
@@ -486,6 +498,7 @@ const struct verb verbs[] = {
      .flags = no_flags,
      .run = health_command,
      .reaches_cluster = true,
+     .outputs = "",
      .summary = "exit 0 when the node is ready to serve"},
     {.name = "completion",
      .arguments = "bash",

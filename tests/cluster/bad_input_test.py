@@ -106,6 +106,11 @@ def the_tool_tells_what_to_do_and_exits_by_the_table(folder):
             (["-s", url, "cluster", "add", "n2=127.0.0.1:1"], 5, f"already, at {cluster.node(2).peer}"),
             (["-s", url, "cluster", "remove", "n3"], 5, "nobody can take 1 replica of n3 "),
             (["-s", url, "topic", "place", "nowhere/0", "n1"], 3, "topic create nowhere "),
+            (["-s", url, "topic", "place", "orders/0", "n9"], 3, "raftmq: n9 is no member"),
+            (["-s", url, "cluster", "replace", "n1", "n9"], 3, "raftmq: n9 is no member"),
+            (["-s", url, "topic", "create", "many", "-p", "257"], 2, "raftmq: many: --partitions must be an integer from 1 to 256"),
+            (["-s", url, "topic", "set", "orders", "--retain-until-consumed", "off"], 2,
+             "'off' is one argument too many; did you mean --retain-until-consumed=off"),
             (["-s", url, "topic", "create", "a b"], None, "name"),
             (["-s", url, "topic", "create", "orders", "-p", "5"], 5, "orders"),
             (["-s", "http://127.0.0.1:1", "--timeout", "2s", "topic", "list"], 4, "127.0.0.1:1"),
@@ -122,14 +127,56 @@ def the_tool_tells_what_to_do_and_exits_by_the_table(folder):
 
 
 @promise()
-def a_busy_port_is_named(folder):
-    """A second node on the same HTTP port exits with 75 and names the port."""
-    with Cluster(f"{folder}/a", 1).start() as cluster, Cluster(f"{folder}/b", 1) as other:
-        other.node(1).http_port = cluster.node(1).http_port
-        other.node(1).start()
-        check_equal(other.node(1).wait_exit(), 75, "exit status")
-        log = other.node(1).log()
-        check(str(cluster.node(1).http_port) in log and "in use" in log, f"the log names the port: {log[-300:]}")
+def a_busy_port_is_named_before_anything_is_made(folder):
+    """A node whose port for clients or peers is taken exits with 75 and names port, code and way out, the same for both; it
+    founds nothing, and makes no directory."""
+    with Cluster(f"{folder}/a", 1).start() as cluster:
+        taken = cluster.node(1)
+        for whose, port, flag in (("clients", taken.http_port, "--listen-http"), ("peers", taken.peer_port, "--listen-peer")):
+            with Cluster(f"{folder}/{whose}", 1) as other:
+                node = other.node(1)
+                node.http_port, node.peer_port = (port, node.peer_port) if whose == "clients" else (node.http_port, port)
+                node.start()
+                check_equal(node.wait_exit(), 75, "exit status")
+                line = (f'event="node stops" code=75 reason="cannot listen for {whose} on 127.0.0.1:{port}: Address already in '
+                        f'use" hint="another process has the port: end it or choose another {flag}"')
+                check(line in node.log(), f"the log names the port: {node.log()}")
+                check(not os.path.exists(node.data), "nothing was made")
+        again = cli("serve", *taken.arguments()[2:], seconds=30)
+        check(again.returncode == 75 and b"is in use by another process" in again.stderr, f"started twice: {again.stderr!r}")
+
+
+@promise()
+def two_listeners_on_one_port_are_refused(folder):
+    """Exit 2 before anything is made, also when the two addresses are spelled differently."""
+    data = f"{folder}/n1"
+    done = cli("serve", "--data-dir", data, "--listen-http", "localhost:7070", "--listen-peer", "127.0.0.1:7070", seconds=30)
+    check_equal(done.returncode, 2, f"exit status: {done.stderr!r}")
+    check(b"--listen-http localhost:7070 and --listen-peer 127.0.0.1:7070 are the same port" in done.stderr, f"{done.stderr!r}")
+    check(not os.path.exists(data), "nothing was made")
+
+
+@promise()
+def a_list_of_peers_that_is_none_is_told_as_such(folder):
+    """Not as a node that does not know its own number."""
+    done = cli("serve", "--data-dir", f"{folder}/n1", "--peers", "foo", seconds=30)
+    check_equal(done.returncode, 2, f"exit status: {done.stderr!r}")
+    check(b"--peers: 'foo' is not a node name such as n1" in done.stderr, f"{done.stderr!r}")
+
+
+@promise()
+def a_port_that_is_open_to_others_is_warned_of(folder):
+    """There is no authentication yet: one warning per listener beyond loopback, and none on it."""
+    with Cluster(folder, 1) as cluster:
+        node = cluster.node(1)
+        node.start()
+        wait_for(node.is_ready, patience(15), "a node on loopback")
+        check("authentication" not in node.log(), f"no warning: {node.log()}")
+        check_equal(node.stop(), 0, "exit status")
+        node.start("--listen-http", f"0.0.0.0:{node.http_port}")
+        wait_for(node.is_ready, patience(15), "a node on all addresses")
+        warnings = [line for line in node.log().splitlines() if "level=warn" in line and "authentication" in line]
+        check(len(warnings) == 1 and f"address=0.0.0.0:{node.http_port}" in warnings[0], f"warned: {warnings}")
 
 
 @promise()
@@ -159,8 +206,8 @@ def a_data_directory_of_too_long_a_path_is_refused(folder):
 
 @promise()
 def a_foreign_data_directory_is_left_alone(folder):
-    """The directory of another node id, and one that raftmq did not make, are refused with 65 or 78; not a byte of them
-    is changed."""
+    """The directory of another node id, and one that raftmq did not make, are refused with 78; nothing in them is changed or
+    added, and what lies in the second one is named, with the way out. A new file system, with lost+found, is an empty one."""
     with Cluster(f"{folder}/a").start() as cluster:
         cluster.create("orders")
         cluster.stop_all()
@@ -168,8 +215,7 @@ def a_foreign_data_directory_is_left_alone(folder):
         before = fingerprint(second.data)
         first.data = second.data
         first.start()
-        status = first.wait_exit()
-        check(status in (65, 78), f"exit status on another node's directory: {status}; {first.log()[-300:]}")
+        check_equal(first.wait_exit(), 78, f"exit status on another node's directory: {first.log()[-300:]}")
         check_equal(fingerprint(second.data), before, "the other node's files")
 
         strange = f"{folder}/strange"
@@ -179,9 +225,20 @@ def a_foreign_data_directory_is_left_alone(folder):
         before = fingerprint(strange)
         first.data = strange
         first.start()
-        status = first.wait_exit()
-        check(status in (65, 78), f"exit status on a strange directory: {status}; {first.log()[-300:]}")
+        check_equal(first.wait_exit(), 78, f"exit status on a strange directory: {first.log()[-300:]}")
         check_equal(fingerprint(strange), before, "the strange files")
+        check_equal(os.listdir(strange), ["thesis.txt"], "nothing was added")
+        check(f'{strange} holds nothing of raftmq, but thesis.txt" hint="name an empty directory, such as {strange}/data"'
+              in first.log(), f"what to do: {first.log()[-500:]}")
+
+    with Cluster(f"{folder}/b", 1) as cluster:
+        volume = cluster.node(1).data
+        os.makedirs(f"{volume}/lost+found")
+        cluster.start()
+        cluster.create("orders")
+        check_equal(cluster.node(1).stop(), 0, "exit status")
+        done = cli("log", "verify", volume)
+        check_equal(done.returncode, 0, f"log verify beside lost+found: {done.stdout + done.stderr!r}")
 
 
 def fingerprint(folder):

@@ -4,9 +4,10 @@ import itertools
 import json
 import random
 import shutil
+import subprocess
 import time
 
-from cluster import Cluster, check, check_equal, cli, patience, wait_for
+from cluster import Cluster, binary, check, check_equal, cli, patience, spawn, wait_for
 from promises import promise
 
 
@@ -134,6 +135,24 @@ def clusters_of_one_and_two_produce_read_and_restart(folder):
             cluster.stop_all()
             cluster.start()
             check_equal(cluster.node(1).read_all("orders")[-1][1], lines[-1], "after a clean stop")
+
+
+@promise()
+def a_command_hears_that_the_cluster_is_not_founded_yet(folder):
+    """Two of three nodes were started, the third one never: what such a cluster is asked for ends with that reason, in the
+    node's own words, and with exit status 4, whatever servers are named."""
+    with Cluster(folder) as cluster:
+        for number in (1, 2):
+            cluster.node(number).start()
+            wait_for(lambda: cluster.node(number).get("/livez").status == 200, patience(10), f"n{number} to listen")
+        started = [spawn([binary(), "-s", servers, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+                   for servers in (cluster.node(1).url, cluster.urls)
+                   for command in (["topic", "create", "orders"], ["topic", "list"], ["produce", "orders"])]
+        for process in started:
+            _, told = process.communicate(timeout=patience(20))
+            check(b"the cluster is not founded yet: every node of --peers must be up once" in told, f"{process.args[3:]}: {told!r}")
+            check_equal(process.returncode, 4, f"exit status of {process.args[3:]}: {told!r}")
 
 
 @promise()

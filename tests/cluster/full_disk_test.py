@@ -4,7 +4,7 @@ import threading
 import time
 
 from bad_input_test import SmallDisk
-from cluster import Cluster, check, check_equal, patience, wait_for
+from cluster import Cluster, check, check_equal, cli, patience, wait_for
 from promises import promise
 
 
@@ -89,3 +89,23 @@ def full_disks_under_load_refuse_and_recover_within_five_seconds(folder):
         cluster.stop_all()
         return (f"{len(load.acked)} acknowledged, {load.refused} refused with 507; "
                 f"taken again {grown:.1f} s after the disks grew")
+
+
+@promise()
+def what_a_full_disk_refuses_is_known_not_to_be_stored(folder):
+    """`produce` of one message, and of many batches to four partitions at once, where more space is to be kept free than
+    there is: exit status 4, which says that nothing was stored, and nothing is."""
+    with Cluster(folder, 1).start() as cluster:
+        node = cluster.node(1)
+        cluster.create("orders", partitions=4)
+        node.stop()
+        cluster.options += ["--reserve-bytes", "1000T"]
+        cluster.start()
+        many = b"".join(b"%d\n" % number for number in range(50000))
+        for messages, options in ((b"one\n", []), (many, []), (many, ["--idempotent", "off"])):
+            done = cli("-s", cluster.urls, "produce", "orders", *options, input=messages)
+            check_equal(done.returncode, 4, f"exit status with {options}: {done.stderr!r}")
+            check(b"nothing was stored" in done.stderr, f"told with {options}: {done.stderr!r}")
+            check(b"unknown" not in done.stderr, f"told with {options}: {done.stderr!r}")
+        stored = [node.get(f"/v1/topics/orders/partitions/{number}").json()["next_offset"] for number in range(4)]
+        check_equal(stored, [0] * 4, "messages that are stored")

@@ -2,10 +2,11 @@
 
 import random
 import signal
+import subprocess
 import threading
 import time
 
-from cluster import Cluster, check, check_equal, patience, wait_for
+from cluster import Cluster, binary, check, check_equal, cli, patience, spawn, wait_for
 from history import TOPIC, Recorder
 from leaders import LeaderWatch
 from promises import promise
@@ -103,3 +104,51 @@ def a_paused_follower_disturbs_nobody(folder):
             check_equal(watch.wait_agreement(cluster.nodes, 10), leader, "who leads")
             check_equal(watch.changes_since(since), [], "changes of leader")
         return recorder.finish().judge()
+
+
+@promise()
+def a_node_that_hangs_costs_a_command_a_second_and_not_its_time(folder):
+    """The first of three servers that a command is given is stopped (SIGSTOP), a follower: every command ends well, within
+    3 s. What writes gets nowhere that it could be carried out later."""
+    with Cluster(folder).start() as cluster:
+        cluster.create(TOPIC)
+        leader = cluster.leader(TOPIC)
+        hung, *others = sorted(cluster.nodes, key=lambda node: node is leader)
+        servers = ",".join(node.url for node in (hung, *others))
+        slowest = 0
+        pause(hung)
+        for arguments in (["topic", "list"], ["produce", TOPIC], ["consume", TOPIC, "-e"], ["consume", TOPIC, "-e", "-g", "g"],
+                          ["topic", "create", "more"], ["topic", "delete", "more", "--yes"], ["group", "list"],
+                          ["cluster", "changes"], ["cluster", "status"]):
+            began = time.monotonic()
+            done = cli("-s", servers, *arguments, input=b"a message\n")
+            took = time.monotonic() - began
+            slowest = max(slowest, took)
+            # Its answer is that the cluster is not healthy.
+            check_equal(done.returncode, 1 if arguments == ["cluster", "status"] else 0, f"{arguments}: {done.stderr!r}")
+            check(took < patience(3), f"{arguments} takes {took:.1f} s")
+        wake(hung)
+        check_equal(hung.get("/v1/topics/more").status, 404, "the topic that was deleted, at the node that woke up")
+        return f"slowest {slowest:.1f} s"
+
+
+@promise()
+def a_consumer_turns_away_from_a_node_that_hangs(folder):
+    """A consumer follows at a node, which is stopped (SIGSTOP): what is acknowledged elsewhere then reaches it from another
+    node, within 4 s of the stop."""
+    with Cluster(folder).start() as cluster:
+        cluster.create(TOPIC)
+        leader = cluster.leader(TOPIC)
+        hung, *others = sorted(cluster.nodes, key=lambda node: node is leader)
+        check_equal(cli("-s", leader.url, "produce", TOPIC, input=b"first\n").returncode, 0, "exit status of the first produce")
+        consumer = spawn([binary(), "-s", ",".join(node.url for node in (hung, *others)), "consume", TOPIC],
+                         stdout=subprocess.PIPE)
+        check_equal(consumer.stdout.readline(), b"first\n", "what comes first")
+        pause(hung)
+        began = time.monotonic()
+        check_equal(cli("-s", leader.url, "produce", TOPIC, input=b"second\n").returncode, 0, "exit status of the second produce")
+        check_equal(consumer.stdout.readline(), b"second\n", "what comes next")
+        took = time.monotonic() - began
+        wake(hung)
+        check(took < patience(4), f"the second message came after {took:.1f} s")
+        return f"after {took:.1f} s"

@@ -138,6 +138,89 @@ Test(cli_client, a_write_that_a_dying_node_has_read_is_unknown, .timeout = 20)
     end();
 }
 
+/* ---- of several servers the first hangs: it takes connections and says nothing -------------------------------------------- */
+
+static struct script_node hung;
+
+/* `node` answers by the steps, and stands behind one that hangs. */
+static void start_behind_hung(const struct script_step *steps, int steps_count, uint64_t timeout_us)
+{
+    static const struct script_step hangs[] = {{.after_ms = HANGS_MS}};
+    script_node_start(&hung, hangs, 1);
+    script_node_start(&node, steps, steps_count);
+    client_init_for(&client, hung.address, timeout_us);
+    servers_add(&client.servers, node.address);
+}
+
+static void end_both(void)
+{
+    end();
+    script_node_stop(&hung);
+}
+
+Test(cli_client, a_server_that_hangs_costs_a_read_a_second_and_not_its_time, .timeout = 20)
+{
+    static const struct script_step steps[] = {{.answer = OK_AND_KEPT}};
+    const uint64_t began_us = clock_monotonic_us();
+    start_behind_hung(steps, 1, 10000000);
+    cr_assert_eq(client_get(&client, "/v1/topics", &reply), EXIT_CODE_OK, "%s", reply.detail);
+    cr_assert_lt(clock_monotonic_us() - began_us, 2000000u);
+    reply_close(&reply);
+    cr_assert_eq(client_get(&client, "/v1/topics", &reply), EXIT_CODE_OK);
+    cr_assert_eq(hung.requests_count, 1, "it is not asked again while the other serves");
+    end_both();
+}
+
+/* It would carry it out when it wakes, behind whatever was done meanwhile. */
+Test(cli_client, a_server_that_hangs_gets_no_write_and_nothing_is_unknown, .timeout = 20)
+{
+    static const struct script_step steps[] = {{.answer = OK_AND_KEPT}};
+    const uint64_t began_us = clock_monotonic_us();
+    start_behind_hung(steps, 1, 10000000);
+    cr_assert_eq(put(false), EXIT_CODE_OK, "%s", reply.detail);
+    cr_assert_lt(clock_monotonic_us() - began_us, 2000000u);
+    cr_assert_not(hung.got_write);
+    cr_assert(node.got_write);
+    end_both();
+}
+
+Test(cli_client, a_short_timeout_leaves_time_for_the_second_server, .timeout = 20)
+{
+    static const struct script_step steps[] = {{.answer = OK_AND_KEPT}};
+    start_behind_hung(steps, 1, 500000);
+    cr_assert_eq(client_get(&client, "/v1/topics", &reply), EXIT_CODE_OK, "%s", reply.detail);
+    end_both();
+}
+
+/* A request that takes long, such as one that waits for leaders, is neither cut short nor asked for twice. */
+Test(cli_client, a_server_that_works_on_a_request_is_waited_for, .timeout = 20)
+{
+    static const struct script_step steps[] = {{.answer = OK_AND_KEPT, .keeps = true},
+                                               {.after_ms = 2500, .answer = OK_AND_KEPT}};
+    static const struct script_step idle[] = {{.answer = OK_AND_KEPT}};
+    script_node_start(&hung, idle, 1);
+    start(steps, 2, 10000000);
+    servers_add(&client.servers, hung.address);
+    cr_assert_eq(client_get(&client, "/v1/topics", &reply), EXIT_CODE_OK, "%s", reply.detail);
+    cr_assert_eq(node.requests_count, 2);
+    cr_assert_eq(hung.requests_count, 0);
+    end_both();
+}
+
+/* What refuses a write so late would be cut off by the end of the time on the next server: that is not asked any more. */
+Test(cli_client, a_late_refusal_stays_known_though_another_server_was_not_asked, .timeout = 20)
+{
+    static const struct script_step steps[] = {
+        {.answer = OK_AND_KEPT}, {.after_ms = 1300, .answer = NO_QUORUM}, {.after_ms = HANGS_MS}};
+    start(steps, 3, 1500000);
+    script_node_start(&hung, steps, 3);
+    servers_add(&client.servers, hung.address);
+    cr_assert_eq(put(true), EXIT_CODE_UNAVAILABLE, "%s", reply.detail);
+    cr_assert(strstr(reply.detail, "1 of 3 voters"), "%s", reply.detail);
+    cr_assert_eq(hung.requests_count, 0);
+    end_both();
+}
+
 static void expect_unknown(const char *answer)
 {
     const struct script_step steps[] = {{.answer = answer}};

@@ -10,6 +10,7 @@
 struct fake_client {
     struct fake_node *node;
     struct fake_client *next;
+    struct io_stream *stream;
     int number;
     char *bytes;
     size_t count;
@@ -62,6 +63,12 @@ static void on_read(struct io_stream *stream, const uint8_t *data, ssize_t bytes
     }
 }
 
+void fake_node_answer(struct fake_client *client, const char *answer)
+{
+    struct io_buffer buffer = {.data = answer, .bytes = strlen(answer)};
+    io_stream_write(client->stream, &buffer, 1);
+}
+
 static void free_client(struct fake_client *client)
 {
     struct fake_client **at = &client->node->clients;
@@ -92,6 +99,7 @@ static void on_accept(struct io_listener *listener, struct io_stream *stream)
     struct fake_client *client = calloc(1, sizeof(*client));
     client->node = listener->data;
     client->number = client->node->connections_count++;
+    client->stream = stream;
     client->next = client->node->clients;
     client->node->clients = client;
     io_stream_start(stream, &callbacks, client);

@@ -32,6 +32,9 @@ struct fake_node {
 void fake_node_listen(struct fake_node *node, struct io *io,
                       const char *(*answer)(struct fake_node *node, int index));
 
+/* Send what `answer` kept back; `client` is one of the open connections. */
+void fake_node_answer(struct fake_client *client, const char *answer);
+
 /* After the loop is destroyed, which drops streams without a word: free what they left. */
 void fake_node_close(struct fake_node *node);
 

@@ -118,6 +118,11 @@ Test(cli_options, too_many_arguments_are_refused, .fini = close_options)
 {
     cr_assert_eq(PARSE("a", "b", "c"), OPTIONS_WRONG);
     cr_assert(strstr(error, "'c'"), "%s", error);
+    cr_assert_null(strstr(error, "did you mean"), "%s", error);
+    cr_assert_eq(PARSE("a", "b", "--wait-time", "3s"), OPTIONS_WRONG);
+    cr_assert_str_eq(error, "'3s' is one argument too many; did you mean --wait-time=3s");
+    cr_assert_eq(PARSE("a", "b", "--wait-time", "c"), OPTIONS_WRONG);
+    cr_assert_null(strstr(error, "did you mean"), "it is no time: %s", error);
 }
 
 Test(cli_options, help_wins_over_everything_behind_it, .fini = close_options)

@@ -32,6 +32,23 @@ Test(cli_problem, a_title_that_says_less_than_the_detail_is_left_out)
          "taken\",\"detail\":\"n4 is a member already, at a:1\"}",
          409);
     cr_assert_str_eq(detail, "n4 is a member already, at a:1");
+    read("{\"type\":\"urn:raftmq:problem:unknown-node\",\"title\":\"the cluster knows no such "
+         "node\","
+         "\"detail\":\"n2 is no member\"}",
+         404);
+    cr_assert_str_eq(detail, "n2 is no member");
     read("{\"type\":\"urn:raftmq:problem:node-exists\",\"title\":\"it is taken\"}", 409);
     cr_assert_str_eq(detail, "it is taken");
+}
+
+Test(cli_problem, a_setting_is_named_by_its_flag)
+{
+    read("{\"type\":\"urn:raftmq:problem:invalid-json\",\"title\":\"the JSON body is not valid\","
+         "\"detail\":\"\\\"max_message_bytes\\\" must be from 1 to 16777216\"}",
+         400);
+    cr_assert_str_eq(detail, "--max-message-bytes must be from 1 to 16777216");
+    read("{\"type\":\"urn:raftmq:problem:invalid-json\",\"title\":\"the JSON body is not valid\","
+         "\"detail\":\"\\\"offset\\\" must be an integer\"}",
+         400);
+    cr_assert_str_eq(detail, "\"offset\" must be an integer", "no flag has that name");
 }

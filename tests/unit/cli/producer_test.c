@@ -308,6 +308,117 @@ Test(cli_producer, a_refusal_without_a_nodes_words_is_unknown)
     finish();
 }
 
+static const char *disk_full(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return problem(PROBLEM("507", "disk-full"));
+}
+
+Test(cli_producer, what_every_node_refused_to_store_is_known_not_to_be_stored)
+{
+    start(disk_full, 7, 2000000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNAVAILABLE, "exit status %d", failure);
+    cr_assert_str_eq(failure_slug, "disk-full");
+    finish();
+}
+
+/* The batches behind the refused one are on their way already: their answers are waited for. */
+Test(cli_producer, batches_in_flight_behind_a_refused_one_get_their_answers_before_the_end)
+{
+    start(disk_full, 7, 2000000);
+    submit(5, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNAVAILABLE, "exit status %d", failure);
+    cr_assert_eq(node.requests_count, 5);
+    finish();
+}
+
+static const char *disk_full_then_gone(struct fake_node *self, int index)
+{
+    return index == 0 ? disk_full(self, index) : NULL;
+}
+
+Test(cli_producer, a_batch_behind_a_refused_one_whose_answer_is_lost_is_unknown)
+{
+    start(disk_full_then_gone, 7, 2000000);
+    submit(3, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN, "exit status %d", failure);
+    finish();
+}
+
+/* Something between us and the node fails, behind or before it passed the batch on. */
+static const char *stored_then_a_bare_500(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? OK_ANSWER : "HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n";
+}
+
+Test(cli_producer, an_end_by_an_answer_without_a_nodes_words_is_unknown_whatever_its_status)
+{
+    start(stored_then_a_bare_500, 7, 2000000);
+    submit(2, 1);
+    run(99);
+    cr_assert_eq(acked_count, 1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN, "exit status %d", failure);
+    finish();
+}
+
+static const char *lost_then_too_large(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? NULL : problem(PROBLEM("413", "message-too-large"));
+}
+
+/* The limit was lowered after the batch was stored: its size is judged before it is known as a repetition. */
+Test(cli_producer, a_definite_refusal_says_nothing_of_an_attempt_that_was_lost_before)
+{
+    start(lost_then_too_large, 7, 2000000);
+    submit(1, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN, "exit status %d", failure);
+    cr_assert(strstr(failure_reason, "closed the connection"), "%s", failure_reason);
+    cr_assert(strstr(failure_reason, "the newest answer: t"), "%s", failure_reason);
+    cr_assert_eq(node.requests_count, 2);
+    finish();
+}
+
+static const char *too_large_then_gone(struct fake_node *self, int index)
+{
+    (void)self;
+    return index == 0 ? problem(PROBLEM("413", "message-too-large")) : NULL;
+}
+
+Test(cli_producer, a_definite_refusal_says_nothing_of_another_batch_whose_answer_is_lost)
+{
+    start(too_large_then_gone, -1, 2000000);
+    submit(2, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_UNKNOWN, "exit status %d", failure);
+    finish();
+}
+
+static const char *always_too_large(struct fake_node *self, int index)
+{
+    (void)self;
+    (void)index;
+    return problem(PROBLEM("413", "message-too-large"));
+}
+
+Test(cli_producer, a_definite_refusal_of_all_that_was_sent_keeps_its_own_exit_status)
+{
+    start(always_too_large, 7, 2000000);
+    submit(3, 1);
+    run(1);
+    cr_assert_eq(failure, EXIT_CODE_FAILED, "exit status %d", failure);
+    cr_assert_str_eq(failure_slug, "message-too-large");
+    cr_assert_str_eq(failure_reason, "t");
+    finish();
+}
+
 static const char *unknown_then_no_leader(struct fake_node *self, int index)
 {
     (void)self;

@@ -11,7 +11,7 @@ static void expect_duration(const char *text, uint64_t us)
     cr_assert_eq(found, us, "%s: %lu", text, (unsigned long)found);
 }
 
-Test(cli_quantity, durations_take_units_from_microseconds_to_days)
+Test(cli_quantity, durations_take_units_from_microseconds_to_weeks)
 {
     expect_duration("250us", 250);
     expect_duration("5ms", 5000);
@@ -20,6 +20,7 @@ Test(cli_quantity, durations_take_units_from_microseconds_to_days)
     expect_duration("2m", 120000000);
     expect_duration("3h", 10800000000ull);
     expect_duration("7d", 604800000000ull);
+    expect_duration("2w", 1209600000000ull);
     expect_duration("0", 0);
 }
 

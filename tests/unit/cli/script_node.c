@@ -22,7 +22,7 @@ static bool wait_readable(const struct script_node *node, int from, int timeout_
 }
 
 /* One request to its end; false when the other side has closed, or it is over. */
-static bool read_request(const struct script_node *node, int connection)
+static bool read_request(struct script_node *node, int connection)
 {
     static _Thread_local char bytes[REQUEST_BYTES_MAX + 1];
     size_t count = 0;
@@ -35,7 +35,9 @@ static bool read_request(const struct script_node *node, int connection)
         if (!end) continue;
         const char *length = strcasestr(bytes, "content-length: ");
         const size_t body_bytes = length && length < end ? strtoul(length + 16, NULL, 10) : 0;
-        if (count >= (size_t)(end - bytes) + 4 + body_bytes) return true;
+        if (count < (size_t)(end - bytes) + 4 + body_bytes) continue;
+        if (strncmp(bytes, "GET ", 4) != 0) node->got_write = true;
+        return true;
     }
     return false;
 }

@@ -22,6 +22,7 @@ struct script_node {
     int stopping[2]; /* a pipe: readable when it is over */
     char address[64];
     atomic_int requests_count;
+    atomic_bool got_write; /* a request that is no GET */
     pthread_t thread;
 };
 

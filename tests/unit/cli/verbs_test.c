@@ -1,4 +1,5 @@
 /* The table of verbs is whole: found by name, no flag twice, every preset of its own kind. */
+#include <broker/node.h>
 #include <broker/node_request.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "exit_code.h"
 #include "help.h"
 #include "verbs.h"
 
@@ -98,6 +100,71 @@ Test(cli_verbs, the_help_of_a_verb_names_every_flag_that_is_not_hidden)
     }
 }
 
+/* Parse these words, the verb among them; false: `error` says why they are refused. */
+static bool takes(char **line, int count, char *error)
+{
+    int taken;
+    bool noun_known;
+    struct options options;
+    const struct verb *verb = verbs_find(count, line, &taken, &noun_known);
+    cr_assert(verb, "%s", line[0]);
+    const enum options_status status =
+        options_parse(&options, verb, count - taken + 1, line + taken - 1, error);
+    options_close(&options);
+    return status == OPTIONS_OK;
+}
+
+#define TAKES(...) \
+    takes((char *[]){__VA_ARGS__, NULL}, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *), error)
+
+Test(cli_verbs, a_form_that_a_verb_does_not_print_is_refused_with_those_that_it_does)
+{
+    static char topic[] = "topic", list[] = "list", create[] = "create", produce[] = "produce",
+                bench[] = "bench", consume[] = "consume", name[] = "t", o[] = "-o", json[] = "json",
+                tsv[] = "tsv";
+    char error[OPTIONS_ERROR_BYTES] = "";
+    cr_assert(TAKES(topic, list, o, tsv), "%s", error);
+    cr_assert(TAKES(topic, create, name, o, json), "%s", error);
+    cr_assert(TAKES(consume, name, o, json), "%s", error);
+    cr_assert_not(TAKES(topic, create, name, o, tsv));
+    cr_assert_str_eq(error, "--output: 'tsv' is not table|json|ndjson");
+    cr_assert_not(TAKES(produce, name, o, json));
+    cr_assert_str_eq(error, "--output: it prints text only");
+    cr_assert_not(TAKES(bench, produce, o, json));
+    cr_assert_str_eq(error, "--output: it prints text only, or JSON with --json");
+    setenv("RAFTMQ_OUTPUT", "json", 1); /* for all verbs, as far as they can */
+    cr_assert(TAKES(produce, name), "%s", error);
+    unsetenv("RAFTMQ_OUTPUT");
+}
+
+Test(cli_verbs, none_is_no_number_of_messages)
+{
+    static char produce[] = "produce", consume[] = "consume", name[] = "t", n[] = "-n",
+                batch[] = "--batch", zero[] = "0", one[] = "1";
+    char error[OPTIONS_ERROR_BYTES] = "";
+    cr_assert(TAKES(consume, name, n, one), "%s", error);
+    cr_assert_not(TAKES(consume, name, n, zero));
+    cr_assert_str_eq(error, "--count: '0' is not a number from 1 on, such as 100 or 10k");
+    cr_assert_not(TAKES(produce, name, batch, zero));
+}
+
+Test(cli_verbs, the_help_names_an_alias_as_it_is_typed)
+{
+    for (int v = 0; v < verbs_count; v++) {
+        char *text = NULL, wanted[128];
+        size_t bytes = 0;
+        const char *alias = strchr(verbs[v].name, '|');
+        if (!alias) continue;
+        FILE *out = open_memstream(&text, &bytes);
+        help_print_verb(&verbs[v], out);
+        fclose(out);
+        snprintf(wanted, sizeof(wanted), "also: raftmq %s%s%s\n",
+                 verbs[v].noun ? verbs[v].noun : "", verbs[v].noun ? " " : "", alias + 1);
+        cr_assert(strstr(text, wanted), "%s", wanted);
+        free(text);
+    }
+}
+
 /* Help is read on a terminal, and pasted. */
 static void check_lines(const char *text, const char *what)
 {
@@ -127,6 +194,29 @@ Test(cli_verbs, no_line_of_help_is_wide_or_ends_with_a_blank)
         check_lines(text, verbs[v].name);
         free(text);
     }
+}
+
+Test(cli_verbs, the_help_names_every_exit_status_of_the_tool_and_of_a_node)
+{
+    static const int statuses[] = {
+        EXIT_CODE_OK,          EXIT_CODE_FAILED,   EXIT_CODE_USAGE,   EXIT_CODE_NOT_FOUND,
+        EXIT_CODE_UNAVAILABLE, EXIT_CODE_CONFLICT, EXIT_CODE_UNKNOWN, EXIT_CODE_PARTIAL,
+        EXIT_CODE_INTERRUPTED, NODE_FATAL_DISK,    NODE_FATAL_DAMAGE, NODE_FATAL_CONFIG,
+        NODE_FATAL_BUSY};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    help_print_all(out);
+    fclose(out);
+    const char *list = strstr(text, "Exit status: ");
+    cr_assert(list);
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        char behind_blank[8], behind_line[8];
+        snprintf(behind_blank, sizeof(behind_blank), " %d ", statuses[i]);
+        snprintf(behind_line, sizeof(behind_line), "\n%d ", statuses[i]);
+        cr_assert(strstr(list, behind_blank) || strstr(list, behind_line), "%d", statuses[i]);
+    }
+    free(text);
 }
 
 Test(cli_verbs, every_state_of_a_change_is_explained)

@@ -111,6 +111,26 @@ Test(log_command, verify_names_damage_and_exits_with_1)
     cr_assert_eq(run("verify", "--json", NULL, data), 1);
 }
 
+Test(log_command, verify_of_several_names_each_and_ends_with_a_verdict)
+{
+    char heading[DISK_PATH_MAX + 4];
+    cr_assert_eq(run("verify", NULL, group, data), 0);
+    snprintf(heading, sizeof heading, "# %.400s\n", group);
+    cr_assert_not_null(strstr(output, heading), "%s", output);
+    snprintf(heading, sizeof heading, "# %.400s\n", data);
+    cr_assert_not_null(strstr(output, heading), "%s", output);
+    const char *verdict = strstr(output, "2 logs and 0 other files: whole\n");
+    cr_assert_not_null(verdict, "%s", output);
+    cr_assert_str_eq(strchr(verdict, '\n'), "\n", "it is the last line");
+    damage(12288 + 20000);
+    cr_assert_eq(run("verify", NULL, NULL, data), 1);
+    verdict = strstr(output, "1 log and 0 other files: 1 problem. A node that is started mends ");
+    cr_assert_not_null(verdict, "%s", output);
+    cr_assert_eq(run("verify", "--json", group, data), 1);
+    cr_assert_null(strstr(output, "other files"));
+    cr_assert_null(strchr(output, '#'));
+}
+
 Test(log_command, verify_shows_the_chain_at_an_index)
 {
     char expected[64];
