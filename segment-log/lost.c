@@ -212,16 +212,20 @@ static uint64_t count_lost(struct recovery *recovery, const struct segment_heade
 uint32_t recovery__find_sector_bytes(struct recovery *recovery, const struct segment_header *header,
                                      const struct segment_mark *mark)
 {
-    /* As the segments beside it, most likely. */
+    /* As the segments beside it, most likely; but what the mark keeps of a sector tells how large those are at least. */
     uint32_t best = header->sector_bytes;
     if (!recovery->file) return best;
-    uint64_t best_lost = count_lost(recovery, header, mark, best);
-    for (uint32_t bytes = SEGMENT_SECTOR_BYTES; best_lost > 0 && bytes <= SEGMENT_SECTOR_MAX;
-         bytes *= 2) {
+    bool fits = marks__tail_fits(mark, best);
+    uint64_t best_lost = fits ? count_lost(recovery, header, mark, best) : UINT64_MAX;
+    for (uint32_t bytes = SEGMENT_SECTOR_BYTES;
+         (!fits || best_lost > 0) && bytes <= SEGMENT_SECTOR_MAX; bytes *= 2) {
+        if (!marks__tail_fits(mark, bytes)) continue;
         uint64_t lost = count_lost(recovery, header, mark, bytes);
-        if (lost >= best_lost) continue;
+        if (fits && lost >= best_lost) continue;
+        fits = true;
         best = bytes;
         best_lost = lost;
     }
+    assert(fits); /* marks__read() takes no mark that fits none */
     return best;
 }

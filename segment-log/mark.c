@@ -20,6 +20,19 @@ uint64_t marks__pos(uint32_t block)
     return SEGMENT_BLOCK_BYTES * (1u + block);
 }
 
+bool marks__tail_fits(const struct segment_mark *mark, uint32_t sector_bytes)
+{
+    return mark->tail_bytes == 0 || mark->end_pos % sector_bytes == mark->tail_bytes;
+}
+
+static bool tail_fits_any(const struct segment_mark *mark)
+{
+    for (uint32_t bytes = SEGMENT_SECTOR_BYTES; bytes <= SEGMENT_SECTOR_MAX; bytes *= 2) {
+        if (marks__tail_fits(mark, bytes)) return true;
+    }
+    return false;
+}
+
 int marks__read(struct disk_file *file, uint64_t group_seed, const struct segment_header *header,
                 struct segment_marks *ret_marks)
 {
@@ -33,10 +46,11 @@ int marks__read(struct disk_file *file, uint64_t group_seed, const struct segmen
         struct segment_mark *mark = &ret_marks->mark[i];
         enum segment_format_status status = segment_format__decode_mark(block, group_seed, mark);
         if (status == SEGMENT_FORMAT_VERSION) ret_marks->other_version = true;
-        ret_marks->valid[i] = status == SEGMENT_FORMAT_OK && mark->segment == header->sequence &&
-                              mark->point.index >= header->base.index &&
-                              mark->tail_bytes < header->sector_bytes &&
-                              mark->tail_bytes <= mark->end_pos - SEGMENT_DATA_POS;
+        ret_marks->valid[i] =
+            status == SEGMENT_FORMAT_OK && mark->segment == header->sequence &&
+            mark->point.index >= header->base.index &&
+            (header->sector_bytes == 0 ? tail_fits_any(mark)
+                                       : marks__tail_fits(mark, header->sector_bytes));
         if (!ret_marks->valid[i]) continue;
         int newest = ret_marks->newest;
         if (newest < 0 || mark->sequence > ret_marks->mark[newest].sequence) {

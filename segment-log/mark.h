@@ -28,9 +28,13 @@ struct segment_marks {
 };
 
 /* Read and judge the marks of a segment. A mark of another segment (a recycled file) is not valid; one whose end lies
- * behind the end of the file is: then the file lost what was synced. 0 or a negative errno. */
+ * behind the end of the file is: then the file lost what was synced. header->sector_bytes = 0: the header is lost, and nobody
+ * knows yet. 0 or a negative errno. */
 int marks__read(struct disk_file *file, uint64_t group_seed, const struct segment_header *header,
                 struct segment_marks *ret_marks);
+
+/* The bytes that a mark keeps begin where a sector of this size does, and end in it. */
+bool marks__tail_fits(const struct segment_mark *mark, uint32_t sector_bytes);
 
 /* Block 0 or 1 is not what a crash may leave: in a segment that is written a crash may tear the mark in flight; in one that is
  * continued both say so, and were synced. */

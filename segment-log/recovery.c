@@ -140,8 +140,7 @@ enum segment_log_status recovery__open_segment(struct recovery *recovery,
     enum segment_log_status status = read_header(recovery, found);
     if (status != SEGMENT_LOG_OK) return status;
     /* Without a header the marks are judged by what holds for every segment. */
-    const struct segment_header any = {.sequence = found->sequence,
-                                       .sector_bytes = SEGMENT_SECTOR_MAX};
+    const struct segment_header any = {.sequence = found->sequence};
     error = marks__read(recovery->file, recovery->seed,
                         found->header_is_whole ? &found->header : &any, &recovery->marks);
     if (!error) error = disk_size(recovery->file, &recovery->file_bytes);
@@ -290,7 +289,8 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
     const struct segment_mark *mark;
     status = settle_mark(recovery, position, is_lost, &mark);
     if (status != SEGMENT_LOG_OK) return status;
-    if (found->mend_header && !is_lost && !recovery->has_footer) {
+    const bool is_told = recovery->has_footer && marks__tail_fits(mark, found->header.sector_bytes);
+    if (found->mend_header && !is_lost && !is_told) {
         found->header.sector_bytes = recovery__find_sector_bytes(recovery, &found->header, mark);
     }
     status = add_segment(recovery, &found->header);

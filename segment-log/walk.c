@@ -317,7 +317,7 @@ static enum walk_end end_without_header(struct walk *walk, struct disk_file *fil
 {
     const struct segment_log_snapshots *snapshots = walk->snapshots;
     if (!walk->started && !(snapshots && snapshots->has_ids)) return WALK_UNKNOWN;
-    const struct segment_header any = {.sequence = sequence, .sector_bytes = SEGMENT_SECTOR_MAX};
+    const struct segment_header any = {.sequence = sequence};
     const uint64_t seed =
         walk->started ? walk->seed : checksum64_group(&snapshots->cluster, snapshots->group);
     struct segment_marks marks;

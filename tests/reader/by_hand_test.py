@@ -170,7 +170,8 @@ class End(Case):
         good = mark(1, 12288 + len(self.first), self.after_first)
         late = formats.Point(9, 1, 5, 0, 0)
         for bad in (mark(2, 12288 - 8, BASE), mark(2, 12288 + 4, late), mark(2, 12288 + 8, late, tail=bytes(16)),
-                    mark(2, 12288 + 4096, late, tail=bytes(SECTOR)), mark(2, 12288 + 800, late, segment=2)):
+                    mark(2, 12288 + 4096, late, tail=bytes(SECTOR)), mark(2, 12288 + 800, late, tail=bytes(16)),
+                    mark(2, 12288 + 800, late, segment=2)):
             self.assertEqual(self.log([good, bad], self.records).end, self.after_second)
 
 

@@ -143,8 +143,8 @@ class Mark:
     def is_of(self, segment):
         """It may tell of that segment."""
         return (self.valid and self.end_pos >= ENTRIES_POS and self.end_pos % 8 == 0
-                and self.point.index >= segment.base.index and self.tail_bytes < segment.sector_bytes
-                and self.tail_bytes <= self.end_pos - ENTRIES_POS)
+                and self.point.index >= segment.base.index
+                and self.tail_bytes in (0, self.end_pos % segment.sector_bytes))
 
 
 class Segment:

@@ -328,6 +328,36 @@ Test(segment_log_truncate, works_on_sectors_of_4096_where_the_kept_part_may_not_
     }
 }
 
+/* The disk has another one behind it now, and the header is lost that says which sectors the file was written for: what the mark
+ * keeps of one tells. */
+Test(segment_log_truncate, without_a_header_the_kept_part_tells_the_sectors)
+{
+    char path[DISK_PATH_MAX];
+    segment_log_close(log_);
+    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+    options.sector_bytes = 4096;
+    log_ = fixture_create(&options);
+    fixture_append(log_, 1, 9, 300);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    segment_log_truncate(log_, 5);
+    struct segment_log_info kept = fixture_info(log_);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(memory_disk_flip(disk, path, 20, 1), 0);
+    options.sector_bytes = 512;
+    for (int start = 0; start < 2; start++) {
+        reopen();
+        expect_end(&kept);
+        cr_assert_eq(fixture_info(log_).holes_count, 0);
+        fixture_check_all(log_);
+    }
+    fixture_append(log_, 2, 1, 100);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    kept = fixture_info(log_);
+    reopen();
+    expect_end(&kept);
+}
+
 /* A file that nothing was filled ahead in may end in the middle of the sector of the cut. */
 Test(segment_log_truncate, takes_no_room_so_a_full_disk_does_not_stop_it)
 {
