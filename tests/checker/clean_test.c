@@ -16,7 +16,7 @@ static void expect_clean(const struct history *history, uint64_t seed)
     }
 }
 
-Test(history_clean, concurrent_histories_pass, .timeout = 120)
+Test(history_clean, concurrent_histories_pass, .timeout = 900)
 {
     struct history_totals sum = {0};
     uint64_t commit_reads = 0;
@@ -69,7 +69,7 @@ Test(history_clean, the_same_seed_makes_the_same_history)
 }
 
 /* Written as text and read back, a history is the same, line by line. */
-Test(history_text, survives_a_round_trip, .timeout = 60)
+Test(history_text, survives_a_round_trip, .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct model_options options = model_options_draw(seed);
@@ -107,7 +107,7 @@ Test(history_text, survives_a_round_trip, .timeout = 60)
 
 /* Lines with flipped, missing and repeated bytes are refused or mean something else; nothing reads past their end (the
  * sanitized build looks), and a history of them is judged to its end. */
-Test(history_text, garbled_lines_do_no_harm, .timeout = 60)
+Test(history_text, garbled_lines_do_no_harm, .timeout = 300)
 {
     uint64_t refused = 0, taken = 0;
     for (uint64_t seed = 1; seed <= 10; seed++) {

@@ -5,7 +5,7 @@
 
 #include "sim_cluster.h"
 
-TestSuite(simulated_damage, .timeout = 60);
+TestSuite(simulated_damage, .timeout = 300);
 
 static struct cluster *make_cluster(void)
 {

@@ -17,7 +17,7 @@
 
 #define SECOND_US 1000000u
 
-TestSuite(simulated_damaged, .timeout = 120);
+TestSuite(simulated_damaged, .timeout = 900);
 
 /* ---- D3 ------------------------------------------------------------------------------------------------------------ */
 

@@ -14,7 +14,7 @@
 #define MESSAGES  124u     /* the last file has some of them */
 #define NEVER     1000000u /* checkpoint_entries: only the one it was born with */
 
-TestSuite(simulated_repair, .timeout = 120);
+TestSuite(simulated_repair, .timeout = 900);
 
 static uint32_t follower_of(struct cluster *cluster)
 {

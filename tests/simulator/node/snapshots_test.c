@@ -11,7 +11,7 @@
 #define MESSAGES    124u
 #define CHECKPOINTS 30u
 
-TestSuite(simulated_snapshots, .timeout = 120);
+TestSuite(simulated_snapshots, .timeout = 900);
 
 static uint32_t follower_of(struct cluster *cluster)
 {

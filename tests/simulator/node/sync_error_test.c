@@ -156,7 +156,7 @@ static bool run(uint64_t nth, uint32_t *ret_trims)
 }
 
 Test(simulated_sync_error, whichever_sync_fails_the_node_ends_at_once_and_acks_nothing_more,
-     .timeout = 200)
+     .timeout = 900)
 {
     uint32_t failed = 0, trims = 0;
     for (uint64_t nth = 1;; nth += nth < EVERY_UP_TO ? 1u : STEP) {

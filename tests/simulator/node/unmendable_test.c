@@ -18,7 +18,7 @@
 
 #define SECOND_US 1000000u
 
-TestSuite(simulated_unmendable, .timeout = 120);
+TestSuite(simulated_unmendable, .timeout = 900);
 
 /* The follower goes down with damage above its state. Returns where: a base follows the first of these messages, and the crash
  * comes before the next one is due. */

@@ -149,7 +149,7 @@ Test(cli_consumer, a_node_that_hangs_is_left_after_the_answer_timeout_and_no_lat
     const uint64_t took_us = io_now_us(io) - began_us;
     cr_assert_geq(took_us, 1000000u, "a long poll is not cut short: %lu us",
                   (unsigned long)took_us);
-    cr_assert_lt(took_us, 2000000u, "%lu us", (unsigned long)took_us);
+    cr_assert_lt(took_us, 10000000u, "%lu us", (unsigned long)took_us);
     cr_assert_eq(hung.requests_count, 1);
     cr_assert_eq(node.requests_count, 1);
     consumer_close(&consumer);

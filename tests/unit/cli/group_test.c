@@ -26,7 +26,7 @@ static int list(const struct script_step *steps, int steps_count, int *ret_reque
     return status;
 }
 
-Test(cli_group, pages_are_asked_for_until_one_is_empty, .timeout = 20)
+Test(cli_group, pages_are_asked_for_until_one_is_empty, .timeout = 120)
 {
     static const struct script_step steps[] = {{.answer = TOPICS},
                                                {.answer = TOPIC},
@@ -38,7 +38,7 @@ Test(cli_group, pages_are_asked_for_until_one_is_empty, .timeout = 20)
     cr_assert_eq(requests, 5);
 }
 
-Test(cli_group, a_page_that_does_not_lead_on_is_an_error_and_no_loop, .timeout = 20)
+Test(cli_group, a_page_that_does_not_lead_on_is_an_error_and_no_loop, .timeout = 120)
 {
     static const struct script_step steps[] = {
         {.answer = TOPICS}, {.answer = TOPIC}, {.answer = PAGE(GROUP("a") "," GROUP("b"))}};

@@ -207,7 +207,7 @@ Test(http_hostile, each_case_is_refused_when_it_comes_byte_by_byte)
         attempt(&cases[i], 0, 1);
 }
 
-Test(http_hostile, each_case_is_refused_when_cut_at_any_byte, .timeout = 120)
+Test(http_hostile, each_case_is_refused_when_cut_at_any_byte, .timeout = 900)
 {
     for (size_t i = 0; i < CASES_COUNT; i++) {
         for (size_t cut = 1; cut < case_bytes(&cases[i]); cut++)
@@ -292,7 +292,7 @@ static void check_good(const struct good *good, size_t cut, size_t read_bytes_ma
     fixture_close(&fixture);
 }
 
-Test(http_hostile, a_good_request_gets_through_over_any_cut, .timeout = 60)
+Test(http_hostile, a_good_request_gets_through_over_any_cut, .timeout = 300)
 {
     for (size_t i = 0; i < sizeof goods / sizeof goods[0]; i++) {
         check_good(&goods[i], 0, 1);
@@ -303,7 +303,7 @@ Test(http_hostile, a_good_request_gets_through_over_any_cut, .timeout = 60)
 
 /* Random damage of good requests: whatever happens, the sanitizers stay quiet, and the answers are the same whether the
  * bytes come at once or one by one. */
-Test(http_hostile, damaged_requests_are_answered_alike_over_any_cut, .timeout = 60)
+Test(http_hostile, damaged_requests_are_answered_alike_over_any_cut, .timeout = 300)
 {
     uint32_t state = 12345;
     for (int round = 0; round < 3000; round++) {

@@ -106,7 +106,7 @@ static void on_connected(struct io_stream *stream, int status)
     }
 }
 
-Test(http_loopback, two_hundred_pipelined_requests_are_answered_over_sockets, .timeout = 30)
+Test(http_loopback, two_hundred_pipelined_requests_are_answered_over_sockets, .timeout = 300)
 {
     struct client client = {0};
     uint8_t *payload = calloc(1, 300000);

@@ -342,7 +342,7 @@ static void run_workload(uint64_t seed, uint32_t steps, uint32_t variants, uint6
 }
 
 /* More by hand: RAFTMQ_CRASH_SEEDS=first..last */
-Test(segment_log_crash, every_crash_state_recovers_to_what_was_durable, .timeout = 280)
+Test(segment_log_crash, every_crash_state_recovers_to_what_was_durable, .timeout = 900)
 {
     uint64_t first = 1, last = 12, states = 0, sealed = 0;
     const char *range = getenv("RAFTMQ_CRASH_SEEDS");

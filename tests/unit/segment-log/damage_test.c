@@ -67,7 +67,7 @@ static void tear_down(void)
     memory_disk_destroy(disk);
 }
 
-TestSuite(segment_log_damage, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(segment_log_damage, .init = set_up, .fini = tear_down, .timeout = 300);
 
 /* Open the damaged disk twice, the second time behind a power cut. Returns how many entries are in holes, or UINT64_MAX when
  * it does not open, with *ret_status. */

@@ -32,7 +32,7 @@ static void tear_down(void)
     memory_disk_destroy(disk);
 }
 
-TestSuite(segment_log_finding, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(segment_log_finding, .init = set_up, .fini = tear_down, .timeout = 300);
 
 static void finish_write(struct segment_log *log, struct segment_log_job *write)
 {

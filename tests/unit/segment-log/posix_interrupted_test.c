@@ -154,7 +154,7 @@ static void tear_down(void)
     temp_directory_remove(&directory);
 }
 
-TestSuite(segment_log_posix_interrupted, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(segment_log_posix_interrupted, .init = set_up, .fini = tear_down, .timeout = 300);
 
 static void tell(const struct fate *fates, uint32_t count)
 {

@@ -47,7 +47,7 @@ static void tear_down(void)
     memory_disk_destroy(disk);
 }
 
-TestSuite(segment_log_repair, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(segment_log_repair, .init = set_up, .fini = tear_down, .timeout = 900);
 
 /* Position of entry `index` in the files, which hold every flush at a sector of its own. */
 static void find_entry(uint64_t index, char path[DISK_PATH_MAX], uint64_t *ret_pos)

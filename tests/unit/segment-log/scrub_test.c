@@ -38,7 +38,7 @@ static void tear_down(void)
     memory_disk_destroy(disk);
 }
 
-TestSuite(segment_log_scrub, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(segment_log_scrub, .init = set_up, .fini = tear_down, .timeout = 900);
 
 static void finish_seal(struct segment_log *log, struct segment_log_seal_job *job)
 {

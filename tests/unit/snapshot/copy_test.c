@@ -19,7 +19,7 @@ static void set_up(void)
     own = test_header(SNAPSHOT_BASE, START);
 }
 
-TestSuite(snapshot_copy, .init = set_up, .timeout = 60);
+TestSuite(snapshot_copy, .init = set_up, .timeout = 300);
 
 static const char *copy_name(uint64_t index)
 {
