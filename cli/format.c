@@ -159,8 +159,13 @@ void format_print_json(const struct format_message *message, FILE *out)
     const struct record_view *record = message->record;
     char time[QUANTITY_TEXT_BYTES];
     json_t *object = json_object();
-    json_object_set_new(object, "topic", json_string(message->topic));
-    json_object_set_new(object, "partition", json_integer(message->partition));
+    if (message->topic) {
+        json_object_set_new(object, "topic", json_string(message->topic));
+        json_object_set_new(object, "partition", json_integer(message->partition));
+    } else {
+        json_object_set_new(object, "group", json_integer((json_int_t)message->group));
+        json_object_set_new(object, "index", json_integer((json_int_t)message->index));
+    }
     json_object_set_new(object, "offset", json_integer((json_int_t)record->offset));
     json_object_set_new(object, "timestamp",
                         json_string(quantity_time(time, record->timestamp_ms)));

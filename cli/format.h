@@ -1,4 +1,4 @@
-/* How `raftmq consume` prints a message: `-f '%o %k %v\n'`, or `--json`. */
+/* How `raftmq consume` prints a message: `-f '%o %k %v\n'`, or `--json`; and `raftmq log dump --messages`. */
 #ifndef CLI_FORMAT_H
 #define CLI_FORMAT_H
 
@@ -12,8 +12,9 @@
     "  and the escapes \\n \\t \\r \\0 \\\\ \\xHH"
 
 struct format_message {
-    const char *topic;
+    const char *topic; /* NULL: only files are known, which tell group and index */
     uint32_t partition;
+    uint64_t group, index; /* without a topic */
     const struct record_batch_header *batch;
     const struct record_view *record;
 };

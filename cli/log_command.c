@@ -3,6 +3,7 @@
 #include "log_command.h"
 
 #include "log_inspect.h"
+#include "log_messages.h"
 #include "log_replica.h"
 #include "message.h"
 #include "node_lock.h"
@@ -24,7 +25,7 @@ enum { RESULT_OK = 0, RESULT_PROBLEMS = 1, RESULT_USAGE = 2, RESULT_NOT_FOUND = 
 #define BATCH_HEADER_BYTES 61u
 
 static const char usage_text[] =
-    "usage: raftmq log dump    [--records] [--json] PATH...\n"
+    "usage: raftmq log dump    [--records | --messages] [--json] PATH...\n"
     "       raftmq log verify  [--at INDEX] [--json] PATH...\n"
     "       raftmq log inspect [--json] PATH...\n"
     "\n"
@@ -41,11 +42,15 @@ static const char usage_text[] =
     "  inspect    what each file says of itself: header, marks, footer with index, terms and\n"
     "             configurations; replicas and votes; and what is wrong, with its place\n"
     "  --records  also show the batch header of DATA entries\n"
+    "  --messages show the messages alone, a line of JSON each as  raftmq consume --json  does;\n"
+    "             what is damaged is told on stderr. Entries at the end of a log may be there\n"
+    "             that no majority ever had\n"
     "  --at INDEX also show the chain at this index: equal on two nodes means equal logs up to it\n"
     "  --json     machine readable (also -o json)\n"
     "\n"
     "  raftmq log verify raftmq-data --at 1000          compare with the same of another node\n"
     "  raftmq log dump raftmq-data/groups/00000000000000000001\n"
+    "  raftmq log dump --messages raftmq-data/groups/00000000000000000001 > messages.ndjson\n"
     "  raftmq log inspect raftmq-data/votes\n"
     "\n"
     "exit status: 0 whole, 1 problems found, 2 usage, 3 no log there\n";
@@ -55,6 +60,7 @@ struct request {
     bool inspect;
     bool json;
     bool records;
+    bool messages;
     bool has_at;
     uint64_t at;
     const char *paths[64];
@@ -129,6 +135,8 @@ static int parse(int argc, char **argv, struct request *request)
             i++;
         } else if (strcmp(word, "--records") == 0 && is_dump) {
             request->records = true;
+        } else if (strcmp(word, "--messages") == 0 && is_dump) {
+            request->messages = true;
         } else if ((strcmp(word, "--at") == 0 || strcmp(word, "--chain-at") == 0) &&
                    request->verify) {
             if (i + 1 == argc || !parse_index(argv[i + 1], &request->at)) {
@@ -218,8 +226,8 @@ static void tell_remark(struct report *report, const struct segment_log_walk_ite
     struct segment_log_walk_item remark = *item;
     if (report->is_left_over) remark.problem = false;
     if (remark.problem) report->group_problems++;
-    /* In the JSON of these problems are named on stderr, so that stdout stays one document. */
-    if ((request->verify || request->inspect) && request->json) {
+    /* So that stdout stays one document, or messages alone. */
+    if (request->messages || ((request->verify || request->inspect) && request->json)) {
         fprintf(stderr, "%s %s at %" PRIu64 ": %s\n", remark.problem ? "problem" : "note",
                 remark.path, remark.pos, remark.text);
     } else {
@@ -233,6 +241,18 @@ static void tell_of_group(struct report *report, bool problem, const char *text)
     const struct segment_log_walk_item item = {
         .path = report->directory, .problem = problem, .of_log = true, .text = text};
     tell_remark(report, &item);
+}
+
+static void print_messages(struct report *report, const struct segment_log_walk_item *item)
+{
+    const char *reason = log_print_messages(item);
+    if (!reason) return;
+    char text[128];
+    snprintf(text, sizeof text, "the messages of entry %" PRIu64 " cannot be read: %s",
+             item->header->index, reason);
+    const struct segment_log_walk_item remark = {
+        .path = item->path, .pos = item->pos, .problem = true, .text = text};
+    tell_remark(report, &remark);
 }
 
 static void note_item(void *data, const struct segment_log_walk_item *item)
@@ -253,7 +273,11 @@ static void note_item(void *data, const struct segment_log_walk_item *item)
         report->chain_found = true;
         report->chain_at = item->header->chain;
     }
-    if (!request->verify) print_entry(report, item);
+    if (request->messages) {
+        print_messages(report, item);
+    } else if (!request->verify) {
+        print_entry(report, item);
+    }
 }
 
 static void print_group_text(const struct report *report,
@@ -363,7 +387,8 @@ static void begin_group(struct report *report, const char *directory,
                         const struct log_replica *replica)
 {
     const struct request *request = report->request;
-    const bool is_text_dump = !request->verify && !request->inspect && !request->json;
+    const bool is_text_dump =
+        !request->verify && !request->inspect && !request->json && !request->messages;
     report->directory = directory;
     report->has_offset = false;
     report->chain_found = false;
@@ -416,6 +441,15 @@ static void walk_missing(void *data, const char *directory, const struct log_rep
 static void inspect_file(struct report *report, const char *path, enum log_file_kind kind)
 {
     const struct request *request = report->request;
+    if (request->messages) {
+        fprintf(stderr,
+                "raftmq log: %s: --messages takes the directory of a group or of a node, not a "
+                "file\n",
+                path);
+        report->files_count++;
+        report->missing = true;
+        return;
+    }
     enum log_inspect_output output = request->json ? LOG_INSPECT_JSON : LOG_INSPECT_TABLE;
     if (request->verify) {
         output = request->json ? LOG_INSPECT_VERDICT_JSON : LOG_INSPECT_VERDICT;

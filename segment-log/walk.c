@@ -87,6 +87,7 @@ static void take_record(struct walk *walk, const struct segment_scan_record *rec
         .pos = record->pos,
         .header = &record->header,
         .payload = record->payload,
+        .group = summary->group,
     };
     if (walk->cb) walk->cb(walk->data, &item);
 }

@@ -358,6 +358,7 @@ struct segment_log_walk_item {
     uint64_t pos;
     const struct entry_header *header;
     const uint8_t *payload;
+    uint64_t group; /* of the entry */
     bool problem;
     bool of_log; /* no file tells it alone: one is missing, or does not go with those beside it */
     const char *text;

@@ -5,6 +5,7 @@
 #include "temp_directory.h"
 
 #include <broker/raft_codec.h>
+#include <broker/record_batch.h>
 #include <segment_log/node_store.h>
 #include <snapshot/snapshot.h>
 
@@ -171,6 +172,81 @@ Test(log_command, dump_prints_a_line_per_entry)
     cr_assert_not_null(strstr(output, "\"batch\":{\"magic\":"));
 }
 
+static void flip(const char *path, uint64_t pos)
+{
+    struct disk_file *file;
+    uint8_t byte;
+    cr_assert_eq(disk_open(disk_posix(), path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pread(file, &byte, 1, pos), 1);
+    byte ^= 0x20;
+    cr_assert_eq(disk_pwrite(file, &byte, 1, pos), 0);
+    disk_close(file);
+}
+
+static void append_batch(struct segment_log *log, const struct record *records, uint32_t count)
+{
+    struct record_batch_builder builder;
+    uint64_t last_index;
+    record_batch_builder_init(&builder, 4096);
+    record_batch_begin(&builder);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(record_batch_add(&builder, &records[i]), RECORD_BATCH_OK);
+    }
+    record_batch_finish(&builder, -1, -1, -1);
+    const struct segment_log_info at = fixture_info(log);
+    record_batch_stamp(builder.buffer, at.next_offset, 1);
+    const struct segment_log_entry entry = {
+        .type = ENTRY_DATA,
+        .record_count = count,
+        .timestamp_ms = at.last_timestamp_ms,
+        .payload = builder.buffer,
+        .payload_bytes = (uint32_t)builder.bytes,
+    };
+    cr_assert_eq(segment_log_append(log, 1, &entry, 1, &last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    record_batch_builder_close(&builder);
+}
+
+/* What a node left that nobody can start again. */
+Test(log_command, dump_shows_messages_and_tells_of_damage_beside_them)
+{
+    char other[DISK_PATH_MAX], path[DISK_PATH_MAX];
+    const struct record records[3] = {
+        {.timestamp_ms = 1700000000123,
+         .key = (const uint8_t *)"k",
+         .key_bytes = 1,
+         .value = (const uint8_t *)"first",
+         .value_bytes = 5},
+        {.timestamp_ms = 1700000000124, .value = (const uint8_t *)"\xff\xfe", .value_bytes = 2},
+        {.timestamp_ms = 1700000000125, .value = (const uint8_t *)"third", .value_bytes = 5}};
+    snprintf(other, sizeof other, "%.400s/elsewhere", data);
+    struct segment_log_options options = fixture_options(disk_posix(), other);
+    struct segment_log *log = fixture_create(&options);
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+    append_batch(log, records, 2);
+    append_batch(log, records + 2, 1);
+    segment_log_close(log);
+    cr_assert_eq(run("dump", "--messages", NULL, other), 0);
+    char wanted[512];
+    snprintf(wanted, sizeof wanted,
+             "{\"group\":%u,\"index\":2,\"offset\":0,\"timestamp\":\"2023-11-14T22:13:20.123Z\","
+             "\"key\":\"k\",\"headers\":{},\"value\":\"first\"}\n",
+             FIXTURE_GROUP);
+    cr_assert_eq(strncmp(output, wanted, strlen(wanted)), 0, "%s", output);
+    cr_assert_not_null(strstr(output, "\"offset\":1,"), "%s", output);
+    cr_assert_not_null(strstr(output, "\"value_b64\":\"//4=\"}\n"), "%s", output);
+    cr_assert_not_null(strstr(output, "\"index\":3,\"offset\":2,"), "%s", output);
+    fixture_segment_path(other, 1, path);
+    cr_assert_eq(run("dump", "--messages", NULL, path), 3, "a file may begin within a log");
+    cr_assert_str_empty(output);
+    flip(path, FIXTURE_DATA_POS + 200); /* within the first batch */
+    cr_assert_eq(run("dump", "--messages", NULL, other), 1);
+    cr_assert_null(strstr(output, "\"first\""), "%s", output);
+    cr_assert_null(strstr(output, "damaged"), "it goes to stderr: %s", output);
+    cr_assert_eq(strncmp(output, "{\"group\":", 9), 0, "%s", output);
+    cr_assert_not_null(strstr(output, "\"value\":\"third\""), "%s", output);
+}
+
 /* What it prints to a terminal; a child prints, so that no terminal is full before it is read. */
 static void run_on_terminal(const char *action, const char *path)
 {
@@ -307,17 +383,6 @@ static void make_snapshot_with_members(void)
     header.configuration_bytes = (uint32_t)raft_codec_encode_configuration(
         &members, header.configuration, sizeof header.configuration);
     cr_assert_eq(snapshot_write(disk_posix(), group, &header, NULL, &problem), SNAPSHOT_OK);
-}
-
-static void flip(const char *path, uint64_t pos)
-{
-    struct disk_file *file;
-    uint8_t byte;
-    cr_assert_eq(disk_open(disk_posix(), path, DISK_WRITE, &file), 0);
-    cr_assert_eq(disk_pread(file, &byte, 1, pos), 1);
-    byte ^= 0x20;
-    cr_assert_eq(disk_pwrite(file, &byte, 1, pos), 0);
-    disk_close(file);
 }
 
 static uint64_t size_of(const char *path)
