@@ -241,8 +241,10 @@ int main(int argc, char **argv)
             read_bytes_max = parse_bytes(argv[++i]);
         } else if (strcmp(argv[i], "--keep") == 0) {
             keep = true;
-        } else {
+        } else if (argv[i][0] != '-' && !directory) {
             directory = argv[i];
+        } else {
+            bytes = 0; /* what nobody knows is no directory to fill */
         }
     }
     if (!directory || bytes == 0) {

@@ -311,8 +311,11 @@ def damage_below_the_mark_is_repaired_from_the_others_and_named(folder):
 def find_bytes(folder, needle):
     for path, _, files in os.walk(folder):
         for file in files:
-            with open(os.path.join(path, file), "rb") as data:
-                position = data.read().find(needle)
+            try:
+                with open(os.path.join(path, file), "rb") as data:
+                    position = data.read().find(needle)
+            except FileNotFoundError:
+                continue  # a running node has just renamed or dropped it
             if position >= 0:
                 return os.path.join(path, file), position
     raise AssertionError(f"{needle!r} stands in no file under {folder}")

@@ -10,13 +10,20 @@ from history import HistoryReader, Recorder
 from promises import promise
 
 
+def is_empty_or_gone(path):
+    try:
+        return os.path.getsize(path) == 0
+    except FileNotFoundError:
+        return True
+
+
 def files_of(node):
-    """Every file that counts, however small; what is being written under another name does not."""
+    """Every file that counts, however small; what is being written under another name does not. They come and go meanwhile."""
     found = []
     for folder, _, names in os.walk(node.data):
         found += [os.path.join(folder, name) for name in names
                   if not name.endswith((".new", ".tmp")) and name != "LOCK"]
-    return sorted(path for path in found if os.path.getsize(path) > 0)
+    return sorted(path for path in found if not is_empty_or_gone(path))
 
 
 def flip(path, draw):
