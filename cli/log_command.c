@@ -395,6 +395,7 @@ static void begin_group(struct report *report, const char *directory,
     report->group_problems = 0;
     report->is_left_over = replica->state == LOG_REPLICA_LEFT_OVER;
     if (is_text_dump) printf("# %s\n", directory);
+    if (request->messages) fprintf(stderr, "# %s\n", directory); /* also of what is set aside */
     if (is_text_dump && isatty(STDOUT_FILENO)) {
         puts("index term type offset count bytes time_ms chain status");
     }

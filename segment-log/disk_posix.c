@@ -70,6 +70,12 @@ static void posix_close(struct disk_file *file)
     free(file);
 }
 
+/* What a file system that is corrupt says of a file is what a disk says that cannot read it. */
+static int error_of_read(int error)
+{
+    return error == EUCLEAN || error == EBADMSG ? -EIO : -error;
+}
+
 static ssize_t posix_pread(struct disk_file *file, void *buffer, size_t bytes, uint64_t pos)
 {
     size_t done = 0;
@@ -77,7 +83,7 @@ static ssize_t posix_pread(struct disk_file *file, void *buffer, size_t bytes, u
         ssize_t got =
             pread(fd_of(file), (uint8_t *)buffer + done, bytes - done, (off_t)(pos + done));
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return -errno;
+        if (got < 0) return error_of_read(errno);
         if (got == 0) break;
         done += (size_t)got;
     }

@@ -99,6 +99,13 @@ const struct hole *holes__from(const struct segment_log *log, uint64_t index)
     return low < log->holes_count ? &log->holes[low] : NULL;
 }
 
+const struct hole *holes__holding(const struct segment_log *log, uint64_t sequence, uint64_t index)
+{
+    const struct hole *hole = holes__from(log, index);
+    if (!hole || hole->told.first_index > index || hole->told.segment != sequence) return NULL;
+    return hole;
+}
+
 void holes__cut(struct segment_log *log, uint64_t from_index)
 {
     while (log->holes_count > 0 &&

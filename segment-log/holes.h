@@ -21,6 +21,8 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
                 bool terms_known, bool configurations_known);
 /* The first one that ends at or behind `index`; NULL: none. */
 const struct hole *holes__from(const struct segment_log *log, uint64_t index);
+/* The one that holds entry `index` of segment `sequence`; NULL: none. */
+const struct hole *holes__holding(const struct segment_log *log, uint64_t sequence, uint64_t index);
 /* Forget those that lie at or behind from_index, through base_index, in a segment, or all. */
 void holes__cut(struct segment_log *log, uint64_t from_index);
 void holes__drop(struct segment_log *log, uint64_t base_index);

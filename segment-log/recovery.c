@@ -304,7 +304,9 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
                               "the synced mark is behind the end of any segment");
     }
     if (is_lost) return recovery__take_lost(recovery, found, segment, &mark->point);
-    if (!RARELY(FOOTER_IS_NOT_USED) &&
+    /* Part of a footer's hash is the header, of which nobody knows here whether it told of an installed base: let it be sealed again. */
+    const bool is_rewritten = found->mend_header && position == 0;
+    if (!is_rewritten && !RARELY(FOOTER_IS_NOT_USED) &&
         recovery__adopt_footer(recovery, segment, &found->header, mark)) {
         return SEGMENT_LOG_OK;
     }

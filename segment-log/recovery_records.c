@@ -209,23 +209,34 @@ static enum segment_log_status read_tail(struct recovery *recovery, struct segme
     }
 }
 
+/* What was never written is zeros; what the disk cannot read was not. */
+static bool holds_something(const struct recovery *recovery, const struct segment *segment)
+{
+    uint8_t sector[SEGMENT_SECTOR_MAX];
+    const ssize_t got = disk_pread(recovery->file, sector, segment->sector_bytes, SEGMENT_DATA_POS);
+    return got < 0 || !bytes_are_zero(sector, (size_t)got);
+}
+
 /* One lost write can hit the newer mark, which stands in front of the entries, all of them, and what was acknowledged since the
- * older mark: then nothing tells how far the log went. A crash that tears a mark damages nothing in front of the other. */
-static bool is_newer_mark_lost(const struct recovery *recovery, const struct segment_mark *mark)
+ * older mark: then nothing tells how far the log went. A crash that tears a mark damages nothing in front of the other, nor the
+ * first entries when the other says that there are none: they were synced before the one in flight was written. */
+static bool is_newer_mark_lost(const struct recovery *recovery, const struct segment *segment,
+                               const struct segment_mark *mark)
 {
     const struct segment_log *log = recovery->log;
     const struct segment_marks *marks = &recovery->marks;
     if (marks->newest < 0 || marks->valid[1 - marks->newest]) return false;
-    const struct hole *hole = holes__from(log, mark->point.index);
-    return hole && hole->told.first_index <= mark->point.index &&
-           log->last.index == mark->point.index;
+    if (log->last.index != mark->point.index) return false;
+    if (mark->end_pos == SEGMENT_DATA_POS) return holds_something(recovery, segment);
+    return holes__holding(log, segment->sequence, mark->point.index) != NULL;
 }
 
 /* When both marks and the last entries are lost, nobody knows where these ended: somewhere up to the end of the file. No mark may
  * say that it was right behind those in front: these would contradict it, and what is whole further back would not be looked for. */
-static uint64_t end_behind_hole(const struct recovery *recovery, const struct stretch *stretch)
+static uint64_t end_behind_hole(const struct recovery *recovery, const struct segment *segment,
+                                const struct stretch *stretch)
 {
-    const struct hole *hole = holes__from(recovery->log, stretch->end.index);
+    const struct hole *hole = holes__holding(recovery->log, segment->sequence, stretch->end.index);
     if (!hole) return stretch->scan.pos;
     const uint64_t missing = hole->told.last_index - hole->told.first_index + 1;
     const uint64_t least = stretch->scan.pos + missing * ENTRY_HEADER_BYTES;
@@ -258,13 +269,14 @@ enum segment_log_status recovery__read_records(struct recovery *recovery, struct
         if (status == SEGMENT_LOG_OK) status = read_tail(recovery, segment, &stretch.scan);
     }
     segment->end_pos = stretch.scan.pos;
-    if (mark->end_pos == 0) segment->end_pos = end_behind_hole(recovery, &stretch);
+    if (mark->end_pos == 0) segment->end_pos = end_behind_hole(recovery, segment, &stretch);
     segment->last_index = stretch.scan.at.index;
     segment->file_bytes = recovery->file_bytes;
     recovery->log->last = stretch.scan.at;
     recovery->met_unreadable = stretch.scan.met_unreadable;
     stretch__close(&stretch);
-    if (status == SEGMENT_LOG_OK && !mark->continued && is_newer_mark_lost(recovery, mark)) {
+    if (status == SEGMENT_LOG_OK && !mark->continued &&
+        is_newer_mark_lost(recovery, segment, mark)) {
         return recovery__fail(
             recovery, SEGMENT_LOG_LOST_POSITION, SEGMENT_BLOCK_BYTES, mark->point.index, 0,
             "one synced mark is damaged, and so are the entries in front of the other");

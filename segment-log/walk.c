@@ -140,19 +140,19 @@ static uint64_t torn_bytes(struct segment_scan *scan, uint64_t from)
     return end - from;
 }
 
-static void note_end(struct walk *walk, struct segment_scan *scan, const struct segment_mark *mark)
+static void note_damage(struct walk *walk, const struct segment_scan *scan)
 {
-    if (scan->pos < mark->end_pos) {
-        say(walk, true, scan->bad_pos,
-            "entry %" PRIu64 " is damaged in front of the synced mark: %s", scan->at.index + 1,
-            scan->error ? "reading failed" : scan->reason);
-        return;
-    }
-    if (mark->continued) return;
+    say(walk, true, scan->bad_pos, "entry %" PRIu64 " is damaged in front of the synced mark: %s",
+        scan->at.index + 1, scan->error ? "reading failed" : scan->reason);
+}
+
+static void note_tail(struct walk *walk, struct segment_scan *scan, bool is_known)
+{
     uint64_t torn = torn_bytes(scan, align_up(scan->pos, scan->sector_bytes));
     walk->summary->torn_bytes += torn;
     if (torn > 0) {
-        say(walk, false, scan->pos, "torn tail of %" PRIu64 " bytes, never synced", torn);
+        say(walk, false, scan->pos, "torn tail of %" PRIu64 " bytes, %s", torn,
+            is_known ? "never synced" : "and no mark tells whether it was synced");
     }
 }
 
@@ -162,10 +162,14 @@ static bool is_at_mark(const struct segment_scan *scan, const struct segment_mar
            scan->at.next_offset == mark->point.next_offset;
 }
 
+/* mark NULL: neither counts. */
 static void walk_records(struct walk *walk, struct disk_file *file,
                          const struct segment_header *header, const struct segment_mark *mark,
                          uint64_t size)
 {
+    const struct segment_mark start = {.end_pos = SEGMENT_DATA_POS, .point = header->base};
+    const bool is_known = mark != NULL;
+    if (!is_known) mark = &start;
     struct segment_scan scan;
     uint64_t limit_pos = mark->continued && mark->end_pos < size ? mark->end_pos : size;
     scan__init(&scan, file, walk->seed, header->sector_bytes, &walk->at, SEGMENT_DATA_POS,
@@ -182,15 +186,23 @@ static void walk_records(struct walk *walk, struct disk_file *file,
             take_record(walk, &record);
             continue;
         }
-        if (status == SEGMENT_SCAN_END && scan.pos < mark->end_pos) {
-            uint64_t end_pos = mark->end_pos < size ? mark->end_pos : size;
+        const bool is_synced = scan.pos < mark->end_pos;
+        if (status == SEGMENT_SCAN_END && (is_synced || !is_known)) {
+            uint64_t end_pos = is_known && mark->end_pos < size ? mark->end_pos : size;
             const char *reason = scan.reason;
             uint64_t bad_pos = scan.bad_pos;
             if (skip_damage(walk, &scan, end_pos)) continue;
             scan.reason = reason;
             scan.bad_pos = bad_pos;
         }
-        note_end(walk, &scan, mark);
+        if (is_synced) note_damage(walk, &scan);
+        /* What was synced behind a mark that is not the newest is as good, whatever is damaged in front of it. */
+        if (is_synced && !mark->continued && mark->end_pos < size) {
+            scan.at = mark->point;
+            scan.pos = mark->end_pos;
+            continue;
+        }
+        if (!is_synced && !mark->continued) note_tail(walk, &scan, is_known);
         break;
     }
     /* What is damaged in front of the mark does not make the log shorter. */
@@ -211,8 +223,7 @@ void walk__records(struct disk_file *file, const char *path, const struct segmen
         .seed = checksum64_group(&header->cluster, header->group),
     };
     snprintf(walk.path, sizeof walk.path, "%s", path);
-    const struct segment_mark start = {.end_pos = SEGMENT_DATA_POS, .point = header->base};
-    walk_records(&walk, file, header, mark ? mark : &start, file_bytes);
+    walk_records(&walk, file, header, mark, file_bytes);
 }
 
 static void tell_footer(void *data, uint64_t pos, const char *text)
@@ -382,11 +393,10 @@ enum walk_end walk__segment(struct walk *walk, size_t at)
         say(walk, true, SEGMENT_BLOCK_BYTES, "reading the marks failed (errno %d)", -error);
         goto out;
     }
-    const struct segment_mark start = {.end_pos = SEGMENT_DATA_POS, .point = header.base};
-    const struct segment_mark *mark = &start;
+    const struct segment_mark *mark = NULL;
     end = judge_marks(walk, &marks, size, at, &mark);
     walk_records(walk, file, &header, mark, size);
-    if (mark->continued) {
+    if (mark && mark->continued) {
         struct segment_footer footer;
         bool sealed =
             footer__verify(file, walk->seed, size, &header, mark, &footer, tell_footer, walk);

@@ -297,3 +297,14 @@ Test(segment_log_posix_interrupted, a_sync_is_repeated_when_interrupted_and_neve
     cr_assert_eq(disk_size(file, &size), 0);
     cr_assert_eq(size, 10);
 }
+
+/* A file system that is corrupt is as a disk that cannot read: what is there is damage of one place, and no reason to stop. */
+Test(segment_log_posix_interrupted, what_the_file_system_calls_corrupt_cannot_be_read)
+{
+    static const int errors[] = {EUCLEAN, EBADMSG, EIO};
+    uint8_t got[BYTES];
+    for (uint32_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        tell(&(struct fate){.error = errors[i]}, 1);
+        cr_assert_eq(disk_pread(file, got, sizeof got, POS), -EIO, "errno %d", errors[i]);
+    }
+}

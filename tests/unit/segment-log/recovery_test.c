@@ -386,6 +386,55 @@ Test(segment_log_recovery, one_lost_write_over_a_mark_and_the_entries_is_never_a
     segment_log_close(log);
 }
 
+/* The same where the older mark says that there is nothing: what a truncation left of a young segment. */
+Test(segment_log_recovery, one_lost_write_over_a_mark_and_the_first_entries_is_never_an_empty_log)
+{
+    const struct segment_log_point origin = fixture_origin();
+    options.start = &origin;
+    struct segment_log *log = fixture_create(&options);
+    uint32_t lost = 0;
+    for (uint64_t term = 1; term <= 4; term++) { /* the newest mark in each of the blocks */
+        if (term > 1) segment_log_truncate(log, 1);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        fixture_append(log, term, 1, 300);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        lost += misdirect_onto(1, 12288 + 1024);
+        if (term % 2 == 0) continue;
+        fixture_append(log, term, 1, 300);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        lost += misdirect_onto(2, 12288 + 1024);
+    }
+    cr_assert_gt(lost, 0);
+    segment_log_close(log);
+}
+
+/* What is damaged is the end of the segment in front, and its repair has begun a new one, in which nothing stands yet. */
+Test(segment_log_recovery, a_hole_in_front_is_no_lost_position_of_an_empty_segment)
+{
+    make_log(5);
+    cr_assert_eq(memory_disk_flip(disk, path, 12288 + 4 * 512 + 20, 1), 0);
+    struct segment_log *log = fixture_open(&options);
+    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    segment_log_repair_end(log);
+    cr_assert_eq(fixture_info(log).segments_count, 2);
+    segment_log_close(log);
+    struct disk *const before = disk;
+    fixture_segment_path("/group", 2, path);
+    for (uint64_t block = 1; block <= 2; block++) {
+        options.disk = disk = memory_disk_clone(before, block);
+        cr_assert_eq(memory_disk_flip(disk, path, 4096 * block + 40, 1), 0);
+        for (int start = 0; start < 2; start++) {
+            log = fixture_open(&options);
+            cr_assert_eq(fixture_info(log).last_index, 5);
+            cr_assert_eq(fixture_info(log).holes_count, 1);
+            segment_log_close(log);
+        }
+        memory_disk_destroy(disk);
+    }
+    disk = before;
+}
+
 struct birth {
     char path[DISK_PATH_MAX]; /* of the second segment */
     uint8_t bytes[12288];     /* as it is written first */

@@ -557,3 +557,42 @@ Test(segment_log_seal, a_lost_successor_is_a_lost_position_also_behind_a_footer)
     struct segment_log_problem problem;
     cr_assert_eq(fixture_open_fails(&options, &problem), SEGMENT_LOG_LOST_POSITION);
 }
+
+/* The header says that the segment was born behind a base, which nothing else does; the footer's hash is over it, too. */
+Test(segment_log_seal, a_header_that_is_made_again_gets_a_new_footer)
+{
+    struct segment_log_job_result result;
+    struct segment_log_walk_summary summary;
+    struct segment_log_problem problem;
+    char path[DISK_PATH_MAX];
+    append_flush(1, 3);
+    struct segment_log_point base = {
+        .index = 100,
+        .term = 3,
+        .chain = 77,
+        .next_offset = 300,
+        .timestamp_ms = fixture_info(log_).last_timestamp_ms,
+    };
+    segment_log_install(log_, &base);
+    cr_assert(fixture_run_job(log_, false, &result));
+    segment_log_install_end(log_, true);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    append_flush(4, 3);
+    segment_log_roll(log_);
+    append_flush(4, 1);
+    cr_assert_eq(fixture_seal(log_, fixture_info(log_).last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    const struct segment_log_info before = fixture_info(log_);
+    fixture_segment_path("/group", 2, path);
+    cr_assert_eq(memory_disk_flip(memory, path, 20, 1), 0);
+    options.base = &base;
+    reopen();
+    expect_same(&before);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    cr_assert_eq(segment_log_walk(disk, "/group", NULL, NULL, NULL, &summary, &problem),
+                 SEGMENT_LOG_OK);
+    cr_assert_eq(summary.problems_count, 0);
+    reopen();
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+}

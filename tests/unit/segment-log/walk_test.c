@@ -517,3 +517,48 @@ Test(segment_log_walk, a_log_that_has_the_entry_of_an_installed_base_is_kept_and
         end_trial();
     }
 }
+
+static void spoil(struct disk *on, uint64_t pos)
+{
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(memory_disk_flip(on, path, pos, 1), 0);
+}
+
+/* A power cut leaves the mark of the flush before the last one: a start goes on behind it whatever is damaged in front. */
+Test(segment_log_walk, what_was_synced_behind_a_mark_is_shown_whatever_is_damaged_in_front)
+{
+    struct segment_log *log = fixture_create(&options);
+    for (int i = 0; i < 4; i++) {
+        fixture_append(log, 1, 1, 300);
+        if (i < 3) cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    struct segment_log_job_result result;
+    cr_assert(fixture_run_job(log, false, &result));
+    struct disk *cut = memory_disk_power_cut(disk, NULL, NULL, 0);
+    segment_log_close(log);
+    memory_disk_destroy(disk);
+    disk = options.disk = cut;
+    spoil(disk, 12288 + 2 * 512 + 20);
+    struct seen seen;
+    const struct segment_log_walk_summary summary = walk(&seen);
+    cr_assert_eq(seen.entries, 3, "1, 2 and 4: %s", seen.text);
+    cr_assert_eq(seen.last_index, 4);
+    cr_assert_eq(summary.last_index, 4);
+    cr_assert_not_null(strstr(seen.text, "entry 3 is damaged"), "%s", seen.text);
+}
+
+Test(segment_log_walk, without_marks_damage_hides_nothing_behind_it)
+{
+    make_log(6);
+    spoil(disk, 4096 + 40);
+    spoil(disk, 8192 + 40);
+    struct seen seen;
+    walk(&seen);
+    cr_assert_eq(seen.entries, 6, "%s", seen.text);
+    spoil(disk, 12288 + 1072 + 200);
+    walk(&seen);
+    cr_assert_eq(seen.entries, 5, "%s", seen.text);
+    cr_assert_eq(seen.last_index, 6);
+    cr_assert_not_null(strstr(seen.text, "entries 2..2 are damaged"), "%s", seen.text);
+}
