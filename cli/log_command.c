@@ -8,6 +8,7 @@
 #include "message.h"
 #include "node_lock.h"
 
+#include <segment_log/node_store.h>
 #include <segment_log/segment_log.h>
 #include <snapshot/snapshot.h>
 
@@ -76,6 +77,7 @@ struct report {
     bool first_file; /* nothing printed yet in the JSON array */
     int problems_count;
     bool missing; /* nothing stands below one of the paths */
+    bool misused; /* a path is of a kind that is not asked for */
 
     /* of the group being walked */
     bool has_offset;
@@ -147,6 +149,9 @@ static int parse(int argc, char **argv, struct request *request)
         } else {
             return refuse("unknown flag", word);
         }
+    }
+    if (request->records && request->messages) {
+        return refuse("--records and --messages exclude each other", "");
     }
     return request->paths_count > 0 ? 0 : refuse("name a directory or a file", "");
 }
@@ -448,7 +453,7 @@ static void inspect_file(struct report *report, const char *path, enum log_file_
                 "file\n",
                 path);
         report->files_count++;
-        report->missing = true;
+        report->misused = true;
         return;
     }
     enum log_inspect_output output = request->json ? LOG_INSPECT_JSON : LOG_INSPECT_TABLE;
@@ -495,6 +500,18 @@ static void search_entry(struct report *report, const char *path, int depth, enu
     }
 }
 
+/* In a data directory: what the node no longer uses, and has in its replicas as well. */
+static bool is_set_aside(const char *name)
+{
+    return strcmp(name, "lost") == 0 || node_directory_is_aside_name(name);
+}
+
+static void tell_set_aside(const char *directory, const char *name)
+{
+    fprintf(stderr, "raftmq log: %s/%s was set aside by the node: name it to have it looked at\n",
+            directory, name);
+}
+
 static void search_directory(struct report *report, const char *directory, int depth,
                              enum search_for what)
 {
@@ -512,6 +529,10 @@ static void search_directory(struct report *report, const char *directory, int d
             log_replica_each_missing(directory, walk_missing, report);
         }
         for (size_t i = 0; depth < SEARCH_DEPTH_MAX && i < listing.count; i++) {
+            if (is_set_aside(listing.names[i])) {
+                if (what == SEARCH_LOGS) tell_set_aside(directory, listing.names[i]);
+                continue;
+            }
             char path[DISK_PATH_MAX];
             int length = snprintf(path, sizeof path, "%s/%s", directory, listing.names[i]);
             if (length > 0 && (size_t)length < sizeof path) search_entry(report, path, depth, what);
@@ -630,6 +651,7 @@ int log_command_main(int argc, char **argv)
     }
     if (request.verify && !request.json) print_verdict(&report);
     if (!message_output_flush()) return RESULT_PROBLEMS;
+    if (report.misused) return RESULT_USAGE;
     if (report.problems_count > 0) return RESULT_PROBLEMS;
     return report.missing ? RESULT_NOT_FOUND : RESULT_OK;
 }

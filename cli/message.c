@@ -35,10 +35,12 @@ void message_interrupted(void)
 
 static void print_line(const char *prefix, const char *format, va_list arguments)
 {
+    const int error = errno; /* for %m */
     message_progress_end();
     (void)
         message_output_flush(); /* where both streams go to one terminal, lines keep their order */
     fputs(prefix, stderr);
+    errno = error;
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
 }

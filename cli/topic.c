@@ -16,6 +16,14 @@ static void topic_path(char *path, size_t bytes, const char *topic)
     snprintf(path, bytes, "/v1/topics/%s", topic);
 }
 
+/* Whoever means days and says 7 would lose what is older than seven seconds. */
+static bool says_unit(const char *text)
+{
+    if (!text || text[strspn(text, "0123456789.")] != '\0') return true;
+    message_error("--retention %s says no unit: %ss, %sh or %sd?", text, text, text, text);
+    return false;
+}
+
 static json_t *create_body(const struct options *options)
 {
     json_t *body = json_object();
@@ -81,6 +89,7 @@ int topic_create_command(const struct options *options)
     char path[256];
     const char *topic = options->arguments[0];
     if (!topic_name_check("topic", topic)) return EXIT_CODE_USAGE;
+    if (!says_unit(options_text(options, "retention"))) return EXIT_CODE_USAGE;
     if (!client_init(&client, options)) return EXIT_CODE_USAGE;
     topic_path(path, sizeof(path), topic);
     json_t *body = create_body(options);
@@ -292,6 +301,7 @@ static bool add_retention(json_t *body, const char *text)
         json_object_set_new(body, "retention", json_string(text));
         return true;
     }
+    if (!says_unit(text)) return false;
     if (!quantity_parse_duration(text, &us) || us < 1000) {
         message_error("--retention must be a duration such as 36h or 7d, or forever");
         return false;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -322,6 +323,37 @@ static int posix_free_bytes(struct disk *disk, const char *path, uint64_t *ret_b
     return 0;
 }
 
+/* A number in a file of one line; 0: it is not there. */
+static uint32_t read_number(const char *path)
+{
+    char text[32];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    const ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (got <= 0) return 0;
+    text[got] = '\0';
+    const unsigned long number = strtoul(text, NULL, 10);
+    return number > UINT32_MAX ? 0 : (uint32_t)number;
+}
+
+/* Of a partition the disk that it is on tells. A file system without one device of its own does not. */
+static uint32_t posix_sector_bytes(struct disk *disk, const char *path)
+{
+    (void)disk;
+    struct stat about;
+    char setting[96];
+    if (stat(path, &about) != 0) return 0;
+    static const char *const places[] = {"", "/.."};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(setting, sizeof setting, "/sys/dev/block/%u:%u%s/queue/physical_block_size",
+                 major(about.st_dev), minor(about.st_dev), places[i]);
+        const uint32_t bytes = read_number(setting);
+        if (bytes > 0) return bytes;
+    }
+    return 0;
+}
+
 /* Each directory in it links back to it, besides its own name and its own link to itself. Who counts otherwise says one. */
 static int posix_has_subdirectories(struct disk *disk, const char *path)
 {
@@ -362,6 +394,7 @@ static const struct disk_vtable posix_vtable = {
     .has_subdirectories = posix_has_subdirectories,
     .lock = posix_lock,
     .free_bytes = posix_free_bytes,
+    .sector_bytes = posix_sector_bytes,
     .now_us = posix_now_us,
 };
 

@@ -24,7 +24,9 @@ static struct segment_log_options with_defaults(const struct segment_log_options
     assert(result.disk);
     if (result.sector_bytes < SEGMENT_SECTOR_BYTES) result.sector_bytes = SEGMENT_SECTOR_BYTES;
     if (result.sector_bytes > SEGMENT_SECTOR_MAX) result.sector_bytes = SEGMENT_SECTOR_MAX;
-    assert((result.sector_bytes & (result.sector_bytes - 1)) == 0);
+    if ((result.sector_bytes & (result.sector_bytes - 1)) != 0) {
+        result.sector_bytes = SEGMENT_SECTOR_MAX; /* no sector of any disk; the largest is safe */
+    }
     uint64_t least = SEGMENT_DATA_POS + SEGMENT_BLOCK_BYTES;
     if (result.segment_bytes_max < least) result.segment_bytes_max = least;
     return result;

@@ -195,6 +195,9 @@ static enum segment_log_status settle_header(struct recovery *recovery, uint32_t
     if (found->header.sector_bytes < SEGMENT_SECTOR_BYTES) {
         found->header.sector_bytes = SEGMENT_SECTOR_BYTES;
     }
+    if (found->header.sector_bytes > SEGMENT_SECTOR_MAX) {
+        found->header.sector_bytes = SEGMENT_SECTOR_MAX;
+    }
     if (position > 0 && !points__are_equal(&recovery->footer.base, &log->last)) {
         recovery->has_footer = false;
     }
@@ -529,6 +532,14 @@ static void tell_configurations(const struct recovery *recovery)
     }
 }
 
+/* L4: the log came to a device with larger sectors than its last file was written for. One that is empty is gone on with. */
+static void keep_to_sectors(struct segment_log *log)
+{
+    if (log->segments[log->segments_count - 1].sector_bytes < log->options.sector_bytes) {
+        (void)segment_log_roll(log);
+    }
+}
+
 enum segment_log_status segment_log_open(const struct segment_log_options *options,
                                          struct segment_log **ret_log,
                                          struct segment_log_problem *ret_problem)
@@ -547,6 +558,7 @@ enum segment_log_status segment_log_open(const struct segment_log_options *optio
     recovery__close_segment(recovery);
     if (status == SEGMENT_LOG_OK) {
         seal__plan(recovery->log);
+        keep_to_sectors(recovery->log);
         log__check(recovery->log);
         tell_configurations(recovery);
         struct segment_log_hole hole;

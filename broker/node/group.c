@@ -79,7 +79,7 @@ struct segment_log_options group__log_options(const struct node *node, uint64_t 
         .extend_bytes = id == 0 ? 256u * 1024u : 4u * 1024u * 1024u,
         .cache_bytes_max = node->options.cache_bytes_max,
         .reserve_bytes = 0, /* the node watches the space of the whole disk (disk.c) */
-        .sector_bytes = 512,
+        .sector_bytes = node->sector_bytes,
     };
 }
 

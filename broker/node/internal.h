@@ -53,6 +53,7 @@ struct node {
     struct io *io;
     struct disk *disk;
     struct disk_file *lock;
+    uint32_t sector_bytes; /* of the device that the directory is on (L4) */
     struct node_identity identity;
     struct founding founding;
     uint64_t offered_us;  /* FOUNDING: when a founding was told that is not taken yet (offered.c) */

@@ -31,6 +31,8 @@
 #define META_LOG_ENTRIES 10000u
 #define META_LOG_BYTES   (1024u * 1024u)
 #define BASE_HOLD_BYTES  (64u * 1024u * 1024u)
+#define SECTOR_BYTES_MIN 512u
+#define SECTOR_BYTES_MAX 4096u
 
 void node__log(struct node *node, const char *level, const char *format, ...)
 {
@@ -101,7 +103,12 @@ static bool lock_directory(struct node *node)
         return false;
     }
     const int locked = node_directory_lock(node->disk, node->data_directory, &node->lock);
-    if (locked == 0) return true;
+    if (locked == 0) {
+        node->sector_bytes = disk_sector_bytes(node->disk, node->data_directory);
+        if (node->sector_bytes < SECTOR_BYTES_MIN) node->sector_bytes = SECTOR_BYTES_MIN;
+        if (node->sector_bytes > SECTOR_BYTES_MAX) node->sector_bytes = SECTOR_BYTES_MAX;
+        return true;
+    }
     if (locked == -EAGAIN) {
         node__fatal(node, NODE_FATAL_BUSY,
                     "data directory %s is in use by another process; stop it, or choose another "
@@ -163,6 +170,14 @@ static bool set_unreadable_aside(struct node *node, const struct segment_log_pro
     if (error < 0) {
         node__fatal(node, NODE_FATAL_DISK, "%s cannot be set aside: %s", node->data_directory,
                     strerror(-error));
+        return false;
+    }
+    if (!has_others) {
+        node__fatal(node, NODE_FATAL_DAMAGE,
+                    "%s: %s; nobody else knows this cluster of one node, which cannot go on "
+                    "without: `raftmq log dump --messages %s` prints its messages",
+                    problem->path[0] ? problem->path : node->data_directory, problem->reason,
+                    node->data_directory);
         return false;
     }
     if (path[0] == '\0') {

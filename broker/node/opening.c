@@ -62,9 +62,10 @@ static bool open_failed(struct group *group, const char *what,
     }
     node__fatal(group->node, failure == OPEN_IO ? NODE_FATAL_DISK : NODE_FATAL_DAMAGE,
                 "group %" PRIu64 " (%s): %s at byte %" PRIu64 ", entry %" PRIu64
-                ": %s; nothing was changed",
+                ": %s; nothing was changed. Where other replicas of it are whole, move %s aside: "
+                "a start without it gets it from them",
                 group->id, what, problem->path[0] ? problem->path : group->directory, problem->pos,
-                problem->index, problem->reason[0] ? problem->reason : what);
+                problem->index, problem->reason[0] ? problem->reason : what, group->directory);
     return false;
 }
 

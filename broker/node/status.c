@@ -461,7 +461,8 @@ bool node_is_ready(struct node *node, char *why, size_t why_bytes)
               "leaders known, missing in %u of %u groups", without_leader, node->groups_count);
     add_check(why, why_bytes, mark_of(behind == 0), "applied, behind in %" PRIu64 " groups",
               behind);
-    add_check(why, why_bytes, mark_of(!node->disk_full), "disk space");
+    add_check(why, why_bytes, node->disk_full ? '!' : '+',
+              node->disk_full ? "disk space, writes are refused" : "disk space");
     const uint32_t waiting = replicas_waiting(node);
     add_check(why, why_bytes, mark_of(waiting == 0), "repaired, waited for in %u replica%s",
               waiting, waiting == 1 ? "" : "s");

@@ -167,9 +167,9 @@ static void created(struct node_request *request, const struct meta_result *resu
             check_created(state->node, state);
         } else {
             request__finish(request, NODE_TOPIC_EXISTS,
-                            "see `raftmq topic describe %s`; delete it first, or ask for the same "
-                            "settings",
-                            request->topic);
+                            "see `raftmq topic describe %s`; `raftmq topic set %s` changes its "
+                            "retention and consistency",
+                            request->topic, request->topic);
         }
         return;
     case META_TOO_MANY_TOPICS:

@@ -56,6 +56,9 @@ struct disk_vtable {
                 struct disk_file **ret_file); /* exclusive; -EAGAIN when held.
                                                                                       Released by close */
     int (*free_bytes)(struct disk *disk, const char *path, uint64_t *ret_bytes);
+    /* What the device under a directory writes as one: a write in flight may spoil all of it when the power goes. Bytes; 0: nobody
+     * knows. May be NULL: nobody knows. */
+    uint32_t (*sector_bytes)(struct disk *disk, const char *path);
     /* Monotonic microseconds, to tell how long a sync took. May be NULL: durations are then 0. */
     uint64_t (*now_us)(struct disk *disk);
 };
@@ -140,6 +143,10 @@ static inline int disk_unlink(struct disk *disk, const char *path)
 static inline int disk_remove_directory(struct disk *disk, const char *path)
 {
     return disk->vtable->remove_directory(disk, path);
+}
+static inline uint32_t disk_sector_bytes(struct disk *disk, const char *path)
+{
+    return disk->vtable->sector_bytes ? disk->vtable->sector_bytes(disk, path) : 0;
 }
 static inline int disk_has_subdirectories(struct disk *disk, const char *path)
 {

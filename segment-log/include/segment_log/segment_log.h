@@ -68,7 +68,7 @@ struct segment_log_options {
     uint64_t extend_bytes;      /* zero-fill ahead in steps of this at most; 0: not at all */
     uint64_t cache_bytes_max;   /* newest entries kept in memory */
     uint64_t reserve_bytes;     /* free space below which appends are refused (L11) */
-    uint32_t sector_bytes;      /* 512, or the device's if larger (L4) */
+    uint32_t sector_bytes;      /* 512, or the device's if larger, up to 4096 (L4) */
     /* segment_log_open: called for every CONFIG entry of the log, index rising, which the core must know of
      * (raft_start.history). May be NULL */
     segment_log_configuration_cb on_configuration;

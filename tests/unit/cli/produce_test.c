@@ -90,6 +90,10 @@ static void look_whether_it_is_over(struct io_timer *timer)
 static void write_lines(const char *lines)
 {
     const char *directory = getenv("TMPDIR");
+    if (!lines) {
+        snprintf(path, sizeof(path), "/there/is/no/such/file");
+        return;
+    }
     snprintf(path, sizeof(path), "%s" LINES_FILE, directory ? directory : "/tmp");
     const int file = mkstemp(path);
     cr_assert_geq(file, 0);
@@ -113,7 +117,7 @@ static pid_t start_command(const char *idempotent, FILE *terminal)
     return process;
 }
 
-/* A batch for each line. Returns the exit status. */
+/* A batch for each line; NULL: of a file that is not there. Returns the exit status. */
 static int produce(const char *lines, const char *idempotent, const struct refusal *given)
 {
     struct io_timer look = {.fire = look_whether_it_is_over};
@@ -171,4 +175,10 @@ Test(cli_produce, what_was_answered_by_no_node_may_be_stored)
     cr_assert(strstr(said, "1 were acknowledged"), "%s", said);
     cr_assert(strstr(said, "up to 1 more may be"), "%s", said);
     cr_assert_not(strstr(said, "the others are not"), "%s", said);
+}
+
+Test(cli_produce, a_file_that_cannot_be_opened_is_told_with_the_reason)
+{
+    cr_assert_eq(produce(NULL, "off", NULL), EXIT_CODE_FAILED);
+    cr_assert(strstr(said, "cannot open /there/is/no/such/file: No such file"), "%s", said);
 }

@@ -237,7 +237,7 @@ Test(log_command, dump_shows_messages_and_tells_of_damage_beside_them)
     cr_assert_not_null(strstr(output, "\"value_b64\":\"//4=\"}\n"), "%s", output);
     cr_assert_not_null(strstr(output, "\"index\":3,\"offset\":2,"), "%s", output);
     fixture_segment_path(other, 1, path);
-    cr_assert_eq(run("dump", "--messages", NULL, path), 3, "a file may begin within a log");
+    cr_assert_eq(run("dump", "--messages", NULL, path), 2, "a file may begin within a log");
     cr_assert_str_empty(output);
     flip(path, FIXTURE_DATA_POS + 200); /* within the first batch */
     cr_assert_eq(run("dump", "--messages", NULL, other), 1);
@@ -656,4 +656,24 @@ Test(log_command, without_votes_every_replica_counts_as_made)
     snprintf(votes, sizeof votes, "%.400s/votes", data);
     cr_assert_eq(unlink(votes), 0);
     cr_assert_eq(run("verify", NULL, NULL, data), 1);
+}
+
+/* What a node put away is in its replicas as well: whoever prints both has every message twice. */
+Test(log_command, what_was_set_aside_is_looked_at_when_it_is_named_alone)
+{
+    static const char *const names[] = {"unreadable-1", "lost"};
+    for (int i = 0; i < 2; i++) {
+        char aside[DISK_PATH_MAX];
+        snprintf(aside, sizeof aside, "%.400s/%s", data, names[i]);
+        cr_assert_eq(disk_make_directory(disk_posix(), aside), 0);
+        snprintf(aside, sizeof aside, "%.400s/%s/%020u", data, names[i], FIXTURE_GROUP);
+        struct segment_log_options options = fixture_options(disk_posix(), aside);
+        segment_log_close(fixture_create(&options));
+        cr_assert_eq(run("verify", "--json", NULL, data), 0);
+        cr_assert_null(strstr(output, names[i]), "%s", output);
+        cr_assert_not_null(strstr(output, "\"group\":7"), "%s", output);
+        snprintf(aside, sizeof aside, "%.400s/%s", data, names[i]);
+        cr_assert_eq(run("verify", "--json", NULL, aside), 0);
+        cr_assert_not_null(strstr(output, names[i]), "%s", output);
+    }
 }

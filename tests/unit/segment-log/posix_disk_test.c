@@ -219,3 +219,13 @@ Test(segment_log_posix, a_group_keeps_one_descriptor_however_many_segments)
     segment_log_close(log);
     cr_assert_eq(open_descriptors(), before);
 }
+
+/* A container's file system has no device of its own; every other tells, or nothing is known of it. */
+Test(segment_log_posix, the_sector_of_a_device_is_a_power_of_two)
+{
+    const uint32_t bytes = disk_sector_bytes(disk_posix(), "/");
+    cr_assert_eq(bytes & (bytes - 1), 0);
+    cr_assert(bytes == 0 || bytes >= 512, "%u", bytes);
+    cr_assert_eq(disk_sector_bytes(disk_posix(), "/there/is/no/such/directory"), 0);
+    cr_assert_eq(disk_sector_bytes(disk_posix(), "/proc"), 0);
+}

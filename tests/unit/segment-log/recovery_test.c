@@ -714,3 +714,30 @@ Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once)
     }
     options.disk = disk = before;
 }
+
+/* What was synced shares no sector of the new disk with what is written now. */
+Test(segment_log_recovery, on_a_disk_with_larger_sectors_a_new_segment_begins)
+{
+    const struct segment_log_info before = make_log(3);
+    options.sector_bytes = 4096;
+    struct segment_log *log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_chain, before.last_chain);
+    for (uint32_t i = 0; i < 3; i++) {
+        fixture_append(log, 2, 1, 100);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_info(log).segments_count, 2);
+    }
+    segment_log_close(log);
+    size_t bytes;
+    fixture_segment_path("/group", 2, path);
+    uint8_t *file = read_file(path, &bytes);
+    for (size_t pos = 12288; pos < 12288 + 3 * 4096; pos += 4096) {
+        cr_assert_neq(file[pos] | file[pos + 1] | file[pos + 2] | file[pos + 3], 0, "%zu", pos);
+        cr_assert_eq(file[pos + 1024] | file[pos + 4095], 0, "%zu", pos);
+    }
+    free(file);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_index, 6);
+    fixture_check_all(log);
+    segment_log_close(log);
+}
