@@ -174,16 +174,9 @@ static bool set_unreadable_aside(struct node *node, const struct segment_log_pro
     }
     if (!has_others) {
         node__fatal(node, NODE_FATAL_DAMAGE,
-                    "%s: %s; nobody else knows this cluster of one node, which cannot go on "
-                    "without: `raftmq log dump --messages %s` prints its messages",
-                    problem->path[0] ? problem->path : node->data_directory, problem->reason,
-                    node->data_directory);
-        return false;
-    }
-    if (path[0] == '\0') {
-        node__fatal(node, NODE_FATAL_DAMAGE,
                     "%s: %s; move the directory aside and keep it, as %.200s.aside: on an empty "
-                    "one beside it this node joins the others and founds nothing",
+                    "one beside it this node joins the others and founds nothing; when there are "
+                    "none, `raftmq log dump --messages` prints the messages that are in it",
                     problem->path[0] ? problem->path : node->data_directory, problem->reason,
                     node->data_directory);
         return false;
