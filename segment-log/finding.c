@@ -33,6 +33,7 @@ void finding__look(struct finding *finding, const struct finding_place *place,
     struct stretch stretch;
     stretch__init(&stretch, file, group_seed, place->sector_bytes, start, &place->end,
                   place->end_pos, limit_pos);
+    stretch.scan.trail = place->trail;
     struct segment_scan_record record;
     enum stretch_status status;
     do {

@@ -11,6 +11,7 @@ struct finding_place {
     uint32_t sector_bytes;
     struct segment_log_point end; /* the anchor; index 0: there is none right now */
     uint64_t end_pos;             /* 0: not known */
+    struct term_trail trail;      /* of entries in front of it, borrowed; empty: not known */
 };
 
 struct finding {

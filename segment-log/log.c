@@ -226,16 +226,29 @@ uint64_t log__term_at(const struct segment_log *log, uint64_t index)
 {
     assert(index >= log->base.index && index <= log->last.index);
     if (index == log->base.index) return log->base.term;
-    uint32_t low = 0, high = log->runs_count;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (log->runs[middle].first_index <= index) {
-            low = middle;
-        } else {
-            high = middle;
-        }
+    const struct term_trail trail = log__trail(log);
+    return term_trail__at(&trail, index);
+}
+
+struct term_trail log__trail(const struct segment_log *log)
+{
+    return (struct term_trail){log->runs, log->runs_count, log->last.index};
+}
+
+bool log__copy_trail(const struct segment_log *log, uint64_t first_index, uint64_t last_index,
+                     struct term_run **ret_runs, struct term_trail *ret_trail)
+{
+    uint32_t from = 0, to = 0;
+    for (uint32_t i = 0; i < log->runs_count && log->runs[i].first_index <= last_index; i++) {
+        if (log->runs[i].first_index <= first_index) from = i;
+        to = i + 1;
     }
-    return log->runs[low].term;
+    struct term_run *runs = malloc((to - from + 1) * sizeof *runs);
+    if (!runs) return false;
+    if (to > from) memcpy(runs, log->runs + from, (to - from) * sizeof *runs);
+    *ret_runs = runs;
+    *ret_trail = (struct term_trail){runs, to - from, last_index};
+    return true;
 }
 
 void segment_log_term_runs(const struct segment_log *log, segment_log_run_cb cb, void *data)

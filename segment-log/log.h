@@ -105,6 +105,11 @@ void log__cut_runs(struct segment_log *log, uint64_t from_index);
 bool log__replace_runs(struct segment_log *log, uint64_t first_index, uint64_t last_index,
                        const struct term_run *runs, uint32_t runs_count);
 uint64_t log__term_at(const struct segment_log *log, uint64_t index);
+/* All of them, borrowed until the next change. */
+struct term_trail log__trail(const struct segment_log *log);
+/* Those of entries first_index .. last_index, for a job: *ret_trail borrows *ret_runs, which the caller frees. False: no memory. */
+bool log__copy_trail(const struct segment_log *log, uint64_t first_index, uint64_t last_index,
+                     struct term_run **ret_runs, struct term_trail *ret_trail);
 
 /* The name was checked to fit when the log was made. */
 void log__segment_path(const struct segment_log *log, uint64_t sequence, char path[DISK_PATH_MAX]);

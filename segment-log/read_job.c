@@ -101,6 +101,36 @@ struct segment_log_read_job *read_job__new(struct segment_log *log, enum segment
     return job;
 }
 
+static void leave(struct segment_log *log, struct segment_log_read_job *job)
+{
+    assert(log->reads_outstanding > 0);
+    log->reads_outstanding--;
+    struct segment_log_read_job **at = &log->reads;
+    while (*at != job) {
+        at = &(*at)->next;
+    }
+    *at = job->next;
+}
+
+static void free_job(struct segment_log_read_job *job)
+{
+    if (job->chunk) chunk__unref(job->chunk);
+    free(job->terms);
+    free(job->parts);
+    free(job);
+}
+
+bool read_job__complete(struct segment_log *log, struct segment_log_read_job *job)
+{
+    const uint64_t first_index = job->parts[0].start.before.index + 1;
+    uint64_t last_index = job->parts[job->parts_count - 1].last_index;
+    if (last_index > job->last_index) last_index = job->last_index;
+    if (log__copy_trail(log, first_index, last_index, &job->terms, &job->trail)) return true;
+    leave(log, job);
+    free_job(job);
+    return false;
+}
+
 enum segment_log_status segment_log_read_job_create(struct segment_log *log,
                                                     enum segment_log_key key, uint64_t value,
                                                     uint64_t last_index, size_t bytes_max,
@@ -115,6 +145,7 @@ enum segment_log_status segment_log_read_job_create(struct segment_log *log,
     for (uint32_t i = 0; i < count; i++) {
         read_job__add_part(log, job, &log->segments[first + i]);
     }
+    if (!read_job__complete(log, job)) return SEGMENT_LOG_IO;
     *ret_job = job;
     return SEGMENT_LOG_OK;
 }
@@ -253,6 +284,7 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
     if (!read_job__open_part(job, part, path, &file)) return false;
     struct segment_scan scan;
     scan__start(&scan, file, job->seed, part->sector_bytes, &part->start, part->end_pos);
+    scan.trail = job->trail;
     bool more = true;
     while (more && scan.at.index < part->last_index) {
         struct segment_scan_record record;
@@ -264,6 +296,7 @@ static bool read_part(struct segment_log_read_job *job, struct read_part *part)
         } else {
             note_bad_record(job, &scan, path);
             job->finding_sequence = part->sequence;
+            part->place.trail = job->trail;
             finding__look(&job->finding, &part->place, file, job->seed, &part->start,
                           part->end_pos);
             more = false;
@@ -317,13 +350,7 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
                                                     struct segment_log_view *ret_view,
                                                     struct segment_log_problem *ret_problem)
 {
-    assert(log->reads_outstanding > 0);
-    log->reads_outstanding--;
-    struct segment_log_read_job **at = &log->reads;
-    while (*at != job) {
-        at = &(*at)->next;
-    }
-    *at = job->next;
+    leave(log, job);
     keep_index(log, job);
     const bool is_replaced = job->replaces_total != log->replaces_total || log__is_replacing(log);
     const bool is_current = job->cuts_total == log->cuts_total && !is_replaced;
@@ -366,8 +393,6 @@ enum segment_log_status segment_log_read_job_finish(struct segment_log *log,
             ret_problem->last_index = hole->told.last_index;
         }
     }
-    if (job->chunk) chunk__unref(job->chunk);
-    free(job->parts);
-    free(job);
+    free_job(job);
     return status;
 }

@@ -38,6 +38,8 @@ struct segment_log_read_job {
     uint64_t chain;
     struct read_part *parts;
     uint32_t parts_count;
+    struct term_run *terms; /* of the entries in the parts ... */
+    struct term_trail trail;
 
     enum segment_log_status status;
     struct segment_log_problem problem;
@@ -58,6 +60,8 @@ struct segment_log_read_job *read_job__new(struct segment_log *log, enum segment
                                            uint32_t parts_count);
 void read_job__add_part(struct segment_log *log, struct segment_log_read_job *job,
                         const struct segment *segment);
+/* All parts are added: what is known of their entries. False: no memory; the job is freed. */
+bool read_job__complete(struct segment_log *log, struct segment_log_read_job *job);
 /* False: the result is complete. */
 bool read_job__take_record(struct segment_log_read_job *job, const struct read_part *part,
                            const struct segment_scan_record *record);

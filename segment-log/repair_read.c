@@ -46,6 +46,7 @@ enum segment_log_status segment_log_repair_read_create(struct segment_log *log, 
     job->chain = chain;
     /* The segment that holds the entry behind `index`. It is held until the job is finished also when memory serves. */
     read_job__add_part(log, job, &log->segments[log__find_segment(log, index)]);
+    if (!read_job__complete(log, job)) return SEGMENT_LOG_IO;
     if (cache__has(&log->cache, index + 1)) take_cached(log, job);
     *ret_job = job;
     return SEGMENT_LOG_OK;
@@ -133,6 +134,7 @@ void repair_read__run(struct segment_log_read_job *job)
     if (!read_job__open_part(job, part, path, &file)) return;
     struct segment_scan scan;
     scan__start(&scan, file, job->seed, part->sector_bytes, &part->start, part->end_pos);
+    scan.trail = job->trail;
     read_followers(job, part, &scan);
     if (job->status == SEGMENT_LOG_DAMAGED) {
         problem__set(&job->problem, path, scan.pos, job->value, scan.error,

@@ -2,7 +2,8 @@
  *
  * The next record is looked for at the end of the last one, then at the next sector boundary (the first record after a
  * sync starts there, PROTOCOL L4), and is taken only when its header checksum, its payload hash and its chain from the
- * record before hold, its index and base offset follow, and its term and time do not fall. What fails that is no
+ * record before hold, its index and base offset follow, and its term and time do not fall. Where the caller knows the
+ * term of that index, it must be that: a lost write leaves old records, which follow as well. What fails that is no
  * record, whatever it looks like; whether that is a torn tail or damage the caller tells by the mark (L10). */
 #ifndef SEGMENT_LOG_SCAN_H
 #define SEGMENT_LOG_SCAN_H
@@ -22,6 +23,7 @@ struct segment_scan {
     uint64_t pos;                /* end of the last record */
     bool lone; /* the next record is known by its own chain (struct segment_point) */
     uint64_t lone_chain;
+    struct term_trail trail; /* what the caller knows besides; empty: nothing */
 
     uint8_t *buffer;
     size_t buffer_capacity;

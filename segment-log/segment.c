@@ -125,3 +125,20 @@ const struct segment_point *segment__find(const struct segment *segment, enum se
     }
     return &segment->points[low];
 }
+
+uint64_t term_trail__at(const struct term_trail *trail, uint64_t index)
+{
+    if (trail->count == 0 || index > trail->last_index || index < trail->runs[0].first_index) {
+        return 0;
+    }
+    uint32_t low = 0, high = trail->count;
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (trail->runs[middle].first_index <= index) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return trail->runs[low].term;
+}

@@ -22,6 +22,16 @@ struct term_run {
     uint64_t term; /* 0: not known, in a hole */
 };
 
+/* What is known of the terms of a stretch of entries, whatever their records say: borrowed runs in rising order. */
+struct term_trail {
+    const struct term_run *runs;
+    uint32_t count;
+    uint64_t last_index; /* nothing is known behind it */
+};
+
+/* 0: not known. */
+uint64_t term_trail__at(const struct term_trail *trail, uint64_t index);
+
 /* What the trailer of a sealed segment says (footer.h). */
 struct segment_footer {
     uint64_t sequence; /* of the segment */

@@ -21,10 +21,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Read forward in `segment` to the entry `index` and tell the state behind it and the end of its record. */
+/* Read forward in `segment` to the entry `index` and tell the state behind it and the end of its record. The trail is empty on a
+ * job's thread: terms are the loop's. */
 static bool find_end(const struct segment_log *log, const struct segment *segment,
-                     struct disk_file *file, const char *path, uint64_t index,
-                     struct segment_log_point *ret_point, uint64_t *ret_pos,
+                     const struct term_trail *trail, struct disk_file *file, const char *path,
+                     uint64_t index, struct segment_log_point *ret_point, uint64_t *ret_pos,
                      struct segment_log_problem *problem)
 {
     /* The last place from which the state behind `index` can be reached, that state itself included. */
@@ -37,6 +38,7 @@ static bool find_end(const struct segment_log *log, const struct segment *segmen
     }
     struct segment_scan scan;
     scan__start(&scan, file, log->seed, segment->sector_bytes, start, size);
+    scan.trail = *trail;
     bool found = true;
     while (found && scan.at.index < index) {
         struct segment_scan_record record;
@@ -73,7 +75,8 @@ static bool read_point(const struct segment_log *log, uint64_t index,
         return false;
     }
     uint64_t pos;
-    bool found = find_end(log, segment, file, path, index, ret_point, &pos, problem);
+    const struct term_trail trail = log__trail(log);
+    bool found = find_end(log, segment, &trail, file, path, index, ret_point, &pos, problem);
     disk_close(file);
     return found;
 }
@@ -319,8 +322,8 @@ void truncate__run(struct segment_log_job *job)
     log__segment_path(log, writer->sequence, path);
     struct segment_log_point end;
     uint64_t end_pos;
-    if (!find_end(log, &log->segments[job->keep_segment], writer->file, path, job->end.index, &end,
-                  &end_pos, &job->problem)) {
+    if (!find_end(log, &log->segments[job->keep_segment], &(struct term_trail){0}, writer->file,
+                  path, job->end.index, &end, &end_pos, &job->problem)) {
         job->status = SEGMENT_LOG_IO;
         return;
     }

@@ -596,3 +596,75 @@ Test(segment_log_seal, a_header_that_is_made_again_gets_a_new_footer)
     reopen();
     cr_assert_eq(segment_log_sealed_count(log_), 1);
 }
+
+/* ---- what a start by footers does not see ------------------------------------------------------------------------------ */
+
+#define LARGEST 131072u
+
+/* The entries of the first segment as they are on the disk now. */
+static size_t load_records(uint8_t bytes[LARGEST])
+{
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
+    const ssize_t got = disk_pread(file, bytes, LARGEST, FIXTURE_DATA_POS);
+    cr_assert_gt(got, 0);
+    disk_close(file);
+    return (size_t)got;
+}
+
+static void store_records(const uint8_t *bytes, uint64_t pos, size_t count)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(disk_open(disk, path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pwrite(file, bytes + (pos - FIXTURE_DATA_POS), count, pos), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+}
+
+/* Entries 4 to 6 of term 1 were cut, those of term 2 took their place and were committed and sealed, and the disk lost the
+ * writes of both: what it holds is whole, follows from entry 3 on, and is of a history that is no more. */
+Test(segment_log_seal, old_records_that_a_lost_write_left_in_a_sealed_segment_are_never_served)
+{
+    static uint8_t old[LARGEST];
+    fixture_append(log_, 1, 3, 1024);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    fixture_append(log_, 1, 3, 1024);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    load_records(old);
+    segment_log_truncate(log_, 4);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    fixture_append(log_, 2, 3, 1024);
+    cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    while (fixture_info(log_).segments_count < 2) {
+        append_flush(2, 1);
+    }
+    const struct segment_log_info before = fixture_info(log_);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    const uint64_t record = entry_bytes(1024);
+    store_records(old, FIXTURE_DATA_POS + 3 * record, 4 * record);
+    reopen();
+    expect_same(&before);
+    cr_assert_eq(segment_log_sealed_count(log_), 1, "its records were not looked at");
+
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, 4, 100, 1024, &view, &problem),
+                 SEGMENT_LOG_DAMAGED);
+    cr_assert_eq(problem.index, 4);
+    cr_assert_str_eq(problem.reason, "the record is an old one, of another term");
+    cr_assert_eq(fixture_info(log_).holes_count, 1, "which is to be repaired");
+    cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, 1, 100, 1 << 20, &view, &problem),
+                 SEGMENT_LOG_OK, "those in front of them are whole");
+    cr_assert_eq(view.last_index, 3);
+    segment_log_view_release(&view);
+    cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_OFFSET, 3 * 4, 100, 1024, &view, &problem),
+                 SEGMENT_LOG_DAMAGED, "nor by offset");
+    uint64_t index = before.last_index;
+    cr_assert_eq(fixture_read(log_, SEGMENT_LOG_BY_INDEX, index, index, 1024, &view),
+                 SEGMENT_LOG_OK, "what follows in the next file is whole");
+    segment_log_view_release(&view);
+}

@@ -125,6 +125,8 @@
       "a leader tells two damaged replicas at once that it does without them")                     \
     X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
       "a follower takes entries without following their chain")                                    \
+    X(L2_TERM_TRAIL_IS_NOT_ASKED, log,                                                             \
+      "a read serves a record of another term than the one that the log has there")                \
     X(L4_WRITE_TOUCHES_SYNCED_SECTOR, log,                                                         \
       "the first record after a sync begins in the sector of the last one")                        \
     X(L4_ZEROS_ARE_A_RECORD, log, "zeros in front of the end of a file are taken for a record")    \
