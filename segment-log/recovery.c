@@ -307,9 +307,10 @@ static enum segment_log_status look_at_segment(struct recovery *recovery, uint32
                               "the synced mark is behind the end of any segment");
     }
     if (is_lost) return recovery__take_lost(recovery, found, segment, &mark->point);
-    /* Part of a footer's hash is the header, of which nobody knows here whether it told of an installed base: let it be sealed again. */
-    const bool is_rewritten = found->mend_header && position == 0;
-    if (!is_rewritten && !RARELY(FOOTER_IS_NOT_USED) &&
+    /* Part of a footer's hash is the header, of which nobody knows here whether it told of an installed base: let it be sealed
+     * again. Nor may the next start take it for what this one reads: should there be holes, they would be forgotten. */
+    found->drop_footer = found->mend_header && position == 0 && recovery->has_footer;
+    if (!found->drop_footer && !RARELY(FOOTER_IS_NOT_USED) &&
         recovery__adopt_footer(recovery, segment, &found->header, mark)) {
         return SEGMENT_LOG_OK;
     }
@@ -404,13 +405,29 @@ static enum segment_log_status look(struct recovery *recovery)
 
 /* ---- mend ------------------------------------------------------------------------------------------- */
 
+/* Behind what the header and the marks say again, and durable: until then it tells where the segment starts and ends. */
+static int drop_footer(struct recovery *recovery, struct segment *segment)
+{
+    const uint64_t bytes = align_up(segment->end_pos, SEGMENT_BLOCK_BYTES);
+    struct disk_file *file;
+    int error = disk_open(recovery->log->options.disk, recovery->path, DISK_WRITE, &file);
+    if (error) return error;
+    if (bytes < segment->file_bytes) {
+        error = disk_truncate(file, bytes);
+        segment->file_bytes = bytes;
+    }
+    if (!error) error = disk_datasync(file);
+    disk_close(file);
+    return error;
+}
+
 /* A closed segment: say again what its header or a mark does not say any more. Also a crash between the two marks of a
  * hand-over: the second one is written now, so that one rotten block can never make an older "not continued" speak again. */
 static int mend_closed(struct recovery *recovery, uint32_t position)
 {
     struct segment_log *log = recovery->log;
     const struct found_segment *found = &recovery->found[position];
-    const struct segment *segment = &log->segments[position];
+    struct segment *segment = &log->segments[position];
     log__segment_path(log, found->sequence, recovery->path);
     if (found->make_empty) {
         return mend__make_empty(log->options.disk, log->directory, &found->header);
@@ -422,7 +439,8 @@ static int mend_closed(struct recovery *recovery, uint32_t position)
         .end = log->segments[position + 1].base,
     };
     uint32_t blocks;
-    return mend__closed_segment(log->options.disk, recovery->path, &mend, &blocks);
+    const int error = mend__closed_segment(log->options.disk, recovery->path, &mend, &blocks);
+    return !error && found->drop_footer ? drop_footer(recovery, segment) : error;
 }
 
 /* Files that hold nothing of the log: in front of an installed base, and behind the last segment. */

@@ -14,6 +14,7 @@ struct found_segment {
     bool mend_header; /* `header` was told by what stands beside it */
     bool mend_marks;  /* one of the blocks does not say "continued", or neither does */
     bool make_empty;  /* there is no file, and no entry that should be in it */
+    bool drop_footer; /* it is over the header that is lost */
 };
 
 /* A CONFIG entry, told when all of the log is known to be whole. */

@@ -668,3 +668,23 @@ Test(segment_log_seal, old_records_that_a_lost_write_left_in_a_sealed_segment_ar
                  SEGMENT_LOG_OK, "what follows in the next file is whole");
     segment_log_view_release(&view);
 }
+
+/* A footer stands for records that nobody looks at: of a file whose header is lost it must not do so at the next start either. */
+Test(segment_log_seal, damage_that_a_start_saw_is_not_hidden_from_the_next_one_by_a_footer)
+{
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 1, path);
+    fill_segments(3);
+    const struct segment_log_info before = fixture_info(log_);
+    cr_assert_eq(fixture_seal(log_, before.last_index), SEGMENT_LOG_OK);
+    segment_log_close(log_);
+    cr_assert_eq(memory_disk_flip(memory, path, 100, 1), 0);
+    cr_assert_eq(memory_disk_flip(memory, path, FIXTURE_DATA_POS + 200, 1), 0);
+    log_ = fixture_open(&options);
+    expect_same(&before);
+    cr_assert_eq(fixture_info(log_).holes_count, 1);
+    reopen();
+    expect_same(&before);
+    cr_assert_eq(fixture_info(log_).holes_count, 1);
+    cr_assert_eq(segment_log_sealed_count(log_), 1, "the other one");
+}
