@@ -49,3 +49,11 @@ uint32_t founded_leader(struct cluster *cluster, uint64_t group)
     cr_assert_geq(leader, 0, "no leader of group %llu", (unsigned long long)group);
     return (uint32_t)leader;
 }
+
+struct node_cluster_status *founded_status(const struct cluster *cluster, uint32_t node)
+{
+    struct node_cluster_status *status = calloc(1, sizeof(*status));
+    cr_assert_not_null(status);
+    node_cluster_status(cluster->nodes[node].node, status);
+    return status;
+}

@@ -15,5 +15,7 @@ struct cluster *founded_with_topic(uint64_t seed, uint32_t nodes_count, const ch
 uint32_t founded_mask(const struct cluster *cluster);
 /* The node that leads a group, waited for. */
 uint32_t founded_leader(struct cluster *cluster, uint64_t group);
+/* What a node says of all; the caller frees it. */
+struct node_cluster_status *founded_status(const struct cluster *cluster, uint32_t node);
 
 #endif

@@ -73,14 +73,6 @@ static bool is_settled(void *data)
     return members_changes(cluster, 0, &first) == 0;
 }
 
-static struct node_cluster_status *status_of(struct cluster *cluster, uint32_t node)
-{
-    struct node_cluster_status *status = calloc(1, sizeof(*status));
-    cr_assert_not_null(status);
-    node_cluster_status(cluster->nodes[node].node, status);
-    return status;
-}
-
 /* It stands in every list of peers still, and runs; but it is no member, and knows it. */
 Test(simulated_operator, a_node_that_was_removed_is_missed_by_nobody_and_says_so_itself)
 {
@@ -93,13 +85,13 @@ Test(simulated_operator, a_node_that_was_removed_is_missed_by_nobody_and_says_so
         cr_assert(is_settled(cluster));
         sim_run_for(cluster->sim, 5 * SECOND_US);
         for (uint32_t node = 0; node < 3; node++) {
-            struct node_cluster_status *status = status_of(cluster, node);
+            struct node_cluster_status *status = founded_status(cluster, node);
             cr_assert_str_eq(status->state, "ready");
             cr_assert_eq(status->members_count, 3, "n%u lists %u nodes", node + 1u,
                          status->members_count);
             free(status);
         }
-        struct node_cluster_status *status = status_of(cluster, 3);
+        struct node_cluster_status *status = founded_status(cluster, 3);
         cr_assert_str_eq(status->state, "removed", "%s: %s", status->state, status->problem);
         cr_assert_not_null(strstr(status->problem, "(n4) was removed from the cluster; stop it"));
         free(status);

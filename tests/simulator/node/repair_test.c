@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "founded.h"
 #include "peek.h"
 #include "poke.h"
 #include "rot.h"
@@ -573,14 +574,6 @@ Test(simulated_repair, a_node_alone_names_what_it_lost_and_cuts_nothing)
 
 /* ---- what is told of it -------------------------------------------------------------------------------------------------- */
 
-static struct node_cluster_status *status_of(struct cluster *cluster, uint32_t node)
-{
-    struct node_cluster_status *status = calloc(1, sizeof(*status));
-    cr_assert_not_null(status);
-    node_cluster_status(cluster->nodes[node].node, status);
-    return status;
-}
-
 /* Entry 41 holds message 39. */
 Test(simulated_repair, damage_that_nobody_repairs_is_told_in_the_status_and_sends_no_client_away)
 {
@@ -594,7 +587,7 @@ Test(simulated_repair, damage_that_nobody_repairs_is_told_in_the_status_and_send
     cluster_call_close(call);
     free(call);
     sim_run_for(cluster->sim, 2 * SECOND_US);
-    struct node_cluster_status *status = status_of(cluster, 0);
+    struct node_cluster_status *status = founded_status(cluster, 0);
     cr_assert_eq(status->damaged_ranges, 1, "%u %s", status->damaged_ranges, status->damage);
     cr_assert_eq(status->unrepaired_ranges, 1);
     cr_assert_str_eq(status->damage, "damaged on n1: topic \"" ROT_TOPIC
@@ -653,13 +646,13 @@ Test(simulated_repair, damage_that_is_being_repaired_is_told_as_such_and_then_no
     bool was_told = false;
     for (int i = 0; i < 5000; i++) {
         sim_run_for(cluster->sim, SECOND_US / 1000u);
-        struct node_cluster_status *status = status_of(cluster, node);
+        struct node_cluster_status *status = founded_status(cluster, node);
         was_told |= status->damaged_ranges == 1 && status->unrepaired_ranges == 0 &&
                     strstr(status->damage, " offsets 39..39; being repaired");
         free(status);
     }
     cr_assert(was_told);
-    struct node_cluster_status *status = status_of(cluster, node);
+    struct node_cluster_status *status = founded_status(cluster, node);
     cr_assert_eq(status->damaged_ranges, 0, "%s", status->damage);
     cr_assert_str_eq(status->damage, "");
     free(status);
