@@ -99,19 +99,20 @@ void group__free_removals(struct node *node)
 
 /* ---- dropping ------------------------------------------------------------------------------------------------------------- */
 
-/* Of a deleted topic nothing is to be had any more. One that moved is served elsewhere; an entry that was appended here may
- * be committed there (P4). */
+/* An entry that was appended here may be committed elsewhere, and read there, before that node hears of a deletion (C9, P4). Of a
+ * deleted topic nothing else is to be had any more; one that moved is served elsewhere. */
 static void leave_list(struct list_link *list, bool is_deleted)
 {
     struct list_link *link;
     while ((link = list->next) != list) {
         struct request_state *state = list_entry(link, struct request_state, stage_link);
         struct node_request *request = request_of_state(state);
-        if (is_deleted) {
-            request__finish(request, NODE_TOPIC_NOT_FOUND, "the topic was deleted");
-        } else if (state->may_be_stored) {
+        if (state->may_be_stored) {
             request__finish(request, NODE_OUTCOME_UNKNOWN,
-                            "the partition left this node before it was confirmed");
+                            is_deleted ? "the topic was deleted before it was confirmed"
+                                       : "the partition left this node before it was confirmed");
+        } else if (is_deleted) {
+            request__finish(request, NODE_TOPIC_NOT_FOUND, "the topic was deleted");
         } else {
             request__park(request, NULL);
         }

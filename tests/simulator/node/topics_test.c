@@ -138,6 +138,44 @@ Test(simulated_topics, a_delete_is_answered_when_a_majority_has_dropped_every_pa
     }
 }
 
+/* C9: it may be committed and read elsewhere before that node hears of the deletion, so nobody may be told that it was not stored. */
+Test(simulated_topics, what_a_deletion_overtakes_has_an_unknown_outcome)
+{
+    uint64_t group;
+    struct cluster *cluster = founded_with_topic(1, 3, "orders", 2, &group);
+    const uint32_t leader = founded_leader(cluster, group);
+    for (uint32_t node = 0; node < 3; node++) {
+        struct node_group_status status;
+        if (node != leader && cluster_group_status(cluster, node, group, &status)) {
+            cluster_crash(cluster, node, SIM_CRASH_KILL);
+        }
+    }
+    cr_assert_geq(cluster_wait_leader(cluster, 0, 5 * SECOND_US), 0, "two of three are left");
+    struct cluster_call *produce = calloc(1, sizeof(*produce));
+    struct cluster_call *late = calloc(1, sizeof(*late));
+    struct cluster_call *delete = calloc(1, sizeof(*delete));
+    cluster_fill_produce(produce, "orders", 1, -1, 0);
+    cluster_fill_delete(delete, "orders");
+    cluster_submit(cluster, leader, produce);
+    sim_run_for(cluster->sim, SECOND_US / 20);
+    cr_assert_not(produce->is_done, "the other replica is down: %s", produce->request.detail);
+    cluster_submit(cluster, leader, delete);
+    cr_assert(cluster_wait(produce, SECOND_US));
+    cr_assert_eq(produce->request.status, NODE_OUTCOME_UNKNOWN, "%s, %s",
+                 node_status_text(produce->request.status), produce->request.detail);
+    cluster_fill_produce(late, "orders", 2, -1, 0);
+    cluster_submit(cluster, leader, late);
+    cr_assert(cluster_wait(late, 5 * SECOND_US));
+    cr_assert_eq(late->request.status, NODE_TOPIC_NOT_FOUND, "this one was not appended");
+    struct cluster_call *calls[] = {produce, late, delete};
+    for (size_t i = 0; i < 3; i++) {
+        cluster_cancel(calls[i]);
+        cluster_call_close(calls[i]);
+        free(calls[i]);
+    }
+    cluster_destroy(cluster);
+}
+
 /* A create and a delete that follow each other at once, so that the delete meets replicas that are still being made. */
 Test(simulated_topics, a_topic_may_be_deleted_while_it_is_being_made)
 {
