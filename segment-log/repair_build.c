@@ -150,6 +150,7 @@ static bool find_follower(struct segment_log_repair_job *job)
         const uint8_t *bytes = scan__load(&scan, pos, ENTRY_HEADER_BYTES, &got);
         if (!bytes) break;
         if (entry_decode_header(bytes, got, job->seed, &header) != ENTRY_DECODE_OK) continue;
+        if (!term_trail__allows(&job->trail, header.index, header.term)) continue; /* an old one */
         const bool is_next = is_follower(job, &header);
         if (!is_next && (header.index <= job->scan.at.index + 1 || header.index >= lowest))
             continue;
@@ -211,6 +212,7 @@ void repair__run_build(struct segment_log_repair_job *job)
         if (!begin(job)) return;
         scan__init(&job->scan, job->old_file, job->seed, job->header.sector_bytes,
                    &job->header.base, SEGMENT_DATA_POS, job->old_limit_pos);
+        job->scan.trail = job->trail;
     }
     size_t done = 0;
     while (job->scan.at.index < job->end.index) {

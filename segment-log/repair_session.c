@@ -23,6 +23,7 @@ static void destroy(struct segment_log_repair_job *job)
     free(job->supply);
     free(job->buffer);
     free(job->terms);
+    free(job->known_terms);
     while (job->configurations) {
         struct repair_configuration *next = job->configurations->next;
         free(job->configurations);
@@ -61,6 +62,9 @@ static void start_building(const struct segment_log *log, struct segment_log_rep
     }
     job->scan.at = segment->base;
     job->phase = REPAIR_BUILDS;
+    /* Without memory for it the chain alone proves: should old records lead it astray, the session ends without a result. */
+    (void)log__copy_trail(log, segment->base.index + 1, job->end.index, &job->known_terms,
+                          &job->trail);
 }
 
 static bool name_files(const struct segment_log *log, struct segment_log_repair_job *job)

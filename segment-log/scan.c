@@ -140,8 +140,7 @@ static const char *why_not_following(const struct segment_scan *scan,
 {
     const struct segment_log_point *at = &scan->at;
     if (header->index != at->index + 1) return "the record has another index";
-    const uint64_t term = term_trail__at(&scan->trail, header->index);
-    if (term != 0 && header->term != term && !PLANTED(L2_TERM_TRAIL_IS_NOT_ASKED)) {
+    if (!term_trail__allows(&scan->trail, header->index, header->term)) {
         return "the record is an old one, of another term";
     }
     if (scan->lone) {

@@ -24,7 +24,8 @@ struct segment_log_scrub_job {
     uint64_t last_index;        /* records through here */
     uint64_t end_pos;
     struct finding_place place;
-    bool looks_at_front; /* header, marks and footer as well */
+    struct term_run *terms; /* of place.trail */
+    bool looks_at_front;    /* header, marks and footer as well */
     bool is_sealed;
     struct segment_footer footer;
     size_t bytes_max;
@@ -149,6 +150,11 @@ static struct segment_log_scrub_job *create(struct segment_log *log, const struc
     }
     job->end_pos = segment->end_pos;
     job->place = finding__place(log, segment, job->start.before.index);
+    if (!log__copy_trail(log, job->start.before.index + 1, segment->last_index, &job->terms,
+                         &job->place.trail)) {
+        free(job);
+        return NULL;
+    }
     job->looks_at_front = log->scrub.is_at_front && !is_last(log, segment);
     job->is_sealed = segment->sealed;
     job->footer = segment->footer;
@@ -228,6 +234,7 @@ enum segment_log_status segment_log_scrub_job_finish(struct segment_log *log,
         if (segment) enter(log, segment);
     }
     scrub->begins_anew = false;
+    free(job->terms);
     free(job);
     return status;
 }
@@ -295,6 +302,7 @@ static void look_at_records(struct segment_log_scrub_job *job, struct disk_file 
 {
     struct segment_scan scan;
     scan__start(&scan, file, job->seed, job->header.sector_bytes, &job->start, job->end_pos);
+    scan.trail = job->place.trail;
     bool is_whole = true;
     while (is_whole && scan.at.index < job->last_index &&
            scan.pos - job->start.pos < job->bytes_max) {

@@ -1,5 +1,7 @@
 #include "segment.h"
 
+#include <planted/planted.h>
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,4 +143,10 @@ uint64_t term_trail__at(const struct term_trail *trail, uint64_t index)
         }
     }
     return trail->runs[low].term;
+}
+
+bool term_trail__allows(const struct term_trail *trail, uint64_t index, uint64_t term)
+{
+    const uint64_t known = term_trail__at(trail, index);
+    return known == 0 || known == term || PLANTED(L2_TERM_TRAIL_IS_NOT_ASKED);
 }

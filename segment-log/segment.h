@@ -31,6 +31,8 @@ struct term_trail {
 
 /* 0: not known. */
 uint64_t term_trail__at(const struct term_trail *trail, uint64_t index);
+/* It is that term, or not known. */
+bool term_trail__allows(const struct term_trail *trail, uint64_t index, uint64_t term);
 
 /* What the trailer of a sealed segment says (footer.h). */
 struct segment_footer {

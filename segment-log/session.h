@@ -57,6 +57,9 @@ struct segment_log_repair_job {
     uint64_t distrust_first,
         distrust_last; /* nothing of these is taken from the old file; 0: of none */
 
+    struct term_run *known_terms; /* what the log knows of the terms of the segment ... */
+    struct term_trail trail;
+
     /* BUILD */
     bool has_begun;
     struct disk_file *old_file; /* NULL: there is none */

@@ -54,6 +54,7 @@ static bool looks_whole(struct segment_scan *scan, uint64_t pos, struct entry_he
         entry_decode_header(bytes, got, scan->group_seed, ret_header) != ENTRY_DECODE_OK) {
         return false;
     }
+    if (!term_trail__allows(&scan->trail, ret_header->index, ret_header->term)) return false;
     const size_t size = entry_bytes(ret_header->payload_bytes);
     bytes = scan__load(scan, pos, size, &got);
     return bytes && got == size && entry__payload_matches(bytes, ret_header);
@@ -85,6 +86,7 @@ static bool find_behind(const struct stretch *stretch, uint64_t pos,
                &stretch->start, pos, stretch->scan.limit_pos);
     scan.restored = stretch->scan.restored;
     scan.zeros_behind = stretch->scan.zeros_behind;
+    scan.trail = stretch->scan.trail;
     bool found = false;
     while (!found && pos + ENTRY_HEADER_BYTES <= scan.limit_pos) {
         uint64_t next_pos = pos + ENTRY_ALIGNMENT;

@@ -566,3 +566,101 @@ Test(segment_log_repair, no_space_ends_the_session_and_the_log_goes_on)
     segment_log_close(peer);
     memory_disk_destroy(damaged);
 }
+
+/* ---- old records that a lost write left ------------------------------------------------------------------------------------ */
+
+#define OLD_PAYLOAD 1024u
+
+static void write_first_segment(struct disk *written, const uint8_t *bytes, uint64_t pos,
+                                size_t count)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    fixture_segment_path("/old", 1, path);
+    cr_assert_eq(disk_open(written, path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pwrite(file, bytes, count, pos), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+}
+
+/* On `disk` a log whose entries 4 to 6 of term 1 were cut for others of term 2, in a closed segment; returns a disk that lost those
+ * writes: the first `count` of the old ones stand there, whole, and follow from entry 3 on. */
+static struct disk *lose_writes(bool is_sealed, uint32_t count)
+{
+    static uint8_t old[8 * OLD_PAYLOAD];
+    char path[DISK_PATH_MAX];
+    struct disk_file *file;
+    const size_t record = entry_bytes(OLD_PAYLOAD);
+    const uint64_t pos = DATA_POS + 3 * record;
+    options.directory = "/old";
+    fixture_segment_path("/old", 1, path);
+    struct segment_log *log = fixture_create(&options);
+    fixture_append(log, 1, 3, OLD_PAYLOAD);
+    fixture_append(log, 1, 3, OLD_PAYLOAD);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
+    cr_assert_eq(disk_pread(file, old, count * record, pos), (ssize_t)(count * record));
+    disk_close(file);
+    segment_log_truncate(log, 4);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    fixture_append(log, 2, 3, OLD_PAYLOAD);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    while (fixture_info(log).segments_count < 2) {
+        fixture_append(log, 2, 1, OLD_PAYLOAD);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    info = fixture_note_chains(log, chains, ENTRIES_MAX);
+    if (is_sealed) cr_assert_eq(fixture_seal(log, info.last_index), SEGMENT_LOG_OK);
+    segment_log_close(log);
+    struct disk *damaged = memory_disk_clone(disk, 1);
+    memset(old + count * record, 0, sizeof old - count * record);
+    write_first_segment(damaged, old, pos, 4 * record);
+    return damaged;
+}
+
+static void repair_old_records(struct disk *damaged, struct segment_log *log)
+{
+    struct segment_log *peer = fixture_open_on(&options, disk);
+    cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
+    check_whole(log);
+    segment_log_close(log);
+    segment_log_close(peer);
+    memory_disk_destroy(damaged);
+}
+
+Test(segment_log_repair, old_records_that_a_read_meets_are_replaced)
+{
+    for (uint32_t count = 1; count <= 3; count++) {
+        struct disk *damaged = lose_writes(/* is_sealed= */ true, count);
+        struct segment_log *log = fixture_open_on(&options, damaged);
+        struct segment_log_view view;
+        struct segment_log_problem problem;
+        cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 4, 100, 1024, &view, &problem),
+                     SEGMENT_LOG_DAMAGED);
+        cr_assert_eq(problem.index, 4);
+        repair_old_records(damaged, log);
+        cr_assert_eq(segment_log_remove(disk, "/old"), 0);
+    }
+}
+
+Test(segment_log_repair, old_records_that_the_scrubber_meets_are_named_and_replaced)
+{
+    for (uint32_t count = 1; count <= 3; count++) {
+        struct disk *damaged = lose_writes(/* is_sealed= */ true, count);
+        struct segment_log *log = fixture_open_on(&options, damaged);
+        segment_log_scrub_begin(log);
+        struct segment_log_scrub_job *piece;
+        while ((piece = segment_log_scrub_next_job(log, 512)) != NULL) {
+            uint64_t bytes;
+            segment_log_scrub_job_run(piece);
+            const enum segment_log_status status =
+                segment_log_scrub_job_finish(log, piece, &bytes, NULL);
+            cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_DAMAGED);
+        }
+        struct segment_log_hole hole;
+        cr_assert(segment_log_hole_from(log, 0, &hole));
+        cr_assert_eq(hole.first_index, 4);
+        repair_old_records(damaged, log);
+        cr_assert_eq(segment_log_remove(disk, "/old"), 0);
+    }
+}
