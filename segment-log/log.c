@@ -238,10 +238,11 @@ struct term_trail log__trail(const struct segment_log *log)
 bool log__copy_trail(const struct segment_log *log, uint64_t first_index, uint64_t last_index,
                      struct term_run **ret_runs, struct term_trail *ret_trail)
 {
-    uint32_t from = 0, to = 0;
-    for (uint32_t i = 0; i < log->runs_count && log->runs[i].first_index <= last_index; i++) {
-        if (log->runs[i].first_index <= first_index) from = i;
-        to = i + 1;
+    const struct term_trail all = log__trail(log);
+    const uint32_t from = term_trail__position(&all, first_index);
+    uint32_t to = from;
+    while (to < log->runs_count && log->runs[to].first_index <= last_index) {
+        to++;
     }
     struct term_run *runs = malloc((to - from + 1) * sizeof *runs);
     if (!runs) return false;

@@ -128,11 +128,8 @@ const struct segment_point *segment__find(const struct segment *segment, enum se
     return &segment->points[low];
 }
 
-uint64_t term_trail__at(const struct term_trail *trail, uint64_t index)
+uint32_t term_trail__position(const struct term_trail *trail, uint64_t index)
 {
-    if (trail->count == 0 || index > trail->last_index || index < trail->runs[0].first_index) {
-        return 0;
-    }
     uint32_t low = 0, high = trail->count;
     while (high - low > 1) {
         const uint32_t middle = low + (high - low) / 2;
@@ -142,7 +139,15 @@ uint64_t term_trail__at(const struct term_trail *trail, uint64_t index)
             high = middle;
         }
     }
-    return trail->runs[low].term;
+    return low;
+}
+
+uint64_t term_trail__at(const struct term_trail *trail, uint64_t index)
+{
+    if (trail->count == 0 || index > trail->last_index || index < trail->runs[0].first_index) {
+        return 0;
+    }
+    return trail->runs[term_trail__position(trail, index)].term;
 }
 
 bool term_trail__allows(const struct term_trail *trail, uint64_t index, uint64_t term)

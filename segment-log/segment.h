@@ -29,6 +29,8 @@ struct term_trail {
     uint64_t last_index; /* nothing is known behind it */
 };
 
+/* The last run that begins at or in front of `index`; 0 when none does. */
+uint32_t term_trail__position(const struct term_trail *trail, uint64_t index);
 /* 0: not known. */
 uint64_t term_trail__at(const struct term_trail *trail, uint64_t index);
 /* It is that term, or not known. */
