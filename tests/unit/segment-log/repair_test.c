@@ -584,8 +584,8 @@ static void write_first_segment(struct disk *written, const uint8_t *bytes, uint
 }
 
 /* On `disk` a log whose entries 4 to 6 of term 1 were cut for others of term 2, in a closed segment; returns a disk that lost those
- * writes: the first `count` of the old ones stand there, whole, and follow from entry 3 on. */
-static struct disk *lose_writes(bool is_sealed, uint32_t count)
+ * writes: the first `count` of the old ones stand there, whole, and follow from entry 3 on, behind a footer by which a start goes. */
+static struct disk *lose_writes(uint32_t count)
 {
     static uint8_t old[8 * OLD_PAYLOAD];
     char path[DISK_PATH_MAX];
@@ -610,7 +610,7 @@ static struct disk *lose_writes(bool is_sealed, uint32_t count)
         cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     }
     info = fixture_note_chains(log, chains, ENTRIES_MAX);
-    if (is_sealed) cr_assert_eq(fixture_seal(log, info.last_index), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_seal(log, info.last_index), SEGMENT_LOG_OK);
     segment_log_close(log);
     struct disk *damaged = memory_disk_clone(disk, 1);
     memset(old + count * record, 0, sizeof old - count * record);
@@ -628,16 +628,32 @@ static void repair_old_records(struct disk *damaged, struct segment_log *log)
     memory_disk_destroy(damaged);
 }
 
-Test(segment_log_repair, old_records_that_a_read_meets_are_replaced)
+Test(segment_log_repair, old_records_that_a_read_meets_are_never_served_and_replaced)
 {
     for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(/* is_sealed= */ true, count);
+        struct disk *damaged = lose_writes(count);
         struct segment_log *log = fixture_open_on(&options, damaged);
         struct segment_log_view view;
         struct segment_log_problem problem;
+        cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
+        cr_assert_eq(segment_log_sealed_count(log), 1, "its records were not looked at");
         cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 4, 100, 1024, &view, &problem),
                      SEGMENT_LOG_DAMAGED);
         cr_assert_eq(problem.index, 4);
+        cr_assert_str_eq(problem.reason, "the record is an old one, of another term");
+        cr_assert_eq(fixture_info(log).holes_count, 1, "which is to be repaired");
+        cr_assert_eq(
+            fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 1, 100, 1 << 20, &view, &problem),
+            SEGMENT_LOG_OK, "those in front of them are whole");
+        cr_assert_eq(view.last_index, 3);
+        segment_log_view_release(&view);
+        cr_assert_eq(
+            fixture_read_files(log, SEGMENT_LOG_BY_OFFSET, 3 * 4, 100, 1024, &view, &problem),
+            SEGMENT_LOG_DAMAGED, "nor by offset");
+        cr_assert_eq(
+            fixture_read(log, SEGMENT_LOG_BY_INDEX, info.last_index, info.last_index, 1024, &view),
+            SEGMENT_LOG_OK, "what follows in the next file is whole");
+        segment_log_view_release(&view);
         repair_old_records(damaged, log);
         cr_assert_eq(segment_log_remove(disk, "/old"), 0);
     }
@@ -646,7 +662,7 @@ Test(segment_log_repair, old_records_that_a_read_meets_are_replaced)
 Test(segment_log_repair, old_records_that_the_scrubber_meets_are_named_and_replaced)
 {
     for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(/* is_sealed= */ true, count);
+        struct disk *damaged = lose_writes(count);
         struct segment_log *log = fixture_open_on(&options, damaged);
         segment_log_scrub_begin(log);
         struct segment_log_scrub_job *piece;
