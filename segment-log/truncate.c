@@ -144,6 +144,7 @@ void segment_log_truncate(struct segment_log *log, uint64_t from_index)
         log->unflushed_bytes += cache__meta(&log->cache, i)->bytes;
     }
     if (log->roll_index >= from_index) log->roll_wanted = false;
+    if (log->drop_index > end.index) log->drop_index = end.index;
     log->cuts_total++;
     if (from_index < log->cut_lowest_index) log->cut_lowest_index = from_index;
     /* What no job has been given yet is not on disk: nothing to cut there. */

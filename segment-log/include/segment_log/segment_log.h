@@ -211,8 +211,9 @@ uint64_t segment_log_roll(struct segment_log *log);
 
 /* Drop whole segments that hold no entry above base_index, oldest first (PROTOCOL S5). For the caller to know: a verified
  * base snapshot at or above base_index is durable, and the log is durable through it. Never the last segment, nor one that
- * a read job holds, nor one behind it; ask again later. The next job removes the files and then syncs the directory, one
- * by one, so that a crash at any instant leaves a log without a hole. info.base tells where the log starts from now on. */
+ * a read job holds, nor one behind it; ask again later. What the log is cut to meanwhile ends it, too. The next job removes
+ * the files and then syncs the directory, one by one, so that a crash at any instant leaves a log without a hole. info.base
+ * tells where the log starts from now on. */
 void segment_log_drop_prefix(struct segment_log *log, uint64_t base_index);
 
 /* Start anew behind a base that another replica made (PROTOCOL S3), in these steps:

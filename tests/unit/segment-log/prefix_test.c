@@ -143,6 +143,38 @@ Test(segment_log_prefix, a_segment_that_a_reader_holds_stays_until_it_is_done)
     memory_disk_destroy(disk);
 }
 
+/* The cut is still to be done on the disk when the drop goes on: the files behind it are listed. */
+Test(segment_log_prefix, a_drop_that_waited_ends_where_the_log_was_cut_meanwhile)
+{
+    struct disk *disk = memory_disk_create(1);
+    struct segment_log_options options = options_of(disk);
+    struct segment_log *log = fixture_create(&options);
+    fill(log, 30);
+    struct segment_log_read_job *read = NULL;
+    cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 1, 30, 1000, &read),
+                 SEGMENT_LOG_OK);
+    segment_log_drop_prefix(log, 25);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log).base.index, 0);
+    segment_log_truncate(log, 12);
+    segment_log_read_job_run(read);
+    struct segment_log_view view;
+    cr_assert_eq(segment_log_read_job_finish(log, read, &view, NULL), SEGMENT_LOG_SUPERSEDED);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_gt(fixture_info(log).base.index, 0);
+    cr_assert_leq(fixture_info(log).base.index, 11);
+    cr_assert_eq(fixture_info(log).last_index, 11);
+    fill(log, 20); /* of these none was to be dropped */
+    cr_assert_leq(fixture_info(log).base.index, 11);
+    fixture_check_all(log);
+    segment_log_close(log);
+    log = fixture_open(&options);
+    cr_assert_eq(fixture_info(log).last_index, 31);
+    fixture_check_all(log);
+    segment_log_close(log);
+    memory_disk_destroy(disk);
+}
+
 Test(segment_log_prefix, a_roll_puts_the_boundary_behind_the_last_entry)
 {
     struct disk *disk = memory_disk_create(1);
