@@ -45,6 +45,9 @@ static void grow(struct hole *hole, const struct hole *other)
         told->before = other->told.before;
     }
     if (other->told.last_index > told->last_index) told->last_index = other->told.last_index;
+    if (other->told.first_damaged < told->first_damaged) {
+        told->first_damaged = other->told.first_damaged;
+    }
     told->terms_known &= other->told.terms_known;
     told->configurations_known &= other->told.configurations_known;
     hole->distrusted |= other->distrusted;
@@ -59,6 +62,8 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
     struct hole hole = {
         .told = {.first_index = found->first_index,
                  .last_index = found->last_index,
+                 .first_damaged = found->first_damaged > found->first_index ? found->first_damaged
+                                                                            : found->first_index,
                  .before = found->before,
                  .segment = sequence,
                  .terms_known = terms_known,
@@ -104,6 +109,21 @@ const struct hole *holes__holding(const struct segment_log *log, uint64_t sequen
     const struct hole *hole = holes__from(log, index);
     if (!hole || hole->told.first_index > index || hole->told.segment != sequence) return NULL;
     return hole;
+}
+
+bool holes__is_doubted(const struct hole *hole, uint64_t index)
+{
+    return !hole->distrusted && hole->told.first_damaged > hole->told.first_index &&
+           hole->told.first_index < index && hole->told.last_index >= index;
+}
+
+void holes__believe(struct hole *hole, const struct segment_log_point *before)
+{
+    struct segment_log_hole *told = &hole->told;
+    assert(before->index + 1 > told->first_index && before->index < told->last_index);
+    told->first_index = before->index + 1;
+    told->before = *before;
+    if (told->first_damaged < told->first_index) told->first_damaged = told->first_index;
 }
 
 void holes__cut(struct segment_log *log, uint64_t from_index)

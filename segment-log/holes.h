@@ -10,7 +10,8 @@
 
 struct hole {
     struct segment_log_hole told;
-    /* Among the entries in front of the damage is an old one: what stands in the file is not used to repair it. */
+    /* Among the entries in front of the damage is an old one, or peers say so of what was in doubt: what stands in the file is not
+     * used to repair it. */
     bool distrusted;
 };
 
@@ -23,6 +24,10 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
 const struct hole *holes__from(const struct segment_log *log, uint64_t index);
 /* The one that holds entry `index` of segment `sequence`; NULL: none. */
 const struct hole *holes__holding(const struct segment_log *log, uint64_t sequence, uint64_t index);
+/* Whole entries of the hole in front of `index` are in doubt (stretch.h). */
+bool holes__is_doubted(const struct hole *hole, uint64_t index);
+/* Those through `before` are not any more: the hole begins behind it. */
+void holes__believe(struct hole *hole, const struct segment_log_point *before);
 /* Forget those that lie at or behind from_index, through base_index, in a segment, or all. */
 void holes__cut(struct segment_log *log, uint64_t from_index);
 void holes__drop(struct segment_log *log, uint64_t base_index);

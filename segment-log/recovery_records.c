@@ -12,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-void recovery__note_base(struct recovery *recovery, const struct segment_log_point *at)
+static bool is_base(const struct recovery *recovery, const struct segment_log_point *at)
 {
     const struct segment_log_point *base = recovery->options->base;
-    if (base && at->index == base->index && at->term == base->term && at->chain == base->chain) {
-        recovery->has_base = true;
-    }
+    return base && at->index == base->index && at->term == base->term && at->chain == base->chain;
+}
+
+void recovery__note_base(struct recovery *recovery, const struct segment_log_point *at)
+{
+    if (is_base(recovery, at)) recovery->has_base = true;
 }
 
 static bool add_configuration(struct recovery *recovery, uint64_t index, const uint8_t *payload,
@@ -114,7 +117,7 @@ static enum segment_log_status take_hole(struct recovery *recovery, struct segme
                                          const struct segment_log_point *end)
 {
     struct segment_log *log = recovery->log;
-    if (hole->distrusts_front) take_back(recovery, segment, &hole->before);
+    take_back(recovery, segment, &hole->before); /* records told already, not believed any more */
     bool terms_known;
     if (!holes__reserve(log) || !take_terms(recovery, hole, end, &terms_known)) {
         return recovery__out_of_memory(recovery);
@@ -141,6 +144,8 @@ static enum segment_log_status read_synced(struct recovery *recovery, struct seg
         switch (stretch__next(stretch, &record)) {
         case STRETCH_RECORD:
             status = take_record(recovery, segment, is_behind_hole ? NULL : &before, &record);
+            /* Whatever made the base had the log through there. */
+            if (is_base(recovery, &stretch->scan.at)) stretch->start = stretch->scan.at;
             break;
         case STRETCH_HOLE:
             if (PLANTED(L10_DAMAGE_IS_A_SHORT_LOG)) {

@@ -188,6 +188,22 @@ static uint64_t last_wanted(const struct segment_log_repair_job *job)
     return last;
 }
 
+static bool note_configuration(struct segment_log_repair_job *job,
+                               const struct segment_scan_record *record)
+{
+    if (record->header.type != ENTRY_CONFIG || !job->on_configuration) return true;
+    const uint32_t bytes = record->header.payload_bytes;
+    struct repair_configuration *found = malloc(sizeof *found + bytes);
+    if (!found) return write_failed(job, -ENOSPC, "out of memory");
+    found->next = NULL;
+    found->index = record->header.index;
+    found->payload_bytes = bytes;
+    if (bytes > 0) memcpy(found->payload, record->payload, bytes);
+    *job->configurations_tail = found;
+    job->configurations_tail = &found->next;
+    return true;
+}
+
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
 static bool take_supplied(struct segment_log_repair_job *job)
@@ -223,7 +239,10 @@ void repair__run_build(struct segment_log_repair_job *job)
             if (!take_supplied(job)) return;
             done += job->supply ? job->supply_done - before : ENTRY_HEADER_BYTES;
         } else if (next_local(job, &record)) {
-            if (!write_record(job, record.bytes, record.bytes_count)) return;
+            if (!note_configuration(job, &record) ||
+                !write_record(job, record.bytes, record.bytes_count)) {
+                return;
+            }
             done += record.bytes_count;
         } else {
             if (job->scan.error) {
@@ -252,22 +271,6 @@ static bool note_term(struct segment_log_repair_job *job, const struct entry_hea
         job->terms_capacity = capacity;
     }
     job->terms[job->terms_count++] = (struct term_run){header->index, header->term};
-    return true;
-}
-
-static bool note_configuration(struct segment_log_repair_job *job,
-                               const struct segment_scan_record *record)
-{
-    if (record->header.type != ENTRY_CONFIG || !job->on_configuration) return true;
-    const uint32_t bytes = record->header.payload_bytes;
-    struct repair_configuration *found = malloc(sizeof *found + bytes);
-    if (!found) return false;
-    found->next = NULL;
-    found->index = record->header.index;
-    found->payload_bytes = bytes;
-    if (bytes > 0) memcpy(found->payload, record->payload, bytes);
-    *job->configurations_tail = found;
-    job->configurations_tail = &found->next;
     return true;
 }
 
@@ -301,6 +304,7 @@ void repair__run_check(struct segment_log_repair_job *job)
             repair__end_with(job, SEGMENT_LOG_DAMAGED, 0, 0, not_whole);
             return;
         }
+        repair__forget_configurations(job);
         scan__init(&job->check, job->new_file, job->seed, job->header.sector_bytes,
                    &job->header.base, SEGMENT_DATA_POS, job->write_pos);
     }
@@ -314,10 +318,11 @@ void repair__run_check(struct segment_log_repair_job *job)
             return;
         }
         segment__add_point(&job->fresh, record.pos, &before);
-        if (!note_term(job, &record.header) || !note_configuration(job, &record)) {
+        if (!note_term(job, &record.header)) {
             (void)write_failed(job, -ENOSPC, "out of memory");
             return;
         }
+        if (!note_configuration(job, &record)) return;
     }
     if (!points__are_equal(&job->check.at, &job->end) || job->check.pos != job->write_pos) {
         repair__end_with(job, SEGMENT_LOG_DAMAGED, job->check.pos, 0, not_whole);

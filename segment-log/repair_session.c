@@ -12,6 +12,16 @@
 /* Entries in memory that the log supplies itself, at once. */
 #define OWN_SUPPLY_BYTES 4194304u
 
+void repair__forget_configurations(struct segment_log_repair_job *job)
+{
+    while (job->configurations) {
+        struct repair_configuration *next = job->configurations->next;
+        free(job->configurations);
+        job->configurations = next;
+    }
+    job->configurations_tail = &job->configurations;
+}
+
 static void destroy(struct segment_log_repair_job *job)
 {
     if (!job) return;
@@ -24,11 +34,7 @@ static void destroy(struct segment_log_repair_job *job)
     free(job->buffer);
     free(job->terms);
     free(job->known_terms);
-    while (job->configurations) {
-        struct repair_configuration *next = job->configurations->next;
-        free(job->configurations);
-        job->configurations = next;
-    }
+    repair__forget_configurations(job);
     free(job);
 }
 
@@ -132,6 +138,9 @@ void segment_log_repair_info(const struct segment_log *log,
         ret_info->want_before = job->scan.at;
         ret_info->want_first = job->scan.at.index + 1;
         ret_info->want_last = job->want_last;
+        const struct hole *hole = holes__from(log, ret_info->want_first);
+        ret_info->is_doubted =
+            job->supplied_count == 0 && hole && holes__is_doubted(hole, ret_info->want_first);
     }
 }
 
@@ -252,12 +261,25 @@ static void settle(struct segment_log *log)
     }
 }
 
+/* Nobody supplied anything, and what was found in the file does not lead to what stands behind: old ones are among it. */
+static void distrust_file(struct segment_log *log, const struct segment_log_repair_job *job)
+{
+    for (uint32_t i = 0; i < log->holes_count; i++) {
+        struct hole *hole = &log->holes[i];
+        if (hole->told.segment == job->header.sequence) hole->distrusted = true;
+    }
+}
+
 void segment_log_repair_job_finish(struct segment_log *log, struct segment_log_repair_job *job)
 {
     assert(job == log->repair);
     assert(job->outstanding);
     job->outstanding = false;
-    if (job->phase == REPAIR_ENDED && job->status == SEGMENT_LOG_IO) log->broken = true;
+    const bool has_ended = job->phase == REPAIR_ENDED;
+    if (has_ended && job->status == SEGMENT_LOG_IO) log->broken = true;
+    if (has_ended && job->status == SEGMENT_LOG_BROKEN_CHAIN && job->supplied_count == 0) {
+        distrust_file(log, job);
+    }
     if (job->wants && !job->given_up && !job->forgotten) supply_from_memory(log, job);
     settle(log);
 }
@@ -329,6 +351,20 @@ static void tell_configurations(const struct segment_log *log, struct segment_lo
         job->on_configuration(job->on_configuration_data, at->index, at->payload,
                               at->payload_bytes);
     }
+}
+
+void segment_log_repair_settle(struct segment_log *log, bool are_believed)
+{
+    struct segment_log_repair_job *job = log->repair;
+    assert(job && job->wants && !job->outstanding);
+    struct hole *hole = &log->holes[holes__from(log, job->scan.at.index + 1) - log->holes];
+    assert(holes__is_doubted(hole, job->scan.at.index + 1));
+    if (!are_believed) {
+        hole->distrusted = true;
+        return;
+    }
+    if (job->on_configuration) tell_configurations(log, job, job->scan.at.index);
+    holes__believe(hole, &job->scan.at);
 }
 
 /* The file is in place. What was cut while the write job was under way is not in it for long. */

@@ -78,6 +78,8 @@ struct segment_log_repair_job {
     struct segment fresh; /* with its sparse points */
     struct term_run *terms;
     uint32_t terms_count, terms_capacity;
+
+    /* BUILD: of the entries from the old file, for those of them that are in doubt. CHECK: of all */
     struct repair_configuration *configurations, **configurations_tail;
 };
 
@@ -86,6 +88,8 @@ void repair__run_build(struct segment_log_repair_job *job);
 void repair__run_check(struct segment_log_repair_job *job);
 void repair__end_with(struct segment_log_repair_job *job, enum segment_log_status status,
                       uint64_t pos, int error, const char *reason);
+
+void repair__forget_configurations(struct segment_log_repair_job *job);
 
 /* repair_session.c, for the log */
 bool repair__wants_roll(const struct segment_log *log);

@@ -121,6 +121,14 @@ static struct segment_point place_behind(const struct entry_header *header, uint
     };
 }
 
+/* What stands behind the damage was written in a later term than what is in front of it, and that memory knows nothing of. */
+static bool is_front_doubted(const struct stretch *stretch, uint64_t behind_term)
+{
+    const struct segment_scan *scan = &stretch->scan;
+    if (scan->at.index == stretch->start.index || PLANTED(D1_OLD_FRONT_IS_BELIEVED)) return false;
+    return scan->at.term != behind_term && term_trail__at(&scan->trail, scan->at.index) == 0;
+}
+
 /* The records break behind scan.at, in front of the anchor; or they lead past it. */
 static enum stretch_status make_hole(struct stretch *stretch, uint64_t pos, const char *reason)
 {
@@ -136,8 +144,11 @@ static enum stretch_status make_hole(struct stretch *stretch, uint64_t pos, cons
         .distrusts_front = is_past || (found && header.index <= scan->at.index + 1),
         .reaches_end = !found,
     };
-    hole->before = hole->distrusts_front ? stretch->start : scan->at;
+    const uint64_t behind_term = found ? header.term : stretch->end.term;
+    const bool is_doubted = !hole->distrusts_front && is_front_doubted(stretch, behind_term);
+    hole->before = hole->distrusts_front || is_doubted ? stretch->start : scan->at;
     hole->first_index = hole->before.index + 1;
+    hole->first_damaged = is_doubted ? scan->at.index + 1 : 0;
     hole->last_index = found ? header.index - 1 : stretch->end.index;
     assert(hole->first_index <= hole->last_index);
     if (found) {

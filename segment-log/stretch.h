@@ -7,7 +7,11 @@
  *     lost or misdirected write leaves old ones that are consistent in themselves (F7);
  *   - when a believed record behind the damage has a place in front of its end, or the last record is not the one that the
  *     anchor names, then some record in front is such an old one. Nobody can tell which, so none of them is believed, and
- *     the hole begins at the start. */
+ *     the hole begins at the start;
+ *   - when the term rises over the damage, and nobody remembers the terms in front of it (term_trail), the records there may
+ *     be old ones, cut and written anew by writes that were lost with the damage. They are in doubt: the hole begins at the
+ *     start, too, but they are used where peers agree with the last of them. With the same term on both sides they are the
+ *     log's own (log matching). */
 #ifndef SEGMENT_LOG_STRETCH_H
 #define SEGMENT_LOG_STRETCH_H
 
@@ -16,6 +20,8 @@
 
 struct stretch_hole {
     uint64_t first_index, last_index;
+    uint64_t
+        first_damaged; /* in doubt: what is in front of it in the hole is whole; else not above first_index */
     struct segment_log_point before; /* in front of first_index */
     uint64_t pos;                    /* where the damage was seen */
     const char *reason;
@@ -26,10 +32,11 @@ struct stretch_hole {
 };
 
 struct stretch {
-    struct segment_scan scan;       /* .at and .pos: how far it is */
-    struct segment_log_point start; /* proven */
-    struct segment_log_point end;   /* the anchor */
-    uint64_t end_pos;               /* of its record; 0: not known */
+    struct segment_scan scan; /* .at and .pos: how far it is */
+    struct segment_log_point
+        start; /* proven; may be moved to where the scan is, when that is proven, too */
+    struct segment_log_point end; /* the anchor */
+    uint64_t end_pos;             /* of its record; 0: not known */
     bool is_unsound;
     struct stretch_hole hole;
 };

@@ -3,6 +3,7 @@
  *   hole ─> session ─> wants entries ─> one peer after the other is asked ─> supplied ─> file rewritten ─> no hole
  *                          │                                                    └ the chain disagrees: anew, without the last peer
  *                          ├ refused, for what was supplied in front is another chain: the same
+ *                          ├ refused, for what this file has in front, and was in doubt, is another chain: anew, without the file
  *                          └ everybody refused: given up for a while; the next hole
  *                             └ also a leader that does without this replica, for long: it is made again (unmendable.c)
  *
@@ -251,18 +252,47 @@ static bool begin_without_supplier(struct group *group, const struct segment_log
     return true;
 }
 
+static bool are_uncommitted(struct group *group, const struct segment_log_hole *hole)
+{
+    return repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
+                                              group->node->identity.node_id, group->hard_state.term,
+                                              hole);
+}
+
+/* Everybody answered. Whoever has others than this file in front of the damage is asked for these, too, instead. When nobody can
+ * tell, or all that could have lost or never held what follows them, they are what there is (D7). */
+static bool settle_doubt(struct group *group, struct segment_log_repair_info *info)
+{
+    struct repair *repair = group->repair;
+    struct segment_log_hole hole;
+    if (!info->is_doubted || !segment_log_hole_from(group->log, info->want_first, &hole)) {
+        return false;
+    }
+    if (repair_verdicts_differ(&repair->verdicts)) {
+        node__log(group->node, "warn",
+                  "event=\"entries in front of damage are old ones, repairing them, too\" "
+                  "group=%" PRIu64 " first=%" PRIu64 " last=%" PRIu64,
+                  group->id, hole.first_index, info->want_first - 1u);
+        segment_log_repair_settle(group->log, /* are_believed= */ false);
+        end_session(group);
+        return true;
+    }
+    if (repair_verdicts_are_of_damage(&repair->verdicts, configuration_of(group),
+                                      group->node->identity.node_id) ||
+        (group->mending && are_uncommitted(group, &hole))) {
+        segment_log_repair_settle(group->log, /* are_believed= */ true);
+        segment_log_repair_info(group->log, info);
+    }
+    return false;
+}
+
 /* The session stands in front of the first entry of a hole, and nobody ever had it: there is nothing to be repaired. */
 static bool cut_if_uncommitted(struct group *group, const struct segment_log_repair_info *info)
 {
     struct segment_log_hole hole;
     if (!group->mending || info->state != SEGMENT_LOG_REPAIR_WANTS) return false;
     if (!segment_log_hole_from(group->log, info->want_first, &hole)) return false;
-    if (hole.first_index != info->want_first) return false;
-    if (!repair_verdicts_are_of_uncommitted(&group->repair->verdicts, configuration_of(group),
-                                            group->node->identity.node_id, group->hard_state.term,
-                                            &hole)) {
-        return false;
-    }
+    if (hole.first_index != info->want_first || !are_uncommitted(group, &hole)) return false;
     end_session(group);
     node__log(group->node, "warn",
               "event=\"damaged entries that no majority ever held were cut\" group=%" PRIu64
@@ -404,9 +434,11 @@ static void ask(struct group *group, const struct segment_log_repair_info *info)
         }
         note_silence(group);
     }
-    if (cut_if_uncommitted(group, info) || begin_without_supplier(group, info)) return;
-    unmendable__given_up(&repair->unmendable, group, &repair->verdicts, info);
-    give_up(group, info);
+    struct segment_log_repair_info settled = *info;
+    if (settle_doubt(group, &settled)) return;
+    if (cut_if_uncommitted(group, &settled) || begin_without_supplier(group, &settled)) return;
+    unmendable__given_up(&repair->unmendable, group, &repair->verdicts, &settled);
+    give_up(group, &settled);
 }
 
 static void want(struct group *group, const struct segment_log_repair_info *info)
@@ -559,9 +591,10 @@ static void tell_hole(struct group *group, const struct segment_log_hole *hole)
     node__log(group->node, "error",
               "event=\"damaged entries, repairing them from peers\" group=%" PRIu64
               " topic=\"%s\" partition=%u first=%" PRIu64 " last=%" PRIu64
-              " path=\"%s\" pos=%" PRIu64 " reason=\"%s\"",
-              group->id, group->topic, group->partition_number, hole->first_index, hole->last_index,
-              problem.path, problem.pos, hole->reason);
+              " path=\"%s\" pos=%" PRIu64 " reason=\"%s\" in_doubt=%" PRIu64,
+              group->id, group->topic, group->partition_number, hole->first_damaged,
+              hole->last_index, problem.path, problem.pos, hole->reason,
+              hole->first_damaged - hole->first_index);
 }
 
 /* That others were tried says nothing of one that was just found. */

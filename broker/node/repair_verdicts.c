@@ -60,6 +60,11 @@ void repair_verdicts_note_supply(struct repair_verdicts *verdicts, uint64_t node
 bool repair_verdicts_are_disputed(const struct repair_verdicts *verdicts, uint64_t index)
 {
     if (verdicts->supplier == 0 || verdicts->supplied_index != index) return false;
+    return repair_verdicts_differ(verdicts);
+}
+
+bool repair_verdicts_differ(const struct repair_verdicts *verdicts)
+{
     for (uint32_t i = 0; i < verdicts->count; i++) {
         const struct repair_verdict *verdict = &verdicts->items[i];
         if (verdict->is_known && verdict->answer == REPAIR_DIFFERS) return true;

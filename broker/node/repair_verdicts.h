@@ -49,6 +49,8 @@ void repair_verdicts_end_session(struct repair_verdicts *verdicts);
 /* Entries of that node, through last_index, are in the file. */
 void repair_verdicts_note_supply(struct repair_verdicts *verdicts, uint64_t node_id,
                                  uint64_t last_index);
+/* Somebody has another entry where this log is read up to. */
+bool repair_verdicts_differ(const struct repair_verdicts *verdicts);
 /* The newest supply ends at `index`, and somebody has another entry there: one of the two differs from this log. */
 bool repair_verdicts_are_disputed(const struct repair_verdicts *verdicts, uint64_t index);
 

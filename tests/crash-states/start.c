@@ -341,7 +341,7 @@ static void note_holes(const struct segment_log *log, struct finding *finding)
 {
     struct segment_log_hole hole;
     for (uint64_t from = 0; segment_log_hole_from(log, from, &hole); from = hole.last_index + 1) {
-        if (finding->hole_first == 0) finding->hole_first = hole.first_index;
+        if (finding->hole_first == 0) finding->hole_first = hole.first_damaged;
         finding->hole_last = hole.last_index;
     }
 }

@@ -177,8 +177,8 @@ static bool is_found(const struct workload *w)
     const struct promise *promise = &w->history.promise;
     struct segment_log_hole hole;
     if (promise->damaged_last == 0) return true;
-    return segment_log_hole_from(w->log, 0, &hole) && hole.first_index >= promise->damaged_first &&
-           hole.last_index <= promise->damaged_last;
+    return segment_log_hole_from(w->log, 0, &hole) &&
+           hole.first_damaged >= promise->damaged_first && hole.last_index <= promise->damaged_last;
 }
 
 void workload__damage(struct workload *w)
@@ -332,6 +332,11 @@ static bool go_on(struct workload *w, struct peer *peer)
     if (info.state == SEGMENT_LOG_REPAIR_ENDED) {
         end_session(w, peer, &info);
         return false;
+    }
+    if (info.state == SEGMENT_LOG_REPAIR_WANTS && info.is_doubted && workload__draw(w, 3) == 0) {
+        const bool are_believed = workload__draw(w, 2) == 0;
+        segment_log_repair_settle(w->log, are_believed);
+        return are_believed;
     }
     if (info.state == SEGMENT_LOG_REPAIR_WANTS) {
         supply(w, peer, &info);

@@ -366,12 +366,25 @@ static size_t answer_honestly(const struct segment_log_repair_info *wanted, size
     return count;
 }
 
-/* how (1): bits 0..1: honest, patched, an entry left out, bytes of the input; bits 2..3: what of its entries is sealed */
+/* What is in doubt is what was written: to believe it is right, and not to costs no more than more entries of the peer. */
+static void settle(struct world *world, bool are_believed)
+{
+    segment_log_repair_settle(world->log, are_believed);
+    if (!are_believed) segment_log_repair_end(world->log);
+    check_log(world);
+}
+
+/* how (1): bits 0..1: honest, patched, an entry left out, bytes of the input; bits 2..3: what of its entries is sealed. Behind it,
+ * where entries are in doubt: whether they are settled instead (1) */
 static void answer(struct world *world, struct fuzz_input *input)
 {
     struct segment_log_repair_info wanted;
     const uint8_t how = fuzz_take_u8(input);
     if (!come_to_want(world, &wanted)) return;
+    if (wanted.is_doubted && fuzz_take_u8(input) % 4u == 0) {
+        settle(world, how % 2u);
+        return;
+    }
     static uint8_t body[BODY_MAX];
     size_t count = answer_honestly(&wanted, 1u + how / 16u * 100u, body);
     if (count == 0) {

@@ -22,6 +22,10 @@
 
 struct segment_log_hole {
     uint64_t first_index, last_index;
+    /* Entries first_index .. first_damaged - 1 are whole and follow, but may be old ones, of which a lost write left the end: the
+     * term rises over the damage, and no memory of terms says that they are the log's. Not read until they are settled. Of any
+     * other hole: first_index. */
+    uint64_t first_damaged;
     struct segment_log_point before; /* the state in front of first_index: always known, proven */
     uint64_t segment;                /* sequence of the file */
     uint64_t number;  /* rises with each that is found, also with one that is found to be larger */
@@ -72,7 +76,9 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_read_create(
  *
  *   WORKS   run what segment_log_repair_next_job() gives, and write jobs (a hole in the last segment rolls first)
  *   WANTS   supply entries want_first.. at most want_last, which follow `want_before`, in one or several chunks from any
- *           peer; what is in memory is supplied by the log itself and never asked for
+ *           peer; what is in memory is supplied by the log itself and never asked for. is_doubted: in front of them stand
+ *           entries of this file that may be old ones, and nothing was supplied yet. A peer that has others there says so
+ *           (BROKEN_CHAIN): settle it
  *   ENDED   status says how: OK: the segment is whole, its holes are gone. BROKEN_CHAIN: what was supplied does not lead to
  *           what stands behind it here: that peer's chain disagrees; nothing changed. SUPERSEDED: the segment was cut
  *           or dropped meanwhile. FULL: no space. DAMAGED: what was written does not read back. IO: the log is broken (L11) */
@@ -92,6 +98,7 @@ struct segment_log_repair_info {
     /* WANTS */
     uint64_t want_first, want_last;
     struct segment_log_point want_before;
+    bool is_doubted;
     /* ENDED */
     enum segment_log_status status;
     struct segment_log_problem problem;
@@ -118,6 +125,11 @@ void segment_log_repair_info(const struct segment_log *log,
 SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_supply(struct segment_log *log,
                                                                       const uint8_t *encoded,
                                                                       size_t bytes);
+
+/* In state WANTS, is_doubted. Believed: the hole begins at want_first from now on, CONFIG entries in front of it are told, and the
+ * session goes on (peers agree, or there is nobody to ask: then what follows by its chain is all there is). Else: the session
+ * is to be ended, and the next one takes no entry of that hole from the file. */
+void segment_log_repair_settle(struct segment_log *log, bool are_believed);
 
 /* The next piece of work (some MiB of reading and writing), NULL when none is due or one is outstanding. Independent of
  * write jobs: both may run at once. */

@@ -10,6 +10,10 @@
 #include "peek.h"
 #include "poke.h"
 #include "rot.h"
+#include "sim_invariants.h"
+#include "trio.h"
+
+#include <segment_log/entry.h>
 
 #define SECOND_US 1000000u
 #define MESSAGES  124u     /* the last file has some of them */
@@ -429,6 +433,123 @@ Test(simulated_repair, what_is_lost_everywhere_above_a_checkpoint_halts_the_grou
     cluster_call_close(call);
     free(call);
     cluster_destroy(cluster);
+}
+
+/* ---- writes that were lost --------------------------------------------------------------------------------------------- */
+
+struct stored {
+    char path[160];
+    uint64_t pos;
+    uint8_t bytes[512]; /* its sector: every append was synced alone */
+    struct entry_header header;
+};
+
+static struct stored load_entry(struct cluster *cluster, uint32_t node, uint64_t index,
+                                uint64_t group_seed)
+{
+    struct stored stored = {0};
+    struct disk_file *file;
+    stored.pos = rot_find(cluster, node, index, stored.path, sizeof(stored.path));
+    cr_assert_eq(disk_open(sim_memory_disk(cluster->sim, node), stored.path, DISK_READ, &file), 0);
+    cr_assert_gt(disk_pread(file, stored.bytes, sizeof(stored.bytes), stored.pos), 0);
+    disk_close(file);
+    cr_assert_eq(
+        entry_decode_header(stored.bytes, sizeof(stored.bytes), group_seed, &stored.header),
+        ENTRY_DECODE_OK);
+    return stored;
+}
+
+/* On the disk of the node, which is down, comes a copy of the message `last` behind it, as its old leader may have appended it,
+ * and the entry behind that is lost: what a disk leaves that lost the writes of a cut, and of what came in its place. False: the
+ * three do not stand in one file. */
+static bool bring_back_an_old_entry(struct cluster *cluster, uint32_t node, uint64_t group_seed,
+                                    uint64_t last)
+{
+    const struct stored old = load_entry(cluster, node, last, group_seed);
+    const struct stored gone = load_entry(cluster, node, last + 1u, group_seed);
+    const struct stored lost = load_entry(cluster, node, last + 2u, group_seed);
+    cr_assert_gt(gone.header.term, old.header.term);
+    cr_assert_eq(old.header.type, ENTRY_DATA);
+    cr_assert_eq(gone.header.type, ENTRY_NOOP);
+    if (strcmp(old.path, lost.path) != 0) return false;
+    uint8_t sector[512] = {0};
+    struct entry_header header = old.header;
+    header.index = last + 1u;
+    header.base_offset = gone.header.base_offset;
+    memcpy(sector + ENTRY_HEADER_BYTES, old.bytes + ENTRY_HEADER_BYTES, header.payload_bytes);
+    for (uint32_t i = 0; i < 8; i++) {
+        sector[ENTRY_HEADER_BYTES + i] = (uint8_t)(header.base_offset >> (56u - 8u * i));
+    }
+    entry_encode_header(&header, group_seed, old.header.chain, sector);
+    struct disk_file *file;
+    cr_assert_eq(disk_open(sim_memory_disk(cluster->sim, node), gone.path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pwrite(file, sector, sizeof(sector), gone.pos), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+    rot_flip(cluster, node, lost.path, lost.pos + 100u);
+    invariants_expect_forged(cluster->invariants, node);
+    return true;
+}
+
+static void produce_next(const struct trio *trio, uint32_t node, uint32_t *values)
+{
+    cr_assert(cluster_produce_once(trio->cluster, node, ROT_TOPIC, *values, -1, -1, 20 * SECOND_US,
+                                   NULL));
+    ++*values;
+}
+
+static bool follower_leads(void *data)
+{
+    const struct trio *trio = data;
+    return trio_peek(trio, trio->follower).role == RAFT_LEADER;
+}
+
+/* What the old leader appended last follows by its chain from what everybody has, and only the term behind the damage is another
+ * one. False: a file ended there, or a base. */
+static bool replace_old_entries(uint32_t before, uint64_t checkpoint_entries)
+{
+    struct trio trio = trio_make_with(44, checkpoint_entries);
+    struct cluster *cluster = trio.cluster;
+    const uint32_t node = trio.third;
+    uint32_t values = TRIO_MESSAGES;
+    while (values < TRIO_MESSAGES + before) {
+        produce_next(&trio, trio.leader, &values);
+    }
+    const uint64_t last = trio_peek(&trio, trio.leader).last_index;
+    cr_assert_eq(poke_transfer(cluster->nodes[trio.leader].node, trio.group, trio.follower + 1u),
+                 RAFT_OK);
+    /* No base comes between, for these are soon. */
+    cr_assert(sim_run_until_true(cluster->sim, SECOND_US, follower_leads, &trio));
+    while (values < TRIO_MESSAGES + before + 3u) {
+        produce_next(&trio, trio.follower, &values);
+    }
+    trio_run_until_durable(&trio, node, last + 4u);
+    const struct cluster_id id = peek_cluster(cluster->nodes[node].node);
+    cluster_crash(cluster, node, SIM_CRASH_KILL);
+    const bool is_old =
+        bring_back_an_old_entry(cluster, node, checksum64_group(&id, trio.group), last);
+    if (is_old) {
+        cluster_start(cluster, node);
+        sim_run_for(cluster->sim, 10000);
+        rot_expect_values(cluster, values);
+        cr_assert(rot_is_repaired(cluster, 20 * SECOND_US), "%u messages before", before);
+        rot_expect_values(cluster, values);
+        cr_assert_eq(rot_problems(cluster, node), 0);
+    }
+    cluster_destroy(cluster);
+    return is_old;
+}
+
+/* Also where a checkpoint covers them: the core may start, and reads come. */
+Test(simulated_repair, old_entries_in_front_of_damage_are_replaced_from_peers_and_never_served)
+{
+    for (uint64_t checkpoint_entries = 3; checkpoint_entries <= NEVER; checkpoint_entries *= 100) {
+        uint32_t tried = 0;
+        for (uint32_t before = 1; before <= 8; before++) {
+            tried += replace_old_entries(before, checkpoint_entries);
+        }
+        cr_assert_gt(tried, 2);
+    }
 }
 
 /* ---- who leads --------------------------------------------------------------------------------------------------------- */

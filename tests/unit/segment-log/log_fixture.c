@@ -284,6 +284,40 @@ static void check_read_of_hole(struct segment_log *log, const struct segment_log
     cr_assert_eq(problem.last_index, hole->last_index);
 }
 
+static void believe_front(struct segment_log *log, uint64_t index)
+{
+    struct segment_log_repair_info repair;
+    struct segment_log_job_result result;
+    cr_assert_eq(segment_log_repair_begin(log, index, NULL, NULL), SEGMENT_LOG_OK);
+    for (segment_log_repair_info(log, &repair); repair.state == SEGMENT_LOG_REPAIR_WORKS;
+         segment_log_repair_info(log, &repair)) {
+        struct segment_log_repair_job *piece = segment_log_repair_next_job(log);
+        if (!piece) {
+            cr_assert(fixture_run_job(log, false, &result));
+            cr_assert_eq(result.status, SEGMENT_LOG_OK);
+            continue;
+        }
+        segment_log_repair_job_run(piece);
+        segment_log_repair_job_finish(log, piece);
+    }
+    if (repair.state == SEGMENT_LOG_REPAIR_WANTS) {
+        cr_assert(repair.is_doubted);
+        segment_log_repair_settle(log, /* are_believed= */ true);
+    } else { /* the file had what was misplaced */
+        cr_assert_eq(repair.status, SEGMENT_LOG_OK);
+    }
+    segment_log_repair_end(log);
+}
+
+void fixture_believe(struct segment_log *log)
+{
+    struct segment_log_hole hole;
+    for (uint64_t index = 0; segment_log_hole_from(log, index, &hole);
+         index = hole.last_index + 1) {
+        if (hole.first_damaged > hole.first_index) believe_front(log, hole.first_index);
+    }
+}
+
 uint64_t fixture_check_beside_holes(struct segment_log *log, const uint64_t *chains)
 {
     struct segment_log_info info = fixture_info(log);

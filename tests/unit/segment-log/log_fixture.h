@@ -64,6 +64,9 @@ enum segment_log_status fixture_read_files(struct segment_log *log, enum segment
 /* Every entry of the log is readable, checks out and has the payload that fixture_payload() gave it. */
 void fixture_check_all(struct segment_log *log);
 
+/* What is in doubt in front of damage (repair.h) is believed: nobody is asked. */
+void fixture_believe(struct segment_log *log);
+
 /* The same of the entries beside holes; a read that begins in one tells its range, or gives what is still in memory. Returns
  * how many entries are in holes. With `chains`, by index, every entry must be the one that has that chain. */
 uint64_t fixture_check_beside_holes(struct segment_log *log, const uint64_t *chains);

@@ -583,9 +583,10 @@ static void write_first_segment(struct disk *written, const uint8_t *bytes, uint
     disk_close(file);
 }
 
-/* On `disk` a log whose entries 4 to 6 of term 1 were cut for others of term 2, in a closed segment; returns a disk that lost those
- * writes: the first `count` of the old ones stand there, whole, and follow from entry 3 on, behind a footer by which a start goes. */
-static struct disk *lose_writes(uint32_t count)
+/* On `disk` a log whose entries 4 to 6 of term 1 were cut for others of term 2, behind 3 others, in a closed segment; returns a
+ * disk that lost those writes: the first `count` of the old ones stand there, whole, and follow from entry 3 on. A start goes
+ * by a footer, or reads the records. */
+static struct disk *lose_writes(uint32_t count, bool is_sealed)
 {
     static uint8_t old[8 * OLD_PAYLOAD];
     char path[DISK_PATH_MAX];
@@ -610,7 +611,7 @@ static struct disk *lose_writes(uint32_t count)
         cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     }
     info = fixture_note_chains(log, chains, ENTRIES_MAX);
-    cr_assert_eq(fixture_seal(log, info.last_index), SEGMENT_LOG_OK);
+    if (is_sealed) cr_assert_eq(fixture_seal(log, info.last_index), SEGMENT_LOG_OK);
     segment_log_close(log);
     struct disk *damaged = memory_disk_clone(disk, 1);
     memset(old + count * record, 0, sizeof old - count * record);
@@ -631,7 +632,7 @@ static void repair_old_records(struct disk *damaged, struct segment_log *log)
 Test(segment_log_repair, old_records_that_a_read_meets_are_never_served_and_replaced)
 {
     for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(count);
+        struct disk *damaged = lose_writes(count, /* is_sealed= */ true);
         struct segment_log *log = fixture_open_on(&options, damaged);
         struct segment_log_view view;
         struct segment_log_problem problem;
@@ -662,7 +663,7 @@ Test(segment_log_repair, old_records_that_a_read_meets_are_never_served_and_repl
 Test(segment_log_repair, old_records_that_the_scrubber_meets_are_named_and_replaced)
 {
     for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(count);
+        struct disk *damaged = lose_writes(count, /* is_sealed= */ true);
         struct segment_log *log = fixture_open_on(&options, damaged);
         segment_log_scrub_begin(log);
         struct segment_log_scrub_job *piece;
@@ -679,4 +680,142 @@ Test(segment_log_repair, old_records_that_the_scrubber_meets_are_named_and_repla
         repair_old_records(damaged, log);
         cr_assert_eq(segment_log_remove(disk, "/old"), 0);
     }
+}
+
+static void want_all(struct segment_log *log, struct segment_log_repair_info *ret_wanted)
+{
+    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
+    while (step(log, NULL, 0, ret_wanted)) {
+    }
+    cr_assert_eq(ret_wanted->state, SEGMENT_LOG_REPAIR_WANTS);
+}
+
+static void check_not_read(struct segment_log *log, uint64_t index)
+{
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, index, 100, 1024, &view, &problem),
+                 SEGMENT_LOG_DAMAGED);
+}
+
+/* Behind the start of a segment, for nothing later is proven; peers differ, so all of it is theirs. */
+Test(segment_log_repair, old_records_in_front_of_damage_are_in_doubt_and_not_served)
+{
+    for (uint32_t count = 1; count <= 3; count++) {
+        struct disk *damaged = lose_writes(count, /* is_sealed= */ false);
+        struct segment_log *log = fixture_open_on(&options, damaged);
+        struct segment_log *peer = fixture_open_on(&options, disk);
+        struct segment_log_hole hole;
+        struct segment_log_repair_info wanted;
+        cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
+        cr_assert(segment_log_hole_from(log, 0, &hole));
+        cr_assert_eq(hole.first_index, 1);
+        cr_assert_eq(hole.first_damaged, 4 + count);
+        cr_assert_not(hole.terms_known);
+        check_not_read(log, 4);
+        want_all(log, &wanted);
+        cr_assert_eq(wanted.want_first, 4 + count);
+        cr_assert(wanted.is_doubted);
+        cr_assert_eq(supply_from(log, peer, &wanted), SEGMENT_LOG_BROKEN_CHAIN);
+        segment_log_repair_settle(log, /* are_believed= */ false);
+        segment_log_repair_end(log);
+        want_all(log, &wanted);
+        cr_assert_eq(wanted.want_first, 1, "nothing of it is taken from the file");
+        cr_assert_not(wanted.is_doubted);
+        segment_log_repair_end(log);
+        segment_log_close(peer);
+        repair_old_records(damaged, log);
+        cr_assert_eq(segment_log_remove(disk, "/old"), 0);
+    }
+}
+
+/* A peer that holds the last entry in front of the damage, too, has the others with it: they are used. */
+Test(segment_log_repair, what_is_in_doubt_and_the_same_elsewhere_is_not_asked_for)
+{
+    struct disk *damaged = memory_disk_clone(disk, 1);
+    uint64_t index = 0;
+    struct segment_log_hole hole;
+    struct segment_log *log = NULL;
+    do { /* where a term begins inside of a segment */
+        segment_log_close(log);
+        memory_disk_destroy(damaged);
+        damaged = memory_disk_clone(disk, 1);
+        damage_entry(damaged, ++index);
+        log = fixture_open_on(&options, damaged);
+        cr_assert(segment_log_hole_from(log, 0, &hole));
+        cr_assert_eq(hole.first_damaged, index);
+        cr_assert_eq(hole.last_index, index);
+    } while (hole.first_index == index);
+    check_not_read(log, index - 1);
+    check_not_read(log, hole.first_index);
+    struct segment_log *peer = fixture_open_on(&options, disk);
+    struct segment_log_repair_info wanted;
+    want_all(log, &wanted);
+    cr_assert(wanted.is_doubted);
+    cr_assert_eq(wanted.want_first, index);
+    segment_log_repair_end(log);
+    cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
+    check_whole(log);
+    segment_log_close(log);
+    segment_log_close(peer);
+    memory_disk_destroy(damaged);
+}
+
+static void count_configurations(void *data, uint64_t index, const uint8_t *payload, uint32_t bytes)
+{
+    uint64_t *last = data;
+    (void)payload;
+    cr_assert_gt(index, *last, "told twice, or not in order");
+    cr_assert_gt(bytes, 0);
+    *last = index;
+}
+
+/* Nobody can say it better (D7): what follows by its chain is served, and the damage is named as it is. */
+Test(segment_log_repair, what_is_in_doubt_is_believed_when_nobody_knows_better)
+{
+    options.directory = "/old";
+    struct segment_log *log = fixture_create(&options);
+    fixture_append(log, 1, 2, 100);
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_CONFIG, 64), SEGMENT_LOG_OK);
+    fixture_append(log, 1, 1, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    fixture_append(log, 2, 1, 500);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    fixture_append(log, 2, 5, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    const struct segment_log_info whole = fixture_note_chains(log, chains, ENTRIES_MAX);
+    segment_log_close(log);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/old", 1, path);
+    cr_assert_eq(memory_disk_flip(disk, path, DATA_POS + 1024 + 100, 16), 0); /* entry 5 */
+
+    uint64_t last_told = 0, told_again = 0;
+    options.on_configuration = count_configurations;
+    options.on_configuration_data = &last_told;
+    log = fixture_open(&options);
+    struct segment_log_hole hole;
+    struct segment_log_repair_info wanted;
+    cr_assert(segment_log_hole_from(log, 0, &hole));
+    cr_assert_eq(hole.first_index, 1);
+    cr_assert_eq(hole.first_damaged, 5);
+    cr_assert_eq(last_told, 0, "of what is in doubt nothing is told");
+    cr_assert_eq(segment_log_repair_begin(log, 0, count_configurations, &told_again),
+                 SEGMENT_LOG_OK);
+    while (step(log, NULL, 0, &wanted)) {
+    }
+    cr_assert_eq(wanted.want_first, 5);
+    cr_assert(wanted.is_doubted);
+    segment_log_repair_settle(log, /* are_believed= */ true);
+    cr_assert_eq(told_again, 3);
+    segment_log_repair_info(log, &wanted);
+    cr_assert_eq(wanted.state, SEGMENT_LOG_REPAIR_WANTS);
+    cr_assert_not(wanted.is_doubted);
+    segment_log_repair_end(log);
+    cr_assert(segment_log_hole_from(log, 0, &hole));
+    cr_assert_eq(hole.first_index, 5);
+    cr_assert_eq(hole.first_damaged, 5);
+    cr_assert_eq(hole.last_index, 5);
+    cr_assert_eq(fixture_info(log).last_chain, whole.last_chain);
+    cr_assert_eq(fixture_check_beside_holes(log, chains), 1);
+    segment_log_close(log);
 }

@@ -476,10 +476,12 @@ static void expect_to_go_on(struct segment_log *log, struct disk *on)
     fixture_append(log, 7, 3, 200);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     const struct segment_log_info before = fixture_info(log);
+    fixture_believe(log);
     const uint64_t lost = fixture_check_beside_holes(log, NULL);
     segment_log_close(log);
     memory_disk_crash(on, MEMORY_DISK_POWER);
     log = fixture_open_on(&options, on);
+    fixture_believe(log);
     cr_assert_eq(fixture_info(log).last_chain, before.last_chain);
     cr_assert_eq(fixture_check_beside_holes(log, NULL), lost);
     segment_log_close(log);

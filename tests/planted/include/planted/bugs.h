@@ -125,6 +125,8 @@
       "a leader tells two damaged replicas at once that it does without them")                     \
     X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
       "a follower takes entries without following their chain")                                    \
+    X(D1_OLD_FRONT_IS_BELIEVED, log,                                                               \
+      "entries in front of damage behind which the term is a later one are never in doubt")        \
     X(L2_TERM_TRAIL_IS_NOT_ASKED, log,                                                             \
       "a read serves a record of another term than the one that the log has there")                \
     X(L4_WRITE_TOUCHES_SYNCED_SECTOR, log,                                                         \
