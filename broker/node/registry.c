@@ -13,6 +13,7 @@
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,57 @@ static void register_addresses(struct node *node)
     }
 }
 
+/* A founder that votes and is not registered yet has a vote that meta does not count. */
+static bool are_members_known(const struct node *node, const struct raft_configuration *members)
+{
+    struct meta_node known;
+    for (uint32_t i = 0; i < members->members_count; i++) {
+        if (!meta_node_get(&node->meta, members->members[i].id.node, &known)) return false;
+    }
+    return true;
+}
+
+/* Whoever has the log can vote at once, so no other change of group 0 waits for it. */
+static bool can_vote(struct node *node, const struct raft_view *view, const struct meta_node *known)
+{
+    if (!placement__is_reached(node, known->node_id)) return false;
+    for (uint32_t i = 0; i < view->members_count; i++) {
+        const struct raft_progress_view *member = &view->members[i];
+        if (member->id.node != known->node_id) continue;
+        return member->caught_up && member->id.epoch >= meta_node_epoch_min(known);
+    }
+    return false;
+}
+
+/* M9: when a voter of group 0 was removed and no other node was there, its vote went to nobody. The first that can take it
+ * gets it: whether it is to vote is settled in apply(). */
+static void give_vote(struct node *node)
+{
+    const struct group *meta = node->meta_group;
+    struct meta_node nodes[META_NODES_MAX];
+    const uint32_t count = meta_nodes(&node->meta, nodes, META_NODES_MAX);
+    const struct meta_node *taker = NULL;
+    struct raft_view view;
+    uint32_t voters = 0;
+    raft_view(meta->raft, io_now_ms(node->io), &view);
+    for (uint32_t i = 0; i < count; i++) {
+        if (nodes[i].leaving) continue;
+        if (nodes[i].voter) {
+            voters++;
+        } else if (!taker && nodes[i].incarnation != 0 && can_vote(node, &view, &nodes[i])) {
+            taker = &nodes[i];
+        }
+    }
+    if (!taker || voters >= META_VOTERS_MAX || PLANTED(M9_VOTE_IN_META_STAYS_LOST)) return;
+    if (!are_members_known(node, raft_configuration_of(meta->raft))) return;
+    struct meta_node wanted = {
+        .node_id = taker->node_id, .incarnation = taker->incarnation, .voter = true};
+    if (!told_addresses(node, &wanted) || !registry__set_node(node, &wanted, 0, false)) return;
+    node__log(node, "info",
+              "event=\"node gets a vote in the meta group\" node=%" PRIu64 " voters=%u",
+              wanted.node_id, voters + 1u);
+}
+
 void registry__register_nodes(struct node *node)
 {
     const struct group *meta = node->meta_group;
@@ -180,6 +232,7 @@ void registry__register_nodes(struct node *node)
     node->registered_us = now_us;
     register_founders(node);
     register_addresses(node);
+    if (!node->registering) give_vote(node);
 }
 
 /* ---- producer ids ----------------------------------------------------------------------------------------------------------- */

@@ -138,6 +138,14 @@ static void set_unknown(struct meta_state *meta, const struct meta_command *comm
     meta__store_node(&meta->state, &node);
 }
 
+/* M9: of a vote that nobody took when its node left. The leader of meta asks for it, and may have asked twice. */
+static bool takes_vote(const struct meta_state *meta, const struct meta_command *command,
+                       const struct meta_node *node)
+{
+    return command->node.voter && !command->founder && !node->voter && !node->leaving &&
+           voters_count(meta) < META_VOTERS_MAX;
+}
+
 void meta__apply_node_set(struct meta_state *meta, uint64_t index,
                           const struct meta_command *command, struct meta_result *result)
 {
@@ -161,6 +169,10 @@ void meta__apply_node_set(struct meta_state *meta, uint64_t index,
     }
     copy_addresses(&node, &command->node);
     result->changed = is_new;
+    if (!is_new && takes_vote(meta, command, &node)) {
+        node.voter = true;
+        result->changed = true;
+    }
     if (is_new) {
         /* M9: the first five vote. */
         if (node.incarnation == 0 && voters_count(meta) < META_VOTERS_MAX) node.voter = true;
@@ -269,7 +281,8 @@ static bool leave_partitions(struct meta_state *meta, const struct leaving *leav
     return can;
 }
 
-/* Its vote in group 0 goes to `with`, or to a spare that has none (M9). */
+/* Its vote in group 0 goes to `with`, or to a spare that has none (M9); else the leader of meta gives it to a node that
+ * comes back (NODE_SET). */
 static void pass_vote(struct meta_state *meta, const struct leaving *leaving)
 {
     struct meta_node node;

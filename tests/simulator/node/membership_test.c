@@ -606,3 +606,76 @@ Test(simulated_membership, of_seven_nodes_five_vote_in_meta_and_others_take_thei
         cluster_destroy(cluster);
     }
 }
+
+static void expect_voters_soon(struct cluster *cluster, uint32_t as_seen_by, uint32_t voters)
+{
+    for (uint32_t i = 0; i < 100 && members_voters(cluster, as_seen_by, 0) != voters; i++) {
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+    }
+    cr_assert_eq(members_voters(cluster, as_seen_by, 0), voters, "seed %" PRIu64,
+                 cluster->options.seed);
+}
+
+/* Nobody is there to take the vote of the one that goes; whoever is back first takes it, and there it ends. */
+Test(simulated_membership, a_vote_in_meta_that_nobody_took_goes_to_a_node_that_comes_back)
+{
+    for (uint64_t seed = 101; seed <= 104; seed++) {
+        uint64_t group = 0;
+        struct cluster *cluster = founded_with_topic(seed, 7, TOPIC, 3, &group);
+        const uint32_t gone = founded_leader(cluster, 0);
+        const uint32_t witness = (gone + 1u) % 5u;
+        const uint32_t four = 0x1fu & ~(1u << gone);
+        cluster_crash(cluster, 5, SIM_CRASH_KILL);
+        cluster_crash(cluster, 6, SIM_CRASH_KILL);
+        sim_run_for(cluster->sim, SECOND_US);
+        cr_assert_eq(members_change_surely(cluster, witness, NODE_REQUEST_NODE_REMOVE, gone, 0),
+                     NODE_OK);
+        expect_voters_soon(cluster, witness, four);
+        cluster_crash(cluster, gone, SIM_CRASH_KILL);
+        sim_run_for(cluster->sim, 10 * SECOND_US);
+        cr_assert_eq(members_voters(cluster, witness, 0), four, "who is away gets none");
+        cluster_start(cluster, 6);
+        expect_voters_soon(cluster, witness, four | 1u << 6);
+        cluster_start(cluster, 5);
+        sim_run_for(cluster->sim, 10 * SECOND_US);
+        cr_assert_eq(members_voters(cluster, witness, 0), four | 1u << 6, "five are enough");
+        cr_assert_eq(members_all(cluster, witness, 0), four | 3u << 5);
+
+        /* What the vote is for: two more may go, and group 0 goes on. */
+        cluster_crash(cluster, (gone + 2u) % 5u, SIM_CRASH_KILL);
+        cluster_crash(cluster, (gone + 3u) % 5u, SIM_CRASH_KILL);
+        (void)founded_leader(cluster, 0);
+        cr_assert_eq(cluster_create_topic(cluster, witness, "another", 3), NODE_OK, "seed %" PRIu64,
+                     seed);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}
+
+/* A founder with a vote that group 0 has not heard of yet is no vote that is missing. */
+Test(simulated_membership, a_founder_that_is_slow_to_come_keeps_its_vote_in_meta)
+{
+    for (uint64_t seed = 111; seed <= 114; seed++) {
+        struct cluster_options options;
+        cluster_options_init(&options, seed, 7);
+        struct cluster *cluster = cluster_create(&options);
+        cluster_start_all(cluster);
+        for (uint32_t i = 0; i < 10000 && cluster_leader(cluster, 0) < 0; i++) {
+            sim_run_for(cluster->sim, 1000);
+        }
+        const int leader = cluster_leader(cluster, 0);
+        cr_assert_geq(leader, 0);
+        const uint32_t slow = ((uint32_t)leader + 1u) % 5u;
+        cluster_crash(cluster, slow, SIM_CRASH_KILL);
+        for (uint32_t i = 0; i < 80; i++) {
+            sim_run_for(cluster->sim, SECOND_US / 10u);
+            cr_assert_eq(members_voters(cluster, (uint32_t)leader, 0), 0x1fu, "seed %" PRIu64,
+                         seed);
+        }
+        cluster_start(cluster, slow);
+        sim_run_for(cluster->sim, 3 * SECOND_US);
+        cr_assert_eq(members_voters(cluster, slow, 0), 0x1fu);
+        cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        cluster_destroy(cluster);
+    }
+}

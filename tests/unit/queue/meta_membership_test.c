@@ -629,6 +629,34 @@ Test(meta_membership, spares_take_the_places_in_turn_and_one_takes_the_vote)
     meta_close(&meta);
 }
 
+/* M9: nobody was there to take the vote, and somebody comes back. */
+Test(meta_membership, a_vote_that_nobody_took_is_given_later_while_fewer_than_five_vote)
+{
+    found();
+    for (uint64_t id = 4; id <= 7; id++) {
+        change(META_NODE_ADD, id, 0);
+        set_node(id, id * 10, false, false);
+    }
+    change(META_NODE_ADD, 8, 0);
+    cr_assert_not(set_node(6, 60, false, true).changed, "five vote already");
+    cr_assert_not(node_of(6).voter);
+    cr_assert(remove_with(3, NULL, 0).changed);
+    cr_assert_not(node_of(6).voter || node_of(7).voter, "of no use to anybody who is away");
+    cr_assert_not(set_node(6, 60, false, false).changed, "its address alone");
+    cr_assert_not(set_node(3, 30, false, true).changed, "it leaves");
+    cr_assert_not(set_node(6, 60, true, true).changed, "the founding is told again");
+    cr_assert_not(node_of(6).voter);
+    const struct meta_result result = set_node(6, 60, false, true);
+    cr_assert_eq(result.status, META_OK);
+    cr_assert(result.changed);
+    cr_assert(node_of(6).voter);
+    cr_assert_eq(node_of(6).incarnation_index, 10, "it is the same replica");
+    cr_assert_not(set_node(6, 60, false, true).changed, "told twice");
+    cr_assert_not(set_node(7, 70, false, true).changed, "five vote again");
+    cr_assert_not(node_of(7).voter);
+    meta_close(&meta);
+}
+
 Test(meta_membership, a_replica_that_lingers_there_is_taken_up_again_by_a_spare)
 {
     found();

@@ -98,7 +98,8 @@ struct meta_topic {
 
 enum meta_command_type {
     /* A node told its incarnation and addresses. Of a node that nobody admitted it does nothing (META_UNKNOWN_NODE), but for
-     * founders. A new incarnation of a known node gets new epochs for all its replicas (M5). */
+     * founders. A new incarnation of a known node gets new epochs for all its replicas (M5). One that is here already may
+     * take a vote in group 0 by it, while fewer than META_VOTERS_MAX are wished (M9). */
     META_NODE_SET = 1,
     META_TOPIC_CREATE,
     META_TOPIC_DELETE,
@@ -134,7 +135,9 @@ struct meta_command {
     enum meta_command_type type;
     uint64_t request;      /* random, chosen by the proposer; comes back in the result */
     struct meta_node node; /* NODE_SET: but for incarnation_index, leaving and replaced_by */
-    bool founder; /* NODE_SET: listed by the founding; node.voter is as the founding says */
+    /* NODE_SET: listed by the founding; node.voter is as the founding says. Else node.voter asks for a vote that nobody has,
+     * and of a new incarnation counts for nothing. */
+    bool founder;
     /* NODE_SET of a new incarnation: the one in whose place it comes, 0 = none joined yet. When another one is there by then,
      * the request was made before that one joined, and does nothing (M2). */
     uint64_t replaces;

@@ -293,6 +293,8 @@
       "a topic is said to be created before its partitions have leaders")                          \
     X(M8_DELETE_ANSWERS_AT_ONCE, node, "a topic is said to be deleted before anybody dropped it")  \
     X(M9_ALL_VOTE_IN_META, node, "every founder is a voter of group 0, however many they are")     \
+    X(M9_VOTE_IN_META_STAYS_LOST, node,                                                            \
+      "a vote in group 0 that nobody could take when its node left is given to nobody later")      \
     X(L1_CHECKSUM_NAMES_NO_GROUP, log,                                                             \
       "the checksum of an entry is the same in every cluster and group")                           \
     X(L3_STAMP_IS_NOT_COMPARED, log,                                                               \
