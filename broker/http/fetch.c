@@ -544,7 +544,7 @@ void http__fetch_message(struct http_exchange *exchange)
     exchange->context[CONTEXT_OFFSET] = offset;
     node->topic = exchange->arguments[0];
     node->partition = (uint32_t)partition;
-    node->fetch.from = NODE_FROM_OFFSET;
+    node->fetch.from = NODE_FROM_MESSAGE;
     node->fetch.value = offset;
     node->fetch.bytes_max = 1;
     http__exchange_submit(exchange, NODE_REQUEST_FETCH, message_done);

@@ -53,6 +53,12 @@ static void view_offsets(const struct segment_log_view *view, uint64_t *ret_firs
     }
 }
 
+/* R3: where old messages are allowed; the answer tells its lag. */
+static bool is_unconfirmed(struct node_request *request)
+{
+    return request_state(request)->settings.local_reads && !request_state(request)->confirmed;
+}
+
 static void count_answer(struct node_request *request, struct group *group)
 {
     if (request_state(request)->confirmed) {
@@ -77,7 +83,7 @@ static void fill_bounds(struct node_request *request, const struct group *group)
     request->ret_leader = group->leader;
     request->ret_term = group->term;
     request->ret_local_lag = 0;
-    if (request_state(request)->settings.local_reads && !PLANTED(R3_LAG_IS_NOT_TOLD)) {
+    if (is_unconfirmed(request) && !PLANTED(R3_LAG_IS_NOT_TOLD)) {
         struct segment_log_info info;
         segment_log_info(group->log, &info);
         request->ret_local_lag = info.last_index - group->applied_index;
@@ -322,6 +328,17 @@ static void answer_from(struct node_request *request, struct group *group, uint6
     }
 }
 
+/* R3: a refusal tells no lag, and what was acked may not have come here yet. So nothing is missing before the leader was
+ * asked; what is trimmed here is so everywhere. */
+static void behind_the_end(struct node_request *request, struct group *group, uint64_t offset)
+{
+    if (is_unconfirmed(request) && !PLANTED(R3_LAGGING_REPLICA_REFUSES)) {
+        barrier__start(request, group);
+    } else {
+        out_of_range(request, group, offset);
+    }
+}
+
 static void answer_fetch(struct node_request *request, struct group *group)
 {
     const uint64_t start = base__first_offset(group);
@@ -329,6 +346,7 @@ static void answer_fetch(struct node_request *request, struct group *group)
     uint64_t offset = request->fetch.value;
     switch (request->fetch.from) {
     case NODE_FROM_OFFSET:
+    case NODE_FROM_MESSAGE:
         break;
     case NODE_FROM_EARLIEST:
         offset = start;
@@ -343,11 +361,14 @@ static void answer_fetch(struct node_request *request, struct group *group)
         read_by(request, group, SEGMENT_LOG_BY_TIME, request->fetch.value);
         return;
     }
-    if (offset < start || offset > end) {
+    const bool is_message = request->fetch.from == NODE_FROM_MESSAGE;
+    if (offset < start) {
         out_of_range(request, group, offset);
-        return;
+    } else if (offset > end || (is_message && offset == end)) {
+        behind_the_end(request, group, offset);
+    } else {
+        answer_from(request, group, offset);
     }
-    answer_from(request, group, offset);
 }
 
 static void answer_offsets(struct node_request *request, struct group *group)
@@ -439,12 +460,15 @@ bool fetch__from_halted(struct node_request *request)
     struct request_state *state = request_state(request);
     if (request->type != NODE_REQUEST_FETCH || !state->settings.local_reads) return false;
     const bool is_earliest = request->fetch.from == NODE_FROM_EARLIEST;
-    if (!is_earliest && request->fetch.from != NODE_FROM_OFFSET) return false;
+    const bool is_offset =
+        request->fetch.from == NODE_FROM_OFFSET || request->fetch.from == NODE_FROM_MESSAGE;
+    if (!is_earliest && !is_offset) return false;
     struct group *group = mending__readable(state->node, state->group_id);
     if (!group) return false;
     const uint64_t start = base__first_offset(group);
     const uint64_t offset = is_earliest ? start : request->fetch.value;
     if (offset < start || offset >= group->partition.next_offset) return false;
+    state->confirmed = false; /* meta may have been asked whether there is such a topic */
     answer_from(request, group, offset);
     return true;
 }

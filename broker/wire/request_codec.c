@@ -131,7 +131,7 @@ static void get_fixed_fields(struct wire_reader *reader, struct request_codec_de
     uint8_t type = wire_get_u8(reader);
     uint8_t flags = wire_get_u8(reader);
     uint8_t from = wire_get_u8(reader);
-    if (!is_request_type(type) || (flags & ~FLAGS_ALL) != 0 || from > NODE_FROM_TIME) {
+    if (!is_request_type(type) || (flags & ~FLAGS_ALL) != 0 || from > NODE_FROM_MESSAGE) {
         reader->failed = true;
     }
     request->type = (enum node_request_type)type;

@@ -226,6 +226,91 @@ Test(simulated_reads, a_lagging_follower_shows_the_old_end_only_where_that_is_al
     }
 }
 
+/* ---- what is behind the end that a replica knows ------------------------------------------------------------------- */
+
+struct behind {
+    enum node_fetch_from from;
+    uint64_t offset;
+    enum node_status status;
+    uint64_t next_offset;
+};
+
+/* The follower knows of offsets 0 to 2, 3 to 5 are acked. */
+static const struct behind behind[] = {
+    {NODE_FROM_OFFSET, 4, NODE_OK, 6},
+    {NODE_FROM_OFFSET, 6, NODE_OK, 6},
+    {NODE_FROM_MESSAGE, 3, NODE_OK, 4},
+    {NODE_FROM_MESSAGE, 5, NODE_OK, 6},
+    {NODE_FROM_OFFSET, 7, NODE_OFFSET_OUT_OF_RANGE, 6},
+    {NODE_FROM_MESSAGE, 6, NODE_OFFSET_OUT_OF_RANGE, 6},
+};
+#define BEHIND_COUNT (sizeof(behind) / sizeof(behind[0]))
+
+static struct cluster_call *ask_for(struct pair *pair, enum node_fetch_from from, uint64_t offset)
+{
+    struct cluster_call *call = new_call(offset);
+    call->request.fetch.from = from;
+    if (from == NODE_FROM_MESSAGE) call->request.fetch.bytes_max = 1;
+    cluster_submit(pair->cluster, pair->follower, call);
+    return call;
+}
+
+static void close_call(struct cluster_call *call)
+{
+    cluster_call_close(call);
+    free(call);
+}
+
+/* R3: a refusal has no place for a lag either, and sends away whoever asks for what was acked. */
+Test(simulated_reads, what_is_behind_the_local_end_is_refused_by_the_word_of_the_leader_alone)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct pair pair = make_pair(seed, true);
+        const struct node_group_status before = status_of(&pair, pair.follower);
+        struct cluster_call *calls[BEHIND_COUNT];
+        for (uint32_t i = 0; i < BEHIND_COUNT; i++) {
+            calls[i] = ask_for(&pair, behind[i].from, behind[i].offset);
+        }
+        struct cluster_call *here = ask_for(&pair, NODE_FROM_MESSAGE, 2);
+        sim_run_for(pair.cluster->sim, SECOND_US / 10u);
+        cr_assert(here->is_done, "it is there, no round is needed");
+        cr_assert_eq(here->request.status, NODE_OK, "%s", here->request.detail);
+        cr_assert_eq(here->request.ret_local_lag, 4);
+        close_call(here);
+        for (uint32_t i = 0; i < BEHIND_COUNT; i++) {
+            cr_assert_not(calls[i]->is_done, "%u: %s", i, calls[i]->request.detail);
+        }
+        sim_heal(pair.cluster->sim);
+        for (uint32_t i = 0; i < BEHIND_COUNT; i++) {
+            cr_assert(cluster_wait(calls[i], 5 * SECOND_US));
+            cr_assert_eq(calls[i]->request.status, behind[i].status, "%u: %s", i,
+                         calls[i]->request.detail);
+            cr_assert_eq(calls[i]->request.ret_next_offset, behind[i].next_offset, "%u", i);
+            cr_assert_eq(calls[i]->request.ret_local_lag, 0, "it is as new as the question");
+            close_call(calls[i]);
+        }
+        const struct node_group_status after = status_of(&pair, pair.follower);
+        cr_assert_eq(after.reads_confirmed, before.reads_confirmed + 4u);
+        cr_assert_eq(after.reads_local, before.reads_local + 1u);
+        cluster_destroy(pair.cluster);
+    }
+}
+
+/* What nobody can tell is not called missing. */
+Test(simulated_reads, a_local_replica_that_is_cut_off_refuses_nothing_that_it_cannot_know)
+{
+    struct pair pair = make_pair(1, true);
+    struct cluster_call *call = ask_for(&pair, NODE_FROM_OFFSET, 5);
+    struct cluster_call *one = ask_for(&pair, NODE_FROM_MESSAGE, 3);
+    cr_assert(cluster_wait(call, 20 * SECOND_US));
+    cr_assert(cluster_wait(one, 20 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_NO_LEADER, "%s", call->request.detail);
+    cr_assert_eq(one->request.status, NODE_NO_LEADER, "%s", one->request.detail);
+    close_call(call);
+    close_call(one);
+    cluster_destroy(pair.cluster);
+}
+
 /* The other way to an old answer: whoever led is cut off, and does not know yet that another one leads. */
 Test(simulated_reads, a_leader_that_was_cut_off_shows_the_old_end_only_where_that_is_allowed)
 {

@@ -369,6 +369,7 @@ Test(http_fetch, one_message_is_its_raw_value)
     fixture_open(&fixture, NULL);
     struct fake_stream *stream = fixture_connect(&fixture);
     struct node_request *request = ask_one(&fixture, stream, "0/1");
+    cr_assert_eq(request->fetch.from, NODE_FROM_MESSAGE, "that there is none has to be certain");
     cr_assert_eq(request->fetch.value, 1);
     answer(&fixture, request, &log, 1);
     fixture_expect(stream, 200, &reply);

@@ -333,7 +333,8 @@ Test(by_hand, numbers_are_those_of_the_tables)
         NODE_NOT_TRANSFERRED,
     };
     static const enum node_fetch_from starts[] = {NODE_FROM_OFFSET, NODE_FROM_EARLIEST,
-                                                  NODE_FROM_LATEST, NODE_FROM_TAIL, NODE_FROM_TIME};
+                                                  NODE_FROM_LATEST, NODE_FROM_TAIL,
+                                                  NODE_FROM_TIME,   NODE_FROM_MESSAGE};
     static const enum node_change_state states[] = {NODE_CHANGE_UNKNOWN,   NODE_CHANGE_WAITING,
                                                     NODE_CHANGE_ADDING,    NODE_CHANGE_COPYING,
                                                     NODE_CHANGE_SWITCHING, NODE_CHANGE_RECORDING};

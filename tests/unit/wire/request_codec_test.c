@@ -287,7 +287,7 @@ Test(request_codec, damaged_requests_are_harmless)
         cr_assert_leq(decoded.request.type, NODE_REQUEST_TOPIC_SET);
         cr_assert_leq(decoded.request.place.nodes_count, META_REPLICAS_MAX);
         cr_assert_lt(strlen(decoded.peer_address), META_ADDRESS_BYTES_MAX);
-        cr_assert_leq(decoded.request.fetch.from, NODE_FROM_TIME);
+        cr_assert_leq(decoded.request.fetch.from, NODE_FROM_MESSAGE);
         cr_assert_leq(decoded.batch_bytes, bytes);
         cr_assert_leq(strlen(decoded.topic), META_TOPIC_NAME_BYTES_MAX);
         cr_assert_leq(decoded.request.group.metadata_bytes, PARTITION_METADATA_BYTES_MAX);

@@ -91,6 +91,8 @@ enum node_fetch_from {
     NODE_FROM_LATEST, /* next_offset: only what comes */
     NODE_FROM_TAIL,   /* value = n: the last n messages */
     NODE_FROM_TIME,   /* value = Unix ms */
+    /* value = offset: of this message alone; at the end of the log, too, NODE_OFFSET_OUT_OF_RANGE */
+    NODE_FROM_MESSAGE,
 };
 
 struct node_request {

@@ -326,6 +326,8 @@
       "a producer that nobody knows may begin with any sequence")                                  \
     X(R3_DAMAGED_BYTES_ARE_SERVED, log, "the payload of a record is not compared with its hash")   \
     X(R3_LAG_IS_NOT_TOLD, node, "the answer to a local read does not tell its lag")                \
+    X(R3_LAGGING_REPLICA_REFUSES, node,                                                            \
+      "a local read behind the end that a replica knows is refused without asking the leader")     \
     X(M6_FIRST_OF_TWO_CLUSTERS_IS_JOINED, node,                                                    \
       "an empty node joins the first cluster that it is told of")                                  \
     X(M7_UNKNOWN_GROUP_IS_NOT_ANSWERED, node,                                                      \
