@@ -49,8 +49,9 @@ static struct history_optional durable_end(const struct op *op, uint64_t told)
 /* Of a question for them they are as new as the question, also where messages may be old (PROTOCOL R3). */
 static void record_bounds(const struct op *op, uint32_t session)
 {
-    const bool may_be_old =
-        op->request.type == NODE_REQUEST_FETCH && op->run->partitions[op->partition].local_reads;
+    const bool may_be_old = op->request.type == NODE_REQUEST_FETCH &&
+                            op->request.fetch.value < op->request.ret_first_offset &&
+                            op->run->partitions[op->partition].local_reads;
     const struct history_op entry = {
         .kind = HISTORY_OFFSETS,
         .outcome = HISTORY_OUTCOME_OK,
