@@ -308,6 +308,7 @@ static void drop_prefix(struct group *group)
     if (is_held_up(group, start.index)) return;
     /* Tried again by base__maintain(). Of a partition is_held_up() has judged. */
     if (group->drops_prefix && base_send__holds(group, start.index)) return;
+    if (group->dropped_below != start.index && !snapshots__vouch(group, start.index)) return;
     struct raft_event event = {.type = RAFT_EVENT_COMPACTED};
     event.compacted.index = start.index;
     event.compacted.term = start.term;

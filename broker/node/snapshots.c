@@ -17,6 +17,7 @@
 #include "turn.h"
 
 #include <planted/planted.h>
+#include <snapshot/transfer.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -217,6 +218,88 @@ void snapshots__base_is_bad(struct group *group, uint64_t index)
         mend(group, &file);
         return;
     }
+}
+
+/* ---- before the log starts at one --------------------------------------------------------------------------------------- */
+
+struct snapshot_vouch {
+    struct group_job base;
+    uint64_t index;
+    enum snapshot_status status;
+    struct segment_log_problem problem;
+};
+
+static void run_vouch(struct io_job *job)
+{
+    struct snapshot_vouch *vouch = job->data;
+    const struct group *group = vouch->base.group;
+    struct snapshot_source source;
+    vouch->status =
+        snapshot_source_open(group->node->disk, group->directory, &group->node->identity.cluster,
+                             group->id, vouch->index, &source, &vouch->problem);
+    if (vouch->status == SNAPSHOT_OK) snapshot_source_close(&source);
+}
+
+static void discard_vouch(struct group_job *job)
+{
+    free(job);
+}
+
+static void take_vouch(const struct snapshot_vouch *vouch)
+{
+    struct group *group = vouch->base.group;
+    if (vouch->status == SNAPSHOT_OK) {
+        group->snapshots.vouched_index = vouch->index;
+        return;
+    }
+    node__log(group->node, "warn",
+              "event=\"damaged snapshot found\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
+              " reason=\"%s\"",
+              group->id, vouch->problem.path, vouch->problem.pos, vouch->problem.reason);
+    const struct snapshot_file file = {
+        .kind = SNAPSHOT_BASE, .form = SNAPSHOT_FINAL, .index = vouch->index};
+    mend(group, &file);
+}
+
+static void done_vouch(struct io_job *job)
+{
+    struct snapshot_vouch *vouch = job->data;
+    struct group *group = vouch->base.group;
+    struct node *node = group->node;
+    group->snapshots.is_vouching = false;
+    if (!node__enter(node)) {
+        list_remove(&vouch->base.link);
+    } else if (vouch->status == SNAPSHOT_IO) {
+        list_remove(&vouch->base.link);
+        node__fatal(node, NODE_FATAL_DISK, "snapshot %s: %s", vouch->problem.path,
+                    vouch->problem.reason);
+    } else {
+        if (!group->dropping) {
+            take_vouch(vouch);
+            node__dirty(group);
+        }
+        group__job_ended(&vouch->base); /* may free the group */
+        node__post(node);
+    }
+    free(vouch);
+}
+
+bool snapshots__vouch(struct group *group, uint64_t index)
+{
+    struct snapshot_care *care = &group->snapshots;
+    if (care->vouched_index == index || PLANTED(S5_LOG_STARTS_AT_ANY_BASE)) return true;
+    if (care->is_vouching || care->mends_count > 0) return false;
+    if (care->start_is_lost && index == start_index(group))
+        return false; /* it would be read in vain */
+    struct snapshot_vouch *vouch = calloc(1, sizeof(*vouch));
+    if (!vouch) abort();
+    care->is_vouching = true;
+    vouch->index = index;
+    vouch->base.job.run = run_vouch;
+    vouch->base.job.done = done_vouch;
+    vouch->base.discard = discard_vouch;
+    group__submit(group, group->node->background_queue, &vouch->base);
+    return false;
 }
 
 /* ---- a pass of the scrubber --------------------------------------------------------------------------------------------- */

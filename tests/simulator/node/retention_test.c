@@ -323,6 +323,43 @@ Test(simulated_retention, a_base_that_cannot_be_mended_is_tried_now_and_then)
     end(cluster);
 }
 
+/* S5: nobody had read them since they rotted, and the ones in front of them would have gone. */
+Test(simulated_retention, a_log_never_comes_to_start_at_a_base_that_is_bad)
+{
+    struct cluster *cluster = make(9, 3);
+    create(cluster, 3, -1, -1, false);
+    produce(cluster, 0, 800);
+    sim_run_for(cluster->sim, SECOND_US);
+    const uint32_t node = 1;
+    const uint64_t group = cluster_group(cluster, node, TOPIC);
+    const struct peek_group before = look(cluster, node);
+    char path[160], next[160];
+    uint64_t bytes = 0;
+    uint32_t flips = 0;
+    /* All but the oldest, its copy, and the newest. */
+    for (uint32_t nth = 2;
+         rot_file(cluster, node, group, "base-", nth + 1u, next, sizeof(next), &bytes); nth++) {
+        cr_assert(rot_file(cluster, node, group, "base-", nth, path, sizeof(path), &bytes));
+        rot_flip(cluster, node, path, bytes / 2u);
+        flips++;
+    }
+    cr_assert_gt(flips, 4);
+    set_retention_bytes(cluster, 65536);
+    for (uint32_t i = 0; i < 60; i++) {
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        cr_assert_not(rot_names(cluster, node, group, "base at the start"));
+    }
+    cr_assert_gt(look(cluster, 0).base_index, before.base_index, "the others are trimmed");
+    cr_assert_eq(rot_damaged_snapshots(cluster, node, group) < flips, true, "one is mended");
+    set_retention_bytes(cluster, 16384);
+    produce(cluster, 0, 400);
+    sim_run_for(cluster->sim, 30 * SECOND_US);
+    cr_assert_gt(look(cluster, node).base_index, before.base_index, "it starts at a whole one");
+    cr_assert_not(rot_names(cluster, node, group, "base at the start"));
+    cr_assert_eq(rot_damaged_snapshots(cluster, node, group), 0);
+    end(cluster);
+}
+
 Test(simulated_retention, settings_that_change_hold_from_then_on)
 {
     struct cluster *cluster = make(9, 3);

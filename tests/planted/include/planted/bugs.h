@@ -249,6 +249,8 @@
       "each replica shows what its own files hold as the start of the log")                        \
     X(S5_DROPS_BEFORE_ITS_TRIM_IS_DURABLE, node,                                                   \
       "files go that the snapshot which a restart begins with still shows")                        \
+    X(S5_LOG_STARTS_AT_ANY_BASE, node,                                                             \
+      "a base becomes the start of the log unread, and the ones in front of it go")                \
     X(S5_BASE_ON_ITS_WAY_IS_OUTRUN, node,                                                          \
       "the entries behind a base that is being sent are dropped")                                  \
     X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
