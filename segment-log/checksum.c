@@ -1,6 +1,7 @@
 #include <segment_log/checksum.h>
 
 #include "bytes.h"
+#include "checksum_wide.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -8,19 +9,55 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* Up to here parts are copied together: the state of a streamed hash alone is as long. Most frames between nodes are. */
+#define SHORT_BYTES 512u
+
+/* Above this XXH3 works with vectors. Below, what is compiled in needs no call. */
+#define WIDE_BYTES_MIN (RAFTMQ_CHECKSUM_WIDE ? 241u : SIZE_MAX)
+
 uint64_t checksum64(const void *data, size_t bytes)
 {
-    return XXH3_64bits(data, bytes);
+    return checksum64_seeded(data, bytes, 0);
 }
 
 uint64_t checksum64_seeded(const void *data, size_t bytes, uint64_t seed)
 {
+    if (bytes >= WIDE_BYTES_MIN) return checksum_wide(data, bytes, seed);
     return XXH3_64bits_withSeed(data, bytes, seed);
+}
+
+/* The sum of the parts' lengths; of more than `max`, some number above it. */
+static size_t bytes_of(const struct iovec *parts, int parts_count, size_t max)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < parts_count && bytes <= max; i++) {
+        if (parts[i].iov_len > max) return max + 1u;
+        bytes += parts[i].iov_len;
+    }
+    return bytes;
+}
+
+static uint64_t hash_short(const struct iovec *parts, int parts_count, uint64_t seed)
+{
+    uint8_t together[SHORT_BYTES];
+    size_t bytes = 0;
+    for (int i = 0; i < parts_count; i++) {
+        if (parts[i].iov_len == 0) continue;
+        memcpy(together + bytes, parts[i].iov_base, parts[i].iov_len);
+        bytes += parts[i].iov_len;
+    }
+    return checksum64_seeded(together, bytes, seed);
 }
 
 uint64_t checksum64_parts(const struct iovec *parts, int parts_count, uint64_t seed)
 {
     assert(parts_count >= 0);
+    if (parts_count == 1) return checksum64_seeded(parts[0].iov_base, parts[0].iov_len, seed);
+    if (bytes_of(parts, parts_count, SHORT_BYTES) <= SHORT_BYTES) {
+        return hash_short(parts, parts_count, seed);
+    }
+    uint64_t hash;
+    if (RAFTMQ_CHECKSUM_WIDE && checksum_wide_parts(parts, parts_count, seed, &hash)) return hash;
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH_errorcode error = XXH3_64bits_reset_withSeed(&state, seed);

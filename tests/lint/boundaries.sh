@@ -50,7 +50,7 @@ nowhere='$^'
 
 only_in '<uv.h>' '#[ \t]*include[ \t]*<uv\.h>' 'broker/io/'
 only_in '<llhttp.h>' '#[ \t]*include[ \t]*<llhttp\.h>' 'broker/http/'
-only_in '<xxhash.h>' '#[ \t]*include[ \t]*<xxhash\.h>' 'segment-log/checksum\.c:'
+only_in '<xxhash.h>' '#[ \t]*include[ \t]*<xxh(ash|_x86dispatch)\.h>' 'segment-log/checksum(_wide)?\.c:'
 only_in '<jansson.h>' '#[ \t]*include[ \t]*<jansson\.h>' 'broker/http/|cli/'
 only_in '<curl/curl.h>' '#[ \t]*include[ \t]*<curl/' 'cli/'
 only_in 'clocks' "${word}(clock_gettime|gettimeofday|time|clock|uv_hrtime|uv_now|ftime|timespec_get)[ \t]*\(" \

@@ -1,4 +1,4 @@
-/* XXH3-64, the one checksum of raftmq's files and frames. checksum.c is the only file that includes <xxhash.h>.
+/* XXH3-64, the one checksum of raftmq's files and frames. Only checksum.c and checksum_wide.c include headers of xxHash.
  *
  * It guards against accidents, not against attackers: anyone can compute it (docs/FORMATS.md). */
 #ifndef SEGMENT_LOG_CHECKSUM_H
