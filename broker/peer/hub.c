@@ -13,7 +13,7 @@
 static struct peer_node *find_node(const struct peer_hub *hub, uint64_t node_id)
 {
     if (node_id == 0 || node_id == hub->hello.node_id) return NULL;
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         const struct peer_node *node = &hub->nodes[i];
         if (node->config.node_id == node_id) return (struct peer_node *)(uintptr_t)node;
     }
@@ -176,7 +176,7 @@ static bool tell_one(struct peer_hub *hub, struct peer_node *node)
 /* A callback may change what is so: hence one difference at a time. */
 void hub__tell(struct peer_hub *hub)
 {
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         struct peer_node *node = &hub->nodes[i];
         while (node->config.node_id != 0 && (tell_one(hub, node) || hub__forget(hub, node))) {
         }
@@ -233,7 +233,7 @@ static void turn_ended(struct io_timer *timer)
 {
     struct peer_hub *hub = timer->data;
     hub__tell(hub);
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         flush_node(hub, &hub->nodes[i]);
     }
 }
@@ -305,11 +305,12 @@ static void init_nodes(struct peer_hub *hub)
         node->config = hub->hello.peers[i];
         node->is_configured = true;
     }
+    hub->nodes_end = hub->hello.peers_count;
 }
 
 static void dial_all(struct peer_hub *hub)
 {
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         struct peer_node *node = &hub->nodes[i];
         if (node->config.node_id == 0) continue;
         for (uint32_t kind = 0; kind < CONNECTION_KINDS; kind++) {
@@ -356,7 +357,7 @@ static void close_links(struct peer_hub *hub)
         link__close(link, false);
         link = next;
     }
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         if (hub->nodes[i].config.node_id == 0) continue;
         for (uint32_t kind = 0; kind < CONNECTION_KINDS; kind++) {
             io_timer_stop(hub->io, &hub->nodes[i].slots[kind].redial);
@@ -367,7 +368,7 @@ static void close_links(struct peer_hub *hub)
 void peer_hub_destroy(struct peer_hub *hub)
 {
     if (!hub) return;
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         flush_node(hub, &hub->nodes[i]); /* what was sent in this turn */
     }
     close_links(hub);

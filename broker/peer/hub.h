@@ -106,6 +106,7 @@ struct peer_hub {
     void *data;
     struct io_listener *listener;
     struct peer_node nodes[PEER_KNOWN_MAX]; /* this one included */
+    uint32_t nodes_end;                     /* from here on no slot was ever used */
     struct peer_link *links;
     uint32_t links_count;
     uint64_t links_number;

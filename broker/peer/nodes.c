@@ -37,6 +37,7 @@ struct peer_node *hub__add_node(struct peer_hub *hub, uint64_t node_id)
         struct peer_node *node = &hub->nodes[i];
         if (node->config.node_id != 0) continue;
         hub__init_node(hub, node, node_id);
+        if (i >= hub->nodes_end) hub->nodes_end = i + 1u;
         return node;
     }
     return NULL;

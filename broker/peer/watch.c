@@ -80,7 +80,7 @@ static void moved_due(struct io_timer *timer)
     struct peer_hub *hub = timer->data;
     hub->is_moved_running = false;
     note_time(hub);
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         struct peer_slot *slot = &hub->nodes[i].slots[PEER_BULK];
         if (slot->up) hub__moved(hub, slot->up, false);
         if (slot->up) close_if_stalled(hub, slot->up); /* the callback may have closed it */
@@ -131,7 +131,7 @@ static void watch_due(struct io_timer *timer)
     struct peer_hub *hub = timer->data;
     io_timer_start(hub->io, &hub->watch, WATCH_PERIOD_US);
     note_time(hub);
-    for (uint32_t i = 0; i < PEER_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < hub->nodes_end; i++) {
         for (uint32_t kind = 0; kind < CONNECTION_KINDS; kind++) {
             struct peer_link *link = hub->nodes[i].slots[kind].up;
             if (link) watch_link(hub, link);
