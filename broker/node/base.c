@@ -136,8 +136,7 @@ bool base__is_ahead_of_state(const struct group *group)
 void base__snapshot_durable(struct group *group, struct tree *state)
 {
     if (group->is_meta) return;
-    const struct partition frozen = {.state = state};
-    const uint64_t trimmed_index = partition_trimmed_index(&frozen);
+    const uint64_t trimmed_index = partition_trimmed_index_of_state(state);
     if (trimmed_index > group->trimmed_durable) group->trimmed_durable = trimmed_index;
 }
 

@@ -120,6 +120,7 @@ static bool trim_apply(struct partition *partition, const struct entry_header *h
     if (up_to_index > counters.trimmed_index) {
         counters.trimmed_index = up_to_index;
         counters__store(partition, &counters);
+        partition->trimmed_index = up_to_index;
     }
     if (log_start_offset > partition->log_start_offset)
         partition->log_start_offset = log_start_offset;
@@ -128,8 +129,14 @@ static bool trim_apply(struct partition *partition, const struct entry_header *h
 
 uint64_t partition_trimmed_index(const struct partition *partition)
 {
+    return partition->trimmed_index;
+}
+
+uint64_t partition_trimmed_index_of_state(struct tree *state)
+{
+    const struct partition partition = {.state = state};
     struct partition_counters counters;
-    counters__load(partition, &counters);
+    counters__load(&partition, &counters);
     return counters.trimmed_index;
 }
 
@@ -235,6 +242,7 @@ bool partition_restore(struct partition *partition, struct tree *state, uint64_t
         partition_close(partition);
         return false;
     }
+    partition->trimmed_index = counters.trimmed_index;
     return true;
 }
 

@@ -22,6 +22,7 @@ struct partition {
     int64_t applied_timestamp_ms;
     uint64_t next_offset;      /* of the applied prefix */
     uint64_t log_start_offset; /* of the applied TRIM */
+    uint64_t trimmed_index;    /* likewise; the counters of the state have it, too */
     struct partition_overlay *overlay;
 };
 
@@ -52,6 +53,8 @@ enum partition_trim_rule {
 size_t partition_encode_trim(enum partition_trim_rule rule, uint64_t up_to_index,
                              uint64_t log_start_offset, uint8_t *buffer, size_t buffer_bytes);
 uint64_t partition_trimmed_index(const struct partition *partition); /* 0: nothing was trimmed */
+/* Of a frozen state. */
+uint64_t partition_trimmed_index_of_state(struct tree *state);
 
 /* Payload of a SETTINGS entry: what the partition needs from meta (PROTOCOL M7). The applied one wins over what meta
  * says; false: none was applied yet. */
