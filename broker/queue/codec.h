@@ -6,6 +6,7 @@
 #ifndef BROKER_QUEUE_CODEC_H
 #define BROKER_QUEUE_CODEC_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,13 +36,13 @@ static inline const uint8_t *reader_take(struct reader *reader, size_t bytes_cou
     return taken;
 }
 
+/* At most 8 bytes, as in writer_number(). */
 static inline uint64_t reader_number(struct reader *reader, size_t bytes_count)
 {
     const uint8_t *bytes = reader_take(reader, bytes_count);
     uint64_t value = 0;
-    for (size_t i = bytes_count; bytes && i > 0; i--)
-        value = value << 8 | bytes[i - 1];
-    return value;
+    if (bytes) memcpy(&value, bytes, bytes_count);
+    return le64toh(value);
 }
 
 static inline uint8_t reader_u8(struct reader *reader)
@@ -109,10 +110,8 @@ static inline void writer_bytes(struct writer *writer, const void *bytes, size_t
 
 static inline void writer_number(struct writer *writer, uint64_t value, size_t bytes_count)
 {
-    uint8_t bytes[8];
-    for (size_t i = 0; i < bytes_count; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    writer_bytes(writer, bytes, bytes_count);
+    value = htole64(value);
+    writer_bytes(writer, &value, bytes_count);
 }
 
 static inline void writer_u8(struct writer *writer, uint8_t value)
@@ -145,16 +144,15 @@ static inline void writer_string(struct writer *writer, const char *string)
 /* Numbers in keys are big endian: so the order of the keys is the order of the numbers. */
 static inline void put_u64_big(uint8_t *bytes, uint64_t value)
 {
-    for (size_t i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> (56 - 8 * i));
+    value = htobe64(value);
+    memcpy(bytes, &value, sizeof(value));
 }
 
 static inline uint64_t get_u64_big(const uint8_t *bytes)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8; i++)
-        value = value << 8 | bytes[i];
-    return value;
+    uint64_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return be64toh(value);
 }
 
 #endif
