@@ -238,14 +238,19 @@ static void learn_addresses(struct node *node)
     }
 }
 
-bool peers__was_removed(const struct node *node)
+static bool says_removed(const struct peer_state *peer, uint64_t own_id)
 {
     char refusal[NODE_STATUS_TEXT_BYTES];
-    snprintf(refusal, sizeof(refusal), " refuses n%" PRIu64 ": n%" PRIu64 " " PEERS_REMOVED,
-             node->identity.node_id, node->identity.node_id);
+    if (peer->node_id == 0 || !peer->trouble[0]) return false;
+    snprintf(refusal, sizeof(refusal), " refuses n%" PRIu64 ": n%" PRIu64 " " PEERS_REMOVED, own_id,
+             own_id);
+    return strstr(peer->trouble, refusal) != NULL;
+}
+
+bool peers__was_removed(const struct node *node)
+{
     for (uint32_t i = 0; i < node->peers_count; i++) {
-        const struct peer_state *peer = &node->peers[i];
-        if (peer->node_id != 0 && strstr(peer->trouble, refusal)) return true;
+        if (says_removed(&node->peers[i], node->identity.node_id)) return true;
     }
     return false;
 }

@@ -195,12 +195,12 @@ static void coalesce(struct peer_state *peer, enum heartbeat_kind kind,
 
 void replicate__flush_heartbeats(struct node *node)
 {
+    const struct heartbeat_head head = {.wall_ms = io_wall_ms(node->io),
+                                        .is_full = node->disk_full};
     for (uint32_t i = 0; i < node->peers_count; i++) {
         struct peer_state *peer = &node->peers[i];
         if (RARELY(HEARTBEATS_LEAVE_LATER)) continue;
         size_t bytes = 0;
-        const struct heartbeat_head head = {.wall_ms = io_wall_ms(node->io),
-                                            .is_full = node->disk_full};
         uint8_t *body = heartbeat_build(&peer->heartbeats, &head, &bytes);
         if (!body) continue;
         const struct io_buffer part = {
