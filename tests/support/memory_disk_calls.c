@@ -265,7 +265,8 @@ static int memory_sync_directory(struct disk *disk, const char *raw)
             memory_names__apply(&memory->medium, pending);
             memory_inode__unref(pending->inode);
         } else {
-            memory->pending[left++] = *pending;
+            if (left != i) memory->pending[left] = *pending;
+            left++;
         }
     }
     memory->pending_count = left;
@@ -341,10 +342,14 @@ static int memory_list(struct disk *disk, const char *raw, disk_list_cb cb, void
     struct inode *inode = memory_names__get(&memory->cache, path);
     if (!is_root && !inode) return -ENOENT;
     if (inode && !inode->is_directory) return -ENOTDIR;
+    char prefix[DISK_PATH_MAX + 1] = "";
+    if (!is_root) snprintf(prefix, sizeof prefix, "%s/", path);
+    const size_t prefix_length = strlen(prefix);
     /* The callback may change names: work on a copy. */
     struct names copy = {0};
-    for (size_t i = 0; i < memory->cache.count; i++) {
+    for (size_t i = memory_names__position(&memory->cache, prefix); i < memory->cache.count; i++) {
         const struct name *name = &memory->cache.items[i];
+        if (strncmp(name->path, prefix, prefix_length) != 0) break;
         if (memory_path__is_in(name->path, path)) {
             memory_names__append(&copy, name->path, name->inode);
         }

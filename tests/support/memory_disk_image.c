@@ -63,6 +63,13 @@ void memory_path__parent(char target[DISK_PATH_MAX], const char *path)
     }
 }
 
+static char *path_duplicate(const char *path)
+{
+    char copy[DISK_PATH_MAX];
+    memory_path__copy(copy, path);
+    return memory_disk__must(strdup(copy));
+}
+
 struct inode *memory_inode__ref(struct inode *inode)
 {
     inode->refs++;
@@ -71,7 +78,7 @@ struct inode *memory_inode__ref(struct inode *inode)
 
 /* ---- names -------------------------------------------------------------------------------------------- */
 
-static size_t name_position(const struct names *names, const char *path)
+size_t memory_names__position(const struct names *names, const char *path)
 {
     size_t low = 0, high = names->count;
     while (low < high) {
@@ -87,16 +94,17 @@ static size_t name_position(const struct names *names, const char *path)
 
 struct inode *memory_names__get(const struct names *names, const char *path)
 {
-    size_t position = name_position(names, path);
+    size_t position = memory_names__position(names, path);
     if (position == names->count || strcmp(names->items[position].path, path) != 0) return NULL;
     return names->items[position].inode;
 }
 
 void memory_names__remove(struct names *names, const char *path)
 {
-    size_t position = name_position(names, path);
+    size_t position = memory_names__position(names, path);
     if (position == names->count || strcmp(names->items[position].path, path) != 0) return;
     memory_inode__unref(names->items[position].inode);
+    free(names->items[position].path); /* `path` may be it */
     names->count--;
     memmove(&names->items[position], &names->items[position + 1],
             (names->count - position) * sizeof *names->items);
@@ -114,11 +122,10 @@ void memory_names__set(struct names *names, const char *path, struct inode *inod
     memory_inode__ref(inode);
     memory_names__remove(names, path);
     names_reserve(names);
-    size_t position = name_position(names, path);
+    size_t position = memory_names__position(names, path);
     memmove(&names->items[position + 1], &names->items[position],
             (names->count - position) * sizeof *names->items);
-    memory_path__copy(names->items[position].path, path);
-    names->items[position].inode = inode;
+    names->items[position] = (struct name){path_duplicate(path), inode};
     names->count++;
 }
 
@@ -126,14 +133,14 @@ void memory_names__append(struct names *names, const char *path, struct inode *i
 {
     memory_inode__ref(inode);
     names_reserve(names);
-    memory_path__copy(names->items[names->count].path, path);
-    names->items[names->count++].inode = inode;
+    names->items[names->count++] = (struct name){path_duplicate(path), inode};
 }
 
 void memory_names__clear(struct names *names)
 {
     for (size_t i = 0; i < names->count; i++) {
         memory_inode__unref(names->items[i].inode);
+        free(names->items[i].path);
     }
     free(names->items);
     *names = (struct names){0};

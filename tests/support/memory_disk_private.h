@@ -46,10 +46,11 @@ struct inode {
 };
 
 struct name {
-    char path[DISK_PATH_MAX];
+    char *path;
     struct inode *inode;
 };
 
+/* In the order of strcmp(). */
 struct names {
     struct name *items;
     size_t count, capacity;
@@ -111,6 +112,8 @@ void memory_path__parent(char target[DISK_PATH_MAX], const char *path);
 void memory_inode__unref(struct inode *inode);
 struct inode *memory_inode__ref(struct inode *inode);
 struct inode *memory_names__get(const struct names *names, const char *path);
+/* The first name that is not before `path`: what begins with it follows from there on. */
+size_t memory_names__position(const struct names *names, const char *path);
 void memory_names__remove(struct names *names, const char *path);
 void memory_names__set(struct names *names, const char *path, struct inode *inode);
 /* Behind all others; for copies of what is in order. */
