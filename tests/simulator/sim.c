@@ -9,14 +9,10 @@
 
 /* ---- memory, draws, trace ---------------------------------------------------------------------------------------- */
 
-#define SMALL_BYTES 1024u
-
 void *sim__allocate(size_t bytes)
 {
-    /* calloc() passes the thread's cache of small blocks by, and most of what is allocated here is an event. */
-    void *memory = bytes <= SMALL_BYTES ? malloc(bytes) : calloc(1, bytes);
+    void *memory = calloc(1, bytes);
     if (!memory) abort();
-    if (bytes <= SMALL_BYTES) memset(memory, 0, bytes);
     return memory;
 }
 

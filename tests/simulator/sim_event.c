@@ -5,10 +5,15 @@
 
 #include "sim_private.h"
 
+#define CHILDREN 4u /* half the levels of a binary heap; those of one lie side by side */
+
+/* Without branches, which nobody could predict. */
 static bool is_before(const struct sim_event_slot *a, const struct sim_event_slot *b)
 {
-    if (a->time_us != b->time_us) return a->time_us < b->time_us;
-    return a->sequence < b->sequence;
+    const unsigned is_earlier = a->time_us < b->time_us;
+    const unsigned is_same = a->time_us == b->time_us;
+    const unsigned is_older = a->sequence < b->sequence;
+    return (is_earlier | (is_same & is_older)) != 0;
 }
 
 static void place(struct sim_event_heap *heap, size_t index, struct sim_event_slot slot)
@@ -20,24 +25,32 @@ static void place(struct sim_event_heap *heap, size_t index, struct sim_event_sl
 static void sift_up(struct sim_event_heap *heap, size_t index)
 {
     const struct sim_event_slot slot = heap->slots[index];
-    while (index > 0 && is_before(&slot, &heap->slots[(index - 1u) / 2u])) {
-        place(heap, index, heap->slots[(index - 1u) / 2u]);
-        index = (index - 1u) / 2u;
+    while (index > 0) {
+        const size_t parent = (index - 1u) / CHILDREN;
+        if (!is_before(&slot, &heap->slots[parent])) break;
+        place(heap, index, heap->slots[parent]);
+        index = parent;
     }
     place(heap, index, slot);
 }
 
-static size_t lesser_child(const struct sim_event_heap *heap, size_t child)
+/* Of those from `child` on, of which there is one at least. */
+static size_t least_child(const struct sim_event_heap *heap, size_t child)
 {
-    const bool has_two = child + 1u < heap->slots_count;
-    return has_two && is_before(&heap->slots[child + 1u], &heap->slots[child]) ? child + 1u : child;
+    size_t end = child + CHILDREN;
+    if (end > heap->slots_count) end = heap->slots_count;
+    size_t least = child;
+    while (++child < end) {
+        least = is_before(&heap->slots[child], &heap->slots[least]) ? child : least;
+    }
+    return least;
 }
 
 static void sift_down(struct sim_event_heap *heap, size_t index)
 {
     const struct sim_event_slot slot = heap->slots[index];
-    for (size_t child = 2u * index + 1u; child < heap->slots_count; child = 2u * index + 1u) {
-        child = lesser_child(heap, child);
+    for (size_t child; (child = CHILDREN * index + 1u) < heap->slots_count;) {
+        child = least_child(heap, child);
         if (!is_before(&heap->slots[child], &slot)) break;
         place(heap, index, heap->slots[child]);
         index = child;
@@ -45,7 +58,15 @@ static void sift_down(struct sim_event_heap *heap, size_t index)
     place(heap, index, slot);
 }
 
-/* The hole sinks to a leaf along the lesser children and the last event rises from there: it comes from a leaf and mostly
+/* All of them, after changes in any place. */
+static void heapify(struct sim_event_heap *heap)
+{
+    for (size_t i = (heap->slots_count + CHILDREN - 2u) / CHILDREN; i-- > 0;) {
+        sift_down(heap, i);
+    }
+}
+
+/* The hole sinks to a leaf along the least children and the last event rises from there: it comes from a leaf and mostly
  * ends near one, so comparing it on the way down, too, would be in vain. */
 static void heap_remove(struct sim_event_heap *heap, struct sim_event *event)
 {
@@ -54,8 +75,8 @@ static void heap_remove(struct sim_event_heap *heap, struct sim_event *event)
     const struct sim_event_slot last = heap->slots[--heap->slots_count];
     event->heap_index = SIZE_MAX;
     if (last.event == event) return;
-    for (size_t child = 2u * index + 1u; child < heap->slots_count; child = 2u * index + 1u) {
-        child = lesser_child(heap, child);
+    for (size_t child; (child = CHILDREN * index + 1u) < heap->slots_count;) {
+        child = least_child(heap, child);
         place(heap, index, heap->slots[child]);
         index = child;
     }
@@ -87,9 +108,12 @@ void sim__event_push(struct sim *sim, struct sim_event *event)
 
 struct sim_event *sim__event_add(struct sim *sim, enum sim_event_kind kind, uint64_t delay_us)
 {
-    struct sim_event *event = sim__allocate(sizeof(*event));
-    event->kind = kind;
-    event->time_us = delay_us > UINT64_MAX - sim->now_us ? UINT64_MAX : sim->now_us + delay_us;
+    /* Not zeroed memory: calloc() passes the thread's cache of small blocks by. */
+    struct sim_event *event = sim__allocate_raw(sizeof(*event));
+    *event = (struct sim_event){
+        .kind = kind,
+        .time_us = delay_us > UINT64_MAX - sim->now_us ? UINT64_MAX : sim->now_us + delay_us,
+    };
     sim__event_push(sim, event);
     return event;
 }
@@ -145,9 +169,7 @@ void sim__events_drop(struct sim *sim, const struct sim_io *io)
         }
     }
     heap->slots_count = kept_count;
-    for (size_t i = kept_count / 2u; i-- > 0;) {
-        sift_down(heap, i);
-    }
+    heapify(heap);
 }
 
 void sim__events_rescale(struct sim *sim, const struct sim_io *io, enum sim_event_kind kind,
@@ -160,9 +182,7 @@ void sim__events_rescale(struct sim *sim, const struct sim_io *io, enum sim_even
         event->time_us = sim->now_us + (event->time_us - sim->now_us) * factor / old_factor;
         heap->slots[i].time_us = event->time_us;
     }
-    for (size_t i = heap->slots_count / 2u; i-- > 0;) {
-        sift_down(heap, i);
-    }
+    heapify(heap);
 }
 
 void sim__events_free(struct sim *sim, struct sim_event_list *list)

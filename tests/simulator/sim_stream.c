@@ -57,7 +57,7 @@ static bool is_reset(const struct sim_stream *stream)
 
 static void queue_push(struct sim_stream *stream, const struct io_buffer *buffer)
 {
-    struct sim_buffer *item = sim__allocate(sizeof(*item));
+    struct sim_buffer *item = sim__allocate_raw(sizeof(*item));
     *item = (struct sim_buffer){.data = buffer->data,
                                 .bytes = buffer->bytes,
                                 .release = buffer->release,
