@@ -76,7 +76,7 @@ bool expendable__has_word(struct group *group, uint64_t node_id, uint64_t epoch)
     if (!group->own_noop_applied) return false;
     segment_log_info(group->log, &info);
     /* Without the base at the start of its log it brings nobody back. */
-    if (info.holes_count > 0 || group->snapshots.start_is_lost) {
+    if (info.holes_count > 0 || snapshots__start_is_lost(group)) {
         group->expendable.missed_us = io_now_us(group->node->io);
         return false;
     }

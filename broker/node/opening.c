@@ -175,7 +175,7 @@ static void take_damaged_start(struct group *group, const struct segment_log_inf
         return;
     }
     group->bases[group->bases_count++] = info->base;
-    group->snapshots.start_is_lost = true;
+    snapshots__note_lost_start(group);
 }
 
 /* Does the log that was opened go with its snapshots? */

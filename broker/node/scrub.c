@@ -310,7 +310,7 @@ static void fill(const struct group *group, struct node_scrub_status *status)
     }
     if (status->holes > 0) {
         repair__describe(group, status->problem, sizeof(status->problem));
-    } else if (group->snapshots.start_is_lost) {
+    } else if (snapshots__start_is_lost(group)) {
         snprintf(
             status->problem, sizeof(status->problem),
             "the base at the start of the log is damaged, and its copy: no replica can be made "

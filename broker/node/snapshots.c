@@ -56,6 +56,19 @@ static uint64_t start_index(const struct group *group)
     return group->bases[group->bases_count - 1u].index;
 }
 
+void snapshots__note_lost_start(struct group *group)
+{
+    group->snapshots.has_lost = true;
+    group->snapshots.lost_index = start_index(group);
+}
+
+/* Not any more once the log starts elsewhere. */
+bool snapshots__start_is_lost(const struct group *group)
+{
+    const struct snapshot_care *care = &group->snapshots;
+    return care->has_lost && group->bases_count > 0 && care->lost_index == start_index(group);
+}
+
 /* ---- mending ------------------------------------------------------------------------------------------------------------ */
 
 static void run_mend(struct io_job *job)
@@ -101,7 +114,7 @@ static void take_mended(struct snapshot_mend *mend)
     struct group *group = mend->base.group;
     if (mend->action == MEND_COPY_UNLESS) return; /* nothing was damaged */
     group->snapshots.mended_total++;
-    group->snapshots.start_is_lost = false;
+    if (mend->file.index == group->snapshots.lost_index) group->snapshots.has_lost = false;
     node__log(group->node, "info",
               "event=\"damaged snapshot mended\" group=%" PRIu64 " index=%" PRIu64 " how=\"%s\"",
               group->id, mend->file.index,
@@ -115,7 +128,7 @@ static void take_lost(struct snapshot_mend *mend)
 {
     struct group *group = mend->base.group;
     if (group->dropping || mend->file.index != start_index(group)) return;
-    group->snapshots.start_is_lost = true;
+    snapshots__note_lost_start(group);
     node__log(group->node, "error",
               "event=\"the base at the start of the log is lost, and its copy\" group=%" PRIu64
               " index=%" PRIu64 " reason=\"%s\"",
@@ -289,8 +302,8 @@ bool snapshots__vouch(struct group *group, uint64_t index)
     struct snapshot_care *care = &group->snapshots;
     if (care->vouched_index == index || PLANTED(S5_LOG_STARTS_AT_ANY_BASE)) return true;
     if (care->is_vouching || care->mends_count > 0) return false;
-    if (care->start_is_lost && index == start_index(group))
-        return false; /* it would be read in vain */
+    /* It would be read in vain. */
+    if (snapshots__start_is_lost(group) && index == start_index(group)) return false;
     struct snapshot_vouch *vouch = calloc(1, sizeof(*vouch));
     if (!vouch) abort();
     care->is_vouching = true;

@@ -18,7 +18,8 @@ struct snapshot_care {
     uint64_t mended_total;  /* files written again, or removed */
     bool is_vouching;       /* a base is read that the log is to start at ... */
     uint64_t vouched_index; /* ... and of the last one, here, it is known to be whole; 0: of none */
-    bool start_is_lost;     /* neither the base at the start of the log nor its copy is whole */
+    uint64_t lost_index;    /* where has_lost is so */
+    bool has_lost;          /* neither the base at the start of the log nor its copy is whole */
 };
 
 /* A pass over all snapshot files, one after the other; one that is under way starts again. */
@@ -33,6 +34,9 @@ void snapshots__base_is_bad(struct group *group, uint64_t index);
 /* S5: the base at `index` was read from the device, all of it, so the log may start there. False: not yet, ask again; one that is
  * bad is mended as a pass would, and it may be another one that is asked for then. */
 bool snapshots__vouch(struct group *group, uint64_t index);
+/* Neither the base at the start of the log nor its copy is whole. */
+void snapshots__note_lost_start(struct group *group);
+bool snapshots__start_is_lost(const struct group *group);
 /* The base at the start of the log gets its copy. */
 void snapshots__maintain(struct group *group);
 

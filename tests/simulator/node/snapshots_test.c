@@ -3,8 +3,10 @@
  * Method: one byte of every snapshot file of a partition and of group 0, at many places. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "peek.h"
 #include "rot.h"
 
 #define SECOND_US   1000000u
@@ -107,5 +109,42 @@ Test(simulated_snapshots, a_start_that_is_lost_with_its_copy_is_named_and_costs_
         cr_assert(rot_names(cluster, node, group, "base at the start"));
     }
     rot_expect_values(cluster, MESSAGES);
+    cluster_destroy(cluster);
+}
+
+static uint64_t base_of_meta(struct cluster *cluster, uint32_t node)
+{
+    struct peek_group peek;
+    cr_assert(peek_group(cluster->nodes[node].node, 0, &peek));
+    return peek.base_index;
+}
+
+static void rot_newest_base_of_meta(struct cluster *cluster, uint32_t node)
+{
+    char path[160], newest[160] = "";
+    uint64_t bytes;
+    for (uint32_t nth = 0; rot_file(cluster, node, 0, "base-", nth, path, sizeof(path), &bytes);
+         nth++) {
+        if (!strstr(path, ".copy")) memcpy(newest, path, sizeof(newest));
+    }
+    rot_flip(cluster, node, newest, 300);
+}
+
+/* It rots before the log starts there. A newer base makes another one the start, and no pass of the scrubber is needed for that. */
+Test(simulated_snapshots, group_0_goes_on_to_drop_when_a_start_was_lost)
+{
+    struct cluster *cluster = rot_cluster(52, 3, 3, 10, CHECKPOINTS);
+    const uint32_t node = follower_of(cluster);
+    for (uint32_t i = 0; i < 90; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "t%u", i);
+        cr_assert_eq(cluster_create_topic(cluster, i % 3u, name, 1), NODE_OK);
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        if (i == 25) rot_newest_base_of_meta(cluster, node);
+    }
+    const uint64_t base_index = base_of_meta(cluster, (node + 1u) % 3u);
+    cr_assert_gt(base_index, 60);
+    cr_assert_gt(base_of_meta(cluster, node) + 25u, base_index);
+    cr_assert_eq(rot_names(cluster, node, 0, "base at the start"), false);
     cluster_destroy(cluster);
 }
