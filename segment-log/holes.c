@@ -111,16 +111,10 @@ const struct hole *holes__holding(const struct segment_log *log, uint64_t sequen
     return hole;
 }
 
-bool holes__is_doubted(const struct hole *hole, uint64_t index)
-{
-    return !hole->distrusted && hole->told.first_damaged > hole->told.first_index &&
-           hole->told.first_index < index && hole->told.last_index >= index;
-}
-
 void holes__believe(struct hole *hole, const struct segment_log_point *before)
 {
     struct segment_log_hole *told = &hole->told;
-    assert(before->index + 1 > told->first_index && before->index < told->last_index);
+    assert(before->index >= told->first_index && before->index < told->last_index);
     told->first_index = before->index + 1;
     told->before = *before;
     if (told->first_damaged < told->first_index) told->first_damaged = told->first_index;

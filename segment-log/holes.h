@@ -24,9 +24,7 @@ void holes__add(struct segment_log *log, uint64_t sequence, const struct stretch
 const struct hole *holes__from(const struct segment_log *log, uint64_t index);
 /* The one that holds entry `index` of segment `sequence`; NULL: none. */
 const struct hole *holes__holding(const struct segment_log *log, uint64_t sequence, uint64_t index);
-/* Whole entries of the hole in front of `index` are in doubt (stretch.h). */
-bool holes__is_doubted(const struct hole *hole, uint64_t index);
-/* Those through `before` are not any more: the hole begins behind it. */
+/* Entries of it through `before` are not in doubt any more (stretch.h): the hole begins behind them. */
 void holes__believe(struct hole *hole, const struct segment_log_point *before);
 /* Forget those that lie at or behind from_index, through base_index, in a segment, or all. */
 void holes__cut(struct segment_log *log, uint64_t from_index);

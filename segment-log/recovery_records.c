@@ -243,7 +243,7 @@ static uint64_t end_behind_hole(const struct recovery *recovery, const struct se
 {
     const struct hole *hole = holes__holding(recovery->log, segment->sequence, stretch->end.index);
     if (!hole) return stretch->scan.pos;
-    const uint64_t missing = hole->told.last_index - hole->told.first_index + 1;
+    const uint64_t missing = hole->told.last_index - hole->told.first_damaged + 1;
     const uint64_t least = stretch->scan.pos + missing * ENTRY_HEADER_BYTES;
     const uint64_t end = align_up(recovery->file_bytes, ENTRY_ALIGNMENT);
     return end > least ? end : least;

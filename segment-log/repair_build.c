@@ -188,6 +188,20 @@ static uint64_t last_wanted(const struct segment_log_repair_job *job)
     return last;
 }
 
+static bool note_term(struct segment_log_repair_job *job, const struct entry_header *header)
+{
+    if (job->terms_count > 0 && job->terms[job->terms_count - 1].term == header->term) return true;
+    if (job->terms_count == job->terms_capacity) {
+        uint32_t capacity = job->terms_capacity ? 2 * job->terms_capacity : 16;
+        struct term_run *terms = realloc(job->terms, capacity * sizeof *terms);
+        if (!terms) return false;
+        job->terms = terms;
+        job->terms_capacity = capacity;
+    }
+    job->terms[job->terms_count++] = (struct term_run){header->index, header->term};
+    return true;
+}
+
 static bool note_configuration(struct segment_log_repair_job *job,
                                const struct segment_scan_record *record)
 {
@@ -212,8 +226,10 @@ static bool take_supplied(struct segment_log_repair_job *job)
     const uint8_t *bytes = job->supply + job->supply_done;
     entry__parse(bytes, &header); /* checked when it was supplied */
     const size_t size = entry_bytes(header.payload_bytes);
+    if (!note_term(job, &header)) return write_failed(job, -ENOSPC, "out of memory");
     if (!write_record(job, bytes, size)) return false;
     job->scan.at = scan__point_behind(&header);
+    job->at_is_local = false;
     job->supply_done += size;
     if (job->supply_done < job->supply_bytes) return true;
     free(job->supply);
@@ -239,10 +255,15 @@ void repair__run_build(struct segment_log_repair_job *job)
             if (!take_supplied(job)) return;
             done += job->supply ? job->supply_done - before : ENTRY_HEADER_BYTES;
         } else if (next_local(job, &record)) {
+            if (!note_term(job, &record.header)) {
+                (void)write_failed(job, -ENOSPC, "out of memory");
+                return;
+            }
             if (!note_configuration(job, &record) ||
                 !write_record(job, record.bytes, record.bytes_count)) {
                 return;
             }
+            job->at_is_local = true;
             done += record.bytes_count;
         } else {
             if (job->scan.error) {
@@ -259,20 +280,6 @@ void repair__run_build(struct segment_log_repair_job *job)
 }
 
 /* ---- reading back -------------------------------------------------------------------------------------- */
-
-static bool note_term(struct segment_log_repair_job *job, const struct entry_header *header)
-{
-    if (job->terms_count > 0 && job->terms[job->terms_count - 1].term == header->term) return true;
-    if (job->terms_count == job->terms_capacity) {
-        uint32_t capacity = job->terms_capacity ? 2 * job->terms_capacity : 16;
-        struct term_run *terms = realloc(job->terms, capacity * sizeof *terms);
-        if (!terms) return false;
-        job->terms = terms;
-        job->terms_capacity = capacity;
-    }
-    job->terms[job->terms_count++] = (struct term_run){header->index, header->term};
-    return true;
-}
 
 static bool check_front(struct segment_log_repair_job *job)
 {
@@ -305,6 +312,7 @@ void repair__run_check(struct segment_log_repair_job *job)
             return;
         }
         repair__forget_configurations(job);
+        job->terms_count = 0;
         scan__init(&job->check, job->new_file, job->seed, job->header.sector_bytes,
                    &job->header.base, SEGMENT_DATA_POS, job->write_pos);
     }

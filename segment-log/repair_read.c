@@ -36,6 +36,8 @@ enum segment_log_status segment_log_repair_read_create(struct segment_log *log, 
                                                        struct segment_log_read_job **ret_job)
 {
     if (log->broken) return SEGMENT_LOG_IO;
+    /* It never held what follows, and what it holds last is another one. */
+    if (index == log->last.index && chain != log->last.chain) return SEGMENT_LOG_BROKEN_CHAIN;
     if (index < log->base.index || index >= log->last.index) return SEGMENT_LOG_OUT_OF_RANGE;
     if (last_index > log->last.index) last_index = log->last.index;
     if (last_index <= index) return SEGMENT_LOG_OUT_OF_RANGE;

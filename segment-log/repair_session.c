@@ -1,6 +1,8 @@
 /* The owner's side of a repair session (session.h). */
 #include "session.h"
 
+#include <planted/planted.h>
+
 #include "entry.h"
 #include "log.h"
 
@@ -112,6 +114,14 @@ enum segment_log_status segment_log_repair_begin(struct segment_log *log, uint64
     return SEGMENT_LOG_OK;
 }
 
+/* What the new file ends with stands in the hole, and comes from the old one: with the same term on both sides it is the log's (log
+ * matching), else it may be an old one. */
+static bool is_doubted(const struct segment_log_repair_job *job, const struct hole *hole)
+{
+    return job->at_is_local && !hole->distrusted && !hole->told.terms_known &&
+           hole->told.first_index <= job->scan.at.index;
+}
+
 void segment_log_repair_info(const struct segment_log *log,
                              struct segment_log_repair_info *ret_info)
 {
@@ -139,8 +149,7 @@ void segment_log_repair_info(const struct segment_log *log,
         ret_info->want_first = job->scan.at.index + 1;
         ret_info->want_last = job->want_last;
         const struct hole *hole = holes__from(log, ret_info->want_first);
-        ret_info->is_doubted =
-            job->supplied_count == 0 && hole && holes__is_doubted(hole, ret_info->want_first);
+        ret_info->is_doubted = hole && is_doubted(job, hole);
     }
 }
 
@@ -358,9 +367,17 @@ void segment_log_repair_settle(struct segment_log *log, bool are_believed)
     struct segment_log_repair_job *job = log->repair;
     assert(job && job->wants && !job->outstanding);
     struct hole *hole = &log->holes[holes__from(log, job->scan.at.index + 1) - log->holes];
-    assert(holes__is_doubted(hole, job->scan.at.index + 1));
+    assert(is_doubted(job, hole));
     if (!are_believed) {
         hole->distrusted = true;
+        return;
+    }
+    /* What was supplied is not in this file yet. */
+    if (job->supplied_count > 0 || hole->told.first_damaged == hole->told.first_index) return;
+    /* A cut may follow, and then there is no hole to tell that terms are missing. Without memory for them it is not believed. */
+    if (!PLANTED(D4_BELIEVED_ENTRIES_HAVE_NO_TERMS) &&
+        !log__replace_runs(log, job->header.base.index + 1, job->scan.at.index, job->terms,
+                           job->terms_count)) {
         return;
     }
     if (job->on_configuration) tell_configurations(log, job, job->scan.at.index);

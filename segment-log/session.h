@@ -65,7 +65,8 @@ struct segment_log_repair_job {
     struct disk_file *old_file; /* NULL: there is none */
     struct disk_file *new_file;
     struct segment_scan
-        scan; /* .at: entries through here are in the new file; .pos: in the old one */
+        scan;         /* .at: entries through here are in the new file; .pos: in the old one */
+    bool at_is_local; /* scan.at is that of an entry of the old file */
     uint64_t next_whole_index; /* none in between is whole in the old file; 0: not looked */
     uint8_t *supply;           /* checked entries that follow scan.at */
     size_t supply_bytes, supply_done;

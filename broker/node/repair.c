@@ -259,16 +259,40 @@ static bool are_uncommitted(struct group *group, const struct segment_log_hole *
                                               hole);
 }
 
-/* Everybody answered. Whoever has others than this file in front of the damage is asked for these, too, instead. When nobody can
- * tell, or all that could have lost or never held what follows them, they are what there is (D7). */
+/* With two voters there is no third one that could commit with this one what the other one has otherwise. */
+static bool is_one_of_two(const struct group *group)
+{
+    const struct raft_configuration *configuration = configuration_of(group);
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        voters += configuration->members[i].voter || configuration->members[i].voter_old;
+    }
+    return voters <= 2u;
+}
+
+/* What stands in front of the damage is believed where that loses nothing that was acknowledged: nobody can tell what stood there;
+ * or too few ever held what follows, and none of these holds a part of it that may be another one. */
+static bool may_be_believed(struct group *group, const struct segment_log_hole *hole,
+                            const struct segment_log_repair_info *info)
+{
+    struct repair_verdicts *verdicts = &group->repair->verdicts;
+    if (repair_verdicts_cannot_tell(verdicts, configuration_of(group),
+                                    group->node->identity.node_id)) {
+        return true;
+    }
+    if (!group->mending || !are_uncommitted(group, hole)) return false;
+    return is_one_of_two(group) || PLANTED(D4_SHORTER_LOG_CONFIRMS_OLD_ENTRIES) ||
+           !repair_verdicts_end_between(verdicts, hole->first_index, info->want_before.index - 1u);
+}
+
+/* Everybody answered. Whoever has others than this file in front of the damage is asked for these, too, instead. */
 static bool settle_doubt(struct group *group, struct segment_log_repair_info *info)
 {
-    struct repair *repair = group->repair;
     struct segment_log_hole hole;
     if (!info->is_doubted || !segment_log_hole_from(group->log, info->want_first, &hole)) {
         return false;
     }
-    if (repair_verdicts_differ(&repair->verdicts)) {
+    if (repair_verdicts_differ(&group->repair->verdicts)) {
         node__log(group->node, "warn",
                   "event=\"entries in front of damage are old ones, repairing them, too\" "
                   "group=%" PRIu64 " first=%" PRIu64 " last=%" PRIu64,
@@ -277,9 +301,7 @@ static bool settle_doubt(struct group *group, struct segment_log_repair_info *in
         end_session(group);
         return true;
     }
-    if (repair_verdicts_are_of_damage(&repair->verdicts, configuration_of(group),
-                                      group->node->identity.node_id) ||
-        (group->mending && are_uncommitted(group, &hole))) {
+    if (may_be_believed(group, &hole, info)) {
         segment_log_repair_settle(group->log, /* are_believed= */ true);
         segment_log_repair_info(group->log, info);
     }

@@ -140,7 +140,8 @@ void repair_serve__request(struct node *node, uint64_t from, uint64_t group_id,
     struct segment_log_info info;
     segment_log_info(group->log, &info);
     refuse(node, group, from, group_id, request,
-           request->index < info.base.index    ? REPAIR_BELOW_START
+           status == SEGMENT_LOG_BROKEN_CHAIN  ? REPAIR_DIFFERS
+           : request->index < info.base.index  ? REPAIR_BELOW_START
            : request->index >= info.last_index ? REPAIR_NEVER_HELD
                                                : REPAIR_BUSY);
 }

@@ -29,6 +29,7 @@ void repair_verdicts_note(struct repair_verdicts *verdicts, uint64_t node_id,
                                        .epoch = answer->from_epoch,
                                        .term = answer->term,
                                        .log_start = answer->log_start,
+                                       .log_last_index = answer->log_last_index,
                                        .answer = answer->answer,
                                        .is_known = true};
 }
@@ -105,6 +106,37 @@ void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id)
 void repair_verdicts_pardon_all(struct repair_verdicts *verdicts)
 {
     verdicts->barred_count = 0;
+}
+
+bool repair_verdicts_cannot_tell(struct repair_verdicts *verdicts,
+                                 const struct raft_configuration *configuration, uint64_t self)
+{
+    for (uint32_t i = 0; i < configuration->members_count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->id.node == self) continue;
+        const struct repair_verdict *verdict = repair_verdicts_of(verdicts, member->id.node);
+        if (!verdict || !verdict->is_known) return false;
+        const bool is_learner = !member->voter && !member->voter_old;
+        const bool is_new = is_learner && (verdict->answer == REPAIR_NEVER_HELD ||
+                                           verdict->answer == REPAIR_UNKNOWN);
+        if (!is_new && verdict->answer != REPAIR_DAMAGED && verdict->answer != REPAIR_BELOW_START) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool repair_verdicts_end_between(const struct repair_verdicts *verdicts, uint64_t first_index,
+                                 uint64_t last_index)
+{
+    for (uint32_t i = 0; i < verdicts->count; i++) {
+        const struct repair_verdict *verdict = &verdicts->items[i];
+        if (verdict->is_known && verdict->answer == REPAIR_NEVER_HELD &&
+            verdict->log_last_index >= first_index && verdict->log_last_index <= last_index) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool repair_verdicts_are_of_damage(struct repair_verdicts *verdicts,

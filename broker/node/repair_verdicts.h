@@ -19,7 +19,7 @@ struct repair_verdict {
     uint64_t node_id;
     uint64_t epoch; /* of the replica that answered */
     uint64_t term;  /* in which it did */
-    uint64_t log_start;
+    uint64_t log_start, log_last_index;
     enum repair_answer answer;
     bool is_known; /* it answered, in words that will not change soon */
 };
@@ -64,6 +64,13 @@ void repair_verdicts_bar(struct repair_verdicts *verdicts, uint64_t node_id);
 bool repair_verdicts_is_barred(const struct repair_verdicts *verdicts, uint64_t node_id);
 void repair_verdicts_pardon_all(struct repair_verdicts *verdicts);
 
+/* Every member but `self` has answered, and none of them can say what stands in front of what is wanted: it is damaged there, too, or
+ * below the start, or the member is a new one. */
+bool repair_verdicts_cannot_tell(struct repair_verdicts *verdicts,
+                                 const struct raft_configuration *configuration, uint64_t self);
+/* Somebody never held what is wanted, and its log ends there: of that end nobody knows whether it is the same here. */
+bool repair_verdicts_end_between(const struct repair_verdicts *verdicts, uint64_t first_index,
+                                 uint64_t last_index);
 /* Every member but `self` has said that what is wanted is damaged there, too. */
 bool repair_verdicts_are_of_damage(struct repair_verdicts *verdicts,
                                    const struct raft_configuration *configuration, uint64_t self);

@@ -56,6 +56,7 @@ void segment_log_hole_problem(const struct segment_log *log, const struct segmen
  * Run and finish as any read job. From create:
  *   OK            a job
  *   OUT_OF_RANGE  index < base.index (below my start), or index >= last_index of the log (never held it); see info
+ *   BROKEN_CHAIN  index is the last one here, and has another chain
  *   IO            broken, or no memory
  * From finish, besides IO and SUPERSEDED (ask again):
  *   OK            the view
@@ -76,9 +77,9 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_read_create(
  *
  *   WORKS   run what segment_log_repair_next_job() gives, and write jobs (a hole in the last segment rolls first)
  *   WANTS   supply entries want_first.. at most want_last, which follow `want_before`, in one or several chunks from any
- *           peer; what is in memory is supplied by the log itself and never asked for. is_doubted: in front of them stand
- *           entries of this file that may be old ones, and nothing was supplied yet. A peer that has others there says so
- *           (BROKEN_CHAIN): settle it
+ *           peer; what is in memory is supplied by the log itself and never asked for. is_doubted: right in front
+ *           of them stand entries of this file that may be old ones. A peer that has others there says so (BROKEN_CHAIN):
+ *           settle it
  *   ENDED   status says how: OK: the segment is whole, its holes are gone. BROKEN_CHAIN: what was supplied does not lead to
  *           what stands behind it here: that peer's chain disagrees; nothing changed. SUPERSEDED: the segment was cut
  *           or dropped meanwhile. FULL: no space. DAMAGED: what was written does not read back. IO: the log is broken (L11) */
@@ -127,8 +128,9 @@ SEGMENT_LOG_CHECKED enum segment_log_status segment_log_repair_supply(struct seg
                                                                       size_t bytes);
 
 /* In state WANTS, is_doubted. Believed: the hole begins at want_first from now on, CONFIG entries in front of it are told, and the
- * session goes on (peers agree, or there is nobody to ask: then what follows by its chain is all there is). Else: the session
- * is to be ended, and the next one takes no entry of that hole from the file. */
+ * session goes on (peers agree, or there is nobody to ask: then what follows by its chain is all there is); where something was
+ * supplied in front, or without memory, nothing changes. Else: the session is to be ended, and the next one takes no entry of
+ * that hole from the file. */
 void segment_log_repair_settle(struct segment_log *log, bool are_believed);
 
 /* The next piece of work (some MiB of reading and writing), NULL when none is due or one is outstanding. Independent of

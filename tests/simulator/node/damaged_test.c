@@ -493,3 +493,107 @@ Test(simulated_damaged, a_tail_that_lost_right_behind_damage_is_cut_when_that_is
         cluster_destroy(trio.cluster);
     }
 }
+
+/* ---- entries in doubt ------------------------------------------------------------------------------------------------ */
+
+static bool follower_leads(void *data)
+{
+    const struct trio *trio = data;
+    return trio_peek(trio, trio->follower).role == RAFT_LEADER;
+}
+
+/* The follower comes to lead, and nobody hears of it: the first entry of its term is on its disk alone, and rots while all nodes are
+ * down. Returns whether the others have the entry `last` in front of it and nothing behind. */
+static bool rot_a_first_entry(struct trio *trio, uint64_t last)
+{
+    struct cluster *cluster = trio->cluster;
+    struct sim *sim = cluster->sim;
+    cr_assert_eq(poke_transfer(cluster->nodes[trio->leader].node, trio->group, trio->follower + 1u),
+                 RAFT_OK);
+    while (!follower_leads(trio)) {
+        sim_run_for(sim, 5);
+    }
+    sim_isolate(sim, trio->follower, SIM_LINK_CUT);
+    trio_run_until_durable(trio, trio->follower, last + 1u);
+    sim_run_for(sim, 50000); /* its mark, too */
+    const bool is_alone = trio_peek(trio, trio->leader).last_index == last &&
+                          trio_peek(trio, trio->third).last_index <= last;
+    for (uint32_t i = 0; i < 3u; i++) {
+        cluster_crash(cluster, i, SIM_CRASH_KILL);
+    }
+    sim_heal(sim);
+    trio_rot_entry(trio, trio->follower, last + 1u);
+    return is_alone;
+}
+
+static uint32_t produce_some(const struct trio *trio, uint32_t values, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert(cluster_produce_once(trio->cluster, trio->leader, ROT_TOPIC, values++, -1, -1,
+                                       10 * SECOND_US, NULL));
+    }
+    return values;
+}
+
+/* What follows by its chain in front of it is in doubt, for the damage begins a term; and it is believed when the damage goes. */
+Test(simulated_damaged, what_a_majority_never_held_is_cut_behind_entries_in_doubt)
+{
+    uint32_t tried = 0;
+    for (uint32_t count = 0; count < 19u; count++) {
+        struct trio trio = trio_make(71 + count);
+        struct cluster *cluster = trio.cluster;
+        const uint32_t values = produce_some(&trio, TRIO_MESSAGES, count);
+        sim_run_for(cluster->sim, 20000);
+        if (rot_a_first_entry(&trio, trio_peek(&trio, trio.leader).last_index)) {
+            tried++;
+            cluster_start_all(cluster);
+            cr_assert(rot_is_repaired(cluster, 10 * SECOND_US));
+            cr_assert(
+                cluster_produce_once(cluster, 0, ROT_TOPIC, values, -1, -1, 10 * SECOND_US, NULL));
+            rot_expect_values(cluster, values + 1u);
+            cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        }
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(tried, 10);
+}
+
+static bool follower_works(void *data)
+{
+    const struct trio *trio = data;
+    struct node_group_status status;
+    return cluster_group_status(trio->cluster, trio->follower, trio->group, &status) &&
+           status.role[0] && strcmp(status.role, "mending") != 0;
+}
+
+/* Two have an acked message, one of them in front of such damage: it counts on it when the other one is away. */
+Test(simulated_damaged, what_was_acked_is_kept_among_entries_in_doubt)
+{
+    uint32_t tried = 0;
+    for (uint32_t count = 0; count < 12u; count++) {
+        struct trio trio = trio_make(71 + count);
+        struct cluster *cluster = trio.cluster;
+        struct sim *sim = cluster->sim;
+        uint32_t values = produce_some(&trio, TRIO_MESSAGES, count);
+        sim_run_for(sim, 20000);
+        sim_isolate(sim, trio.third, SIM_LINK_CUT);
+        values = produce_some(&trio, values, 1);
+        sim_run_for(sim, 20000);
+        const uint64_t last = trio_peek(&trio, trio.leader).last_index;
+        if (rot_a_first_entry(&trio, last)) {
+            tried++;
+            cluster_start_all(cluster);
+            cr_assert(sim_run_until_true(sim, 10 * SECOND_US, follower_works, &trio));
+            cluster_crash(cluster, trio.leader, SIM_CRASH_KILL);
+            sim_run_for(sim, 5 * SECOND_US);
+            cluster_start(cluster, trio.leader);
+            sim_run_for(sim, 5 * SECOND_US);
+            cr_assert(cluster_produce_once(cluster, trio.third, ROT_TOPIC, values, -1, -1,
+                                           20 * SECOND_US, NULL));
+            rot_expect_values(cluster, values + 1u);
+            cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
+        }
+        cluster_destroy(cluster);
+    }
+    cr_assert_gt(tried, 6);
+}

@@ -459,6 +459,29 @@ static struct stored load_entry(struct cluster *cluster, uint32_t node, uint64_t
     return stored;
 }
 
+/* On the disk of the node, which is down, the entry comes in another's place: a copy of the message `old`, that follows `chain`. */
+static uint64_t replace_entry(struct cluster *cluster, uint32_t node, uint64_t group_seed,
+                              const struct stored *old, uint64_t index, uint64_t base_offset,
+                              uint64_t chain)
+{
+    const struct stored gone = load_entry(cluster, node, index, group_seed);
+    uint8_t sector[512] = {0};
+    struct entry_header header = old->header;
+    header.index = index;
+    header.base_offset = base_offset;
+    memcpy(sector + ENTRY_HEADER_BYTES, old->bytes + ENTRY_HEADER_BYTES, header.payload_bytes);
+    for (uint32_t i = 0; i < 8u; i++) {
+        sector[ENTRY_HEADER_BYTES + i] = (uint8_t)(base_offset >> (56u - 8u * i));
+    }
+    entry_encode_header(&header, group_seed, chain, sector);
+    struct disk_file *file;
+    cr_assert_eq(disk_open(sim_memory_disk(cluster->sim, node), gone.path, DISK_WRITE, &file), 0);
+    cr_assert_eq(disk_pwrite(file, sector, sizeof(sector), gone.pos), 0);
+    cr_assert_eq(disk_datasync(file), 0);
+    disk_close(file);
+    return header.chain;
+}
+
 /* On the disk of the node, which is down, comes a copy of the message `last` behind it, as its old leader may have appended it,
  * and the entry behind that is lost: what a disk leaves that lost the writes of a cut, and of what came in its place. False: the
  * three do not stand in one file. */
@@ -472,20 +495,8 @@ static bool bring_back_an_old_entry(struct cluster *cluster, uint32_t node, uint
     cr_assert_eq(old.header.type, ENTRY_DATA);
     cr_assert_eq(gone.header.type, ENTRY_NOOP);
     if (strcmp(old.path, lost.path) != 0) return false;
-    uint8_t sector[512] = {0};
-    struct entry_header header = old.header;
-    header.index = last + 1u;
-    header.base_offset = gone.header.base_offset;
-    memcpy(sector + ENTRY_HEADER_BYTES, old.bytes + ENTRY_HEADER_BYTES, header.payload_bytes);
-    for (uint32_t i = 0; i < 8; i++) {
-        sector[ENTRY_HEADER_BYTES + i] = (uint8_t)(header.base_offset >> (56u - 8u * i));
-    }
-    entry_encode_header(&header, group_seed, old.header.chain, sector);
-    struct disk_file *file;
-    cr_assert_eq(disk_open(sim_memory_disk(cluster->sim, node), gone.path, DISK_WRITE, &file), 0);
-    cr_assert_eq(disk_pwrite(file, sector, sizeof(sector), gone.pos), 0);
-    cr_assert_eq(disk_datasync(file), 0);
-    disk_close(file);
+    (void)replace_entry(cluster, node, group_seed, &old, last + 1u, gone.header.base_offset,
+                        old.header.chain);
     rot_flip(cluster, node, lost.path, lost.pos + 100u);
     invariants_expect_forged(cluster->invariants, node);
     return true;
@@ -549,6 +560,83 @@ Test(simulated_repair, old_entries_in_front_of_damage_are_replaced_from_peers_an
             tried += replace_old_entries(before, checkpoint_entries);
         }
         cr_assert_gt(tried, 2);
+    }
+}
+
+/* The leader of a later term and another node have a message; the leader alone has `alone` more. Its disk lost all entries of its term
+ * but the last, so that old ones stand there, and that one rots. False: they do not stand in one file. */
+static bool keep_acked_beside_old_entries(uint32_t before, uint32_t alone)
+{
+    struct trio trio = trio_make_with(44, NEVER);
+    struct cluster *cluster = trio.cluster;
+    struct sim *sim = cluster->sim;
+    const uint32_t node = trio.follower, other = trio.leader;
+    uint32_t values = TRIO_MESSAGES;
+    while (values < TRIO_MESSAGES + before) {
+        produce_next(&trio, other, &values);
+    }
+    sim_run_for(sim, 20000);
+    const uint64_t last = trio_peek(&trio, other).last_index;
+    cr_assert_eq(poke_transfer(cluster->nodes[other].node, trio.group, node + 1u), RAFT_OK);
+    while (!follower_leads(&trio)) {
+        sim_run_for(sim, 5);
+    }
+    sim_isolate(sim, trio.third, SIM_LINK_CUT);
+    produce_next(&trio, node, &values);
+    trio_run_until_durable(&trio, other, last + 2u);
+    sim_isolate(sim, node, SIM_LINK_CUT);
+    trio.leader = node;
+    struct cluster_call *calls[2];
+    const uint64_t rotten = last + 2u + alone;
+    for (uint32_t k = 0; k < alone; k++) {
+        calls[k] = trio_send(&trio, values);
+        trio_run_until_durable(&trio, node, last + 3u + k);
+    }
+    sim_run_for(sim, 50000);
+    const uint64_t other_last = trio_peek(&trio, other).last_index;
+    const struct cluster_id id = peek_cluster(cluster->nodes[other].node);
+    const uint64_t group_seed = checksum64_group(&id, trio.group);
+    for (uint32_t i = 0; i < 3u; i++) {
+        cluster_crash(cluster, i, SIM_CRASH_KILL);
+    }
+    for (uint32_t k = 0; k < alone; k++) {
+        trio_forget(calls[k]);
+    }
+    sim_heal(sim);
+    const struct stored old = load_entry(cluster, node, last, group_seed);
+    const struct stored first = load_entry(cluster, node, last + 1u, group_seed);
+    const struct stored lost = load_entry(cluster, node, rotten, group_seed);
+    const bool fits = strcmp(first.path, lost.path) == 0 && other_last == last + 2u;
+    if (fits) {
+        uint64_t offset = old.header.base_offset + old.header.record_count;
+        uint64_t chain = old.header.chain;
+        for (uint64_t index = last + 1u; index < rotten; index++) {
+            chain = replace_entry(cluster, node, group_seed, &old, index, offset++, chain);
+        }
+        rot_flip(cluster, node, lost.path, lost.pos + 100u);
+        invariants_expect_forged(cluster->invariants, node);
+        invariants_note_damage(cluster->invariants, node);
+        cluster_start_all(cluster);
+        sim_run_for(sim, 3 * SECOND_US);
+        cluster_crash(cluster, other, SIM_CRASH_KILL);
+        sim_run_for(sim, 5 * SECOND_US);
+        cluster_start(cluster, other);
+        sim_run_for(sim, 8 * SECOND_US);
+        rot_expect_values(cluster, values);
+    }
+    cluster_destroy(cluster);
+    return fits;
+}
+
+/* Nobody ever held what follows the old ones; that one node ends with others in their place must count, wherever it ends. */
+Test(simulated_repair, what_was_acked_is_never_lost_to_old_entries_in_front_of_damage)
+{
+    for (uint32_t alone = 1; alone <= 2u; alone++) {
+        uint32_t tried = 0;
+        for (uint32_t before = 1; before <= 24u; before++) {
+            tried += keep_acked_beside_old_entries(before, alone);
+        }
+        cr_assert_gt(tried, 3, "%u", tried);
     }
 }
 

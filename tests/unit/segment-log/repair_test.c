@@ -819,3 +819,86 @@ Test(segment_log_repair, what_is_in_doubt_is_believed_when_nobody_knows_better)
     cr_assert_eq(fixture_check_beside_holes(log, chains), 1);
     segment_log_close(log);
 }
+
+static void note_terms(void *data, uint64_t first, uint64_t count, uint64_t term)
+{
+    uint64_t *terms = data;
+    for (uint64_t i = first; i < first + count; i++) {
+        terms[i] = term;
+    }
+}
+
+/* Nobody ever had the damage, so it is cut: whoever starts on what is left must know all of it. */
+Test(segment_log_repair, terms_of_what_is_believed_are_known_when_the_damage_is_cut)
+{
+    options.directory = "/old";
+    struct segment_log *log = fixture_create(&options);
+    fixture_append(log, 1, 4, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    fixture_append(log, 2, 6, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    segment_log_close(log);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/old", 1, path);
+    cr_assert_eq(memory_disk_flip(disk, path, DATA_POS + 1024 + 100, 16), 0); /* entry 5 */
+    log = fixture_open(&options);
+    struct segment_log_repair_info wanted;
+    want_all(log, &wanted);
+    cr_assert_eq(wanted.want_first, 5);
+    cr_assert(wanted.is_doubted);
+    segment_log_repair_settle(log, /* are_believed= */ true);
+    segment_log_repair_end(log);
+    segment_log_truncate(log, 5);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log).holes_count, 0);
+    uint64_t terms[16] = {0};
+    segment_log_term_runs(log, note_terms, terms);
+    for (uint64_t i = 1; i <= 4; i++) {
+        cr_assert_eq(terms[i], 1, "entry %" PRIu64 " has term %" PRIu64, i, terms[i]);
+    }
+    segment_log_close(log);
+}
+
+/* The session takes the old ones behind what it was supplied, and nobody agrees with the last of them. */
+Test(segment_log_repair, rot_in_front_of_old_records_is_repaired_with_them)
+{
+    struct disk *damaged = lose_writes(2, /* is_sealed= */ false);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/old", 1, path);
+    const uint64_t second_pos = DATA_POS + entry_bytes(OLD_PAYLOAD);
+    cr_assert_eq(memory_disk_flip(damaged, path, second_pos + 40, 16), 0);
+    struct segment_log *log = fixture_open_on(&options, damaged);
+    struct segment_log *peer = fixture_open_on(&options, disk);
+    struct segment_log_repair_info last = {0};
+    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
+    while (step(log, &peer, 1, &last)) {
+    }
+    cr_assert_eq(last.state, SEGMENT_LOG_REPAIR_WANTS);
+    cr_assert_eq(last.want_first, 6);
+    cr_assert_gt(last.supplied_count, 0);
+    cr_assert(last.is_doubted);
+    segment_log_repair_settle(log, /* are_believed= */ false);
+    segment_log_repair_end(log);
+    segment_log_close(peer);
+    repair_old_records(damaged, log);
+}
+
+/* It never held what is wanted, but it is no witness for what stands in front. */
+Test(segment_log_repair, a_peer_whose_last_entry_is_another_one_says_so)
+{
+    struct disk *damaged = lose_writes(1, /* is_sealed= */ false);
+    struct disk *shorter = memory_disk_clone(disk, 2);
+    struct segment_log *log = fixture_open_on(&options, damaged);
+    struct segment_log *peer = fixture_open_on(&options, shorter);
+    segment_log_truncate(peer, 5); /* ends with the entry that the other one lost */
+    cr_assert_eq(fixture_flush(peer), SEGMENT_LOG_OK);
+    struct segment_log_repair_info wanted;
+    want_all(log, &wanted);
+    cr_assert_eq(wanted.want_first, 5);
+    cr_assert_eq(supply_from(log, peer, &wanted), SEGMENT_LOG_BROKEN_CHAIN);
+    segment_log_repair_end(log);
+    segment_log_close(log);
+    segment_log_close(peer);
+    memory_disk_destroy(damaged);
+    memory_disk_destroy(shorter);
+}

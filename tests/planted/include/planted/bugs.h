@@ -125,6 +125,10 @@
       "a leader tells two damaged replicas at once that it does without them")                     \
     X(L2_CHAIN_OF_ENTRIES_UNCHECKED, node,                                                         \
       "a follower takes entries without following their chain")                                    \
+    X(D4_SHORTER_LOG_CONFIRMS_OLD_ENTRIES, node,                                                   \
+      "a peer that ends among entries in doubt has nothing to say about them")                     \
+    X(D4_BELIEVED_ENTRIES_HAVE_NO_TERMS, log,                                                      \
+      "entries that were in doubt are believed, and their terms stay unknown")                     \
     X(D1_OLD_FRONT_IS_BELIEVED, log,                                                               \
       "entries in front of damage behind which the term is a later one are never in doubt")        \
     X(L2_TERM_TRAIL_IS_NOT_ASKED, log,                                                             \
