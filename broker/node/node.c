@@ -372,13 +372,7 @@ static void discard_requests(struct node *node)
     while ((link = list_pop_front(&node->requests))) {
         struct request_state *state = list_entry(link, struct request_state, all);
         struct node_request *request = request_of_state(state);
-        segment_log_view_release(&request->ret_view);
-        node_topics_free(request->ret_topics, request->ret_topics_count);
-        free(request->ret_offsets);
-        free(request->ret_changes);
-        request->ret_topics = NULL;
-        request->ret_offsets = NULL;
-        request->ret_changes = NULL;
+        request__drop_outputs(request);
         free(state->payload);
         state->payload = NULL;
         if (state->owned) free(request);

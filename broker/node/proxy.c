@@ -212,25 +212,10 @@ static struct list_link *guests_of(struct node *node, uint64_t number)
     return &node->guests[number % NODE_PROXIED_BUCKETS];
 }
 
-static void drop_outputs(struct node_request *request)
-{
-    segment_log_view_release(&request->ret_view);
-    memset(&request->ret_view, 0, sizeof(request->ret_view));
-    node_topics_free(request->ret_topics, request->ret_topics_count);
-    free(request->ret_offsets);
-    free(request->ret_changes);
-    request->ret_topics = NULL;
-    request->ret_topics_count = 0;
-    request->ret_offsets = NULL;
-    request->ret_offsets_count = 0;
-    request->ret_changes = NULL;
-    request->ret_changes_count = 0;
-}
-
 static void free_guest(struct guest *guest)
 {
     struct node_request *request = &guest->decoded.request;
-    drop_outputs(request);
+    request__drop_outputs(request);
     free(guest->batch);
     list_remove(&guest->link);
     free(guest);
@@ -244,7 +229,7 @@ static void shorten(struct node_request *request)
     }
     request->status = NODE_OVERLOADED;
     request->retry_after_ms = 100;
-    drop_outputs(request);
+    request__drop_outputs(request);
 }
 
 static void guest_done(struct node_request *request)
@@ -260,7 +245,7 @@ static void guest_done(struct node_request *request)
         size_t bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);
         if (bytes == 0) {
             request->status = NODE_TOO_LARGE;
-            drop_outputs(request);
+            request__drop_outputs(request);
             bytes = response_codec_encode(guest->decoded.number, request, NULL, 0);
         }
         uint8_t *head = malloc(bytes);

@@ -499,6 +499,21 @@ void node_submit(struct node *node, struct node_request *request)
     node__post(node);
 }
 
+void request__drop_outputs(struct node_request *request)
+{
+    segment_log_view_release(&request->ret_view);
+    memset(&request->ret_view, 0, sizeof(request->ret_view));
+    node_topics_free(request->ret_topics, request->ret_topics_count);
+    free(request->ret_offsets);
+    free(request->ret_changes);
+    request->ret_topics = NULL;
+    request->ret_topics_count = 0;
+    request->ret_offsets = NULL;
+    request->ret_offsets_count = 0;
+    request->ret_changes = NULL;
+    request->ret_changes_count = 0;
+}
+
 void node_cancel(struct node *node, struct node_request *request)
 {
     struct request_state *state = request_state(request);
@@ -509,6 +524,8 @@ void node_cancel(struct node *node, struct node_request *request)
     drop_payload(state);
     fetch__forget(request);
     topics__forget(request);
+    /* It may have been answered in this turn, and not been told yet. */
+    request__drop_outputs(request);
     node->inflight_bytes -= state->admitted_bytes;
     state->admitted_bytes = 0;
     state->stage = STAGE_DONE;

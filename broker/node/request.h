@@ -91,6 +91,8 @@ enum request_effect {
 };
 enum request_effect request__effect(enum node_request_type type);
 
+/* Free what an answer has put into it. */
+void request__drop_outputs(struct node_request *request);
 /* Answered at the end of the turn. The first answer counts. */
 void request__finish(struct node_request *request, enum node_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -826,3 +826,35 @@ Test(simulated_requests, a_batch_larger_than_an_entry_is_refused)
     free(call);
     cluster_destroy(cluster);
 }
+
+/* ---- cancelled ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_answered(void *data)
+{
+    const struct cluster_call *call = data;
+    return call->is_done || call->request.ret_view.parts_count > 0;
+}
+
+/* Its client goes between the frame that brings the answer and the end of that turn. */
+Test(simulated_requests, an_answer_that_was_not_told_yet_goes_with_its_request)
+{
+    struct cluster *cluster = founded(91, 3);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 1), NODE_OK);
+    cr_assert_eq(cluster_produce(cluster, 0, "orders", 1, -1, 0, NULL), NODE_OK);
+    uint32_t cancelled = 0;
+    for (uint32_t node = 0; node < 3u; node++) {
+        struct cluster_call *call = calloc(1, sizeof(*call));
+        cluster_fill_fetch(call, "orders", 0, 0);
+        cluster_submit(cluster, node, call);
+        cr_assert(sim_run_until_true(cluster->sim, 5 * SECOND_US, is_answered, call));
+        if (!call->is_done) {
+            cancelled++;
+            cluster_cancel(call);
+            cr_assert_eq(call->request.ret_view.parts_count, 0);
+        }
+        cluster_call_close(call);
+        free(call);
+    }
+    cr_assert_gt(cancelled, 0);
+    cluster_destroy(cluster);
+}

@@ -275,7 +275,7 @@ struct node_change {
 
 /* Asynchronous; done() is called later, exactly once. */
 void node_submit(struct node *node, struct node_request *request);
-/* The client went away: done() will not be called any more. A produce may be stored all the same. */
+/* The client went away: done() will not be called any more, and no output is left. A produce may be stored all the same. */
 void node_cancel(struct node *node, struct node_request *request);
 
 /* What this node's applied meta state says about a topic, at once and without a round: enough to pick a partition and to
