@@ -293,31 +293,52 @@ void base__forget_below(struct group *group, uint64_t index)
     assert(group->bases_count > 0);
 }
 
+/* The older bases are gone: the files follow. False: the bases are on their way. A drop that has begun is ended, however fast the
+ * start moves on meanwhile. */
+static bool end_drop(struct group *group, const struct segment_log_info *info)
+{
+    if (group->dropped_below <= info->base.index) return true;
+    if (group->cleaned_below < group->dropped_below) return false;
+    segment_log_drop_prefix(group->log, group->dropped_below);
+    disk__pump_log(group, false);
+    return true;
+}
+
+/* S5: `start`, or the last base that was read whole, when that is newer than where the log starts: under load TRIMs may come faster
+ * than bases are read. */
+static bool find_vouched(struct group *group, struct segment_log_point *start)
+{
+    if (snapshots__vouch(group, start->index)) return true;
+    for (uint32_t i = 0; i < group->bases_count; i++) {
+        const struct segment_log_point *base = &group->bases[i];
+        if (base->index != group->snapshots.vouched_index || base->index > start->index) continue;
+        if (base->index <= group->dropped_below) return false;
+        *start = *base;
+        return true;
+    }
+    return false;
+}
+
 /* The core is told first: from then on it offers nothing older. The older bases go before the files: what the log holds in
  * front of its oldest base is on its way out, and a log that begins behind it has lost a file (group.c). */
 static void drop_prefix(struct group *group)
 {
     struct segment_log_info info;
     segment_log_info(group->log, &info);
+    if (!end_drop(group, &info)) return;
     const struct segment_log_point *found = start_of(group, &info);
-    if (!found) return;
-    const struct segment_log_point start = *found;
+    if (!found || found->index == group->dropped_below) return;
+    struct segment_log_point start = *found;
     if (start.index <= info.base.index || start.index > group->applied_index) return;
     if (start.index > info.durable_index) return; /* cut, and taken again */
     if (is_held_up(group, start.index)) return;
     /* Tried again by base__maintain(). Of a partition is_held_up() has judged. */
     if (group->drops_prefix && base_send__holds(group, start.index)) return;
-    if (group->dropped_below != start.index && !snapshots__vouch(group, start.index)) return;
+    if (!find_vouched(group, &start) || start.index <= info.base.index) return;
     struct raft_event event = {.type = RAFT_EVENT_COMPACTED};
     event.compacted.index = start.index;
     event.compacted.term = start.term;
     if (group__step(group, &event) != RAFT_OK) return;
-    if (group->dropped_below == start.index) {
-        if (group->cleaned_below < start.index) return;
-        segment_log_drop_prefix(group->log, start.index);
-        disk__pump_log(group, false);
-        return;
-    }
     group->dropped_below = start.index;
     base__forget_below(group, start.index);
     base__remove_older(group, start.index);
