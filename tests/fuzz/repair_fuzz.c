@@ -426,7 +426,11 @@ static void serve(const struct world *world, struct segment_log *log,
     enum segment_log_status status = segment_log_repair_read_create(
         log, request->index, request->chain, request->last_index, ANSWER_BYTES, &job);
     if (status != SEGMENT_LOG_OK) {
-        fuzz_check(status == SEGMENT_LOG_OUT_OF_RANGE, "%s", segment_log_status_text(status));
+        const struct segment_log_info info = info_of(log);
+        const bool is_other_last =
+            request->index == info.last_index && request->chain != info.last_chain;
+        fuzz_check(status == (is_other_last ? SEGMENT_LOG_BROKEN_CHAIN : SEGMENT_LOG_OUT_OF_RANGE),
+                   "%s", segment_log_status_text(status));
         return;
     }
     segment_log_read_job_run(job);
