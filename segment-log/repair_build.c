@@ -194,7 +194,7 @@ static bool note_term(struct segment_log_repair_job *job, const struct entry_hea
     if (job->terms_count == job->terms_capacity) {
         uint32_t capacity = job->terms_capacity ? 2 * job->terms_capacity : 16;
         struct term_run *terms = realloc(job->terms, capacity * sizeof *terms);
-        if (!terms) return false;
+        if (!terms) return write_failed(job, -ENOSPC, "out of memory");
         job->terms = terms;
         job->terms_capacity = capacity;
     }
@@ -226,8 +226,7 @@ static bool take_supplied(struct segment_log_repair_job *job)
     const uint8_t *bytes = job->supply + job->supply_done;
     entry__parse(bytes, &header); /* checked when it was supplied */
     const size_t size = entry_bytes(header.payload_bytes);
-    if (!note_term(job, &header)) return write_failed(job, -ENOSPC, "out of memory");
-    if (!write_record(job, bytes, size)) return false;
+    if (!note_term(job, &header) || !write_record(job, bytes, size)) return false;
     job->scan.at = scan__point_behind(&header);
     job->at_is_local = false;
     job->supply_done += size;
@@ -255,11 +254,7 @@ void repair__run_build(struct segment_log_repair_job *job)
             if (!take_supplied(job)) return;
             done += job->supply ? job->supply_done - before : ENTRY_HEADER_BYTES;
         } else if (next_local(job, &record)) {
-            if (!note_term(job, &record.header)) {
-                (void)write_failed(job, -ENOSPC, "out of memory");
-                return;
-            }
-            if (!note_configuration(job, &record) ||
+            if (!note_term(job, &record.header) || !note_configuration(job, &record) ||
                 !write_record(job, record.bytes, record.bytes_count)) {
                 return;
             }
@@ -326,11 +321,7 @@ void repair__run_check(struct segment_log_repair_job *job)
             return;
         }
         segment__add_point(&job->fresh, record.pos, &before);
-        if (!note_term(job, &record.header)) {
-            (void)write_failed(job, -ENOSPC, "out of memory");
-            return;
-        }
-        if (!note_configuration(job, &record)) return;
+        if (!note_term(job, &record.header) || !note_configuration(job, &record)) return;
     }
     if (!points__are_equal(&job->check.at, &job->end) || job->check.pos != job->write_pos) {
         repair__end_with(job, SEGMENT_LOG_DAMAGED, job->check.pos, 0, not_whole);

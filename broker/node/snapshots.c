@@ -233,6 +233,30 @@ void snapshots__base_is_bad(struct group *group, uint64_t index)
     }
 }
 
+/* ---- jobs that read ----------------------------------------------------------------------------------------------------- */
+
+/* One has ended. False: the node is going, or goes because its disk failed; nothing is to be taken of it. */
+static bool has_read(struct group_job *job, enum snapshot_status status,
+                     const struct segment_log_problem *problem)
+{
+    struct node *node = job->group->node;
+    const bool goes_on = node__enter(node);
+    if (goes_on && status != SNAPSHOT_IO) return true;
+    list_remove(&job->link);
+    if (goes_on) {
+        node__fatal(node, NODE_FATAL_DISK, "snapshot %s: %s", problem->path, problem->reason);
+    }
+    return false;
+}
+
+static void tell_damaged(const struct group *group, const struct segment_log_problem *problem)
+{
+    node__log(group->node, "warn",
+              "event=\"damaged snapshot found\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
+              " reason=\"%s\"",
+              group->id, problem->path, problem->pos, problem->reason);
+}
+
 /* ---- before the log starts at one --------------------------------------------------------------------------------------- */
 
 struct snapshot_vouch {
@@ -265,10 +289,7 @@ static void take_vouch(const struct snapshot_vouch *vouch)
         group->snapshots.vouched_index = vouch->index;
         return;
     }
-    node__log(group->node, "warn",
-              "event=\"damaged snapshot found\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
-              " reason=\"%s\"",
-              group->id, vouch->problem.path, vouch->problem.pos, vouch->problem.reason);
+    tell_damaged(group, &vouch->problem);
     const struct snapshot_file file = {
         .kind = SNAPSHOT_BASE, .form = SNAPSHOT_FINAL, .index = vouch->index};
     mend(group, &file);
@@ -280,13 +301,7 @@ static void done_vouch(struct io_job *job)
     struct group *group = vouch->base.group;
     struct node *node = group->node;
     group->snapshots.is_vouching = false;
-    if (!node__enter(node)) {
-        list_remove(&vouch->base.link);
-    } else if (vouch->status == SNAPSHOT_IO) {
-        list_remove(&vouch->base.link);
-        node__fatal(node, NODE_FATAL_DISK, "snapshot %s: %s", vouch->problem.path,
-                    vouch->problem.reason);
-    } else {
+    if (has_read(&vouch->base, vouch->status, &vouch->problem)) {
         if (!group->dropping) {
             take_vouch(vouch);
             node__dirty(group);
@@ -346,12 +361,7 @@ static void take_check(struct snapshot_check *check)
     const bool is_stale =
         check->found.form == SNAPSHOT_COPY && check->found.index != start_index(group);
     if (check->status == SNAPSHOT_OK && !is_stale) return;
-    if (check->status != SNAPSHOT_OK) {
-        node__log(group->node, "warn",
-                  "event=\"damaged snapshot found\" group=%" PRIu64 " path=\"%s\" pos=%" PRIu64
-                  " reason=\"%s\"",
-                  group->id, check->problem.path, check->problem.pos, check->problem.reason);
-    }
+    if (check->status != SNAPSHOT_OK) tell_damaged(group, &check->problem);
     mend(group, &check->found);
 }
 
@@ -363,13 +373,7 @@ static void done_check(struct io_job *job)
     node->scrub.is_reading = false;
     node->scrub.credit_bytes -= (int64_t)check->bytes;
     node->counters.scrubbed_bytes += check->bytes;
-    if (!node__enter(node)) {
-        list_remove(&check->base.link);
-    } else if (check->status == SNAPSHOT_IO) {
-        list_remove(&check->base.link);
-        node__fatal(node, NODE_FATAL_DISK, "snapshot %s: %s", check->problem.path,
-                    check->problem.reason);
-    } else {
+    if (has_read(&check->base, check->status, &check->problem)) {
         if (!group->dropping) take_check(check);
         group__job_ended(&check->base); /* may free the group */
         scrub__run(node);

@@ -496,12 +496,6 @@ Test(simulated_damaged, a_tail_that_lost_right_behind_damage_is_cut_when_that_is
 
 /* ---- entries in doubt ------------------------------------------------------------------------------------------------ */
 
-static bool follower_leads(void *data)
-{
-    const struct trio *trio = data;
-    return trio_peek(trio, trio->follower).role == RAFT_LEADER;
-}
-
 /* The follower comes to lead, and nobody hears of it: the first entry of its term is on its disk alone, and rots while all nodes are
  * down. Returns whether the others have the entry `last` in front of it and nothing behind. */
 static bool rot_a_first_entry(struct trio *trio, uint64_t last)
@@ -510,7 +504,7 @@ static bool rot_a_first_entry(struct trio *trio, uint64_t last)
     struct sim *sim = cluster->sim;
     cr_assert_eq(poke_transfer(cluster->nodes[trio->leader].node, trio->group, trio->follower + 1u),
                  RAFT_OK);
-    while (!follower_leads(trio)) {
+    while (!trio_follower_leads(trio)) {
         sim_run_for(sim, 5);
     }
     sim_isolate(sim, trio->follower, SIM_LINK_CUT);

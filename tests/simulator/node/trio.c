@@ -75,3 +75,9 @@ void trio_rot_entry(const struct trio *trio, uint32_t node, uint64_t index)
     rot_flip(trio->cluster, node, path, pos + 3u);
     invariants_note_damage(trio->cluster->invariants, node);
 }
+
+bool trio_follower_leads(void *data)
+{
+    const struct trio *trio = data;
+    return trio_peek(trio, trio->follower).role == RAFT_LEADER;
+}

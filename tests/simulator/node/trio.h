@@ -20,6 +20,8 @@ struct trio trio_make_with(uint64_t seed, uint64_t checkpoint_entries);
 /* ... never. */
 struct trio trio_make(uint64_t seed);
 struct peek_group trio_peek(const struct trio *trio, uint32_t node);
+/* Of a struct trio, for sim_run_until_true(). */
+bool trio_follower_leads(void *data);
 uint32_t trio_holes(const struct trio *trio, uint32_t node);
 
 /* A message more at the leader, and nobody waits for its answer. trio_forget() it. */

@@ -40,6 +40,14 @@ static void fill(struct segment_log *log, uint32_t count)
     }
 }
 
+static struct segment_log_read_job *hold_from(struct segment_log *log, uint64_t index)
+{
+    struct segment_log_read_job *read = NULL;
+    cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, index, 30, 1000, &read),
+                 SEGMENT_LOG_OK);
+    return read;
+}
+
 static struct segment_log_point last_point(const struct segment_log *log)
 {
     struct segment_log_point point;
@@ -123,9 +131,7 @@ Test(segment_log_prefix, a_segment_that_a_reader_holds_stays_until_it_is_done)
     struct segment_log_options options = options_of(disk);
     struct segment_log *log = fixture_create(&options);
     fill(log, 30);
-    struct segment_log_read_job *read = NULL;
-    cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 9, 30, 1000, &read),
-                 SEGMENT_LOG_OK);
+    struct segment_log_read_job *read = hold_from(log, 9);
     segment_log_drop_prefix(log, 25);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     const uint64_t held_base = fixture_info(log).base.index;
@@ -150,9 +156,7 @@ Test(segment_log_prefix, a_drop_that_waited_ends_where_the_log_was_cut_meanwhile
     struct segment_log_options options = options_of(disk);
     struct segment_log *log = fixture_create(&options);
     fill(log, 30);
-    struct segment_log_read_job *read = NULL;
-    cr_assert_eq(segment_log_read_job_create(log, SEGMENT_LOG_BY_INDEX, 1, 30, 1000, &read),
-                 SEGMENT_LOG_OK);
+    struct segment_log_read_job *read = hold_from(log, 1);
     segment_log_drop_prefix(log, 25);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
     cr_assert_eq(fixture_info(log).base.index, 0);

@@ -1,7 +1,7 @@
 /* Goal: a hole is filled with the entries that belong there and with nothing else, from peers that are damaged themselves,
  * with appends going on, and a crash at any instant leaves the old state or the new one (PROTOCOL D4).
  * Method: copies of one log on three disks, damaged in different places, that repair each other. */
-#include "log_fixture.h"
+#include "repair_driver.h"
 
 #include "memory_disk.h"
 
@@ -14,7 +14,6 @@
 #define PEERS       3u
 #define ENTRIES_MAX 512u
 #define DATA_POS    12288u
-#define CHUNK_BYTES 1500u
 
 static struct disk *disk; /* as it was synced, before any damage */
 static struct segment_log_options options;
@@ -84,70 +83,6 @@ static void damage_entry(struct disk *damaged, uint64_t index)
     cr_assert_eq(memory_disk_flip(damaged, path, pos + 40, 16), 0);
 }
 
-/* ---- the driver ---------------------------------------------------------------------------------------- */
-
-/* Entries for what is wanted, from a peer; the status of its read, or of the supply. */
-static enum segment_log_status supply_from(struct segment_log *log, struct segment_log *peer,
-                                           const struct segment_log_repair_info *wanted)
-{
-    struct segment_log_read_job *read;
-    struct segment_log_view view;
-    struct segment_log_problem problem;
-    enum segment_log_status status =
-        segment_log_repair_read_create(peer, wanted->want_before.index, wanted->want_before.chain,
-                                       wanted->want_last, CHUNK_BYTES, &read);
-    if (status != SEGMENT_LOG_OK) return status;
-    segment_log_read_job_run(read);
-    status = segment_log_read_job_finish(peer, read, &view, &problem);
-    if (status != SEGMENT_LOG_OK) return status;
-    cr_assert_eq(view.first_index, wanted->want_first);
-    cr_assert_leq(view.last_index, wanted->want_last);
-    cr_assert_eq(view.parts_count, 1);
-    status = segment_log_repair_supply(log, view.parts[0].bytes, view.parts[0].bytes_count);
-    segment_log_view_release(&view);
-    return status;
-}
-
-/* One step of the session. False: nobody can supply what it wants, or it ended. */
-static bool step(struct segment_log *log, struct segment_log **peers, uint32_t peers_count,
-                 struct segment_log_repair_info *ret_info)
-{
-    segment_log_repair_info(log, ret_info);
-    cr_assert_neq(ret_info->state, SEGMENT_LOG_REPAIR_NONE);
-    if (ret_info->state == SEGMENT_LOG_REPAIR_ENDED) return false;
-    if (ret_info->state == SEGMENT_LOG_REPAIR_WANTS) {
-        cr_assert_null(segment_log_repair_next_job(log));
-        for (uint32_t i = 0; i < peers_count; i++) {
-            if (peers[i] == log) continue;
-            if (supply_from(log, peers[i], ret_info) == SEGMENT_LOG_OK) return true;
-        }
-        return false;
-    }
-    struct segment_log_repair_job *piece = segment_log_repair_next_job(log);
-    if (piece) {
-        segment_log_repair_job_run(piece);
-        segment_log_repair_job_finish(log, piece);
-        return true;
-    }
-    struct segment_log_job_result result;
-    cr_assert(fixture_run_job(log, false, &result), "the session waits for nothing");
-    return result.status == SEGMENT_LOG_OK;
-}
-
-/* The first hole at or behind `index`. OK; DAMAGED: nobody has what is wanted; else how the session ended. */
-static enum segment_log_status repair(struct segment_log *log, uint64_t index,
-                                      struct segment_log **peers, uint32_t peers_count)
-{
-    cr_assert_eq(segment_log_repair_begin(log, index, NULL, NULL), SEGMENT_LOG_OK);
-    struct segment_log_repair_info last = {0};
-    for (int i = 0; i < 100000 && step(log, peers, peers_count, &last); i++) {
-    }
-    enum segment_log_status status = SEGMENT_LOG_DAMAGED;
-    if (last.state == SEGMENT_LOG_REPAIR_ENDED) status = last.status;
-    segment_log_repair_end(log);
-    return status;
-}
-
 static void check_whole(struct segment_log *log)
 {
     cr_assert_eq(fixture_info(log).holes_count, 0);
@@ -164,7 +99,7 @@ Test(segment_log_repair, every_entry_is_repaired_from_a_peer_and_stays_so)
         damage_entry(damaged, index);
         struct segment_log *log = fixture_open_on(&options, damaged);
         cr_assert_eq(fixture_info(log).holes_count, 1);
-        cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
+        cr_assert_eq(repair_first_from(log, 0, &peer, 1), SEGMENT_LOG_OK);
         check_whole(log);
         segment_log_close(log);
         memory_disk_crash(damaged, MEMORY_DISK_POWER);
@@ -212,7 +147,7 @@ Test(segment_log_repair, a_lost_file_is_made_again_with_its_terms_and_configurat
         told_count = 0;
         cr_assert_eq(segment_log_repair_begin(log, 0, on_configuration, NULL), SEGMENT_LOG_OK);
         struct segment_log_repair_info last;
-        while (step(log, &peer, 1, &last)) {
+        while (repair_step(log, &peer, 1, &last)) {
         }
         cr_assert_eq(last.status, SEGMENT_LOG_OK);
         cr_assert_eq(last.supplied_count, hole.last_index - hole.first_index + 1);
@@ -258,7 +193,7 @@ Test(segment_log_repair, three_that_are_damaged_everywhere_repair_each_other)
                 struct segment_log_hole hole;
                 uint64_t from = 0;
                 while (segment_log_hole_from(logs[i], from, &hole)) {
-                    enum segment_log_status status = repair(logs[i], from, logs, PEERS);
+                    enum segment_log_status status = repair_first_from(logs[i], from, logs, PEERS);
                     cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_DAMAGED, "%s",
                               segment_log_status_text(status));
                     from = hole.last_index + 1;
@@ -299,7 +234,7 @@ Test(segment_log_repair, a_peer_of_another_history_is_refused_and_nothing_change
                        *log = fixture_open_on(&options, damaged);
     struct segment_log *whole = fixture_open_on(&options, disk);
     /* 20 and 21 are the same there, and what follows does not lead to what is here behind the hole. */
-    cr_assert_eq(repair(log, 0, &sibling, 1), SEGMENT_LOG_BROKEN_CHAIN);
+    cr_assert_eq(repair_first_from(log, 0, &sibling, 1), SEGMENT_LOG_BROKEN_CHAIN);
     cr_assert_eq(fixture_info(log).holes_count, 1);
     cr_assert_eq(fixture_check_beside_holes(log, chains), 4);
     segment_log_close(sibling);
@@ -307,17 +242,17 @@ Test(segment_log_repair, a_peer_of_another_history_is_refused_and_nothing_change
     /* One that differs from in front of the hole does not even begin. */
     other = memory_disk_clone(disk, 3);
     sibling = make_sibling(other, 15);
-    cr_assert_eq(repair(log, 0, &sibling, 1), SEGMENT_LOG_DAMAGED);
+    cr_assert_eq(repair_first_from(log, 0, &sibling, 1), SEGMENT_LOG_DAMAGED);
     cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
     struct segment_log_repair_info last;
-    while (step(log, NULL, 0, &last)) {
+    while (repair_step(log, NULL, 0, &last)) {
     }
     cr_assert_eq(last.state, SEGMENT_LOG_REPAIR_WANTS);
     cr_assert_eq(last.want_first, 20);
     cr_assert_eq(last.want_last, 23);
-    cr_assert_eq(supply_from(log, sibling, &last), SEGMENT_LOG_BROKEN_CHAIN);
+    cr_assert_eq(repair_supply_from(log, sibling, &last), SEGMENT_LOG_BROKEN_CHAIN);
     segment_log_repair_end(log);
-    cr_assert_eq(repair(log, 0, &whole, 1), SEGMENT_LOG_OK);
+    cr_assert_eq(repair_first_from(log, 0, &whole, 1), SEGMENT_LOG_OK);
     check_whole(log);
     segment_log_close(whole);
     segment_log_close(sibling);
@@ -335,7 +270,7 @@ Test(segment_log_repair, a_supply_that_is_damaged_or_not_what_is_wanted_is_refus
                        *peer = fixture_open_on(&options, disk);
     cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
     struct segment_log_repair_info last;
-    while (step(log, NULL, 0, &last)) {
+    while (repair_step(log, NULL, 0, &last)) {
     }
     struct segment_log_view view;
     cr_assert_eq(fixture_read(peer, SEGMENT_LOG_BY_INDEX, 20, 22, 1 << 20, &view), SEGMENT_LOG_OK);
@@ -353,7 +288,7 @@ Test(segment_log_repair, a_supply_that_is_damaged_or_not_what_is_wanted_is_refus
     cr_assert_eq(segment_log_repair_supply(log, copy + first_bytes, bytes - first_bytes),
                  SEGMENT_LOG_BAD_ENTRY, "the one behind");
     cr_assert_eq(segment_log_repair_supply(log, copy, bytes), SEGMENT_LOG_OK);
-    while (step(log, NULL, 0, &last)) {
+    while (repair_step(log, NULL, 0, &last)) {
     }
     cr_assert_eq(last.status, SEGMENT_LOG_OK);
     cr_assert_eq(last.supplied_count, 2, "what is whole here is not taken from elsewhere");
@@ -382,7 +317,7 @@ Test(segment_log_repair, appends_go_on_and_reads_of_the_old_file_too)
     for (uint64_t index = 10; index <= info.last_index; index = info.last_index) {
         cr_assert_eq(segment_log_repair_begin(log, index, NULL, NULL), SEGMENT_LOG_OK);
         struct segment_log_repair_info last;
-        while (step(log, &peer, 1, &last)) {
+        while (repair_step(log, &peer, 1, &last)) {
             fixture_append(log, 9, 1, 100);
             struct segment_log_job_result result;
             (void)fixture_run_job(log, false, &result);
@@ -394,7 +329,7 @@ Test(segment_log_repair, appends_go_on_and_reads_of_the_old_file_too)
         if (!fixture_info(log).holes_count) break;
         index = info.last_index - 1;
         cr_assert_eq(segment_log_repair_begin(log, index, NULL, NULL), SEGMENT_LOG_OK);
-        while (step(log, &peer, 1, &last)) {
+        while (repair_step(log, &peer, 1, &last)) {
             fixture_append(log, 9, 1, 100);
         }
         cr_assert_eq(last.status, SEGMENT_LOG_OK);
@@ -432,7 +367,7 @@ Test(segment_log_repair, a_cut_or_a_drop_of_the_segment_gives_the_session_up)
             cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
             struct segment_log_repair_info last;
             for (uint32_t i = 0; i < steps; i++) {
-                if (!step(log, &peer, 1, &last)) break;
+                if (!repair_step(log, &peer, 1, &last)) break;
             }
             bool has_ended = fixture_info(log).holes_count == 0;
             if (drop) {
@@ -499,7 +434,7 @@ static void run_until_it_stops(struct segment_log *log, struct segment_log *peer
 {
     if (segment_log_repair_begin(log, 0, NULL, NULL) != SEGMENT_LOG_OK) return;
     struct segment_log_repair_info last;
-    while (step(log, &peer, 1, &last)) {
+    while (repair_step(log, &peer, 1, &last)) {
     }
     segment_log_repair_end(log);
 }
@@ -537,7 +472,7 @@ Test(segment_log_repair, a_crash_at_any_call_leaves_the_old_state_or_the_new_one
                 uint64_t lost = fixture_check_beside_holes(log, chains);
                 holes += lost > 0;
                 whole += lost == 0;
-                if (lost > 0) cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
+                if (lost > 0) cr_assert_eq(repair_first_from(log, 0, &peer, 1), SEGMENT_LOG_OK);
                 check_whole(log);
                 segment_log_close(log);
                 memory_disk_destroy(damaged);
@@ -556,178 +491,18 @@ Test(segment_log_repair, no_space_ends_the_session_and_the_log_goes_on)
     damage_entry(damaged, 10);
     struct segment_log *log = fixture_open_on(&options, damaged);
     memory_disk_set_capacity(damaged, memory_disk_used(damaged) + 4096);
-    cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_FULL);
+    cr_assert_eq(repair_first_from(log, 0, &peer, 1), SEGMENT_LOG_FULL);
     memory_disk_set_capacity(damaged, UINT64_MAX);
     fixture_append(log, 9, 1, 100);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
+    cr_assert_eq(repair_first_from(log, 0, &peer, 1), SEGMENT_LOG_OK);
     cr_assert_eq(fixture_info(log).holes_count, 0);
     segment_log_close(log);
     segment_log_close(peer);
     memory_disk_destroy(damaged);
 }
 
-/* ---- old records that a lost write left ------------------------------------------------------------------------------------ */
-
-#define OLD_PAYLOAD 1024u
-
-static void write_first_segment(struct disk *written, const uint8_t *bytes, uint64_t pos,
-                                size_t count)
-{
-    char path[DISK_PATH_MAX];
-    struct disk_file *file;
-    fixture_segment_path("/old", 1, path);
-    cr_assert_eq(disk_open(written, path, DISK_WRITE, &file), 0);
-    cr_assert_eq(disk_pwrite(file, bytes, count, pos), 0);
-    cr_assert_eq(disk_datasync(file), 0);
-    disk_close(file);
-}
-
-/* On `disk` a log whose entries 4 to 6 of term 1 were cut for others of term 2, behind 3 others, in a closed segment; returns a
- * disk that lost those writes: the first `count` of the old ones stand there, whole, and follow from entry 3 on. A start goes
- * by a footer, or reads the records. */
-static struct disk *lose_writes(uint32_t count, bool is_sealed)
-{
-    static uint8_t old[8 * OLD_PAYLOAD];
-    char path[DISK_PATH_MAX];
-    struct disk_file *file;
-    const size_t record = entry_bytes(OLD_PAYLOAD);
-    const uint64_t pos = DATA_POS + 3 * record;
-    options.directory = "/old";
-    fixture_segment_path("/old", 1, path);
-    struct segment_log *log = fixture_create(&options);
-    fixture_append(log, 1, 3, OLD_PAYLOAD);
-    fixture_append(log, 1, 3, OLD_PAYLOAD);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    cr_assert_eq(disk_open(disk, path, DISK_READ, &file), 0);
-    cr_assert_eq(disk_pread(file, old, count * record, pos), (ssize_t)(count * record));
-    disk_close(file);
-    segment_log_truncate(log, 4);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    fixture_append(log, 2, 3, OLD_PAYLOAD);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    while (fixture_info(log).segments_count < 2) {
-        fixture_append(log, 2, 1, OLD_PAYLOAD);
-        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    }
-    info = fixture_note_chains(log, chains, ENTRIES_MAX);
-    if (is_sealed) cr_assert_eq(fixture_seal(log, info.last_index), SEGMENT_LOG_OK);
-    segment_log_close(log);
-    struct disk *damaged = memory_disk_clone(disk, 1);
-    memset(old + count * record, 0, sizeof old - count * record);
-    write_first_segment(damaged, old, pos, 4 * record);
-    return damaged;
-}
-
-static void repair_old_records(struct disk *damaged, struct segment_log *log)
-{
-    struct segment_log *peer = fixture_open_on(&options, disk);
-    cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
-    check_whole(log);
-    segment_log_close(log);
-    segment_log_close(peer);
-    memory_disk_destroy(damaged);
-}
-
-Test(segment_log_repair, old_records_that_a_read_meets_are_never_served_and_replaced)
-{
-    for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(count, /* is_sealed= */ true);
-        struct segment_log *log = fixture_open_on(&options, damaged);
-        struct segment_log_view view;
-        struct segment_log_problem problem;
-        cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
-        cr_assert_eq(segment_log_sealed_count(log), 1, "its records were not looked at");
-        cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 4, 100, 1024, &view, &problem),
-                     SEGMENT_LOG_DAMAGED);
-        cr_assert_eq(problem.index, 4);
-        cr_assert_str_eq(problem.reason, "the record is an old one, of another term");
-        cr_assert_eq(fixture_info(log).holes_count, 1, "which is to be repaired");
-        cr_assert_eq(
-            fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 1, 100, 1 << 20, &view, &problem),
-            SEGMENT_LOG_OK, "those in front of them are whole");
-        cr_assert_eq(view.last_index, 3);
-        segment_log_view_release(&view);
-        cr_assert_eq(
-            fixture_read_files(log, SEGMENT_LOG_BY_OFFSET, 3 * 4, 100, 1024, &view, &problem),
-            SEGMENT_LOG_DAMAGED, "nor by offset");
-        cr_assert_eq(
-            fixture_read(log, SEGMENT_LOG_BY_INDEX, info.last_index, info.last_index, 1024, &view),
-            SEGMENT_LOG_OK, "what follows in the next file is whole");
-        segment_log_view_release(&view);
-        repair_old_records(damaged, log);
-        cr_assert_eq(segment_log_remove(disk, "/old"), 0);
-    }
-}
-
-Test(segment_log_repair, old_records_that_the_scrubber_meets_are_named_and_replaced)
-{
-    for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(count, /* is_sealed= */ true);
-        struct segment_log *log = fixture_open_on(&options, damaged);
-        segment_log_scrub_begin(log);
-        struct segment_log_scrub_job *piece;
-        while ((piece = segment_log_scrub_next_job(log, 512)) != NULL) {
-            uint64_t bytes;
-            segment_log_scrub_job_run(piece);
-            const enum segment_log_status status =
-                segment_log_scrub_job_finish(log, piece, &bytes, NULL);
-            cr_assert(status == SEGMENT_LOG_OK || status == SEGMENT_LOG_DAMAGED);
-        }
-        struct segment_log_hole hole;
-        cr_assert(segment_log_hole_from(log, 0, &hole));
-        cr_assert_eq(hole.first_index, 4);
-        repair_old_records(damaged, log);
-        cr_assert_eq(segment_log_remove(disk, "/old"), 0);
-    }
-}
-
-static void want_all(struct segment_log *log, struct segment_log_repair_info *ret_wanted)
-{
-    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
-    while (step(log, NULL, 0, ret_wanted)) {
-    }
-    cr_assert_eq(ret_wanted->state, SEGMENT_LOG_REPAIR_WANTS);
-}
-
-static void check_not_read(struct segment_log *log, uint64_t index)
-{
-    struct segment_log_view view;
-    struct segment_log_problem problem;
-    cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, index, 100, 1024, &view, &problem),
-                 SEGMENT_LOG_DAMAGED);
-}
-
-/* Behind the start of a segment, for nothing later is proven; peers differ, so all of it is theirs. */
-Test(segment_log_repair, old_records_in_front_of_damage_are_in_doubt_and_not_served)
-{
-    for (uint32_t count = 1; count <= 3; count++) {
-        struct disk *damaged = lose_writes(count, /* is_sealed= */ false);
-        struct segment_log *log = fixture_open_on(&options, damaged);
-        struct segment_log *peer = fixture_open_on(&options, disk);
-        struct segment_log_hole hole;
-        struct segment_log_repair_info wanted;
-        cr_assert_eq(fixture_info(log).last_chain, info.last_chain);
-        cr_assert(segment_log_hole_from(log, 0, &hole));
-        cr_assert_eq(hole.first_index, 1);
-        cr_assert_eq(hole.first_damaged, 4 + count);
-        cr_assert_not(hole.terms_known);
-        check_not_read(log, 4);
-        want_all(log, &wanted);
-        cr_assert_eq(wanted.want_first, 4 + count);
-        cr_assert(wanted.is_doubted);
-        cr_assert_eq(supply_from(log, peer, &wanted), SEGMENT_LOG_BROKEN_CHAIN);
-        segment_log_repair_settle(log, /* are_believed= */ false);
-        segment_log_repair_end(log);
-        want_all(log, &wanted);
-        cr_assert_eq(wanted.want_first, 1, "nothing of it is taken from the file");
-        cr_assert_not(wanted.is_doubted);
-        segment_log_repair_end(log);
-        segment_log_close(peer);
-        repair_old_records(damaged, log);
-        cr_assert_eq(segment_log_remove(disk, "/old"), 0);
-    }
-}
+/* ---- in doubt ------------------------------------------------------------------------------------------ */
 
 /* A peer that holds the last entry in front of the damage, too, has the others with it: they are used. */
 Test(segment_log_repair, what_is_in_doubt_and_the_same_elsewhere_is_not_asked_for)
@@ -746,159 +521,17 @@ Test(segment_log_repair, what_is_in_doubt_and_the_same_elsewhere_is_not_asked_fo
         cr_assert_eq(hole.first_damaged, index);
         cr_assert_eq(hole.last_index, index);
     } while (hole.first_index == index);
-    check_not_read(log, index - 1);
-    check_not_read(log, hole.first_index);
+    repair_expect_unread(log, index - 1);
+    repair_expect_unread(log, hole.first_index);
     struct segment_log *peer = fixture_open_on(&options, disk);
     struct segment_log_repair_info wanted;
-    want_all(log, &wanted);
+    repair_want_all(log, &wanted);
     cr_assert(wanted.is_doubted);
     cr_assert_eq(wanted.want_first, index);
     segment_log_repair_end(log);
-    cr_assert_eq(repair(log, 0, &peer, 1), SEGMENT_LOG_OK);
+    cr_assert_eq(repair_first_from(log, 0, &peer, 1), SEGMENT_LOG_OK);
     check_whole(log);
     segment_log_close(log);
     segment_log_close(peer);
     memory_disk_destroy(damaged);
-}
-
-static void count_configurations(void *data, uint64_t index, const uint8_t *payload, uint32_t bytes)
-{
-    uint64_t *last = data;
-    (void)payload;
-    cr_assert_gt(index, *last, "told twice, or not in order");
-    cr_assert_gt(bytes, 0);
-    *last = index;
-}
-
-/* Nobody can say it better (D7): what follows by its chain is served, and the damage is named as it is. */
-Test(segment_log_repair, what_is_in_doubt_is_believed_when_nobody_knows_better)
-{
-    options.directory = "/old";
-    struct segment_log *log = fixture_create(&options);
-    fixture_append(log, 1, 2, 100);
-    cr_assert_eq(fixture_try_append(log, 1, ENTRY_CONFIG, 64), SEGMENT_LOG_OK);
-    fixture_append(log, 1, 1, 100);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    fixture_append(log, 2, 1, 500);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    fixture_append(log, 2, 5, 100);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    const struct segment_log_info whole = fixture_note_chains(log, chains, ENTRIES_MAX);
-    segment_log_close(log);
-    char path[DISK_PATH_MAX];
-    fixture_segment_path("/old", 1, path);
-    cr_assert_eq(memory_disk_flip(disk, path, DATA_POS + 1024 + 100, 16), 0); /* entry 5 */
-
-    uint64_t last_told = 0, told_again = 0;
-    options.on_configuration = count_configurations;
-    options.on_configuration_data = &last_told;
-    log = fixture_open(&options);
-    struct segment_log_hole hole;
-    struct segment_log_repair_info wanted;
-    cr_assert(segment_log_hole_from(log, 0, &hole));
-    cr_assert_eq(hole.first_index, 1);
-    cr_assert_eq(hole.first_damaged, 5);
-    cr_assert_eq(last_told, 0, "of what is in doubt nothing is told");
-    cr_assert_eq(segment_log_repair_begin(log, 0, count_configurations, &told_again),
-                 SEGMENT_LOG_OK);
-    while (step(log, NULL, 0, &wanted)) {
-    }
-    cr_assert_eq(wanted.want_first, 5);
-    cr_assert(wanted.is_doubted);
-    segment_log_repair_settle(log, /* are_believed= */ true);
-    cr_assert_eq(told_again, 3);
-    segment_log_repair_info(log, &wanted);
-    cr_assert_eq(wanted.state, SEGMENT_LOG_REPAIR_WANTS);
-    cr_assert_not(wanted.is_doubted);
-    segment_log_repair_end(log);
-    cr_assert(segment_log_hole_from(log, 0, &hole));
-    cr_assert_eq(hole.first_index, 5);
-    cr_assert_eq(hole.first_damaged, 5);
-    cr_assert_eq(hole.last_index, 5);
-    cr_assert_eq(fixture_info(log).last_chain, whole.last_chain);
-    cr_assert_eq(fixture_check_beside_holes(log, chains), 1);
-    segment_log_close(log);
-}
-
-static void note_terms(void *data, uint64_t first, uint64_t count, uint64_t term)
-{
-    uint64_t *terms = data;
-    for (uint64_t i = first; i < first + count; i++) {
-        terms[i] = term;
-    }
-}
-
-/* Nobody ever had the damage, so it is cut: whoever starts on what is left must know all of it. */
-Test(segment_log_repair, terms_of_what_is_believed_are_known_when_the_damage_is_cut)
-{
-    options.directory = "/old";
-    struct segment_log *log = fixture_create(&options);
-    fixture_append(log, 1, 4, 100);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    fixture_append(log, 2, 6, 100);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    segment_log_close(log);
-    char path[DISK_PATH_MAX];
-    fixture_segment_path("/old", 1, path);
-    cr_assert_eq(memory_disk_flip(disk, path, DATA_POS + 1024 + 100, 16), 0); /* entry 5 */
-    log = fixture_open(&options);
-    struct segment_log_repair_info wanted;
-    want_all(log, &wanted);
-    cr_assert_eq(wanted.want_first, 5);
-    cr_assert(wanted.is_doubted);
-    segment_log_repair_settle(log, /* are_believed= */ true);
-    segment_log_repair_end(log);
-    segment_log_truncate(log, 5);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    cr_assert_eq(fixture_info(log).holes_count, 0);
-    uint64_t terms[16] = {0};
-    segment_log_term_runs(log, note_terms, terms);
-    for (uint64_t i = 1; i <= 4; i++) {
-        cr_assert_eq(terms[i], 1, "entry %" PRIu64 " has term %" PRIu64, i, terms[i]);
-    }
-    segment_log_close(log);
-}
-
-/* The session takes the old ones behind what it was supplied, and nobody agrees with the last of them. */
-Test(segment_log_repair, rot_in_front_of_old_records_is_repaired_with_them)
-{
-    struct disk *damaged = lose_writes(2, /* is_sealed= */ false);
-    char path[DISK_PATH_MAX];
-    fixture_segment_path("/old", 1, path);
-    const uint64_t second_pos = DATA_POS + entry_bytes(OLD_PAYLOAD);
-    cr_assert_eq(memory_disk_flip(damaged, path, second_pos + 40, 16), 0);
-    struct segment_log *log = fixture_open_on(&options, damaged);
-    struct segment_log *peer = fixture_open_on(&options, disk);
-    struct segment_log_repair_info last = {0};
-    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
-    while (step(log, &peer, 1, &last)) {
-    }
-    cr_assert_eq(last.state, SEGMENT_LOG_REPAIR_WANTS);
-    cr_assert_eq(last.want_first, 6);
-    cr_assert_gt(last.supplied_count, 0);
-    cr_assert(last.is_doubted);
-    segment_log_repair_settle(log, /* are_believed= */ false);
-    segment_log_repair_end(log);
-    segment_log_close(peer);
-    repair_old_records(damaged, log);
-}
-
-/* It never held what is wanted, but it is no witness for what stands in front. */
-Test(segment_log_repair, a_peer_whose_last_entry_is_another_one_says_so)
-{
-    struct disk *damaged = lose_writes(1, /* is_sealed= */ false);
-    struct disk *shorter = memory_disk_clone(disk, 2);
-    struct segment_log *log = fixture_open_on(&options, damaged);
-    struct segment_log *peer = fixture_open_on(&options, shorter);
-    segment_log_truncate(peer, 5); /* ends with the entry that the other one lost */
-    cr_assert_eq(fixture_flush(peer), SEGMENT_LOG_OK);
-    struct segment_log_repair_info wanted;
-    want_all(log, &wanted);
-    cr_assert_eq(wanted.want_first, 5);
-    cr_assert_eq(supply_from(log, peer, &wanted), SEGMENT_LOG_BROKEN_CHAIN);
-    segment_log_repair_end(log);
-    segment_log_close(log);
-    segment_log_close(peer);
-    memory_disk_destroy(damaged);
-    memory_disk_destroy(shorter);
 }
