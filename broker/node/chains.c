@@ -10,11 +10,12 @@
  *                                                   └──┘ asks again: no majority either way is a halt
  *
  * Nobody is believed alone, the leader neither: it judges itself like everybody else, and when it is outside it is gone.
- * Being in dispute is being cut off for the group, which Raft is safe under. The chain at an entry stands for all before it,
- * so one that was found with the majority through some index is not asked about again below it. */
+ * Being in dispute is being cut off for the group, which Raft is safe under; no read is served either (fetch.c). The chain at an
+ * entry stands for all before it, so one that was found with the majority through some index is not asked about again below it. */
 #include "chains.h"
 
 #include "drop.h"
+#include "fetch.h"
 #include "group.h"
 #include "internal.h"
 #include "list.h"
@@ -144,6 +145,7 @@ static void begin(struct group *group, const struct chain_message *own, uint64_t
               "event=\"chains differ, asking the other voters\" group=%" PRIu64 " index=%" PRIu64
               " term=%" PRIu64 " peer=%" PRIu64,
               group->id, own->index, own->term, other);
+    fetch__park_polls(group);
     ask(group);
 }
 

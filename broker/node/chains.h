@@ -29,7 +29,7 @@ bool chains__agree(struct group *group, const struct raft_message *message);
  * read where the log is about to be cut behind what is no longer in memory, which the cut would read. */
 bool chains__follow(struct group *group, const struct raft_message *append, const uint8_t *entries,
                     size_t bytes);
-/* No message of the core is taken or sent. */
+/* No message of the core is taken or sent, and no read is served. */
 bool chains__is_in_dispute(const struct group *group);
 /* A CHAIN frame of a peer: a question, an answer, or that it differs. */
 void chains__received(struct node *node, const struct peer_frame *frame);

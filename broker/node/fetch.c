@@ -5,6 +5,7 @@
 
 #include "barrier.h"
 #include "base.h"
+#include "chains.h"
 #include "dispatch.h"
 #include "elsewhere.h"
 #include "group.h"
@@ -51,6 +52,14 @@ static void view_offsets(const struct segment_log_view *view, uint64_t *ret_firs
             at += entry_bytes(entry_payload_bytes(at));
         }
     }
+}
+
+/* D6: what this replica has may be no part of the topic, its state neither; also what a read of a quarantined one brings. Whoever
+ * asks is parked: as a rule it is judged within a round trip, and else refused (request.c). */
+static bool is_out_of_service(const struct group *group)
+{
+    return (chains__is_in_dispute(group) || group->quarantined) &&
+           !PLANTED(D6_DISPUTED_REPLICA_SERVES);
 }
 
 /* R3: where old messages are allowed; the answer tells its lag. */
@@ -205,7 +214,10 @@ static void fetch_read_done(struct group_read *base, enum segment_log_status sta
     }
     request_state(request)->reading = NULL;
     request_state(request)->stage = STAGE_NEW;
-    if (status == SEGMENT_LOG_OK) {
+    if (status != SEGMENT_LOG_IO && is_out_of_service(group)) {
+        if (status == SEGMENT_LOG_OK) segment_log_view_release(view);
+        request__park(request, group);
+    } else if (status == SEGMENT_LOG_OK) {
         answer_view(request, group, view, read->key == SEGMENT_LOG_BY_TIME);
     } else if (status == SEGMENT_LOG_DAMAGED) {
         damaged_read(read, group, problem);
@@ -382,6 +394,10 @@ static void answer_offsets(struct node_request *request, struct group *group)
 void fetch__behind_barrier(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
+    if (is_out_of_service(group)) { /* since the read was confirmed */
+        request__park(request, group);
+        return;
+    }
     switch (request->type) {
     case NODE_REQUEST_TOPIC_LIST:
     case NODE_REQUEST_TOPIC_GET:
@@ -441,6 +457,10 @@ static bool may_be_old(struct node_request *request)
 void fetch__start(struct node_request *request, struct group *group)
 {
     struct request_state *state = request_state(request);
+    if (is_out_of_service(group)) {
+        request__park(request, group);
+        return;
+    }
     /* S3: a log that was just replaced is read like any other once it has what was committed then. */
     const bool is_local = may_be_old(request) && group->applied_index >= group->reads_from_index &&
                           !base__is_ahead_of_state(group);
@@ -485,5 +505,16 @@ void fetch__wake_polls(struct group *group)
         if (request->ret_fetch_offset >= group->partition.next_offset) continue;
         state->deadline_us = io_now_us(state->node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
         fetch__start(request, group);
+    }
+}
+
+void fetch__park_polls(struct group *group)
+{
+    if (!is_out_of_service(group)) return;
+    struct list_link *link;
+    while ((link = group->polls.next) != &group->polls) {
+        struct request_state *state = list_entry(link, struct request_state, stage_link);
+        state->deadline_us = io_now_us(state->node->io) + (uint64_t)NODE_REQUEST_TIMEOUT_MS * 1000u;
+        request__park(request_of_state(state), group);
     }
 }

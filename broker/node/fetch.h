@@ -10,6 +10,8 @@ struct node_request;
 /* The state here is new enough: answer, read, or wait for more. */
 void fetch__behind_barrier(struct node_request *request, struct group *group);
 void fetch__wake_polls(struct group *group); /* the end of the log may have moved */
+/* A dispute began: those that wait for messages wait for its end instead, or are refused (D6). */
+void fetch__park_polls(struct group *group);
 void fetch__forget(struct node_request *request);
 /* Behind a barrier, unless the topic takes local reads. */
 void fetch__start(struct node_request *request, struct group *group);

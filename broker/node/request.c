@@ -7,6 +7,7 @@
  * dispatch() may run several times for one request; it never continues one that may be in a log already (P4). */
 #include "request.h"
 
+#include "chains.h"
 #include "damaged.h"
 #include "dispatch.h"
 #include "fetch.h"
@@ -34,6 +35,7 @@
 #include <string.h>
 
 #define PARKED_RETRY_US 25000u
+#define MISSING_BYTES   96u
 #define REFUSE_FACTOR \
     2u /* election timeouts without a reachable majority before "no leader" is said at once */
 
@@ -166,14 +168,15 @@ static bool is_reached(struct node *node, const struct group *group, uint64_t no
     return silent_us <= REFUSE_FACTOR * node->options.election_timeout_ms_max * 1000u;
 }
 
-/* Why there is no leader, in words that name what is missing. */
-static bool majority_is_reachable(struct node *node, uint64_t group_id, char *why, size_t why_bytes)
+/* How many voters of the group are reached, and the names of the others. */
+static uint32_t count_reached(struct node *node, uint64_t group_id, uint32_t *ret_voters,
+                              char missing[MISSING_BYTES])
 {
     uint64_t ids[RAFT_MEMBERS_MAX];
     const uint32_t voters = voters_of(node, group_id, ids);
     const struct group *group = node__group(node, group_id);
     uint32_t reached = 0;
-    char missing[96] = "";
+    missing[0] = '\0';
     for (uint32_t i = 0; i < voters; i++) {
         const uint64_t id = ids[i];
         if (is_reached(node, group, id)) {
@@ -181,8 +184,18 @@ static bool majority_is_reachable(struct node *node, uint64_t group_id, char *wh
             continue;
         }
         const size_t used = strlen(missing);
-        snprintf(missing + used, sizeof(missing) - used, "%sn%" PRIu64, used ? ", " : "", id);
+        snprintf(missing + used, MISSING_BYTES - used, "%sn%" PRIu64, used ? ", " : "", id);
     }
+    *ret_voters = voters;
+    return reached;
+}
+
+/* Why there is no leader, in words that name what is missing. */
+static bool majority_is_reachable(struct node *node, uint64_t group_id, char *why, size_t why_bytes)
+{
+    char missing[MISSING_BYTES];
+    uint32_t voters = 0;
+    const uint32_t reached = count_reached(node, group_id, &voters, missing);
     if (reached * 2u > voters) {
         snprintf(why, why_bytes, "%s", "an election is under way; try again");
         return true;
@@ -215,6 +228,29 @@ static bool refuse_damaged(struct node_request *request)
     return true;
 }
 
+/* D6: of which it is not known whether the replica here or another one has diverged. NULL: there is none. */
+static const struct group *disputed_group(const struct request_state *state)
+{
+    const struct group *group = node__group(state->node, state->group_id);
+    return group && chains__is_in_dispute(group) ? group : NULL;
+}
+
+static bool refuse_disputed(struct node_request *request)
+{
+    struct request_state *state = request_state(request);
+    const struct group *group = disputed_group(state);
+    if (!group) return false;
+    char missing[MISSING_BYTES];
+    uint32_t voters = 0;
+    (void)count_reached(state->node, state->group_id, &voters, missing);
+    request->retry_after_ms = 1000;
+    request__finish(request, NODE_NOT_READY, "n%" PRIu64 " %.150s; %s%s",
+                    state->node->identity.node_id, group->problem,
+                    missing[0] ? "start or reconnect " : "ask another node, or again later",
+                    missing);
+    return true;
+}
+
 static void refuse_parked(struct node_request *request)
 {
     struct request_state *state = request_state(request);
@@ -234,6 +270,7 @@ static void refuse_parked(struct node_request *request)
                         state->transfer_lost_by, why);
         return;
     }
+    if (refuse_disputed(request)) return;
     request__finish(request, NODE_NO_LEADER, "%s", why);
 }
 
@@ -308,7 +345,7 @@ static void timed_out(struct node_request *request)
         }
         return;
     case STAGE_BARRIER:
-        if (refuse_damaged(request)) return;
+        if (refuse_damaged(request) || refuse_disputed(request)) return;
         (void)majority_is_reachable(state->node, state->group_id, why, sizeof(why));
         request->retry_after_ms = 200;
         request__finish(request, NODE_TIMEOUT, "the read could not be confirmed (%s)", why);
@@ -358,8 +395,8 @@ static void expire_one(struct node *node, struct request_state *state, uint64_t 
     }
     if (state->stage != STAGE_PARKED) return;
     char why[NODE_STATUS_TEXT_BYTES];
-    if (node->state == NODE_RUNNING && now_us - state->parked_us >= refuse_us &&
-        !majority_is_reachable(node, state->group_id, why, sizeof(why))) {
+    if (node->state != NODE_RUNNING || now_us - state->parked_us < refuse_us) return;
+    if (disputed_group(state) || !majority_is_reachable(node, state->group_id, why, sizeof(why))) {
         refuse_parked(request);
     }
 }

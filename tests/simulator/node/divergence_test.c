@@ -478,6 +478,188 @@ Test(simulated_divergence, nobody_is_counted_twice_where_members_change)
     cluster_destroy(cluster);
 }
 
+/* ---- service ---------------------------------------------------------------------------------------------------------------- */
+
+static void allow_local_reads(struct cluster *cluster)
+{
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cr_assert_not_null(call);
+    cluster_fill_delete(call, "orders");
+    call->request.type = NODE_REQUEST_TOPIC_SET;
+    call->request.set.fields = META_SET_LOCAL_READS;
+    call->request.create.settings.local_reads = true;
+    cluster_submit(cluster, 0, call);
+    cr_assert(cluster_wait(call, 10 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cluster_call_close(call);
+    free(call);
+    sim_run_for(cluster->sim, SECOND_US);
+}
+
+static struct cluster_call *fetch_of(struct cluster *cluster, uint32_t node, uint64_t offset,
+                                     uint32_t wait_ms)
+{
+    struct cluster_call *call = calloc(1, sizeof(*call));
+    cr_assert_not_null(call);
+    cluster_fill_fetch(call, "orders", offset, wait_ms);
+    cluster_submit(cluster, node, call);
+    return call;
+}
+
+static void end_call(struct cluster_call *call)
+{
+    cluster_call_close(call);
+    free(call);
+}
+
+static void expect_read(struct cluster_call *call, uint64_t next_offset)
+{
+    cr_assert(cluster_wait(call, 5 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
+    cr_assert_eq(call->request.ret_next_offset, next_offset);
+    end_call(call);
+}
+
+static void expect_refused(struct cluster_call *call, const char *remedy)
+{
+    cr_assert(cluster_wait(call, 3 * SECOND_US));
+    cr_assert_eq(call->request.status, NODE_NOT_READY, "%d %s", call->request.status,
+                 call->request.detail);
+    cr_assert_not_null(strstr(call->request.detail, "differs from"), "%s", call->request.detail);
+    cr_assert_not_null(strstr(call->request.detail, remedy), "%s", call->request.detail);
+    cr_assert_gt(call->request.retry_after_ms, 0);
+    end_call(call);
+}
+
+static uint64_t local_reads_of(const struct world *world, uint32_t node)
+{
+    struct node_group_status status;
+    cr_assert(cluster_group_status(world->cluster, node, world->group, &status));
+    return status.reads_local;
+}
+
+/* A leader says of an entry that the follower acknowledged to it that it is another one. */
+static void begin_dispute(struct world *world, uint32_t follower, uint32_t leader)
+{
+    struct cluster *cluster = world->cluster;
+    struct peek_group found;
+    cr_assert(peek_group(cluster->nodes[follower].node, world->group, &found));
+    const struct raft_message heartbeat = {
+        .type = RAFT_MESSAGE_HEARTBEAT,
+        .group = world->group,
+        .from = {.node = leader + 1u, .epoch = world->epochs[leader]},
+        .to = {.node = follower + 1u, .epoch = world->epochs[follower]},
+        .term = found.term,
+        .heartbeat = {.commit_index = found.commit_index, .commit_chain = 4711},
+    };
+    poke_message(cluster->nodes[follower].node, &heartbeat);
+    expect_told_that_it_differs(world, follower);
+}
+
+/* Two differ and the third one is down: neither knows that it is right, however much of its state was committed once. Who reads
+ * where old messages are allowed is told so, and what to do, also who has waited there since before. */
+Test(simulated_divergence, a_replica_in_dispute_serves_no_local_reads)
+{
+    for (uint64_t seed = 111; seed <= 114; seed++) {
+        struct world world = make(seed, 3);
+        struct cluster *cluster = world.cluster;
+        allow_local_reads(cluster);
+        const uint32_t leader = (uint32_t)cluster_leader(cluster, world.group);
+        const uint32_t odd = (leader + 1u) % 3u, third = (leader + 2u) % 3u;
+        const uint64_t before = local_reads_of(&world, leader);
+        expect_read(fetch_of(cluster, leader, 0, 0), VALUES);
+        cr_assert_eq(local_reads_of(&world, leader), before + 1u, "it is a local one");
+        struct cluster_call *waiting = fetch_of(cluster, leader, VALUES, 50000);
+        cluster_crash(cluster, third, SIM_CRASH_KILL);
+        cluster_crash(cluster, odd, SIM_CRASH_KILL);
+        replace_last(cluster, odd, world.group, &world.id);
+        cluster_start(cluster, odd);
+        char remedy[64];
+        snprintf(remedy, sizeof(remedy), "start or reconnect n%u", third + 1u);
+        cr_assert(cluster_wait(waiting, 8 * SECOND_US), "it waits on");
+        expect_refused(waiting, remedy);
+        for (uint32_t i = 0; i < 2; i++) {
+            const uint32_t node = i == 0 ? leader : odd;
+            expect_told_that_it_differs(&world, node);
+            expect_refused(fetch_of(cluster, node, 0, 0), remedy);
+            expect_refused(fetch_of(cluster, node, 0, 1000), remedy);
+            struct cluster_call *offsets = calloc(1, sizeof(*offsets));
+            cr_assert_not_null(offsets);
+            cluster_fill_commit(offsets, "orders", "billing", 0);
+            offsets->request.type = NODE_REQUEST_GROUP_FETCH;
+            cluster_submit(cluster, node, offsets);
+            expect_refused(offsets, remedy);
+        }
+        cr_assert_eq(local_reads_of(&world, leader), before + 1u);
+        cr_assert_eq(local_reads_of(&world, odd), 0);
+        cluster_start(cluster, third);
+        expect_mended(&world, 1u << odd);
+        expect_read(fetch_of(cluster, leader, 0, 0), VALUES);
+        cluster_destroy(cluster);
+    }
+}
+
+/* The others answer within a round trip, as a rule: nobody is sent away for that, neither who comes nor who waits. */
+Test(simulated_divergence, a_local_read_waits_for_a_dispute_that_is_soon_over)
+{
+    struct world world = make(121, 3);
+    struct cluster *cluster = world.cluster;
+    allow_local_reads(cluster);
+    const uint32_t leader = (uint32_t)cluster_leader(cluster, world.group);
+    const uint32_t follower = (leader + 1u) % 3u;
+    const uint64_t before = local_reads_of(&world, follower);
+    struct cluster_call *waiting = fetch_of(cluster, follower, VALUES, 50000);
+    sim_run_for(cluster->sim, 20 * SECOND_US);
+    begin_dispute(&world, follower, leader);
+    struct cluster_call *call = fetch_of(cluster, follower, 0, 0);
+    cr_assert_not(call->is_done);
+    expect_read(call, VALUES);
+    cr_assert_eq(local_reads_of(&world, follower), before + 1u, "from here");
+    sim_run_for(cluster->sim, 5 * SECOND_US);
+    cr_assert_not(waiting->is_done, "%s", waiting->request.detail);
+    produce_through(&world, leader, VALUES + 1u);
+    expect_read(waiting, VALUES + 1u);
+    expect_mended(&world, 0);
+    cluster_destroy(cluster);
+}
+
+/* What a read brings from the disk is judged when it comes, not when it was asked for. */
+Test(simulated_divergence, what_is_being_read_when_a_dispute_begins_is_not_served)
+{
+    for (uint32_t quarantine = 0; quarantine < 2; quarantine++) {
+        struct world world = make_with(131, 3, CACHE_BYTES);
+        struct cluster *cluster = world.cluster;
+        allow_local_reads(cluster);
+        const uint32_t leader = (uint32_t)cluster_leader(cluster, world.group);
+        const uint32_t follower = (leader + 1u) % 3u;
+        produce_through(&world, leader, VALUES + BEYOND_CACHE);
+        sim_run_for(cluster->sim, SECOND_US);
+        sim_isolate(cluster->sim, follower, SIM_LINK_CUT);
+        sim_hang_disk(cluster->sim, follower, true);
+        struct cluster_call *call = fetch_of(cluster, follower, 0, 0);
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        cr_assert_not(call->is_done, "it is not in memory");
+        if (quarantine) {
+            poke_quarantine(cluster->nodes[follower].node, world.group);
+        } else {
+            begin_dispute(&world, follower, leader);
+        }
+        sim_hang_disk(cluster->sim, follower, false);
+        sim_run_for(cluster->sim, SECOND_US / 10u);
+        cr_assert_not(call->is_done, "%s", call->request.detail);
+        if (quarantine) {
+            cr_assert(cluster_wait(call, 20 * SECOND_US));
+            cr_assert_eq(call->request.status, NODE_NO_LEADER, "%s", call->request.detail);
+            end_call(call);
+        } else {
+            expect_refused(call, "start or reconnect");
+        }
+        sim_heal(cluster->sim);
+        expect_mended(&world, quarantine << follower);
+        cluster_destroy(cluster);
+    }
+}
+
 /* ---- damage ----------------------------------------------------------------------------------------------------------------- */
 
 static void damage(struct cluster *cluster, uint32_t node, uint64_t index)

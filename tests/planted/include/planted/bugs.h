@@ -181,6 +181,8 @@
       "a replica whose vote was lost is made again under its old epoch")                           \
     X(D6_DISPUTED_REPLICA_GOES_ON, node,                                                           \
       "a replica that may have diverged acknowledges and votes until it is judged")                \
+    X(D6_DISPUTED_REPLICA_SERVES, node,                                                            \
+      "a replica that may have diverged serves local reads until it is judged")                    \
     X(D6_HEARTBEATS_COMPARE_NOTHING, node, "chains are not compared in heartbeats")                \
     X(D2_LOST_POSITION_STOPS_THE_NODE, node,                                                       \
       "a replica that lost its position stops its node instead of being made again")               \
