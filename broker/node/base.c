@@ -298,6 +298,10 @@ void base__forget_below(struct group *group, uint64_t index)
 static bool end_drop(struct group *group, const struct segment_log_info *info)
 {
     if (group->dropped_below <= info->base.index) return true;
+    if (PLANTED(S5_DROP_THAT_BEGAN_IS_OUTRUN)) {
+        const struct segment_log_point *start = start_of(group, info);
+        if (!start || start->index != group->dropped_below) return true;
+    }
     if (group->cleaned_below < group->dropped_below) return false;
     segment_log_drop_prefix(group->log, group->dropped_below);
     disk__pump_log(group, false);
@@ -309,6 +313,7 @@ static bool end_drop(struct group *group, const struct segment_log_info *info)
 static bool find_vouched(struct group *group, struct segment_log_point *start)
 {
     if (snapshots__vouch(group, start->index)) return true;
+    if (PLANTED(S5_BASE_THAT_WAS_READ_IS_OUTRUN)) return false;
     for (uint32_t i = 0; i < group->bases_count; i++) {
         const struct segment_log_point *base = &group->bases[i];
         if (base->index != group->snapshots.vouched_index || base->index > start->index) continue;

@@ -91,6 +91,7 @@ struct sim *sim_create(const struct sim_options *options)
     for (uint32_t node = 0; node < options->nodes_count; node++) {
         sim->nodes[node].disk = sim__disk_create(sim, node);
         sim->nodes[node].job_factor = 1;
+        sim->nodes[node].background_factor = 1;
     }
     return sim;
 }
@@ -181,6 +182,13 @@ void sim_set_job_factor(struct sim *sim, uint32_t index, uint64_t factor)
     struct sim_node *node = node_at(sim, index);
     if (node->io) sim__jobs_rescale(node->io, factor, node->job_factor);
     node->job_factor = factor;
+}
+
+void sim_set_background_factor(struct sim *sim, uint32_t index, uint64_t factor)
+{
+    assert(factor >= 1);
+    sim__trace(sim, "background-factor", index, 0, factor, 0);
+    node_at(sim, index)->background_factor = factor;
 }
 
 /* Let go what was held back, in order, now. */

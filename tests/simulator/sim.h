@@ -153,6 +153,9 @@ void sim_resume(struct sim *sim, uint32_t node);
 /* Jobs take `factor` times as long as drawn (1: as drawn), those that wait already in what is left of their time. Survives
  * restarts, as a disk does. */
 void sim_set_job_factor(struct sim *sim, uint32_t node, uint64_t factor);
+/* Jobs of background queues that are submitted from now on take so many times as long beside that, as those do that give way to
+ * others on a busy device. Survives restarts. */
+void sim_set_background_factor(struct sim *sim, uint32_t node, uint64_t factor);
 /* No job runs until the disk is let go; then those that were due run at once, in order. Survives restarts. */
 void sim_hang_disk(struct sim *sim, uint32_t node, bool hangs);
 /* Somebody put an empty disk in its place. The node must not be running. */

@@ -119,6 +119,23 @@ Test(sim_call, a_slow_disk_takes_longer_and_is_fast_again)
     io_job_queue_destroy(io, queue);
 }
 
+Test(sim_call, what_gives_way_to_others_alone_takes_longer)
+{
+    struct io_job_queue *queue = io_job_queue_create(io);
+    struct io_job_queue *background = io_job_queue_create_background(io);
+    struct timed_job first, second;
+    sim_set_background_factor(sim, 0, 1000);
+    submit(queue, &first);
+    submit(background, &second);
+    sim_run_for(sim, 50000);
+    cr_assert_gt(first.done_us, 0);
+    cr_assert_eq(second.runs_count, 0);
+    sim_run_for(sim, DAY_US);
+    cr_assert_eq(second.runs_count, 1);
+    io_job_queue_destroy(io, queue);
+    io_job_queue_destroy(io, background);
+}
+
 Test(sim_call, jobs_that_wait_for_a_slow_disk_run_soon_and_in_order_when_it_is_fast_again)
 {
     struct io_job_queue *queue = io_job_queue_create(io);

@@ -10,10 +10,10 @@
 
 struct io_job_queue *sim__job_queue_create(struct io *base, bool is_background)
 {
-    (void)is_background; /* nobody shares a processor here */
     struct sim_io *io = sim_io_of(base);
     struct sim_queue *queue = sim__allocate(sizeof(*queue));
     queue->io = io;
+    queue->is_background = is_background;
     queue->next = io->queues;
     queue->previous = &io->queues;
     if (queue->next) queue->next->previous = &queue->next;
@@ -71,6 +71,7 @@ void sim__job_submit(struct io *base, struct io_job_queue *base_queue, struct io
     uint64_t job_us = sim__draw_between(sim, sim->options.job_us_min, sim->options.job_us_max);
     if (sim_draw(sim, SLOW_JOB_IN) == 0) job_us *= SLOW_JOB_FACTOR;
     job_us *= sim->nodes[io->node].job_factor;
+    if (queue->is_background) job_us *= sim->nodes[io->node].background_factor;
     if (queue->run_us < sim->now_us) queue->run_us = sim->now_us;
     queue->run_us += job_us;
     queue->pending_count++;

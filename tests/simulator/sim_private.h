@@ -99,6 +99,7 @@ struct sim_timer_list {
 
 struct sim_queue {
     struct sim_io *io;
+    bool is_background;
     struct io_job *waiting_head;
     struct io_job *waiting_tail;
     struct io_job *complete_head;
@@ -286,6 +287,7 @@ struct sim_node {
     enum sim_crash crash_mode;
     int64_t wall_skew_ms;
     uint64_t job_factor;
+    uint64_t background_factor;
     bool is_disk_hung;
     uint64_t failed_syncs_count;
     struct sim_event_list parked; /* while paused */

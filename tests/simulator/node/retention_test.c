@@ -16,6 +16,8 @@
 #define SECOND_US     1000000u
 #define TOPIC         "orders"
 #define RESERVE_BYTES 262144u
+#define WAVE          64u       /* messages at once */
+#define HELD_BYTES    25000000u /* half of what there is when nothing is dropped for 30 s of waves */
 
 static struct cluster *make(uint64_t seed, uint32_t nodes_count)
 {
@@ -321,6 +323,55 @@ Test(simulated_retention, a_base_that_cannot_be_mended_is_tried_now_and_then)
     cr_assert(rot_names(cluster, needed.leader, needed.group, "base at the start"));
     free(text);
     end(cluster);
+}
+
+/* Messages that come together, so that there is a new base every few milliseconds. */
+static void produce_at_once(struct cluster *cluster, uint32_t node)
+{
+    struct cluster_call *calls = calloc(WAVE, sizeof(*calls));
+    cr_assert_not_null(calls);
+    for (uint32_t i = 0; i < WAVE; i++) {
+        cluster_fill_produce(&calls[i], TOPIC, i, -1, 0);
+        cluster_submit(cluster, node, &calls[i]);
+    }
+    for (uint32_t i = 0; i < WAVE; i++) {
+        cr_assert(cluster_wait(&calls[i], 10 * SECOND_US));
+        cr_assert_eq(calls[i].request.status, NODE_OK, "%s", calls[i].request.detail);
+        cluster_call_close(&calls[i]);
+    }
+    free(calls);
+}
+
+/* S5: where the log is to start moves on with each TRIM, ten times in a second, and what a busy disk does in the background takes
+ * longer than that: no base is read whole, and the ones in front of it are not gone, before there is a newer start. */
+Test(simulated_retention, trims_that_outrun_a_busy_disk_free_its_files)
+{
+    for (uint64_t seed = 31; seed <= 33; seed++) {
+        struct cluster *cluster = make(seed, 3);
+        create(cluster, 3, -1, 65536, false);
+        produce(cluster, 0, 50);
+        const uint32_t leader = founded_leader(cluster, cluster_group(cluster, 0, TOPIC));
+        const uint32_t busy = (leader + 1u) % 3u;
+        sim_set_background_factor(cluster->sim, busy, 100);
+        const uint64_t end_us = sim_now_us(cluster->sim) + 30 * SECOND_US;
+        uint64_t bytes_most = 0;
+        uint32_t trims = 0, drops = 0;
+        struct peek_group before = look(cluster, busy);
+        while (sim_now_us(cluster->sim) < end_us) {
+            produce_at_once(cluster, leader);
+            sim_run_for(cluster->sim, SECOND_US / 20u);
+            const struct peek_group after = look(cluster, busy);
+            const uint64_t bytes = memory_disk_used(sim_memory_disk(cluster->sim, busy));
+            if (bytes > bytes_most) bytes_most = bytes;
+            if (after.trimmed_index > before.trimmed_index) trims++;
+            if (after.base_index > before.base_index) drops++;
+            before = after;
+        }
+        cr_assert_gt(trims, 250, "the start moves on faster than a base is read: %u", trims);
+        cr_assert_gt(drops, 15, "seed %" PRIu64 ": %u of %u", seed, drops, trims);
+        cr_assert_lt(bytes_most, HELD_BYTES, "seed %" PRIu64 ": %" PRIu64, seed, bytes_most);
+        end(cluster);
+    }
 }
 
 /* S5: nobody had read them since they rotted, and the ones in front of them would have gone. */

@@ -257,6 +257,10 @@
       "files go that the snapshot which a restart begins with still shows")                        \
     X(S5_LOG_STARTS_AT_ANY_BASE, node,                                                             \
       "a base becomes the start of the log unread, and the ones in front of it go")                \
+    X(S5_BASE_THAT_WAS_READ_IS_OUTRUN, node,                                                       \
+      "a base that was read whole is no start of the log when there is a newer one to read")       \
+    X(S5_DROP_THAT_BEGAN_IS_OUTRUN, node,                                                          \
+      "a drop that waits for older bases to go begins anew when the start has moved on")           \
     X(S5_BASE_ON_ITS_WAY_IS_OUTRUN, node,                                                          \
       "the entries behind a base that is being sent are dropped")                                  \
     X(P1_OVERLAY_IS_NOT_ASKED, queue,                                                              \
