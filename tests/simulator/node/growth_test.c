@@ -2,6 +2,7 @@
  * Method: simulated clusters of three founders and nodes that know them and only join; requests as an operator sends them. */
 #include "founded.h"
 #include "members.h"
+#include "thinned.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -182,7 +183,8 @@ Test(simulated_growth, any_node_may_die_while_a_new_one_takes_a_place)
     uint64_t seed = 100;
     for (uint64_t after_us = 5000; after_us <= 1500000; after_us += 150000) {
         for (uint32_t victim = 0; victim < 4; victim++) {
-            die_at(++seed, victim, after_us, victim % 2 ? SIM_CRASH_POWER : SIM_CRASH_KILL);
+            const enum sim_crash mode = victim % 2 ? SIM_CRASH_POWER : SIM_CRASH_KILL;
+            if (thinned_takes(0, ++seed)) die_at(seed, victim, after_us, mode);
         }
     }
 }

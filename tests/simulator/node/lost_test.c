@@ -6,6 +6,7 @@
 #include "members.h"
 #include "poke.h"
 #include "rot.h"
+#include "thinned.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -302,7 +303,8 @@ static bool returns_with_crash(uint64_t seed, enum loss loss, uint64_t disk_call
 static void strike_everywhere(enum loss loss)
 {
     uint64_t disk_call = 0;
-    while (returns_with_crash(1000u + disk_call, loss, disk_call,
+    while (!thinned_takes(loss, disk_call) ||
+           returns_with_crash(1000u + disk_call, loss, disk_call,
                               disk_call % 2u ? SIM_CRASH_KILL : SIM_CRASH_POWER)) {
         disk_call++;
         cr_assert_lt(disk_call, POINTS_MAX, "the return has no end");

@@ -3,6 +3,7 @@
  * again, with one fault at an instant that moves through all of it. */
 #include "founded.h"
 #include "members.h"
+#include "thinned.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -13,11 +14,6 @@
 #define SETTLE_US (90u * SECOND_US)
 #define TOPIC     "orders"
 #define NODES     4u
-
-/* Sanitizers take eight times as long: every third call then. */
-#ifndef DISK_CALL_STEP
-#define DISK_CALL_STEP 1u
-#endif
 
 struct course {
     struct cluster *cluster;
@@ -103,20 +99,20 @@ static void die_at(uint64_t seed, uint32_t victim, uint64_t after_us, enum sim_c
 
 Test(simulated_membership_faults, any_node_may_be_killed_at_any_time_of_a_replacement)
 {
-    uint64_t seed = 100;
+    uint64_t seed = 99;
     for (uint32_t victim = 0; victim < NODES; victim++) {
         for (uint64_t after_us = 0; after_us <= 700000; after_us += 50000) {
-            die_at(seed++, victim, after_us, SIM_CRASH_KILL);
+            if (thinned_takes(0, ++seed)) die_at(seed, victim, after_us, SIM_CRASH_KILL);
         }
     }
 }
 
 Test(simulated_membership_faults, any_node_may_lose_power_at_any_time_of_a_replacement)
 {
-    uint64_t seed = 300;
+    uint64_t seed = 299;
     for (uint32_t victim = 0; victim < NODES; victim++) {
         for (uint64_t after_us = 10000; after_us <= 700000; after_us += 70000) {
-            die_at(seed++, victim, after_us, SIM_CRASH_POWER);
+            if (thinned_takes(0, ++seed)) die_at(seed, victim, after_us, SIM_CRASH_POWER);
         }
     }
 }
@@ -127,7 +123,8 @@ Test(simulated_membership_faults, the_whole_cluster_may_lose_power_at_any_time_o
     uint64_t seed = 400;
     for (uint64_t after_us = 0; after_us <= 700000; after_us += 35000) {
         struct course course;
-        begin(&course, ++seed, /* is_leader= */ after_us % 3 == 0);
+        if (!thinned_takes(0, ++seed)) continue;
+        begin(&course, seed, /* is_leader= */ after_us % 3 == 0);
         snprintf(course.what, sizeof(course.what), "all lose power %" PRIu64 " ms after",
                  after_us / 1000u);
         replace(&course);
@@ -161,10 +158,14 @@ static void die_at_call(uint64_t seed, bool is_new, uint64_t call, enum sim_cras
 Test(simulated_membership_faults, the_new_and_the_old_replica_may_die_before_any_disk_call)
 {
     uint64_t seed = 500;
-    for (uint64_t call = 0; call < 30; call += DISK_CALL_STEP) {
-        die_at_call(seed++, /* is_new= */ true, call, SIM_CRASH_KILL);
-        die_at_call(seed++, /* is_new= */ true, call, SIM_CRASH_POWER);
-        die_at_call(seed++, /* is_new= */ false, 3 * call, SIM_CRASH_POWER);
+    for (uint64_t call = 0; call < 30; call++, seed += 3) {
+        if (thinned_takes(0, call)) die_at_call(seed, /* is_new= */ true, call, SIM_CRASH_KILL);
+        if (thinned_takes(1, call)) {
+            die_at_call(seed + 1, /* is_new= */ true, call, SIM_CRASH_POWER);
+        }
+        if (thinned_takes(2, call)) {
+            die_at_call(seed + 2, /* is_new= */ false, 3 * call, SIM_CRASH_POWER);
+        }
     }
 }
 
@@ -185,7 +186,9 @@ Test(simulated_membership_faults, the_leaders_may_change_at_any_time_of_a_replac
     for (uint64_t after_us = 0; after_us <= 600000; after_us += 40000) {
         for (int of_meta = 0; of_meta <= 1; of_meta++) {
             struct course course;
-            begin(&course, ++seed, /* is_leader= */ after_us % 3 == 0);
+            ++seed;
+            if (!thinned_takes((uint64_t)of_meta, seed / 2u)) continue;
+            begin(&course, seed, /* is_leader= */ after_us % 3 == 0);
             snprintf(course.what, sizeof(course.what), "the leader of %s is cut off %" PRIu64 " ms",
                      of_meta ? "meta" : "the group", after_us / 1000u);
             replace(&course);

@@ -4,6 +4,7 @@
 #include "founded.h"
 #include "members.h"
 #include "poke.h"
+#include "thinned.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -226,7 +227,8 @@ static bool returns_with_crash(uint64_t seed, uint64_t disk_call, enum sim_crash
 static void strike_everywhere(enum sim_crash mode)
 {
     uint64_t disk_call = 0;
-    while (returns_with_crash(1000u + disk_call, disk_call, mode)) {
+    while (!thinned_takes(mode, disk_call) ||
+           returns_with_crash(1000u + disk_call, disk_call, mode)) {
         disk_call++;
         cr_assert_lt(disk_call, POINTS_MAX, "the return has no end");
     }

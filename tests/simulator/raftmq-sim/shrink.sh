@@ -2,9 +2,11 @@
 # A run that fails only by kills is shrunk to few nodes and kills alone (three, when a majority must be left), and the command that is printed fails in the same way.
 set -euo pipefail
 sim=$1
+shift
+options=("$@") # for every run: a smaller one to begin with
 seed=
 for candidate in 1 2 3 4 5 6 7 8 9 10; do
-    told=$("$sim" --seed "$candidate" --canary kill 2>&1) && continue
+    told=$("$sim" --seed "$candidate" --canary kill "${options[@]}" 2>&1) && continue
     grep -q '^FAILED canary' <<<"$told" || { printf 'seed %s fails by itself\n' "$candidate"; exit 1; }
     seed=$candidate
     break
@@ -13,7 +15,7 @@ if [ -z "$seed" ]; then
     printf 'no seed of ten had three kills\n'
     exit 1
 fi
-shrunk=$("$sim" --seed "$seed" --canary kill --shrink) && status=0 || status=$?
+shrunk=$("$sim" --seed "$seed" --canary kill "${options[@]}" --shrink) && status=0 || status=$?
 command=$(sed -n 's/^canary still, .*attempts: raftmq-sim //p' <<<"$shrunk")
 if [ "$status" -ne 1 ] || [ -z "$command" ]; then
     printf 'nothing was shrunk (%s):\n%s\n' "$status" "$shrunk"

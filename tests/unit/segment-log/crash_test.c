@@ -6,6 +6,7 @@
 #include "log_fixture.h"
 
 #include "memory_disk.h"
+#include "thinned.h"
 
 #include <segment_log/node_store.h>
 
@@ -348,9 +349,10 @@ Test(segment_log_crash, every_crash_state_recovers_to_what_was_durable, .timeout
     const char *range = getenv("RAFTMQ_CRASH_SEEDS");
     if (range) cr_assert_eq(sscanf(range, "%" SCNu64 "..%" SCNu64, &first, &last), 2);
     for (uint64_t seed = first; seed <= last; seed++) {
-        run_workload(seed, 150, 4, &states, &sealed);
+        /* Not every third state: what is drawn for one decides how the workload goes on. */
+        if (range || thinned_takes(0, seed)) run_workload(seed, 150, 4, &states, &sealed);
     }
     fprintf(stderr, "%" PRIu64 " crash states\n", states);
-    cr_assert_gt(states, 1000);
+    cr_assert_gt(states, thinned_least(1000));
     cr_assert_gt(sealed, 0);
 }

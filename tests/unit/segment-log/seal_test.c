@@ -5,6 +5,7 @@
 #include "counting_disk.h"
 #include "memory_disk.h"
 #include "segment_format.h"
+#include "thinned.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -314,6 +315,7 @@ Test(segment_log_seal, a_damaged_footer_is_no_damage_and_is_written_again)
     /* Sparse index, facts, trailer: the three last blocks, the zeros behind their fields now and then. A start does not look at
      * the index; the first lookup does. */
     for (uint64_t i = 0; i < 3 * 408; i++) {
+        if (!thinned_takes(0, i)) continue;
         uint64_t block = size - 4096 * (3 - i / 408), byte = i % 408;
         uint64_t pos = block + (byte < 400 ? byte : 512 * (byte - 400) + 511);
         cr_assert_eq(memory_disk_flip(memory, path, pos, 0x10), 0);
