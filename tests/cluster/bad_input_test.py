@@ -85,7 +85,7 @@ def a_message_of_the_largest_size_is_taken(folder):
         problem(cluster.node(1).produce("orders", b"x" * 100001), 413)
 
 
-@promise()
+@promise(quiet=True)
 def the_tool_tells_what_to_do_and_exits_by_the_table(folder):
     """Usage 2, not found 3, unavailable 4, conflict 5; the last line on stderr says what to do."""
     with Cluster(folder).start() as cluster:
@@ -204,7 +204,7 @@ def a_data_directory_of_too_long_a_path_is_refused(folder):
     check(not os.path.exists(data), "nothing was made")
 
 
-@promise()
+@promise(quiet=True)
 def a_foreign_data_directory_is_left_alone(folder):
     """The directory of another node id, and one that raftmq did not make, are refused with 78; nothing in them is changed or
     added, and what lies in the second one is named, with the way out. A new file system, with lost+found, is an empty one."""
@@ -252,7 +252,7 @@ def fingerprint(folder):
     return found
 
 
-@promise()
+@promise(quiet=True)
 def unreachable_peers_are_named(folder):
     """One of three nodes alone: alive, not ready, and its status names the two that it cannot reach."""
     with Cluster(folder) as cluster:

@@ -52,14 +52,28 @@ def wait_for(condition, seconds, what, every=0.02):
         time.sleep(every)
 
 
+# Below the kernel's ephemeral range: no outgoing connection takes one while its node is down.
+_ports = range(20000, 32000)
+_given_ports = set()
+
+
+def use_ports(ports):
+    """The ports of this process: what runs beside it has others."""
+    global _ports
+    _ports = ports
+
+
 def free_ports(count):
-    """Ports below the kernel's ephemeral range: no outgoing connection takes one while its node is down."""
+    """Ports that nobody listens on. None is given twice: that of a node which is down looks free."""
     ports, sockets = [], []
     try:
         for _ in range(2000):
             if len(ports) == count:
+                _given_ports.update(ports)
                 return ports
-            port = random.randrange(20000, 32000)
+            port = random.choice(_ports)
+            if port in _given_ports:
+                continue
             probe = socket.socket()
             try:
                 probe.bind(("127.0.0.1", port))
@@ -71,7 +85,7 @@ def free_ports(count):
     finally:
         for probe in sockets:
             probe.close()
-    raise Failed(f"no {count} free ports between 20000 and 32000")
+    raise Failed(f"no {count} free ports between {_ports.start} and {_ports.stop}")
 
 
 class Answer:
@@ -97,12 +111,12 @@ def request(port, method, path, body=None, headers=None, seconds=15, host="127.0
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent():
     """In the child before exec: SIGKILL when the runner is gone."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 _processes = []

@@ -72,7 +72,7 @@ def instant(seconds):
     return lambda: time.monotonic() >= due
 
 
-@promise(seconds=60)
+@promise(seconds=60, quiet=True)
 def an_emptied_directory_has_no_vote_before_it_was_taken_in(folder):
     """A node whose directory was emptied is a new incarnation. With one other node, where two whole ones would be a majority,
     it votes in no group and its status says why; when the third is back it comes in by itself and votes: two others may
@@ -117,7 +117,7 @@ def votes(witness, node):
     return not changes and members[node.number]["vote"] == "voter"
 
 
-@promise(seconds=90)
+@promise(seconds=90, quiet=True)
 def clusters_of_one_and_two_produce_read_and_restart(folder):
     """One and two nodes found a cluster, acknowledge, serve, restart with everything, and exit 0 on SIGTERM."""
     for count in (1, 2):
@@ -137,7 +137,7 @@ def clusters_of_one_and_two_produce_read_and_restart(folder):
             check_equal(cluster.node(1).read_all("orders")[-1][1], lines[-1], "after a clean stop")
 
 
-@promise()
+@promise(quiet=True)
 def a_command_hears_that_the_cluster_is_not_founded_yet(folder):
     """Two of three nodes were started, the third one never: what such a cluster is asked for ends with that reason, in the
     node's own words, and with exit status 4, whatever servers are named."""
@@ -155,7 +155,7 @@ def a_command_hears_that_the_cluster_is_not_founded_yet(folder):
             check_equal(process.returncode, 4, f"exit status of {process.args[3:]}: {told!r}")
 
 
-@promise()
+@promise(quiet=True)
 def a_half_dead_pair_refuses_writes_and_says_why(folder):
     """With one of two nodes gone nothing is acknowledged; produce answers 503 or 504, the status names the missing node."""
     with Cluster(folder, 2).start() as cluster:

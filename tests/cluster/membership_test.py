@@ -224,7 +224,7 @@ def a_removal_that_would_lose_the_quorum_is_refused(folder):
         check_equal(one.produce(TOPIC, b"x").status, 201, "a produce")
 
 
-@promise(seconds=90)
+@promise(seconds=90, quiet=True)
 def what_is_not_a_change_is_refused_with_the_reason(folder):
     """Wrong words, nodes that nobody knows, a place that is taken, a change that is under way: exit status and sentence."""
     with Cluster(folder).start() as cluster:

@@ -106,7 +106,7 @@ def a_paused_follower_disturbs_nobody(folder):
         return recorder.finish().judge()
 
 
-@promise()
+@promise(quiet=True)
 def a_node_that_hangs_costs_a_command_a_second_and_not_its_time(folder):
     """The first of three servers that a command is given is stopped (SIGSTOP), a follower: every command ends well, within
     3 s. What writes gets nowhere that it could be carried out later."""

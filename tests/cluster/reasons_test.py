@@ -35,7 +35,7 @@ def lose_quorum(cluster):
     return left
 
 
-@promise()
+@promise(quiet=True)
 def without_a_quorum_every_command_tells_why_and_that_nothing_was_done(folder):
     """Two of three are dead. Whoever asks hears from the third what is missing, and exit status 4 says that nothing was
     done, also of what writes: no attempt is cut off in the middle."""
@@ -70,7 +70,7 @@ def on_a_terminal(arguments):
     return process.wait(patience(5)), shown
 
 
-@promise()
+@promise(quiet=True)
 def where_nobody_listens_a_terminal_is_told_after_a_second(folder):
     """And once; the end comes with the timeout, and asks whether a node runs. Off a terminal there is the end alone."""
     del folder

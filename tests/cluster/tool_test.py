@@ -136,7 +136,7 @@ def where_a_group_goes_on_a_consumer_says_that_from_is_ignored(folder):
         check_equal((value, b"--from" in told), (b"3\n", False), f"message, and whether it speaks of --from: {told!r}")
 
 
-@promise()
+@promise(quiet=True)
 def a_producer_told_how_long_to_retry_waits_for_a_cluster_that_is_away_at_the_start(folder):
     """`produce --retry-for` is begun before there is a node, for longer than --timeout: what it was given is stored in the
     end. Without --retry-for it ends with its --timeout."""

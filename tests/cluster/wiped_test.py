@@ -71,7 +71,7 @@ def an_overwritten_directory_is_set_aside_and_its_node_is_back_by_itself(folder)
         return recorder.finish().judge()
 
 
-@promise(seconds=90)
+@promise(seconds=90, quiet=True)
 def a_second_directory_of_a_node_waits_until_the_first_is_gone(folder):
     """A node id on a second, empty directory and at another address: refused while the first one is connected, and its
     status says so (PROTOCOL M2). When the first is gone it takes its place, the others find it at the new address, and the
