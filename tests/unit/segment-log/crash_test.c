@@ -3,6 +3,7 @@
  * Method: a random workload on the disk in memory. Behind every call that reaches the disk, copies of the disk crash, each
  * with other choices of what was kept, dropped or torn, and are recovered and compared with the history of all entries
  * that ever were. Some recoveries are themselves cut short and done again; some logs go on and crash once more. */
+#include "log.h"
 #include "log_fixture.h"
 
 #include "memory_disk.h"
@@ -24,8 +25,7 @@ struct past_entry {
     uint64_t index, chain;
     uint32_t parent;
     bool was_cut;
-    uint32_t
-        dead_after_job; /* cut on disk too when this many jobs were finished; may come back before that */
+    bool is_dead; /* cut on disk, too; it may come back before that */
 };
 
 struct workload {
@@ -36,9 +36,7 @@ struct workload {
     struct past_entry history[HISTORY_MAX];
     uint32_t history_count;
     uint32_t current[LOG_MAX]; /* by index: position in the history */
-    uint32_t jobs_finished;
-    bool job_outstanding;
-    bool cuts_committed; /* what no driver does, and must still be right */
+    bool cuts_committed;       /* what no driver does, and must still be right */
     uint64_t committed_index;
     bool drops;
     uint64_t dropped_index; /* highest base that was dropped behind */
@@ -105,8 +103,7 @@ static void check_recovered(struct workload *w, const struct segment_log *log)
     uint32_t at = last;
     while (at != NOBODY && w->history[at].index > before.durable_index) {
         const struct past_entry *entry = &w->history[at];
-        expect(!entry->was_cut || w->jobs_finished < entry->dead_after_job,
-               "entry %" PRIu64 " was cut and is back", entry->index);
+        expect(!entry->is_dead, "entry %" PRIu64 " was cut and is back", entry->index);
         at = entry->parent;
     }
     uint32_t durable = before.durable_index == 0 ? NOBODY : w->current[before.durable_index];
@@ -216,6 +213,16 @@ static void append_some(struct workload *w)
     }
 }
 
+/* The log says that no cut is under way: nothing that was cut is on the disk any more. How many jobs that takes is its own affair,
+ * files of a dropped prefix go first, a few in each job. */
+static void note_dead(struct workload *w)
+{
+    if (log__is_cutting(w->log)) return;
+    for (uint32_t i = 0; i < w->history_count; i++) {
+        if (w->history[i].was_cut) w->history[i].is_dead = true;
+    }
+}
+
 static void cut_some(struct workload *w)
 {
     struct segment_log_info info = fixture_info(w->log);
@@ -227,13 +234,10 @@ static void cut_some(struct workload *w)
     uint64_t back = 1 + draw(w) % range;
     if (back > last - least) back = last - least;
     for (uint64_t i = last - back + 1; i <= last; i++) {
-        struct past_entry *entry = &w->history[w->current[i]];
-        entry->was_cut = true;
-        /* The truncation is the next job, behind the one that is out. */
-        entry->dead_after_job = w->jobs_finished + (w->job_outstanding ? 2 : 1);
-        if (w->dropped_index > 0) entry->dead_after_job++; /* files are removed first */
+        w->history[w->current[i]].was_cut = true;
     }
     segment_log_truncate(w->log, last - back + 1);
+    note_dead(w);
     w->term++;
 }
 
@@ -252,7 +256,6 @@ static void do_job(struct workload *w)
 {
     struct segment_log_job *job = segment_log_next_job(w->log, draw(w) % 3 == 0);
     if (!job) return;
-    w->job_outstanding = true;
     /* What happens between a job's freezing and its run, and between its run and its finish. */
     if (draw(w) % 4 == 0) append_some(w);
     if (draw(w) % 8 == 0) cut_some(w);
@@ -262,8 +265,7 @@ static void do_job(struct workload *w)
     struct segment_log_job_result result;
     segment_log_job_finish(w->log, job, &result);
     cr_assert_eq(result.status, SEGMENT_LOG_OK, "%s", result.problem.reason);
-    w->job_outstanding = false;
-    w->jobs_finished++;
+    note_dead(w);
 }
 
 /* A piece of it, with write jobs before, during and behind. */
@@ -334,6 +336,8 @@ static void run_workload(uint64_t seed, uint32_t steps, uint32_t variants, uint6
         if (draw(w) % 6 == 0) seal_some(w);
     }
     memory_disk_set_hook(w->disk, NULL, NULL);
+    cr_assert_eq(fixture_flush(w->log), SEGMENT_LOG_OK);
+    cr_assert_not(log__is_cutting(w->log), "a cut never ended");
     *states += w->states;
     *sealed += w->sealed;
     segment_log_close(w->log);
