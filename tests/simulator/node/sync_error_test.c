@@ -25,6 +25,7 @@ struct watch {
     struct cluster *cluster;
     uint64_t failed_us; /* 0: not yet */
     uint64_t ended_us;
+    uint64_t durable_index; /* of the victim's partition, when it failed */
     uint64_t late_acks;
     int code;
 };
@@ -35,6 +36,12 @@ static void after_event(void *data)
     if (watch->failed_us || !watch->cluster || !sim_is_running(watch->cluster->sim, VICTIM)) return;
     if (sim_failed_syncs(watch->cluster->sim, VICTIM) == 0) return;
     watch->failed_us = sim_now_us(watch->cluster->sim);
+    struct peek_group peek;
+    const uint64_t group = cluster_group(watch->cluster, 1, TOPIC);
+    const struct node *node = watch->cluster->nodes[VICTIM].node;
+    if (node && group != 0 && peek_group(node, group, &peek)) {
+        watch->durable_index = peek.durable_index;
+    }
 }
 
 static void on_fatal(void *data, uint32_t node, enum node_fatal code, const char *reason)
@@ -94,10 +101,11 @@ static struct peek_group look(struct cluster *cluster, uint32_t node)
     return peek;
 }
 
-/* What the victim calls committed without its own disk: that of both others has it. */
-static bool is_held_elsewhere(struct cluster *cluster)
+/* What the victim calls committed: its own disk had it before it failed, or that of both others has it. */
+static bool is_held(struct cluster *cluster, const struct watch *watch)
 {
     const uint64_t commit_index = look(cluster, VICTIM).commit_index;
+    if (commit_index <= watch->durable_index) return true;
     return look(cluster, 1).durable_index >= commit_index &&
            look(cluster, 2).durable_index >= commit_index;
 }
@@ -111,7 +119,7 @@ static void produce(struct cluster *cluster, struct watch *watch, uint64_t value
         const bool had_failed = watch->failed_us != 0 && watch->ended_us == 0;
         const enum node_status status = cluster_produce(cluster, node, TOPIC, value, -1, 0, NULL);
         const bool has_failed = watch->failed_us != 0 && watch->ended_us == 0;
-        if (status == NODE_OK && node == VICTIM && has_failed && !is_held_elsewhere(cluster)) {
+        if (status == NODE_OK && node == VICTIM && has_failed && !is_held(cluster, watch)) {
             watch->late_acks++;
         }
         if (status == NODE_OK && !had_failed) return;
