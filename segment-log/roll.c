@@ -1,10 +1,13 @@
 /* The birth of a segment, and the hand-over from the one before it (PROTOCOL L6).
  *
- *   1. the new file: header, both marks and the first zeros written, synced, its name synced in the directory
- *   2. the old file: both marks say "continued", each synced
- *   3. only then the first record goes into the new file, and only after its sync an ack leaves
+ *   1. the old file: its newer mark synced, should it be on its way
+ *   2. the new file: header, both marks and the first zeros written, synced, its name synced in the directory
+ *   3. the old file: both marks say "continued", each synced
+ *   4. only then the first record goes into the new file, and only after its sync an ack leaves
  *
- * A crash before 2 leaves a new file that recovery drops, for nothing in it was ever acknowledged. */
+ * A crash before 3 leaves a new file that recovery drops, for nothing in it was ever acknowledged. It may hold anything then, but
+ * beside it stand two whole marks, of which the newer one does not say "continued". Should one of them not count, a crash was in
+ * 3, or damage came later: the new file is whole, and taken for the successor (recovery__has_successor). */
 #include "log.h"
 
 #include <planted/planted.h>
@@ -99,9 +102,20 @@ fail:
     return error;
 }
 
+static bool sync_mark(struct segment_log_job *job)
+{
+    if (!job->writer.mark_unsynced || PLANTED(L6_BIRTH_BESIDE_A_MARK_IN_FLIGHT)) return true;
+    const int error = writer__sync(&job->writer, &job->count);
+    if (!error) return true;
+    job__fail(job, "syncing the mark failed", error);
+    job->status = SEGMENT_LOG_IO; /* also without room: what a sync could not write is lost */
+    return false;
+}
+
 bool roll__run(struct segment_log_job *job)
 {
     const struct segment_log *log = job->log;
+    if (!sync_mark(job)) return false;
     job->rolled_header = (struct segment_header){
         .cluster = log->options.cluster,
         .group = log->options.group,

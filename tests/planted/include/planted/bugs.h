@@ -140,6 +140,8 @@
     X(L5_RECORDS_UNSYNCED, log, "records are reported as durable without a sync")                  \
     X(L6_CONTINUED_IS_NOT_SAID, log,                                                               \
       "the segment before a new one never says that it is continued")                              \
+    X(L6_BIRTH_BESIDE_A_MARK_IN_FLIGHT, log,                                                       \
+      "a segment is born while the mark of the one before may still be torn by a crash")           \
     X(L6_SEGMENT_NAME_UNSYNCED, log,                                                               \
       "a new segment is written into before its name is synced in the directory")                  \
     X(L7_CUT_WRITE_IS_DURABLE, log,                                                                \
