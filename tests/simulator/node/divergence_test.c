@@ -482,18 +482,8 @@ Test(simulated_divergence, nobody_is_counted_twice_where_members_change)
 
 static void allow_local_reads(struct cluster *cluster)
 {
-    struct cluster_call *call = calloc(1, sizeof(*call));
-    cr_assert_not_null(call);
-    cluster_fill_delete(call, "orders");
-    call->request.type = NODE_REQUEST_TOPIC_SET;
-    call->request.set.fields = META_SET_LOCAL_READS;
-    call->request.create.settings.local_reads = true;
-    cluster_submit(cluster, 0, call);
-    cr_assert(cluster_wait(call, 10 * SECOND_US));
-    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
-    cluster_call_close(call);
-    free(call);
-    sim_run_for(cluster->sim, SECOND_US);
+    cr_assert_eq(cluster_allow_local_reads(cluster, 0, "orders"), NODE_OK);
+    sim_run_for(cluster->sim, SECOND_US); /* on all nodes */
 }
 
 static struct cluster_call *fetch_of(struct cluster *cluster, uint32_t node, uint64_t offset,

@@ -373,16 +373,7 @@ Test(simulated_repair, what_is_lost_everywhere_below_a_checkpoint_fails_by_name_
 
 static void allow_local_reads(struct cluster *cluster)
 {
-    struct cluster_call *call = malloc(sizeof(*call));
-    cluster_fill_delete(call, ROT_TOPIC);
-    call->request.type = NODE_REQUEST_TOPIC_SET;
-    call->request.set.fields = META_SET_LOCAL_READS;
-    call->request.create.settings.local_reads = true;
-    cluster_submit(cluster, 0, call);
-    cr_assert(cluster_wait(call, 10 * SECOND_US));
-    cr_assert_eq(call->request.status, NODE_OK, "%s", call->request.detail);
-    cluster_call_close(call);
-    free(call);
+    cr_assert_eq(cluster_allow_local_reads(cluster, 0, ROT_TOPIC), NODE_OK);
     sim_run_for(cluster->sim, SECOND_US); /* on all nodes */
 }
 

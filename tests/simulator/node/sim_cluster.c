@@ -502,6 +502,19 @@ enum node_status cluster_delete_topic(struct cluster *cluster, uint32_t number, 
     return status;
 }
 
+enum node_status cluster_allow_local_reads(struct cluster *cluster, uint32_t number,
+                                           const char *topic)
+{
+    struct cluster_call *call = malloc(sizeof(*call));
+    fill(call, NODE_REQUEST_TOPIC_SET, topic);
+    call->request.set.fields = META_SET_LOCAL_READS;
+    call->request.create.settings.local_reads = true;
+    const enum node_status status = ask(cluster, number, call);
+    cluster_call_close(call);
+    free(call);
+    return status;
+}
+
 enum node_status cluster_produce(struct cluster *cluster, uint32_t number, const char *topic,
                                  uint64_t value, int64_t producer_id, int32_t sequence,
                                  uint64_t *ret_offset)

@@ -152,6 +152,8 @@ void cluster_fill_transfer_from(struct cluster_call *call, uint32_t from, int to
 enum node_status cluster_create_topic(struct cluster *cluster, uint32_t node, const char *topic,
                                       uint32_t replicas);
 enum node_status cluster_delete_topic(struct cluster *cluster, uint32_t node, const char *topic);
+enum node_status cluster_allow_local_reads(struct cluster *cluster, uint32_t node,
+                                           const char *topic);
 enum node_status cluster_produce(struct cluster *cluster, uint32_t node, const char *topic,
                                  uint64_t value, int64_t producer_id, int32_t sequence,
                                  uint64_t *ret_offset);
