@@ -105,6 +105,17 @@ void invariants_note_damage(struct cluster_invariants *invariants, uint32_t numb
     invariants->is_damaged[number] = true;
 }
 
+bool invariants_has_run(const struct cluster_invariants *invariants, uint32_t number,
+                        uint64_t group, uint64_t epoch)
+{
+    const struct seen_list *list = &invariants->seen[number];
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct seen *seen = &list->items[i];
+        if (seen->group == group && seen->epoch == epoch) return !seen->is_new;
+    }
+    return false;
+}
+
 uint64_t invariants_leaders_count(const struct cluster_invariants *invariants)
 {
     return invariants->leaders.count;

@@ -33,6 +33,9 @@ void invariants_excuse(struct cluster_invariants *invariants, uint32_t number);
  * in which it may have voted, or has itself chosen the leader of the last one. nodes: NULL where none runs. */
 bool invariants_may_return(struct cluster_invariants *invariants, const struct node *const *nodes,
                            uint32_t nodes_count, uint32_t number);
+/* This replica of the group was seen on the node: it may have told others something. O(replicas of the node). */
+bool invariants_has_run(const struct cluster_invariants *invariants, uint32_t number,
+                        uint64_t group, uint64_t epoch);
 /* Demand of every two replicas of a group on these nodes (NULL: down) that they are equal: after everything has settled.
  * Returns false, with the reason in `why`, while they differ. */
 bool invariants_is_settled(struct cluster_invariants *invariants, const struct node *const *nodes,

@@ -137,11 +137,16 @@ struct loss_check {
     bool can_lose;
 };
 
-static bool votes_in(const struct raft_configuration *configuration, uint32_t node)
+/* A replica that was never made there has told nobody anything: the group can lose it. */
+static bool has_voted_in(const struct run *run, uint64_t group, uint32_t node,
+                         const struct raft_configuration *configuration)
 {
     for (uint32_t i = 0; i < configuration->members_count; i++) {
         const struct raft_member *member = &configuration->members[i];
-        if (member->id.node == node + 1u && (member->voter || member->voter_old)) return true;
+        if (member->id.node != node + 1u || !(member->voter || member->voter_old)) continue;
+        if (invariants_has_run(run->cluster->invariants, node, group, member->id.epoch)) {
+            return true;
+        }
     }
     return false;
 }
@@ -163,8 +168,10 @@ static bool can_lose_in(const struct run *run, uint64_t group, uint32_t node)
     if (!invariants_configurations(run->cluster->invariants, group, &committed, &newest)) {
         return false; /* about to be made */
     }
-    if (!votes_in(&committed.configuration, node) && !votes_in(&newest.configuration, node))
+    if (!has_voted_in(run, group, node, &committed.configuration) &&
+        !has_voted_in(run, group, node, &newest.configuration)) {
         return true;
+    }
     return has_three_voters(&committed.configuration) && has_three_voters(&newest.configuration);
 }
 
@@ -172,11 +179,14 @@ static bool check_loss(void *data, const char *name, const struct meta_partition
 {
     struct loss_check *check = data;
     (void)name;
-    bool is_wished = false;
+    bool is_kept = false;
     for (uint32_t i = 0; i < partition->replicas_count; i++) {
-        if (partition->replicas[i].node_id == check->node + 1u) is_wished = true;
+        const struct meta_replica *replica = &partition->replicas[i];
+        if (replica->node_id != check->node + 1u) continue;
+        is_kept = invariants_has_run(check->run->cluster->invariants, check->node, partition->group,
+                                     replica->epoch);
     }
-    if ((is_wished && partition->replicas_count < 3u) ||
+    if ((is_kept && partition->replicas_count < 3u) ||
         !can_lose_in(check->run, partition->group, check->node)) {
         check->can_lose = false;
     }
