@@ -56,7 +56,7 @@ static void check_refusal(const struct op *op)
         if (op->request.type != NODE_REQUEST_TRANSFER) return;
         break;
     case NODE_DAMAGED: /* nobody leads its group, and the replica here is being mended */
-        if (op->request.type == NODE_REQUEST_TRANSFER && op->run->damage.damaged) return;
+        if (op->run->damage.damaged) return;
         break;
     case NODE_TOPIC_NOT_FOUND:
     case NODE_PARTITION_NOT_FOUND:
