@@ -39,7 +39,8 @@ struct segment_log_job {
     uint32_t points_count, points_capacity;
 
     /* JOB_TRUNCATE: keep entries through `end`. */
-    uint32_t keep_segment; /* position in log->segments */
+    uint32_t keep_segment;           /* position in log->segments */
+    struct segment_point keep_place; /* from where the end of the last one is found */
 
     /* JOB_BIRTH */
     struct segment_header born_header;

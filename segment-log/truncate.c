@@ -21,15 +21,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Read forward in `segment` to the entry `index` and tell the state behind it and the end of its record. The trail is empty on a
- * job's thread: terms are the loop's. */
+/* Read forward from `start` to the entry `index` and tell the state behind it and where reading ended: behind its record, or at
+ * `start`. The trail is empty on a job's thread: terms are the loop's. */
 static bool find_end(const struct segment_log *log, const struct segment *segment,
-                     const struct term_trail *trail, struct disk_file *file, const char *path,
-                     uint64_t index, struct segment_log_point *ret_point, uint64_t *ret_pos,
+                     const struct segment_point *start, const struct term_trail *trail,
+                     struct disk_file *file, const char *path, uint64_t index,
+                     struct segment_log_point *ret_point, uint64_t *ret_pos,
                      struct segment_log_problem *problem)
 {
-    /* The last place from which the state behind `index` can be reached, that state itself included. */
-    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
     uint64_t size;
     int error = disk_size(file, &size);
     if (error) {
@@ -76,7 +75,9 @@ static bool read_point(const struct segment_log *log, uint64_t index,
     }
     uint64_t pos;
     const struct term_trail trail = log__trail(log);
-    bool found = find_end(log, segment, &trail, file, path, index, ret_point, &pos, problem);
+    /* The last place from which the state behind `index` can be reached, that state itself included. */
+    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
+    bool found = find_end(log, segment, start, &trail, file, path, index, ret_point, &pos, problem);
     disk_close(file);
     return found;
 }
@@ -160,6 +161,18 @@ bool truncate__has_to_wait(const struct segment_log *log)
     return seal__is_busy_from(log, log->segments[log__find_segment(log, index)].sequence);
 }
 
+/* From where the record of the kept entry is read, so that its end is known. A place that is remembered behind the entry tells
+ * where the next one begins, on a sector boundary: marks that called this the end would not be those of the records in front.
+ * Behind damage that reaches through the entry there is no other place. */
+static struct segment_point place_before_end(const struct segment_log *log, uint64_t index)
+{
+    const struct segment *segment = &log->segments[log__find_segment(log, index)];
+    const struct hole *hole = holes__from(log, index);
+    const bool is_in_hole = hole && hole->told.first_index <= index;
+    const bool is_behind = is_in_hole || PLANTED(L7_CUT_ENDS_WHERE_THE_NEXT_BEGAN);
+    return *segment__find(segment, SEGMENT_LOG_BY_INDEX, is_behind ? index + 1 : index);
+}
+
 void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
 {
     log->cut_pending = false;
@@ -168,6 +181,7 @@ void truncate__freeze(struct segment_log *log, struct segment_log_job *job)
                                                    : log->cut;
     job->start = job->end;
     job->keep_segment = log__find_segment(log, job->end.index);
+    job->keep_place = place_before_end(log, job->end.index);
     seal__give_up(log, log->segments[job->keep_segment].sequence, UINT64_MAX);
     /* The segment that is kept may be committed as a whole, and is open again when this job has ended: no footer is begun
      * meanwhile, for entries will follow. */
@@ -303,13 +317,6 @@ static int overwrite(struct segment_writer *writer, uint64_t end_pos,
     return error;
 }
 
-/* The kept entry is the last one of a hole: where the next one began is known, and in front of that nothing is read. */
-static bool is_behind_hole(const struct segment *segment, uint64_t index)
-{
-    const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
-    return start->lone && start->before.index == index;
-}
-
 void truncate__run(struct segment_log_job *job)
 {
     const struct segment_log *log = job->log;
@@ -323,12 +330,13 @@ void truncate__run(struct segment_log_job *job)
     log__segment_path(log, writer->sequence, path);
     struct segment_log_point end;
     uint64_t end_pos;
-    if (!find_end(log, &log->segments[job->keep_segment], &(struct term_trail){0}, writer->file,
-                  path, job->end.index, &end, &end_pos, &job->problem)) {
+    if (!find_end(log, &log->segments[job->keep_segment], &job->keep_place, &(struct term_trail){0},
+                  writer->file, path, job->end.index, &end, &end_pos, &job->problem)) {
         job->status = SEGMENT_LOG_IO;
         return;
     }
-    const bool is_in_hole = is_behind_hole(&log->segments[job->keep_segment], job->end.index);
+    /* The kept entry is the last one of a hole: where the next one began is known, and in front of that nothing is read. */
+    const bool is_in_hole = job->keep_place.lone && job->keep_place.before.index == job->end.index;
     if (is_in_hole) {
         end = job->end;
     } else if (end.chain != job->end.chain) {

@@ -181,6 +181,61 @@ Test(segment_log_truncate, at_every_index_of_a_log_of_several_segments)
     }
 }
 
+/* Records of a write each, so that there is room between the end of one and the place of the next; in some places of a file of
+ * this size the log remembers where the next one begins (segment.h). */
+static void fill_with_places(uint32_t entries)
+{
+    options.segment_bytes_max = 1u << 20;
+    segment_log_close(log_);
+    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+    log_ = fixture_create(&options);
+    for (uint32_t i = 1; i <= entries; i++) {
+        fixture_append(log_, 1, 1, 4000 + i % 7 * 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+    cr_assert_eq(fixture_info(log_).segments_count, 1);
+}
+
+/* The next start comes before anything is written behind the cut. */
+Test(segment_log_truncate, right_in_front_of_every_place_that_is_remembered)
+{
+    enum { ENTRIES = 60 };
+    uint64_t chains[ENTRIES + 1];
+    fill_with_places(ENTRIES);
+    (void)fixture_note_chains(log_, chains, ENTRIES + 1);
+    for (uint64_t keep = ENTRIES - 1; keep > 0; keep--) {
+        segment_log_truncate(log_, keep + 1);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        struct segment_log_info kept = fixture_info(log_);
+        cr_assert_eq(kept.last_index, keep);
+        cr_assert_eq(kept.last_chain, chains[keep]);
+        reopen();
+        expect_end(&kept);
+        struct segment_log_hole hole;
+        cr_assert_not(segment_log_hole_from(log_, 0, &hole), "entries %d.. are damaged, cut to %d",
+                      (int)hole.first_index, (int)keep);
+        fixture_check_all(log_);
+    }
+}
+
+/* The records behind the cut go to another file: nothing in this one moves its end again. */
+Test(segment_log_truncate, a_segment_that_was_cut_and_closed_gets_its_footer)
+{
+    enum { ENTRIES = 60 };
+    for (uint64_t keep = 10; keep < 50; keep++) {
+        fill_with_places(ENTRIES);
+        segment_log_truncate(log_, keep + 1);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        (void)segment_log_roll(log_);
+        fixture_append(log_, 2, 2, 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_info(log_).segments_count, 2);
+        cr_assert_eq(fixture_seal(log_, keep + 2), SEGMENT_LOG_OK, "cut to %d", (int)keep);
+        reopen();
+        fixture_check_all(log_);
+    }
+}
+
 Test(segment_log_truncate, a_rotten_mark_after_a_cut_brings_nothing_back)
 {
     fixture_append(log_, 1, 30, 1000);

@@ -144,6 +144,8 @@
       "a segment is born while the mark of the one before may still be torn by a crash")           \
     X(L6_SEGMENT_NAME_UNSYNCED, log,                                                               \
       "a new segment is written into before its name is synced in the directory")                  \
+    X(L7_CUT_ENDS_WHERE_THE_NEXT_BEGAN, log,                                                       \
+      "a cut takes the place where the next record began for the end of the kept one")             \
     X(L7_CUT_WRITE_IS_DURABLE, log,                                                                \
       "a write that was cut while it flew still raises the durable index")                         \
     X(L7_MARKS_STAY_ABOVE_CUT, log, "a truncation cuts without lowering the marks first")          \
