@@ -194,7 +194,10 @@ static bool write_records(struct segment_log_job *job)
     int error = disk_pwritev(writer->file, job->parts, (int)job->parts_count, job->write_pos);
     uint64_t end_pos = job->write_pos + job->bytes;
     if (error && PLANTED(B34_FULL_DISK_LEAVES_A_GAP)) writer->end_pos = end_pos;
-    if (error) return job__fail(job, "writing records failed", error);
+    if (error) {
+        writer->is_unclean = !PLANTED(L11_WRITE_WITHOUT_ROOM_STAYS);
+        return job__fail(job, "writing records failed", error);
+    }
     if (!fill_behind(job, end_pos)) return false;
     if (PLANTED(B29_MARK_TELLS_OF_MORE)) {
         struct segment_mark early = {.end_pos = end_pos, .point = job->end};
@@ -214,6 +217,11 @@ static bool write_records(struct segment_log_job *job)
 
 void flush__run(struct segment_log_job *job)
 {
+    const int cleaning = writer__clean(&job->writer, &job->count);
+    if (cleaning) {
+        job__fail(job, "overwriting what had no room failed", cleaning);
+        return;
+    }
     if (job->roll && !roll__run(job)) return;
     if (!write_records(job)) return;
     struct segment_mark mark = {.end_pos = job->writer.end_pos, .point = job->end};

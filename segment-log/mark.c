@@ -3,6 +3,7 @@
 #include <planted/planted.h>
 
 #include "bytes.h"
+#include "problem.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -252,4 +253,15 @@ int writer__zero_behind(struct segment_writer *writer, uint64_t from)
     }
     free(buffer);
     return error;
+}
+
+int writer__clean(struct segment_writer *writer, struct sync_count *count)
+{
+    if (!writer->is_unclean) return 0;
+    int error = writer__zero_behind(writer, align_up(writer->end_pos, writer->sector_bytes));
+    if (error) return error;
+    error = writer__sync(writer, count);
+    if (error) return error__is_full(error) ? -EIO : error;
+    writer->is_unclean = false;
+    return 0;
 }

@@ -13,7 +13,8 @@ struct segment_writer {
     uint64_t sequence;
     uint32_t sector_bytes;
     uint64_t end_pos;    /* end of the last durable record */
-    uint64_t filled_pos; /* size of the file; zeros from end_pos to here */
+    uint64_t filled_pos; /* size of the file; zeros from end_pos to here, unless ... */
+    bool is_unclean;     /* ... a write found no room: then pieces of it stand there */
     uint64_t mark_sequence;
     uint32_t mark_block; /* 0 or 1: holds the newest durable mark */
     bool mark_unsynced;  /* a newer one stands in the other block, not yet synced */
@@ -89,5 +90,10 @@ int writer__spoil(struct segment_writer *writer, uint64_t boundary);
 
 /* Read [from, end of the file) and overwrite with zeros what is not zero, or cannot be read. */
 int writer__zero_behind(struct segment_writer *writer, uint64_t from);
+
+/* What a write without room left behind the end is zeros again, durably. Before anything else is written: a shorter write would
+ * leave the copy of an entry in front of the next one, and in a segment without entries one torn mark beside such bytes is a lost
+ * position. Does nothing when nothing was left. A sync without room is -EIO (L11). */
+int writer__clean(struct segment_writer *writer, struct sync_count *count);
 
 #endif

@@ -326,6 +326,11 @@ void truncate__run(struct segment_log_job *job)
     }
     if (!switch_segment(job)) return;
     struct segment_writer *writer = &job->writer;
+    const int cleaning = writer__clean(writer, &job->count);
+    if (cleaning) {
+        fail(job, "overwriting what had no room failed", cleaning);
+        return;
+    }
     char path[DISK_PATH_MAX];
     log__segment_path(log, writer->sequence, path);
     struct segment_log_point end;

@@ -170,6 +170,8 @@
       "behind damage records are believed whose chain does not lead to the mark")                  \
     X(D4_ANCHOR_IS_NOT_MET, log,                                                                   \
       "a repair is complete though its chain does not meet what stands behind the hole")           \
+    X(L11_WRITE_WITHOUT_ROOM_STAYS, log,                                                           \
+      "what a write without room left in the file stays there while more is written")              \
     X(L11_WRITES_ARE_TAKEN_WHEN_FULL, node,                                                        \
       "writes are taken though the disk has no room for them")                                     \
     X(V1_HELD_MESSAGES_LEAVE, node, "messages that wait for a vote to be durable leave at once")   \
