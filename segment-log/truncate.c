@@ -78,6 +78,11 @@ static bool read_point(const struct segment_log *log, uint64_t index,
     /* The last place from which the state behind `index` can be reached, that state itself included. */
     const struct segment_point *start = segment__find(segment, SEGMENT_LOG_BY_INDEX, index + 1);
     bool found = find_end(log, segment, start, &trail, file, path, index, ret_point, &pos, problem);
+    if (!found && log__is_replacing(log)) {
+        /* This may be the repaired file already, in which only the first record stands where it stood. */
+        start = &segment->points[0];
+        found = find_end(log, segment, start, &trail, file, path, index, ret_point, &pos, problem);
+    }
     disk_close(file);
     return found;
 }
@@ -396,7 +401,8 @@ void truncate__finish(struct segment_log *log, struct segment_log_job *job)
     segment->missing = false;
     segment__cut_points(segment, job->end.index + 1);
     resume_behind_hole(log, segment, job);
-    /* Its mark says so since step 1, and the footer was overwritten in step 3. */
+    /* Its mark says so since step 1, and the footer was overwritten in step 3. A read may have loaded its index meanwhile. */
     segment__unseal(segment);
+    index_cache__forget(&log->indexes, segment->sequence, segment->sequence + 1);
     seal__plan(log);
 }

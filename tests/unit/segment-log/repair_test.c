@@ -397,6 +397,73 @@ Test(segment_log_repair, a_cut_or_a_drop_of_the_segment_gives_the_session_up)
     segment_log_close(peer);
 }
 
+/* The write that puts the repaired file in the place of the damaged one; it has not run. */
+static struct segment_log_job *repair_to_replace(struct segment_log *log, struct segment_log *peer)
+{
+    cr_assert_eq(segment_log_repair_begin(log, 0, NULL, NULL), SEGMENT_LOG_OK);
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct segment_log_repair_info session;
+        segment_log_repair_info(log, &session);
+        struct segment_log_repair_job *piece = segment_log_repair_next_job(log);
+        if (session.state == SEGMENT_LOG_REPAIR_WANTS) {
+            cr_assert_eq(repair_supply_from(log, peer, &session), SEGMENT_LOG_OK);
+        } else if (piece) {
+            segment_log_repair_job_run(piece);
+            (void)segment_log_repair_job_finish(log, piece);
+        } else {
+            struct segment_log_job *job = segment_log_next_job(log, false);
+            cr_assert_not_null(job);
+            return job;
+        }
+    }
+    cr_assert_fail("the session never ends");
+    return NULL;
+}
+
+/* Its records stand back to back in the new file, and the places that the log remembers are those of the old one. */
+Test(segment_log_repair, a_cut_while_the_repaired_file_gets_its_name_finds_its_end)
+{
+    struct segment_log_options large = options;
+    large.segment_bytes_max = 1u << 20;
+    struct disk *mine = memory_disk_create(1);
+    large.disk = mine;
+    struct segment_log *log = fixture_create(&large);
+    for (uint32_t i = 0; i < 60; i++) {
+        fixture_append(log, 1, 1, 4000 + i % 7 * 100);
+        cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    }
+    (void)segment_log_roll(log);
+    fixture_append(log, 1, 1, 100);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    struct disk *other = memory_disk_clone(mine, 3);
+    struct segment_log *peer = fixture_open_on(&large, other);
+    char path[DISK_PATH_MAX];
+    fixture_segment_path("/group", 1, path);
+    cr_assert_eq(memory_disk_flip(mine, path, DATA_POS + 200, 1), 0);
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(fixture_read_files(log, SEGMENT_LOG_BY_INDEX, 1, 1, 4096, &view, &problem),
+                 SEGMENT_LOG_DAMAGED);
+    struct segment_log_job *replace = repair_to_replace(log, peer);
+    segment_log_job_run(replace);
+    segment_log_truncate(log, 41);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log, replace, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_OK);
+    cr_assert_eq(result.repaired_segment, 1);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log).last_index, 40);
+    fixture_check_all(log);
+    segment_log_close(log);
+    log = fixture_open_on(&large, mine);
+    cr_assert_eq(fixture_info(log).last_index, 40);
+    fixture_check_all(log);
+    segment_log_close(log);
+    segment_log_close(peer);
+    memory_disk_destroy(mine);
+    memory_disk_destroy(other);
+}
+
 Test(segment_log_repair, a_log_is_cut_at_a_hole_wherever_it_is)
 {
     for (uint64_t sequence = 1; sequence <= info.segments_count; sequence++) {

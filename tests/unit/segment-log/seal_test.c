@@ -385,6 +385,51 @@ Test(segment_log_seal, a_truncation_into_a_sealed_segment_makes_its_footer_void)
     fixture_check_all(log_);
 }
 
+/* A read loads the sparse index of the segment in between: it is of records that are gone, and of no use when there are others. */
+Test(segment_log_seal, an_index_that_a_read_loads_beside_a_truncation_is_forgotten)
+{
+    options.segment_bytes_max = 1u << 20;
+    segment_log_close(log_);
+    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+    log_ = fixture_create(&options);
+    for (uint32_t i = 0; i < 100; i++) {
+        fixture_append(log_, 1, 1, 4000 + i % 7 * 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+    (void)segment_log_roll(log_);
+    append_flush(1, 2);
+    cr_assert_eq(fixture_seal(log_, 100), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    segment_log_truncate(log_, 31);
+    struct segment_log_read_job *read;
+    cr_assert_eq(segment_log_read_job_create(log_, SEGMENT_LOG_BY_INDEX, 20, 20, 100, &read),
+                 SEGMENT_LOG_OK);
+    struct segment_log_job *job = segment_log_next_job(log_, false);
+    cr_assert_not_null(job);
+    segment_log_read_job_run(read);
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(segment_log_read_job_finish(log_, read, &view, &problem), SEGMENT_LOG_OK);
+    segment_log_view_release(&view);
+    segment_log_job_run(job);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log_, job, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_OK);
+    for (uint32_t i = 0; i < 60; i++) {
+        fixture_append(log_, 2, 1, 5000 + i % 5 * 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+    (void)segment_log_roll(log_);
+    append_flush(2, 2);
+    cr_assert_eq(fixture_seal(log_, 90), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 1);
+    for (uint64_t i = 1; i <= 90; i++) {
+        cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, i, i, 100, &view, &problem),
+                     SEGMENT_LOG_OK, "entry %" PRIu64 ": %s", i, problem.reason);
+        segment_log_view_release(&view);
+    }
+}
+
 /* The marks of a truncation speak, the rest of it did not happen: the old footer still ends the file. */
 Test(segment_log_seal, a_footer_above_a_lowered_mark_is_not_believed)
 {
