@@ -34,6 +34,9 @@ struct fetch_read {
     enum segment_log_key key;
     uint64_t value;
     uint64_t last_index;
+    bool
+        ends_at_damage; /* last_index is in front of it; else all that was applied when it began is read */
+    uint64_t end_offset; /* behind what was applied when it began */
 };
 
 /* Offsets behind the last and at the first DATA entry of a view. */
@@ -193,12 +196,20 @@ static void damaged_read(struct fetch_read *read, struct group *group,
     if (group->dropping || problem->index == 0) {
         request__park(request, group);
     } else if (is_met_first(read, group, problem)) {
-        read_through(request, group, read->key, read->value, read->last_index);
+        const uint64_t last = read->ends_at_damage ? read->last_index : group->applied_index;
+        read_through(request, group, read->key, read->value, last);
     } else if (problem->index > info.base.index + 1u && problem->index <= read->last_index) {
         read_through(request, group, read->key, read->value, problem->index - 1u);
     } else {
         elsewhere__read(request, group);
     }
+}
+
+/* Nothing is as late as was asked for: the next message is, whenever it comes. It may have come while this was read. */
+static void none_that_late(const struct fetch_read *read, struct group *group)
+{
+    const uint64_t start = base__first_offset(group);
+    answer_from(read->request, group, read->end_offset > start ? read->end_offset : start);
 }
 
 static void fetch_read_done(struct group_read *base, enum segment_log_status status,
@@ -223,12 +234,12 @@ static void fetch_read_done(struct group_read *base, enum segment_log_status sta
         damaged_read(read, group, problem);
     } else if (status == SEGMENT_LOG_IO) {
         read__fatal(group, status, problem);
-    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->last_index < group->applied_index &&
-               !group->dropping) {
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && group->dropping) {
+        request__park(request, group);
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->ends_at_damage) {
         elsewhere__read(request, group); /* it stands in the damage, or behind it */
-    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->key == SEGMENT_LOG_BY_TIME &&
-               !group->dropping) {
-        nothing_yet(request, group, group->partition.next_offset);
+    } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->key == SEGMENT_LOG_BY_TIME) {
+        none_that_late(read, group);
     } else {
         request__park(request, group); /* cut or moved meanwhile: ask again */
     }
@@ -264,6 +275,8 @@ static void start_read(struct node_request *request, struct group *group, enum s
     read->key = key;
     read->value = value;
     read->last_index = last_index;
+    read->ends_at_damage = last_index < group->applied_index;
+    read->end_offset = group->partition.next_offset;
     if (read__start(group, &read->base, key, value, last_index, bytes_max_of(request)) !=
         SEGMENT_LOG_OK) {
         not_there(request, group, key, value, last_index);

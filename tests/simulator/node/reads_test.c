@@ -1,10 +1,13 @@
 /* Goal: what a follower answers is as new as the question (PROTOCOL R1, R3), but for messages of a topic that allows old
  * ones, whose answers say so. Method: simulated nodes; the leader's messages are held on their way. */
 #include "founded.h"
+#include "peek.h"
+#include "poke.h"
 #include "sim_cluster.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECOND_US 1000000u
 #define VALUES    5u
@@ -364,6 +367,86 @@ Test(simulated_reads, a_wait_that_ends_without_a_message_is_confirmed_and_counte
     cr_assert_eq(after.reads_skipped, 0);
     cr_assert_eq(after.reads_local, 0);
     cluster_destroy(pair.cluster);
+}
+
+/* ---- by time ---------------------------------------------------------------------------------------------------------- */
+
+#define MESSAGES_MAX     20u
+#define WALL_MS_AT_START UINT64_C(1700000000000) /* of the simulated world */
+
+static struct cluster_call *new_call_by_time(uint64_t time_ms)
+{
+    struct cluster_call *call = new_call(time_ms);
+    call->request.fetch.from = NODE_FROM_TIME;
+    return call;
+}
+
+static void commit(struct cluster *cluster, uint64_t offset)
+{
+    struct cluster_call call;
+    memset(&call, 0, sizeof(call));
+    cluster_fill_commit(&call, "orders", GROUP, offset);
+    cluster_submit(cluster, 0, &call);
+    cr_assert(cluster_wait(&call, 5 * SECOND_US));
+    cr_assert_eq(call.request.status, NODE_OK);
+    cluster_call_close(&call);
+}
+
+/* The log starts behind its first messages. Behind the last one stand group offsets alone, more than its memory holds. So the files
+ * are read for a later message, and there is none; meanwhile one comes. There is no other replica that could know more, and nothing
+ * is damaged. Returns whether it came in between. */
+static bool ask_by_time_while_messages_come(uint64_t seed, uint32_t wait_ms)
+{
+    struct cluster_options options;
+    cluster_options_init(&options, seed, 1);
+    options.cache_bytes_max = 256;
+    struct cluster *cluster = founded_with(&options);
+    cr_assert_eq(cluster_create_topic(cluster, 0, "orders", 1), NODE_OK);
+    const uint64_t group = cluster_group(cluster, 0, "orders");
+    struct peek_group peek;
+    uint64_t end = 0;
+    do {
+        cr_assert_eq(cluster_produce(cluster, 0, "orders", end, -1, 0, NULL), NODE_OK);
+        end++;
+        poke_make_base(cluster->nodes[0].node, group);
+        sim_run_for(cluster->sim, SECOND_US / 2u);
+        cr_assert(peek_group(cluster->nodes[0].node, group, &peek));
+    } while (peek.base_next_offset == 0 && end < MESSAGES_MAX);
+    cr_assert_gt(peek.base_next_offset, 0);
+    const uint64_t later_ms = WALL_MS_AT_START + sim_now_us(cluster->sim) / 1000u + 1u;
+    sim_run_for(cluster->sim, 2000);
+    for (uint64_t i = 0; i < 100; i++)
+        commit(cluster, i % end);
+    struct cluster_call *fetch = new_call_by_time(later_ms);
+    struct cluster_call *produce = calloc(1, sizeof(*produce));
+    cr_assert_not_null(produce);
+    fetch->request.fetch.wait_ms = wait_ms;
+    cluster_fill_produce(produce, "orders", end, -1, 0);
+    cluster_submit(cluster, 0, produce);
+    sim_run_for(cluster->sim, seed * 10u);
+    cluster_submit(cluster, 0, fetch);
+    cr_assert(cluster_wait(produce, SECOND_US));
+    cr_assert(cluster_wait(fetch, 5 * SECOND_US));
+    cr_assert_eq(fetch->request.status, NODE_OK, "%s", fetch->request.detail);
+    const bool is_between =
+        fetch->submitted_us < produce->done_us && produce->done_us < fetch->done_us;
+    cr_assert_eq(fetch->request.ret_fetch_offset, end, "the next one is not passed over");
+    cluster_call_close(produce);
+    cluster_call_close(fetch);
+    free(produce);
+    free(fetch);
+    cluster_destroy(cluster);
+    return is_between;
+}
+
+Test(simulated_reads, a_message_that_comes_while_a_later_one_is_looked_for_is_no_damage)
+{
+    uint32_t between = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        between += ask_by_time_while_messages_come(seed, 0);
+        (void)ask_by_time_while_messages_come(seed, 100);
+    }
+    cr_assert_gt(between, 5);
 }
 
 /* ---- reads that wait -------------------------------------------------------------------------------------------------- */
