@@ -221,14 +221,10 @@ enum snapshot_status snapshot_sink_publish(struct snapshot_sink *sink,
 enum snapshot_status snapshot_sink_unpublish(struct snapshot_sink *sink,
                                              struct segment_log_problem *ret_problem)
 {
-    char path[DISK_PATH_MAX];
-    bool fits = path_of(sink, "", path);
-    assert(fits);
-    (void)fits;
-    int error = disk_unlink(sink->disk, path);
-    if (error == 0) error = disk_sync_directory(sink->disk, sink->directory);
+    const uint64_t index = sink->identity.point.index;
+    const int error = snapshot_remove_base(sink->disk, sink->directory, index);
     if (error == 0) return SNAPSHOT_OK;
-    return snapshot__problem(ret_problem, SNAPSHOT_IO, path, 0, sink->identity.point.index, error,
+    return snapshot__problem(ret_problem, SNAPSHOT_IO, sink->directory, 0, index, error,
                              "cannot remove a base that is not needed");
 }
 

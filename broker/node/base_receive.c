@@ -1,8 +1,11 @@
 /* Receiving a base, and becoming it (PROTOCOL S3).
  *
- *   OPENING ─> RECEIVING ─ all bytes ─> VERIFYING ─ whole, and wanted ─> BIRTH ─> PUBLISHING ─> installed: the core decides
- *                  │                        │ damaged, or the log has caught up     │ no space      │ log replaced: done
- *                  └────────────────────────┴──────────────> CLOSING <─────────────┴─ UNPUBLISHING <┘ log kept
+ *   OPENING ─> RECEIVING ─ all bytes ─> VERIFYING ─ whole, and wanted ─> BIRTH ─> PUBLISHING ─> COPYING ─> the core decides
+ *                  │                        │ damaged, or the log has caught up     │ no space               │ log replaced: done
+ *                  └────────────────────────┴──────────────> CLOSING <─────────────┴───── UNPUBLISHING <─────┘ log kept
+ *
+ * The copy comes before the files that the base replaces go: one that is lost behind that is told by its copy, where a start
+ * would take the log in front of it for the log, as if it had never had its name.
  *
  * One per replica, at most NODE_BASE_RECEIVES_MAX per node. Disk work is one job at a time; chunks that arrive meanwhile wait,
  * at most CHUNKS_MAX of them. From BIRTH on the log gives out no other disk work (segment_log_install), so what is published
@@ -28,6 +31,7 @@
 #include <broker/raft_codec.h>
 #include <planted/planted.h>
 #include <rare/rare.h>
+#include <snapshot/copy.h>
 #include <snapshot/snapshot.h>
 #include <snapshot/transfer.h>
 
@@ -46,6 +50,7 @@ enum stage {
     RECEIVE_VERIFYING,
     RECEIVE_BIRTH,
     RECEIVE_PUBLISHING,
+    RECEIVE_COPYING,
     RECEIVE_UNPUBLISHING,
     RECEIVE_CLOSING,
 };
@@ -78,6 +83,7 @@ struct base_receive {
 
     struct raft_configuration configuration;
     bool is_restored; /* the state is in one of these, checked */
+    bool is_damaged;  /* it had its name, and could not be read back for its copy */
     struct meta_state meta;
     struct partition partition;
 };
@@ -185,6 +191,11 @@ static void run_job(struct io_job *job)
     case RECEIVE_PUBLISHING:
         receive->status = snapshot_sink_publish(&receive->sink, &receive->problem);
         break;
+    case RECEIVE_COPYING:
+        receive->status =
+            snapshot_copy_base(node->disk, group->directory, &node->identity.cluster, group->id,
+                               receive->identity.point.index, &receive->problem);
+        break;
     case RECEIVE_UNPUBLISHING:
         receive->status = snapshot_sink_unpublish(&receive->sink, &receive->problem);
         break;
@@ -203,7 +214,7 @@ static void submit(struct group *group, struct base_receive *receive, enum stage
     receive->base.job.done = done_job;
     receive->base.discard = discard;
     /* What is published is ordered with the writes of the log; receiving must not hold those up. */
-    const bool is_log_work = stage == RECEIVE_PUBLISHING || stage == RECEIVE_UNPUBLISHING;
+    const bool is_log_work = stage >= RECEIVE_PUBLISHING && stage <= RECEIVE_UNPUBLISHING;
     group__submit(group, is_log_work ? group->queue : group->read_queue, &receive->base);
 }
 
@@ -275,8 +286,8 @@ static void verified(struct group *group)
     }
 }
 
-/* The base is durable, beside the log: the core judges once more. */
-static void published(struct group *group)
+/* The base is durable, beside the log, and stands twice: the core judges once more. */
+static void copied(struct group *group)
 {
     struct base_receive *receive = group->receive;
     struct raft_event event = {.type = RAFT_EVENT_INSTALLED};
@@ -303,8 +314,8 @@ void base_receive__log_job_ended(struct group *group, const struct segment_log_j
     struct base_receive *receive = group->receive;
     if (!receive || receive->stage != RECEIVE_BIRTH) return;
     if (result->born && PLANTED(S3_ACKED_BEFORE_PUBLISHED)) {
-        receive->stage = RECEIVE_PUBLISHING;
-        published(group);
+        receive->stage = RECEIVE_COPYING;
+        copied(group);
     } else if (result->born) {
         submit(group, receive, RECEIVE_PUBLISHING);
     } else if (!segment_log_is_installing(group->log)) {
@@ -329,7 +340,7 @@ static void answer_waiters(struct group *group, uint64_t index)
 void base_receive__replace_log(struct group *group)
 {
     struct base_receive *receive = group->receive;
-    assert(receive && receive->stage == RECEIVE_PUBLISHING && receive->is_restored);
+    assert(receive && receive->stage == RECEIVE_COPYING && receive->is_restored);
     struct node *node = group->node;
     const struct segment_log_point *point = &receive->identity.point;
     segment_log_install_end(group->log, /* replace= */ true);
@@ -373,21 +384,45 @@ static void open_goes_on(struct group *group)
     }
 }
 
-static void could_not(struct group *group)
+static void tell_not_taken(const struct group *group)
 {
-    struct base_receive *receive = group->receive;
-    const bool full = receive->status == SNAPSHOT_FULL;
-    if (full) group->node->disk_full = true;
+    const struct base_receive *receive = group->receive;
     node__log(group->node, "warn",
               "event=\"base not taken\" group=%" PRIu64 " from=%" PRIu64 " reason=\"%s\"",
               group->id, receive->from.node, receive->problem.reason);
+}
+
+static void could_not(struct group *group)
+{
+    const struct base_receive *receive = group->receive;
+    const bool full = receive->status == SNAPSHOT_FULL;
+    if (full) group->node->disk_full = true;
+    tell_not_taken(group);
     answer(group, full ? BASE_NO_SPACE : BASE_DAMAGED, 0);
     close_it(group);
+}
+
+/* Without space for a copy the base is taken all the same: the files that it replaces are what fills the disk. A base that
+ * cannot be read back is not: the log is kept, and another one is sent. */
+static void after_copying(struct group *group)
+{
+    struct base_receive *receive = group->receive;
+    if (receive->status == SNAPSHOT_OK || receive->status == SNAPSHOT_FULL) {
+        copied(group);
+    } else {
+        tell_not_taken(group);
+        receive->is_damaged = true;
+        submit(group, receive, RECEIVE_UNPUBLISHING);
+    }
 }
 
 static void after_job(struct group *group)
 {
     struct base_receive *receive = group->receive;
+    if (receive->stage == RECEIVE_COPYING) {
+        after_copying(group);
+        return;
+    }
     if (receive->status != SNAPSHOT_OK) {
         could_not(group);
         return;
@@ -401,18 +436,24 @@ static void after_job(struct group *group)
         verified(group);
         break;
     case RECEIVE_PUBLISHING:
-        published(group);
+        if (PLANTED(S3_COPY_COMES_LATER)) {
+            receive->stage = RECEIVE_COPYING;
+            copied(group);
+        } else {
+            submit(group, receive, RECEIVE_COPYING);
+        }
         break;
     case RECEIVE_UNPUBLISHING:
         segment_log_install_end(group->log, /* replace= */ false);
         disk__pump_log(group, false);
-        answer(group, BASE_INSTALLED, receive->identity.bytes);
+        answer(group, receive->is_damaged ? BASE_DAMAGED : BASE_INSTALLED, receive->identity.bytes);
         close_it(group);
         break;
     case RECEIVE_CLOSING:
         free_receive(group, receive);
         break;
     case RECEIVE_BIRTH:
+    case RECEIVE_COPYING:
         assert(false);
         break;
     }

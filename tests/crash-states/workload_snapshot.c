@@ -1,6 +1,7 @@
 /* Checkpoints, bases and what goes behind them, and bases that another replica made. */
 #include "workload_private.h"
 
+#include <snapshot/copy.h>
 #include <snapshot/transfer.h>
 
 #include <inttypes.h>
@@ -229,6 +230,12 @@ static void give_birth(struct workload *w, const struct received *received,
     w->doing = "publishing an installed base";
     if (snapshot_sink_publish(sink, &problem) != SNAPSHOT_OK) {
         workload__fail(w, "publishing: %s", problem.reason);
+        return;
+    }
+    w->doing = "copying an installed base";
+    if (snapshot_copy_base(w->disk, GROUP_PATH, &node_cluster, GROUP_ID,
+                           received->identity.point.index, &problem) != SNAPSHOT_OK) {
+        workload__fail(w, "copying: %s", problem.reason);
         return;
     }
     replace_log(w, received);

@@ -89,7 +89,7 @@ SNAPSHOT_CHECKED enum snapshot_status snapshot_sink_verify(struct snapshot_sink 
 /* Verified: give it its name and sync the directory. From here on it is a base of the group. */
 SNAPSHOT_CHECKED enum snapshot_status snapshot_sink_publish(
     struct snapshot_sink *sink, struct segment_log_problem *ret_problem);
-/* It is not needed after all: remove it under its name and sync the directory. */
+/* It is not needed after all: remove its copy, if it has one, and then the base, durably. */
 SNAPSHOT_CHECKED enum snapshot_status snapshot_sink_unpublish(
     struct snapshot_sink *sink, struct segment_log_problem *ret_problem);
 /* Accepts one that was never opened. remove: the temporary file goes, too. */

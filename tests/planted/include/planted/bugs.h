@@ -249,6 +249,8 @@
       "a log is trimmed, and the base at its new start is removed with the older ones")            \
     X(S3_ACKED_BEFORE_PUBLISHED, node, "a received base is acknowledged before it has its name")   \
     X(S3_CHUNK_AT_ANY_POSITION, node, "a chunk of a base is taken wherever it belongs")            \
+    X(S3_COPY_COMES_LATER, node,                                                                   \
+      "the files that a received base replaces go before it has its copy")                         \
     X(S3_OLD_BASES_GO_FIRST, node, "older bases are removed before the received one has its name") \
     X(S3_READS_BEFORE_CAUGHT_UP, node,                                                             \
       "a replica reads from a base that is older than what was committed then")                    \
