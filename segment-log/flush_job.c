@@ -217,11 +217,6 @@ static bool write_records(struct segment_log_job *job)
 
 void flush__run(struct segment_log_job *job)
 {
-    const int cleaning = writer__clean(&job->writer, &job->count);
-    if (cleaning) {
-        job__fail(job, "overwriting what had no room failed", cleaning);
-        return;
-    }
     if (job->roll && !roll__run(job)) return;
     if (!write_records(job)) return;
     struct segment_mark mark = {.end_pos = job->writer.end_pos, .point = job->end};

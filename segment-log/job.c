@@ -114,11 +114,21 @@ struct segment_log_job *segment_log_next_job(struct segment_log *log, bool idle)
     return &log->job;
 }
 
+/* A cut does so itself: it may go on in another file. */
+static bool writes_behind_the_end(const struct segment_log_job *job)
+{
+    return job->kind == JOB_FLUSH || job->kind == JOB_ROLL || job->kind == JOB_MEND;
+}
+
 void segment_log_job_run(struct segment_log_job *job)
 {
     job->ran = true;
     if (job->status != SEGMENT_LOG_OK) return;
-    int error;
+    int error = writes_behind_the_end(job) ? writer__clean(&job->writer, &job->count) : 0;
+    if (error) {
+        job__fail(job, "overwriting what had no room failed", error);
+        return;
+    }
     switch (job->kind) {
     case JOB_REMOVE:
         prefix__run_remove(job);

@@ -255,10 +255,32 @@ int writer__zero_behind(struct segment_writer *writer, uint64_t from)
     return error;
 }
 
+/* The same, and zeros in the rest of that sector, in one write: at no instant may there be nothing but zeros. */
+static int spoil_sector(struct segment_writer *writer, uint64_t boundary)
+{
+    uint8_t sector[SEGMENT_SECTOR_MAX] = {0};
+    memset(sector, SEGMENT_SPOILED_BYTE, SEGMENT_SPOILED_BYTES);
+    uint64_t size;
+    int error = disk_size(writer->file, &size);
+    if (error || boundary >= size) return error;
+    const uint64_t left = size - boundary;
+    const size_t bytes = left < writer->sector_bytes ? (size_t)left : writer->sector_bytes;
+    return disk_pwrite(writer->file, sector, bytes, boundary);
+}
+
+/* What a start or a cut spoiled stays so, for an entry that it did not count must not be found by the next start: the write without
+ * room may have begun right there. Where the end is at a boundary no entry reaches across it. */
 int writer__clean(struct segment_writer *writer, struct sync_count *count)
 {
     if (!writer->is_unclean) return 0;
-    int error = writer__zero_behind(writer, align_up(writer->end_pos, writer->sector_bytes));
+    const uint64_t boundary = align_up(writer->end_pos, writer->sector_bytes);
+    int error = 0;
+    if (writer->end_pos == boundary || PLANTED(L7_CLEANED_IS_NOT_SPOILED)) {
+        error = writer__zero_behind(writer, boundary);
+    } else {
+        error = writer__zero_behind(writer, boundary + writer->sector_bytes);
+        if (!error) error = spoil_sector(writer, boundary);
+    }
     if (error) return error;
     error = writer__sync(writer, count);
     if (error) return error__is_full(error) ? -EIO : error;

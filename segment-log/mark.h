@@ -91,9 +91,10 @@ int writer__spoil(struct segment_writer *writer, uint64_t boundary);
 /* Read [from, end of the file) and overwrite with zeros what is not zero, or cannot be read. */
 int writer__zero_behind(struct segment_writer *writer, uint64_t from);
 
-/* What a write without room left behind the end is zeros again, durably. Before anything else is written: a shorter write would
- * leave the copy of an entry in front of the next one, and in a segment without entries one torn mark beside such bytes is a lost
- * position. Does nothing when nothing was left. A sync without room is -EIO (L11). */
+/* What a write without room left behind the end is zeros again, or spoiled, durably. Before anything else is written to the file: a
+ * shorter write would leave the copy of an entry in front of the next one, and in a segment without entries one torn mark beside
+ * such bytes is a lost position. Does nothing when nothing was left; else it reads what is behind the end, and syncs. A sync without
+ * room is -EIO (L11). */
 int writer__clean(struct segment_writer *writer, struct sync_count *count);
 
 #endif

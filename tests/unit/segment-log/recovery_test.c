@@ -715,6 +715,49 @@ Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once)
     options.disk = disk = before;
 }
 
+/* It was judged, and then writes find no room, one after the other, and the power goes at a call of the second one. False: that
+ * one came to its end. */
+static bool is_judged_once_on_a_full_disk(uint64_t seed, uint64_t stop_at)
+{
+    struct disk *const before = disk;
+    options.disk = disk = memory_disk_create(seed);
+    struct segment_log *log = fixture_create(&options);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_try_append(log, 1, ENTRY_OFFSETS, 100), SEGMENT_LOG_OK);
+    append_zeros(log, 6000);
+    memory_disk_stop_at(disk, 2); /* written, not synced */
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_IO);
+    segment_log_close(log);
+    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    cr_assert_eq(memory_disk_flip(disk, path, 12288 + 1024 + 8, 7), 0);
+    expect_end(1);
+    log = fixture_open(&options);
+    memory_disk_set_capacity(disk, memory_disk_used(disk));
+    fixture_append(log, 2, 1, 30000);
+    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_FULL);
+    memory_disk_stop_at(disk, stop_at);
+    const bool is_stopped = fixture_flush(log) == SEGMENT_LOG_IO;
+    segment_log_close(log);
+    memory_disk_set_capacity(disk, UINT64_MAX);
+    memory_disk_crash(disk, MEMORY_DISK_POWER);
+    expect_end(1);
+    memory_disk_destroy(disk);
+    options.disk = disk = before;
+    return is_stopped;
+}
+
+Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once_on_a_full_disk)
+{
+    uint32_t stopped = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        for (uint64_t stop_at = 1; stop_at <= 20; stop_at++) {
+            if (!is_judged_once_on_a_full_disk(seed, stop_at)) break;
+            stopped++;
+        }
+    }
+    cr_assert_geq(stopped, 40u * 3u);
+}
+
 /* What was synced shares no sector of the new disk with what is written now. */
 Test(segment_log_recovery, on_a_disk_with_larger_sectors_a_new_segment_begins)
 {

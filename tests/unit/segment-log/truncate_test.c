@@ -383,6 +383,35 @@ Test(segment_log_truncate, works_on_sectors_of_4096_where_the_kept_part_may_not_
     }
 }
 
+/* The header of the first entry that is cut begins in the sector that is kept and reaches into the next. What is written behind
+ * the cut finds no room, again and again. */
+Test(segment_log_truncate, what_was_cut_stays_cut_on_a_full_disk)
+{
+    options.sector_bytes = 4096;
+    options.segment_bytes_max = 1u << 20;
+    for (uint32_t round = 0; round < 40; round++) {
+        segment_log_close(log_);
+        cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+        log_ = fixture_create(&options);
+        cr_assert_eq(fixture_try_append(log_, 1, ENTRY_OFFSETS, 3944), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_try_append(log_, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_try_append(log_, 1, ENTRY_NOOP, 0), SEGMENT_LOG_OK);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        segment_log_truncate(log_, 2);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        memory_disk_set_capacity(disk, memory_disk_used(disk));
+        fixture_append(log_, 2, 1, 60000);
+        for (uint32_t i = 0; i < 2 + round % 3; i++) {
+            cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_FULL);
+        }
+        segment_log_close(log_);
+        memory_disk_set_capacity(disk, UINT64_MAX);
+        memory_disk_crash(disk, MEMORY_DISK_POWER);
+        log_ = fixture_open(&options);
+        cr_assert_eq(fixture_info(log_).last_index, 1, "what was cut is there again");
+    }
+}
+
 /* The disk has another one behind it now, and the header is lost that says which sectors the file was written for: what the mark
  * keeps of one tells. */
 Test(segment_log_truncate, without_a_header_the_kept_part_tells_the_sectors)

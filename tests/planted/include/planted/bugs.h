@@ -144,6 +144,9 @@
       "a segment is born while the mark of the one before may still be torn by a crash")           \
     X(L6_SEGMENT_NAME_UNSYNCED, log,                                                               \
       "a new segment is written into before its name is synced in the directory")                  \
+    X(L7_CLEANED_IS_NOT_SPOILED, log,                                                              \
+      "what a write without room left is overwritten with zeros, also where bytes kept an entry "  \
+      "from being found")                                                                          \
     X(L7_CUT_ENDS_WHERE_THE_NEXT_BEGAN, log,                                                       \
       "a cut takes the place where the next record began for the end of the kept one")             \
     X(L7_CUT_WRITE_IS_DURABLE, log,                                                                \
