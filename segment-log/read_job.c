@@ -336,7 +336,7 @@ static void keep_index(struct segment_log *log, struct segment_log_read_job *job
 {
     if (!job->loaded_points) return;
     const struct segment *segment = log__find_sequence(log, job->loaded_footer.sequence);
-    if (segment && segment->sealed &&
+    if (segment && segment->sealed && job->cuts_total == log->cuts_total &&
         segment->footer.points_checksum == job->loaded_footer.points_checksum) {
         index_cache__put(&log->indexes, segment->sequence, job->loaded_points,
                          job->loaded_footer.points_count);

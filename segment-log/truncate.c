@@ -403,6 +403,6 @@ void truncate__finish(struct segment_log *log, struct segment_log_job *job)
     resume_behind_hole(log, segment, job);
     /* Its mark says so since step 1, and the footer was overwritten in step 3. A read may have loaded its index meanwhile. */
     segment__unseal(segment);
-    index_cache__forget(&log->indexes, segment->sequence, segment->sequence + 1);
+    index_cache__forget(&log->indexes, segment->sequence, UINT64_MAX);
     seal__plan(log);
 }

@@ -430,6 +430,52 @@ Test(segment_log_seal, an_index_that_a_read_loads_beside_a_truncation_is_forgott
     }
 }
 
+/* A read of a later file, which the cut removes, and which another one takes the place of. */
+Test(segment_log_seal, an_index_of_a_file_that_a_truncation_removes_is_forgotten)
+{
+    options.segment_bytes_max = 1u << 20;
+    segment_log_close(log_);
+    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
+    log_ = fixture_create(&options);
+    for (uint32_t i = 0; i < 200; i++) {
+        fixture_append(log_, 1, 1, 4000 + i % 7 * 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+        if (i % 100 == 99) (void)segment_log_roll(log_);
+    }
+    append_flush(1, 2);
+    cr_assert_eq(fixture_seal(log_, 200), SEGMENT_LOG_OK);
+    cr_assert_eq(segment_log_sealed_count(log_), 2);
+    struct segment_log_read_job *read;
+    cr_assert_eq(segment_log_read_job_create(log_, SEGMENT_LOG_BY_INDEX, 150, 150, 100, &read),
+                 SEGMENT_LOG_OK);
+    segment_log_read_job_run(read);
+    segment_log_truncate(log_, 31);
+    struct segment_log_job *job = segment_log_next_job(log_, false);
+    cr_assert_not_null(job);
+    struct segment_log_view view;
+    struct segment_log_problem problem;
+    cr_assert_eq(segment_log_read_job_finish(log_, read, &view, &problem), SEGMENT_LOG_SUPERSEDED);
+    segment_log_job_run(job);
+    struct segment_log_job_result result;
+    segment_log_job_finish(log_, job, &result);
+    cr_assert_eq(result.status, SEGMENT_LOG_OK);
+    cr_assert_eq(fixture_info(log_).segments_count, 1);
+    (void)segment_log_roll(log_);
+    for (uint32_t i = 0; i < 170; i++) {
+        fixture_append(log_, 2, 1, 5000 + i % 5 * 100);
+        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
+    }
+    (void)segment_log_roll(log_);
+    append_flush(2, 2);
+    cr_assert_eq(fixture_seal(log_, 200), SEGMENT_LOG_OK);
+    for (uint64_t i = 1; i <= 200; i++) {
+        cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, i, i, 100, &view, &problem),
+                     SEGMENT_LOG_OK, "entry %d: %s", (int)i, problem.reason);
+        segment_log_view_release(&view);
+    }
+    cr_assert_eq(fixture_info(log_).holes_count, 0);
+}
+
 /* The marks of a truncation speak, the rest of it did not happen: the old footer still ends the file. */
 Test(segment_log_seal, a_footer_above_a_lowered_mark_is_not_believed)
 {
