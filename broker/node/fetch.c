@@ -182,6 +182,22 @@ static bool is_met_first(const struct fetch_read *read, const struct group *grou
     return true;
 }
 
+/* Another replica may have what is damaged at `index` or behind it. Where none has, a read by offset fails by that, and one by time,
+ * which has none, by the damage that it met. */
+static void read_elsewhere(struct node_request *request, struct group *group,
+                           enum segment_log_key key, uint64_t index)
+{
+    struct segment_log_hole hole;
+    if (key == SEGMENT_LOG_BY_TIME && !PLANTED(D7_BY_TIME_FAILS_BY_ANOTHER_NAME)) {
+        if (!segment_log_hole_from(group->log, index, &hole)) { /* repaired meanwhile */
+            request__park(request, group);
+            return;
+        }
+        request->ret_fetch_offset = hole.before.next_offset;
+    }
+    elsewhere__read(request, group);
+}
+
 /* D7: what lies in front of the damage is served, the damage itself by another replica. */
 static void read_through(struct node_request *request, struct group *group,
                          enum segment_log_key key, uint64_t value, uint64_t last_index);
@@ -201,7 +217,7 @@ static void damaged_read(struct fetch_read *read, struct group *group,
     } else if (problem->index > info.base.index + 1u && problem->index <= read->last_index) {
         read_through(request, group, read->key, read->value, problem->index - 1u);
     } else {
-        elsewhere__read(request, group);
+        read_elsewhere(request, group, read->key, problem->index);
     }
 }
 
@@ -237,7 +253,8 @@ static void fetch_read_done(struct group_read *base, enum segment_log_status sta
     } else if (status == SEGMENT_LOG_OUT_OF_RANGE && group->dropping) {
         request__park(request, group);
     } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->ends_at_damage) {
-        elsewhere__read(request, group); /* it stands in the damage, or behind it */
+        /* It stands in the damage, or behind it. */
+        read_elsewhere(request, group, read->key, read->last_index + 1u);
     } else if (status == SEGMENT_LOG_OUT_OF_RANGE && read->key == SEGMENT_LOG_BY_TIME) {
         none_that_late(read, group);
     } else {
@@ -257,7 +274,7 @@ static void not_there(struct node_request *request, struct group *group, enum se
                       uint64_t value, uint64_t last_index)
 {
     if (last_index < group->applied_index) {
-        elsewhere__read(request, group);
+        read_elsewhere(request, group, key, last_index + 1u);
     } else if (key == SEGMENT_LOG_BY_TIME) {
         nothing_yet(request, group, group->partition.next_offset);
     } else {
@@ -311,7 +328,7 @@ static void read_through(struct node_request *request, struct group *group,
         start_read(request, group, key, value, last_index);
         return;
     case SEGMENT_LOG_DAMAGED:
-        elsewhere__read(request, group);
+        read_elsewhere(request, group, key, 0);
         return;
     case SEGMENT_LOG_OUT_OF_RANGE:
         not_there(request, group, key, value, last_index);

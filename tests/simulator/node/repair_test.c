@@ -12,9 +12,10 @@
 #include "rot.h"
 #include "thinned.h"
 
-#define SECOND_US 1000000u
-#define MESSAGES  124u     /* the last file has some of them */
-#define NEVER     1000000u /* checkpoint_entries: only the one it was born with */
+#define WALL_MS_AT_START UINT64_C(1700000000000) /* of the simulated world */
+#define SECOND_US        1000000u
+#define MESSAGES         124u     /* the last file has some of them */
+#define NEVER            1000000u /* checkpoint_entries: only the one it was born with */
 
 TestSuite(simulated_repair, .timeout = 900);
 
@@ -564,6 +565,53 @@ Test(simulated_repair, a_node_alone_names_what_it_lost_and_cuts_nothing)
         cr_assert_geq(status.last_index, above, "nothing was cut");
         cluster_destroy(cluster);
     }
+}
+
+/* Two messages are damaged on every replica. By time each fails by its own name, and what stands beside them is found. */
+static void read_by_time_beside_damage(uint32_t nodes)
+{
+    struct cluster *cluster = rot_cluster(52, nodes, nodes, MESSAGES, 10);
+    damage_everywhere(cluster, 31);
+    for (uint32_t i = 0; i < nodes; i++) {
+        char path[160];
+        const uint64_t pos = rot_find(cluster, i, 41, path, sizeof(path));
+        rot_flip(cluster, i, path, pos + 100);
+    }
+    cluster_start_all(cluster);
+    sim_run_for(cluster->sim, 20 * SECOND_US);
+    struct cluster_call *call = malloc(sizeof(*call));
+    uint32_t failed[2] = {0, 0}, found_behind = 0;
+    for (uint64_t ms = 0; ms < 20000 && found_behind == 0; ms++) {
+        memset(call, 0, sizeof(*call));
+        cluster_fill_fetch(call, ROT_TOPIC, WALL_MS_AT_START + ms, 0);
+        call->request.fetch.from = NODE_FROM_TIME;
+        cluster_submit(cluster, (uint32_t)ms % nodes, call);
+        cr_assert(cluster_wait(call, 20 * SECOND_US));
+        const struct node_request *request = &call->request;
+        if (request->status == NODE_OK) {
+            if (request->ret_fetch_offset > 39) found_behind++;
+        } else {
+            cr_assert_eq(request->status, NODE_DAMAGED, "%s", request->detail);
+            const bool is_second = request->ret_next_offset == 40;
+            cr_assert(is_second || request->ret_next_offset == 30, "%s", request->detail);
+            cr_assert_not_null(
+                strstr(request->detail, is_second ? "offsets 39..39" : "offsets 29..29"));
+            cr_assert(is_second || failed[1] == 0);
+            failed[is_second]++;
+        }
+        cluster_call_close(call);
+    }
+    cr_assert_gt(failed[0], 0);
+    cr_assert_gt(failed[1], 0);
+    cr_assert_gt(found_behind, 0);
+    free(call);
+    cluster_destroy(cluster);
+}
+
+Test(simulated_repair, a_read_by_time_that_meets_damage_fails_by_the_name_of_that_one)
+{
+    read_by_time_beside_damage(1);
+    read_by_time_beside_damage(3);
 }
 
 /* ---- what is told of it -------------------------------------------------------------------------------------------------- */

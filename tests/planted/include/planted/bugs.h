@@ -158,6 +158,8 @@
     X(S3_LOG_BEHIND_A_ROTTEN_BASE_IS_DROPPED, log,                                                 \
       "a log that was installed behind a base that rotted is dropped for the one that it "         \
       "replaced")                                                                                  \
+    X(D7_BY_TIME_FAILS_BY_ANOTHER_NAME, node,                                                      \
+      "a read by time that meets damage names the first damage of the log")                        \
     X(D7_WHOLE_ENTRIES_BEHIND_DAMAGE_FAIL, node,                                                   \
       "a read that meets damage in front of what it is to read fails though that is whole")        \
     X(L8_ROTTEN_FOOTER_STAYS, log,                                                                 \
