@@ -663,12 +663,14 @@ static bool lose_base_at_switch(uint64_t calls, uint32_t *ret_lost)
     const uint64_t epoch = peek.epoch;
     run_to_switch(cluster, sleeper);
     sim_crash_at_disk_call(cluster->sim, sleeper, calls, SIM_CRASH_KILL);
+    bool is_installed = false;
     for (uint32_t i = 0; i < 4000 && sim_is_running(cluster->sim, sleeper); i++) {
         peek = look(cluster, sleeper, 0);
+        is_installed = peek_bases_installed(&peek) == 1;
         cr_assert(sim_step(cluster->sim));
     }
     const bool crashed = !sim_is_running(cluster->sim, sleeper);
-    if (crashed && peek_bases_installed(&peek) == 1) {
+    if (crashed && is_installed) {
         char path[DISK_PATH_MAX];
         name_base(peek.base_index, "", path);
         const uint64_t base_index = peek.base_index;
