@@ -2,10 +2,10 @@
  * dies, and then the same state as everybody (PROTOCOL S3, S5).
  * Method: group 0 drops its prefix after a few entries in these clusters. A node sleeps while topics are made and deleted,
  * then wakes; both ends are killed, cut off or lose power at chosen instants. */
+#include "behind.h"
 #include "founded.h"
 #include "peek.h"
 #include "poke.h"
-#include "rot.h"
 #include "sim_cluster.h"
 #include "sim_invariants.h"
 #include "thinned.h"
@@ -17,94 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_US   1000000u
-#define NODES       3u
-#define CHUNK_BYTES 64u /* some twenty of them are a base of group 0 here */
-
-static struct cluster *make(uint64_t seed)
-{
-    struct cluster_options options;
-    cluster_options_init(&options, seed, NODES);
-    options.base_chunk_bytes = CHUNK_BYTES;
-    struct cluster *cluster = founded_with(&options);
-    return cluster;
-}
-
-static struct peek_group look(struct cluster *cluster, uint32_t node, uint64_t group)
-{
-    struct peek_group peek;
-    cr_assert(peek_group(cluster->nodes[node].node, group, &peek));
-    return peek;
-}
-
-static uint32_t other_than(struct cluster *cluster, int leader)
-{
-    (void)cluster;
-    return leader == 0 ? 1u : 0u;
-}
-
-static void change_topics(struct cluster *cluster, uint32_t node, uint32_t from, uint32_t count)
-{
-    for (uint32_t i = from; i < from + count; i++) {
-        char topic[CLUSTER_NAME_MAX];
-        snprintf(topic, sizeof(topic), "topic-%u", i);
-        cr_assert_eq(cluster_create_topic(cluster, node, topic, NODES), NODE_OK, "%s", topic);
-        if (i % 2u == 0) {
-            cr_assert_eq(cluster_delete_topic(cluster, node, topic), NODE_OK, "%s", topic);
-        }
-    }
-}
-
-/* Node `sleeper` is down and far behind: the others dropped what it would need. */
-static uint64_t fall_behind(struct cluster *cluster, uint32_t sleeper)
-{
-    const struct peek_group before = look(cluster, sleeper, 0);
-    const uint64_t last_index = before.last_index;
-    cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
-    const uint32_t awake = sleeper == 0 ? 1u : 0u;
-    change_topics(cluster, awake, 0, 24);
-    sim_run_for(cluster->sim, SECOND_US);
-    for (uint32_t i = 0; i < NODES; i++) {
-        if (i == sleeper) continue;
-        cr_assert_gt(look(cluster, i, 0).base_index, last_index, "node %u dropped nothing", i);
-    }
-    return last_index;
-}
-
-struct same {
-    struct cluster *cluster;
-    uint64_t group;
-};
-
-static bool are_same(void *data)
-{
-    const struct same *same = data;
-    struct peek_group first;
-    for (uint32_t i = 0; i < NODES; i++) {
-        struct peek_group peek;
-        if (!sim_is_running(same->cluster->sim, i) || !same->cluster->nodes[i].node) return false;
-        if (!peek_group(same->cluster->nodes[i].node, same->group, &peek)) return false;
-        if (i == 0) first = peek;
-        if (peek.applied_index != first.applied_index || peek.applied_index != peek.last_index ||
-            peek.leader == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void expect_same(struct cluster *cluster, uint64_t group)
-{
-    struct same same = {.cluster = cluster, .group = group};
-    cr_assert(sim_run_until_true(cluster->sim, 30 * SECOND_US, are_same, &same),
-              "group %" PRIu64 " does not come together", group);
-    const struct peek_group first = look(cluster, 0, group);
-    const uint64_t digest = peek_state_digest(&first);
-    for (uint32_t i = 1; i < NODES; i++) {
-        const struct peek_group peek = look(cluster, i, group);
-        cr_assert_eq(peek_state_digest(&peek), digest);
-    }
-}
+#define SECOND_US 1000000u
+#define NODES     BEHIND_NODES
 
 /* The replicas that the state of group 0 names are there: they take a message and all give it back. */
 static void expect_topics(struct cluster *cluster)
@@ -115,19 +29,19 @@ static void expect_topics(struct cluster *cluster)
         cr_assert(cluster_produce_once(cluster, i % NODES, topic, i, -1, 0, 10 * SECOND_US, NULL));
         const uint64_t group = cluster_group(cluster, 0, topic);
         cr_assert_neq(group, 0);
-        expect_same(cluster, group);
+        behind_expect_same(cluster, group);
     }
 }
 
 Test(simulated_install, a_replica_that_is_far_behind_gets_a_base_and_what_it_says)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        struct cluster *cluster = make(seed);
-        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-        const uint64_t last_index = fall_behind(cluster, sleeper);
+        struct cluster *cluster = behind_cluster(seed);
+        const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+        const uint64_t last_index = behind_let_fall(cluster, sleeper);
         cluster_start(cluster, sleeper);
-        expect_same(cluster, 0);
-        const struct peek_group peek = look(cluster, sleeper, 0);
+        behind_expect_same(cluster, 0);
+        const struct peek_group peek = behind_look(cluster, sleeper, 0);
         cr_assert_gt(peek.base_index, last_index);
         cr_assert_eq(peek_bases_installed(&peek), 1);
         expect_topics(cluster);
@@ -140,19 +54,19 @@ Test(simulated_install, a_replica_that_is_far_behind_gets_a_base_and_what_it_say
 Test(simulated_install, a_base_ends_the_dispute_about_what_it_replaces)
 {
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        struct cluster *cluster = make(seed);
-        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
+        struct cluster *cluster = behind_cluster(seed);
+        const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
         sim_run_for(cluster->sim, 2 * SECOND_US); /* the nodes register */
-        cr_assert_gt(fall_behind(cluster, sleeper), 0);
+        cr_assert_gt(behind_let_fall(cluster, sleeper), 0);
         cluster_start(cluster, sleeper);
         const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
-        struct peek_group sender = look(cluster, leader, 0);
+        struct peek_group sender = behind_look(cluster, leader, 0);
         const uint64_t sent = peek_base_bytes_sent(&sender);
         for (uint32_t i = 0; i < 20000 && peek_base_bytes_sent(&sender) == sent; i++) {
             sim_run_for(cluster->sim, 100);
-            sender = look(cluster, leader, 0);
+            sender = behind_look(cluster, leader, 0);
         }
-        struct peek_group peek = look(cluster, sleeper, 0);
+        struct peek_group peek = behind_look(cluster, sleeper, 0);
         cr_assert_eq(peek_bases_installed(&peek), 0);
         const struct raft_message heartbeat = {
             .type = RAFT_MESSAGE_HEARTBEAT,
@@ -166,8 +80,8 @@ Test(simulated_install, a_base_ends_the_dispute_about_what_it_replaces)
         struct node_group_status status;
         cr_assert(cluster_group_status(cluster, sleeper, 0, &status));
         cr_assert_not_null(strstr(status.problem, "differs from"), "seed %" PRIu64, seed);
-        expect_same(cluster, 0);
-        peek = look(cluster, sleeper, 0);
+        behind_expect_same(cluster, 0);
+        peek = behind_look(cluster, sleeper, 0);
         cr_assert_eq(peek_bases_installed(&peek), 1);
         cr_assert(cluster_group_status(cluster, sleeper, 0, &status));
         cr_assert_str_eq(status.problem, "");
@@ -181,9 +95,9 @@ Test(simulated_install, a_base_ends_the_dispute_about_what_it_replaces)
 /* Returns whether the receiver had the base before it made so many disk calls. */
 static bool receive_with_crash(uint64_t calls, enum sim_crash mode, uint32_t *ret_crashes)
 {
-    struct cluster *cluster = make(7);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    (void)fall_behind(cluster, sleeper);
+    struct cluster *cluster = behind_cluster(7);
+    const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+    (void)behind_let_fall(cluster, sleeper);
     cluster_start(cluster, sleeper);
     sim_crash_at_disk_call(cluster->sim, sleeper, calls, mode);
     sim_run_for(cluster->sim, 2 * SECOND_US);
@@ -192,7 +106,7 @@ static bool receive_with_crash(uint64_t calls, enum sim_crash mode, uint32_t *re
         cluster_start(cluster, sleeper);
         (*ret_crashes)++;
     }
-    expect_same(cluster, 0);
+    behind_expect_same(cluster, 0);
     cr_assert_eq(cluster->fatals_count, 0, "call %" PRIu64 ": %s", calls,
                  cluster->last_fatal_reason);
     cluster_destroy(cluster);
@@ -221,10 +135,10 @@ Test(simulated_install, the_receiver_may_lose_power_before_any_disk_call)
 /* Run until the sender has handed over so much of its base. */
 static void run_to_bytes(struct cluster *cluster, uint32_t sender, uint64_t bytes)
 {
-    struct peek_group peek = look(cluster, sender, 0);
+    struct peek_group peek = behind_look(cluster, sender, 0);
     for (uint32_t i = 0; i < 400000 && peek_base_bytes_sent(&peek) < bytes; i++) {
         cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, sender, 0);
+        peek = behind_look(cluster, sender, 0);
     }
     cr_assert_geq(peek_base_bytes_sent(&peek), bytes);
 }
@@ -235,9 +149,9 @@ Test(simulated_install, the_sender_may_die_at_any_instant)
     uint32_t on_its_way = 0;
     for (uint64_t after_us = 0; after_us <= 60000; after_us += 3000) {
         if (!thinned_takes(0, after_us / 3000)) continue;
-        struct cluster *cluster = make(9);
-        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-        (void)fall_behind(cluster, sleeper);
+        struct cluster *cluster = behind_cluster(9);
+        const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+        (void)behind_let_fall(cluster, sleeper);
         const int found = cluster_leader(cluster, 0);
         cr_assert_geq(found, 0);
         const uint32_t leader = (uint32_t)found;
@@ -245,12 +159,12 @@ Test(simulated_install, the_sender_may_die_at_any_instant)
         cluster_start(cluster, sleeper);
         run_to_bytes(cluster, leader, 1);
         sim_run_for(cluster->sim, after_us);
-        const struct peek_group receiver = look(cluster, sleeper, 0);
+        const struct peek_group receiver = behind_look(cluster, sleeper, 0);
         if (peek_bases_installed(&receiver) == 0) on_its_way++;
         cluster_crash(cluster, leader, after_us % 2 ? SIM_CRASH_KILL : SIM_CRASH_POWER);
         sim_run_for(cluster->sim, SECOND_US / 2u);
         cluster_start(cluster, leader);
-        expect_same(cluster, 0);
+        behind_expect_same(cluster, 0);
         cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
         cluster_destroy(cluster);
     }
@@ -260,22 +174,22 @@ Test(simulated_install, the_sender_may_die_at_any_instant)
 Test(simulated_install, a_power_cut_right_after_the_switch_finds_the_base)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
-        struct cluster *cluster = make(seed);
-        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-        const uint64_t last_index = fall_behind(cluster, sleeper);
+        struct cluster *cluster = behind_cluster(seed);
+        const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+        const uint64_t last_index = behind_let_fall(cluster, sleeper);
         cluster_start(cluster, sleeper);
-        struct peek_group peek = look(cluster, sleeper, 0);
+        struct peek_group peek = behind_look(cluster, sleeper, 0);
         for (uint32_t i = 0; i < 200000 && peek_bases_installed(&peek) == 0; i++) {
             cr_assert(sim_step(cluster->sim));
-            peek = look(cluster, sleeper, 0);
+            peek = behind_look(cluster, sleeper, 0);
         }
         cr_assert_eq(peek_bases_installed(&peek), 1);
         cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
         cluster_start(cluster, sleeper);
-        peek = look(cluster, sleeper, 0);
+        peek = behind_look(cluster, sleeper, 0);
         cr_assert_gt(peek.base_index, last_index);
-        expect_same(cluster, 0);
-        const struct peek_group after = look(cluster, sleeper, 0);
+        behind_expect_same(cluster, 0);
+        const struct peek_group after = behind_look(cluster, sleeper, 0);
         cr_assert_eq(peek_bases_installed(&after), 0, "it was sent again");
         expect_topics(cluster);
         cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
@@ -294,18 +208,18 @@ static uint64_t installs_while_bases_are_made(uint64_t hold_bytes, bool *ret_is_
     options.meta_log_entries = 2;
     options.base_hold_bytes = hold_bytes;
     struct cluster *cluster = founded_with(&options);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    (void)fall_behind(cluster, sleeper);
+    const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+    (void)behind_let_fall(cluster, sleeper);
     const uint32_t awake = (uint32_t)cluster_leader(cluster, 0);
     sim_set_link_us(cluster->sim, 20000, 25000);
     cluster_start(cluster, sleeper);
-    change_topics(cluster, awake, 100, 30);
-    const struct peek_group peek = look(cluster, sleeper, 0);
-    const struct peek_group leader = look(cluster, awake, 0);
+    behind_change_topics(cluster, awake, 100, 30);
+    const struct peek_group peek = behind_look(cluster, sleeper, 0);
+    const struct peek_group leader = behind_look(cluster, awake, 0);
     const uint64_t installed = peek_bases_installed(&peek);
     *ret_is_same = peek.applied_index + 10u > leader.applied_index;
     sim_heal(cluster->sim);
-    expect_same(cluster, 0);
+    behind_expect_same(cluster, 0);
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
     cluster_destroy(cluster);
     return installed;
@@ -330,11 +244,11 @@ Test(simulated_install, a_log_that_is_too_long_waits_for_no_base)
 static uint64_t run_to_the_end(struct cluster *cluster, uint32_t sender, uint32_t receiver)
 {
     uint64_t sent = 0;
-    struct peek_group peek = look(cluster, receiver, 0);
+    struct peek_group peek = behind_look(cluster, receiver, 0);
     for (uint32_t i = 0; i < 400000 && peek_bases_installed(&peek) == 0; i++) {
         cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, receiver, 0);
-        const struct peek_group other = look(cluster, sender, 0);
+        peek = behind_look(cluster, receiver, 0);
+        const struct peek_group other = behind_look(cluster, sender, 0);
         sent = peek_base_bytes_sent(&other);
     }
     cr_assert_eq(peek_bases_installed(&peek), 1);
@@ -344,9 +258,9 @@ static uint64_t run_to_the_end(struct cluster *cluster, uint32_t sender, uint32_
 /* Bytes of a whole transfer in a cluster like the others: they are alike to the last byte. */
 static uint64_t bytes_of_a_base(uint64_t seed)
 {
-    struct cluster *cluster = make(seed);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    (void)fall_behind(cluster, sleeper);
+    struct cluster *cluster = behind_cluster(seed);
+    const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+    (void)behind_let_fall(cluster, sleeper);
     const int leader = cluster_leader(cluster, 0);
     cluster_start(cluster, sleeper);
     const uint64_t bytes = run_to_the_end(cluster, (uint32_t)leader, sleeper);
@@ -357,10 +271,10 @@ static uint64_t bytes_of_a_base(uint64_t seed)
 Test(simulated_install, a_transfer_that_was_cut_goes_on_where_it_was)
 {
     const uint64_t bytes = bytes_of_a_base(11);
-    cr_assert_gt(bytes, 15u * CHUNK_BYTES);
-    struct cluster *cluster = make(11);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    (void)fall_behind(cluster, sleeper);
+    cr_assert_gt(bytes, 15u * BEHIND_CHUNK_BYTES);
+    struct cluster *cluster = behind_cluster(11);
+    const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+    (void)behind_let_fall(cluster, sleeper);
     const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
     cluster_start(cluster, sleeper);
     run_to_bytes(cluster, leader, bytes / 2u);
@@ -369,17 +283,18 @@ Test(simulated_install, a_transfer_that_was_cut_goes_on_where_it_was)
     sim_heal(cluster->sim);
     const uint64_t sent = run_to_the_end(cluster, leader, sleeper);
     cr_assert_geq(sent, bytes);
-    cr_assert_leq(sent, bytes + 4u * CHUNK_BYTES, "more than what was on its way was sent again");
-    expect_same(cluster, 0);
+    cr_assert_leq(sent, bytes + 4u * BEHIND_CHUNK_BYTES,
+                  "more than what was on its way was sent again");
+    behind_expect_same(cluster, 0);
     cluster_destroy(cluster);
 }
 
 Test(simulated_install, a_transfer_goes_on_where_it_was_when_the_sender_was_restarted)
 {
     const uint64_t bytes = bytes_of_a_base(13);
-    struct cluster *cluster = make(13);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    (void)fall_behind(cluster, sleeper);
+    struct cluster *cluster = behind_cluster(13);
+    const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+    (void)behind_let_fall(cluster, sleeper);
     const uint32_t leader = (uint32_t)cluster_leader(cluster, 0);
     const uint32_t third = 3u - leader - sleeper;
     cluster_start(cluster, sleeper);
@@ -388,9 +303,9 @@ Test(simulated_install, a_transfer_goes_on_where_it_was_when_the_sender_was_rest
     cluster_crash(cluster, leader, SIM_CRASH_KILL);
     cluster_start(cluster, leader);
     const uint64_t sent = run_to_the_end(cluster, leader, sleeper);
-    cr_assert_leq(sent, bytes - 4u * CHUNK_BYTES, "it was sent from the beginning");
+    cr_assert_leq(sent, bytes - 4u * BEHIND_CHUNK_BYTES, "it was sent from the beginning");
     cluster_start(cluster, third);
-    expect_same(cluster, 0);
+    behind_expect_same(cluster, 0);
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
     cluster_destroy(cluster);
 }
@@ -401,9 +316,9 @@ Test(simulated_install, chunks_of_a_former_sender_that_come_late_change_nothing)
     uint32_t late_count = 0;
     for (uint64_t seed = 21; seed <= 28; seed++) {
         const uint64_t bytes = bytes_of_a_base(seed);
-        struct cluster *cluster = make(seed);
-        const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-        (void)fall_behind(cluster, sleeper);
+        struct cluster *cluster = behind_cluster(seed);
+        const uint32_t sleeper = behind_other_than(cluster, cluster_leader(cluster, 0));
+        (void)behind_let_fall(cluster, sleeper);
         const uint32_t former = (uint32_t)cluster_leader(cluster, 0);
         const uint32_t next = 3u - former - sleeper;
         cluster_start(cluster, sleeper);
@@ -415,7 +330,7 @@ Test(simulated_install, chunks_of_a_former_sender_that_come_late_change_nothing)
         const uint64_t sent = run_to_the_end(cluster, next, sleeper);
         if (sent < bytes) late_count++; /* it went on where the former one was */
         cr_assert_lt(sent, bytes + bytes / 4u, "seed %d: it was sent again", (int)seed);
-        expect_same(cluster, 0);
+        behind_expect_same(cluster, 0);
         cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
         cluster_destroy(cluster);
     }
@@ -436,7 +351,7 @@ static void produce(struct cluster *cluster, uint32_t node, uint64_t from, uint6
 
 static bool is_base_at(struct cluster *cluster, uint32_t node, uint64_t group, uint64_t least)
 {
-    return look(cluster, node, group).base_index >= least;
+    return behind_look(cluster, node, group).base_index >= least;
 }
 
 /* The node makes bases until its log starts at `least` or behind. */
@@ -469,7 +384,7 @@ static bool reads_value(struct cluster *cluster, uint32_t node, uint64_t offset)
 Test(simulated_install, a_partition_gets_its_producers_and_offsets_with_a_base)
 {
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        struct cluster *cluster = make(seed);
+        struct cluster *cluster = behind_cluster(seed);
         cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
         const uint64_t group = cluster_group(cluster, 0, TOPIC);
         const int found = cluster_wait_leader(cluster, group, 5 * SECOND_US);
@@ -478,7 +393,7 @@ Test(simulated_install, a_partition_gets_its_producers_and_offsets_with_a_base)
         const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
         produce(cluster, leader, 0, 10);
         sim_run_for(cluster->sim, SECOND_US);
-        const uint64_t last_index = look(cluster, sleeper, group).last_index;
+        const uint64_t last_index = behind_look(cluster, sleeper, group).last_index;
         cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
         const int64_t id = cluster_producer_id(cluster, leader);
         uint64_t offset = 0, again = 0;
@@ -495,8 +410,8 @@ Test(simulated_install, a_partition_gets_its_producers_and_offsets_with_a_base)
         drop_through(cluster, third, group, last_index + 1u, &value);
 
         cluster_start(cluster, sleeper);
-        expect_same(cluster, group);
-        const struct peek_group peek = look(cluster, sleeper, group);
+        behind_expect_same(cluster, group);
+        const struct peek_group peek = behind_look(cluster, sleeper, group);
         cr_assert_eq(peek_bases_installed(&peek), 1);
         cr_assert(reads_value(cluster, sleeper, value - 1u));
         /* It leads, and knows the batch that it never saw. */
@@ -506,7 +421,7 @@ Test(simulated_install, a_partition_gets_its_producers_and_offsets_with_a_base)
         cr_assert(cluster_produce_once(cluster, sleeper, TOPIC, 10, id, 0, 15 * SECOND_US, &again));
         cr_assert_eq(again, offset);
         cluster_start(cluster, leader);
-        expect_same(cluster, group);
+        behind_expect_same(cluster, group);
         cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
         cluster_destroy(cluster);
     }
@@ -516,7 +431,7 @@ Test(simulated_install, a_partition_gets_its_producers_and_offsets_with_a_base)
  * the entries themselves. The log that has them is kept, what is behind the base in it included. */
 static bool install_late(uint64_t seed)
 {
-    struct cluster *cluster = make(seed);
+    struct cluster *cluster = behind_cluster(seed);
     cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
     const uint64_t group = cluster_group(cluster, 0, TOPIC);
     const int found = cluster_wait_leader(cluster, group, 5 * SECOND_US);
@@ -525,16 +440,16 @@ static bool install_late(uint64_t seed)
     const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
     produce(cluster, leader, 0, 10);
     sim_run_for(cluster->sim, SECOND_US);
-    const uint64_t last_index = look(cluster, sleeper, group).last_index;
+    const uint64_t last_index = behind_look(cluster, sleeper, group).last_index;
     cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
     uint64_t value = 10;
     drop_through(cluster, leader, group, last_index + 1u, &value);
 
     cluster_start(cluster, sleeper);
-    struct peek_group peek = look(cluster, sleeper, group);
+    struct peek_group peek = behind_look(cluster, sleeper, group);
     for (uint32_t i = 0; i < 400000 && !peek_is_switching(&peek); i++) {
         cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, sleeper, group);
+        peek = behind_look(cluster, sleeper, group);
     }
     cr_assert(peek_is_switching(&peek));
     /* Its jobs take seconds from here on: the birth of the log, the name of the base, and its vote beside them. */
@@ -546,7 +461,7 @@ static bool install_late(uint64_t seed)
     cr_assert_eq(cluster_leader(cluster, group), (int)third);
     for (uint32_t i = 0; i < 400000 && peek.last_index == last_index; i++) {
         cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, sleeper, group);
+        peek = behind_look(cluster, sleeper, group);
     }
     cr_assert_gt(peek.last_index, last_index, "nothing came");
     if (!peek_is_switching(&peek)) { /* the vote took longer than the switch */
@@ -555,15 +470,15 @@ static bool install_late(uint64_t seed)
     }
     sim_set_job_factor(cluster->sim, sleeper, 1);
     produce(cluster, third, value, value + 3u);
-    expect_same(cluster, group);
-    peek = look(cluster, sleeper, group);
+    behind_expect_same(cluster, group);
+    peek = behind_look(cluster, sleeper, group);
     cr_assert_eq(peek_bases_installed(&peek), 0);
     cr_assert_eq(peek.base_index, 0);
     cr_assert(reads_value(cluster, sleeper, peek.log_start_offset));
     cluster_crash(cluster, sleeper, SIM_CRASH_POWER);
     cluster_start(cluster, sleeper);
-    expect_same(cluster, group);
-    peek = look(cluster, sleeper, group);
+    behind_expect_same(cluster, group);
+    peek = behind_look(cluster, sleeper, group);
     cr_assert_leq(peek.base_next_offset, peek.log_start_offset, "what is kept is there");
     cr_assert(reads_value(cluster, sleeper, peek.log_start_offset));
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
@@ -584,23 +499,23 @@ Test(simulated_install, a_base_that_comes_late_changes_nothing)
  * two is there with the log that starts at it: it comes back by itself, with no less than it had. */
 static bool switch_with_crash(uint64_t calls, enum sim_crash mode, uint32_t *ret_crashes)
 {
-    struct cluster *cluster = make(3);
+    struct cluster *cluster = behind_cluster(3);
     cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
     const uint64_t group = cluster_group(cluster, 0, TOPIC);
     const uint32_t leader = (uint32_t)cluster_wait_leader(cluster, group, 5 * SECOND_US);
     const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
     uint64_t value = 0;
     drop_through(cluster, sleeper, group, 1, &value);
-    const struct peek_group before = look(cluster, sleeper, group);
+    const struct peek_group before = behind_look(cluster, sleeper, group);
     cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
     drop_through(cluster, leader, group, before.last_index + 1u, &value);
     drop_through(cluster, third, group, before.last_index + 1u, &value);
 
     cluster_start(cluster, sleeper);
-    struct peek_group peek = look(cluster, sleeper, group);
+    struct peek_group peek = behind_look(cluster, sleeper, group);
     for (uint32_t i = 0; i < 400000 && !peek_is_switching(&peek); i++) {
         cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, sleeper, group);
+        peek = behind_look(cluster, sleeper, group);
     }
     cr_assert(peek_is_switching(&peek));
     sim_crash_at_disk_call(cluster->sim, sleeper, calls, mode);
@@ -608,15 +523,15 @@ static bool switch_with_crash(uint64_t calls, enum sim_crash mode, uint32_t *ret
     const bool crashed = !sim_is_running(cluster->sim, sleeper);
     if (crashed) {
         cluster_start(cluster, sleeper);
-        peek = look(cluster, sleeper, group);
+        peek = behind_look(cluster, sleeper, group);
         cr_assert_eq(peek.epoch, before.epoch, "call %d: it is made again", (int)calls);
         const bool is_old = peek.base_index == before.base_index;
         cr_assert(is_old ? peek.last_index >= before.last_index
                          : peek.base_index > before.last_index);
         (*ret_crashes)++;
     }
-    expect_same(cluster, group);
-    peek = look(cluster, sleeper, group);
+    behind_expect_same(cluster, group);
+    peek = behind_look(cluster, sleeper, group);
     cr_assert_eq(peek.epoch, before.epoch);
     cr_assert(reads_value(cluster, sleeper, value - 1u));
     cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
@@ -635,164 +550,15 @@ Test(simulated_install, a_switch_from_one_base_to_another_may_end_before_any_dis
     cr_assert_gt(crashes, 15);
 }
 
-static void run_to_switch(struct cluster *cluster, uint32_t node)
-{
-    struct peek_group peek = look(cluster, node, 0);
-    for (uint32_t i = 0; i < 400000 && !peek_is_switching(&peek); i++) {
-        cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, node, 0);
-    }
-    cr_assert(peek_is_switching(&peek));
-}
-
-static void name_base(uint64_t index, const char *suffix, char path[DISK_PATH_MAX])
-{
-    snprintf(path, DISK_PATH_MAX, "/data/groups/%020u/base-%020" PRIu64 ".snap%s", 0u, index,
-             suffix);
-}
-
-/* It acknowledges what it has from the instant on in which the base is its log. Should the base be lost then, while files that it
- * replaced are there still, a start must not take those for the log (M5). */
-static bool lose_base_at_switch(uint64_t calls, uint32_t *ret_lost)
-{
-    struct cluster *cluster = make(4);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    fall_behind(cluster, sleeper);
-    cluster_start(cluster, sleeper);
-    struct peek_group peek = look(cluster, sleeper, 0);
-    const uint64_t epoch = peek.epoch;
-    run_to_switch(cluster, sleeper);
-    sim_crash_at_disk_call(cluster->sim, sleeper, calls, SIM_CRASH_KILL);
-    bool is_installed = false;
-    for (uint32_t i = 0; i < 4000 && sim_is_running(cluster->sim, sleeper); i++) {
-        peek = look(cluster, sleeper, 0);
-        is_installed = peek_bases_installed(&peek) == 1;
-        cr_assert(sim_step(cluster->sim));
-    }
-    const bool crashed = !sim_is_running(cluster->sim, sleeper);
-    if (crashed && is_installed) {
-        char path[DISK_PATH_MAX];
-        name_base(peek.base_index, "", path);
-        const uint64_t base_index = peek.base_index;
-        rot_remove(cluster, sleeper, path);
-        cluster_start(cluster, sleeper);
-        peek = look(cluster, sleeper, 0);
-        cr_assert_eq(peek.epoch, epoch);
-        cr_assert_eq(peek.base_index, base_index, "call %d: it forgot what it had", (int)calls);
-        (*ret_lost)++;
-    } else if (crashed) {
-        cluster_start(cluster, sleeper);
-    }
-    expect_same(cluster, 0);
-    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
-    cluster_destroy(cluster);
-    return !crashed;
-}
-
-Test(simulated_install, a_base_that_is_lost_right_behind_the_switch_has_a_copy)
-{
-    uint32_t lost = 0;
-    for (uint64_t calls = 0; calls < 80 && !lose_base_at_switch(calls, &lost); calls++)
-        continue;
-    cr_assert_gt(lost, 5);
-}
-
-/* Beside the one with which the group began. */
-static bool has_second_base(struct cluster *cluster, uint32_t node, char path[DISK_PATH_MAX])
-{
-    char first[DISK_PATH_MAX];
-    uint64_t bytes;
-    name_base(0, "", first);
-    for (uint32_t nth = 0; rot_file(cluster, node, 0, "base-", nth, path, DISK_PATH_MAX, &bytes);
-         nth++) {
-        const size_t length = strlen(path);
-        if (strcmp(path, first) != 0 && strcmp(path + length - 5u, ".snap") == 0) return true;
-    }
-    return false;
-}
-
-/* True: the base was taken although there was no space for its copy, which comes later. */
-static bool install_on_full_disk(uint64_t spare_bytes)
-{
-    struct cluster *cluster = make(4);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    fall_behind(cluster, sleeper);
-    cluster_start(cluster, sleeper);
-    run_to_switch(cluster, sleeper);
-    struct disk *disk = sim_memory_disk(cluster->sim, sleeper);
-    memory_disk_set_capacity(disk, memory_disk_used(disk) + spare_bytes);
-    struct peek_group peek = look(cluster, sleeper, 0);
-    for (uint32_t i = 0; i < 4000 && peek_is_switching(&peek); i++) {
-        cr_assert(sim_step(cluster->sim));
-        cr_assert(sim_is_running(cluster->sim, sleeper), "%s", cluster->last_fatal_reason);
-        peek = look(cluster, sleeper, 0);
-    }
-    cr_assert_not(peek_is_switching(&peek));
-    char path[DISK_PATH_MAX];
-    name_base(peek.base_index, ".copy", path);
-    const bool is_taken = peek_bases_installed(&peek) == 1 && !disk_exists(disk, path);
-    sim_run_for(cluster->sim, SECOND_US);
-    memory_disk_set_capacity(disk, UINT64_MAX);
-    expect_same(cluster, 0);
-    sim_run_for(cluster->sim, 2 * SECOND_US);
-    peek = look(cluster, sleeper, 0);
-    name_base(peek.base_index, ".copy", path);
-    cr_assert(disk_exists(disk, path));
-    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
-    cluster_destroy(cluster);
-    return is_taken;
-}
-
-/* The files that it replaces may be what fills the disk. */
-Test(simulated_install, a_base_is_taken_though_its_copy_has_no_room)
-{
-    uint32_t taken = 0;
-    for (uint64_t spare_bytes = 0; spare_bytes < 280000; spare_bytes += 2500) {
-        taken += install_on_full_disk(spare_bytes);
-    }
-    cr_assert_geq(taken, 1);
-}
-
-/* It was whole before it had its name. Nothing was given up for it yet, and it is sent again. */
-Test(simulated_install, a_base_that_rots_before_its_copy_is_made_is_not_taken)
-{
-    struct cluster *cluster = make(4);
-    const uint32_t sleeper = other_than(cluster, cluster_leader(cluster, 0));
-    fall_behind(cluster, sleeper);
-    cluster_start(cluster, sleeper);
-    run_to_switch(cluster, sleeper);
-    const uint64_t last_index = look(cluster, sleeper, 0).last_index;
-    sim_set_job_factor(cluster->sim, sleeper, 1000);
-    struct disk *disk = sim_memory_disk(cluster->sim, sleeper);
-    char path[DISK_PATH_MAX];
-    for (uint32_t i = 0; i < 400000 && !has_second_base(cluster, sleeper, path); i++) {
-        cr_assert(sim_step(cluster->sim));
-    }
-    cr_assert_eq(memory_disk_flip(disk, path, 100, 1), 0);
-    for (uint32_t i = 0; i < 400000 && disk_exists(disk, path); i++) {
-        cr_assert(sim_step(cluster->sim));
-    }
-    cr_assert_not(disk_exists(disk, path), "a damaged base was kept");
-    struct peek_group peek = look(cluster, sleeper, 0);
-    cr_assert_eq(peek_bases_installed(&peek), 0);
-    cr_assert_eq(peek.last_index, last_index);
-    sim_set_job_factor(cluster->sim, sleeper, 1);
-    expect_same(cluster, 0);
-    peek = look(cluster, sleeper, 0);
-    cr_assert_eq(peek_bases_installed(&peek), 1);
-    cr_assert_eq(cluster->fatals_count, 0, "%s", cluster->last_fatal_reason);
-    cluster_destroy(cluster);
-}
-
 /* ---- reads ------------------------------------------------------------------------------------------------------------ */
 
 /* Run until the first bytes of its base are on their way. */
 static void run_to_base(struct cluster *cluster, uint32_t sender, uint64_t group)
 {
-    struct peek_group peek = look(cluster, sender, group);
+    struct peek_group peek = behind_look(cluster, sender, group);
     for (uint32_t i = 0; i < 400000 && peek_base_bytes_sent(&peek) == 0; i++) {
         cr_assert(sim_step(cluster->sim));
-        peek = look(cluster, sender, group);
+        peek = behind_look(cluster, sender, group);
     }
     cr_assert_gt(peek_base_bytes_sent(&peek), 0);
 }
@@ -812,7 +578,7 @@ Test(simulated_install, a_local_read_waits_for_what_was_committed_at_the_switch)
     for (uint64_t seed = 1; seed <= 5; seed++) {
         struct cluster_options options;
         cluster_options_init(&options, seed, NODES);
-        options.base_chunk_bytes = CHUNK_BYTES;
+        options.base_chunk_bytes = BEHIND_CHUNK_BYTES;
         options.cache_bytes_max = 256;
         struct cluster *cluster = founded_with(&options);
         struct cluster_call create;
@@ -828,7 +594,7 @@ Test(simulated_install, a_local_read_waits_for_what_was_committed_at_the_switch)
         const uint32_t sleeper = (leader + 1u) % NODES, third = (leader + 2u) % NODES;
         produce(cluster, leader, 0, 10);
         sim_run_for(cluster->sim, SECOND_US);
-        const uint64_t last_index = look(cluster, sleeper, group).last_index;
+        const uint64_t last_index = behind_look(cluster, sleeper, group).last_index;
         cluster_crash(cluster, sleeper, SIM_CRASH_KILL);
         uint64_t value = 10;
         drop_through(cluster, leader, group, last_index + 1u, &value);
@@ -843,13 +609,14 @@ Test(simulated_install, a_local_read_waits_for_what_was_committed_at_the_switch)
         produce(cluster, leader, value, value + 60u);
         value += 60u;
         sim_heal(cluster->sim);
-        struct peek_group peek = look(cluster, sleeper, group);
+        struct peek_group peek = behind_look(cluster, sleeper, group);
         for (uint32_t i = 0; i < 400000 && !is_read_but_for_the_rule(&peek); i++) {
             cr_assert(sim_step(cluster->sim));
-            peek = look(cluster, sleeper, group);
+            peek = behind_look(cluster, sleeper, group);
         }
         cr_assert(is_read_but_for_the_rule(&peek));
-        const bool is_behind = peek.applied_index < look(cluster, leader, group).commit_index;
+        const bool is_behind =
+            peek.applied_index < behind_look(cluster, leader, group).commit_index;
         behind += is_behind;
         /* The end of what it has applied: nothing is there, unless it waits. */
         const uint64_t end = is_behind ? peek.applied_next_offset : value - 1u;
@@ -874,7 +641,7 @@ Test(simulated_install, an_own_base_is_written_when_the_log_is_durable_through_i
 {
     uint32_t ahead_count = 0;
     for (uint64_t seed = 1; seed <= 4; seed++) {
-        struct cluster *cluster = make(seed);
+        struct cluster *cluster = behind_cluster(seed);
         cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
         const uint64_t group = cluster_group(cluster, 0, TOPIC);
         const uint32_t leader = (uint32_t)cluster_wait_leader(cluster, group, 5 * SECOND_US);
@@ -886,7 +653,7 @@ Test(simulated_install, an_own_base_is_written_when_the_log_is_durable_through_i
             poke_make_base(cluster->nodes[slow].node, group);
             for (uint32_t i = 0; i < 200; i++) {
                 cr_assert(sim_step(cluster->sim));
-                const struct peek_group peek = look(cluster, slow, group);
+                const struct peek_group peek = behind_look(cluster, slow, group);
                 if (peek.applied_index > peek.durable_index) ahead_count++;
                 const uint64_t now = memory_disk_calls(sim_memory_disk(cluster->sim, slow));
                 if (now == calls) continue;
@@ -907,14 +674,14 @@ Test(simulated_install, an_own_base_is_written_when_the_log_is_durable_through_i
 Test(simulated_install, a_deleted_replica_is_not_made_again_when_a_checkpoint_is_damaged)
 {
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        struct cluster *cluster = make(seed);
+        struct cluster *cluster = behind_cluster(seed);
         cr_assert_eq(cluster_create_topic(cluster, 0, TOPIC, NODES), NODE_OK);
         const uint64_t group = cluster_group(cluster, 0, TOPIC);
         poke_make_base(cluster->nodes[1].node, 0);
         sim_run_for(cluster->sim, SECOND_US);
         cr_assert_eq(cluster_delete_topic(cluster, 0, TOPIC), NODE_OK);
         sim_run_for(cluster->sim, 3 * SECOND_US); /* checkpoints come every second */
-        const uint64_t index = look(cluster, 1, 0).applied_index;
+        const uint64_t index = behind_look(cluster, 1, 0).applied_index;
         cluster_crash(cluster, 1, SIM_CRASH_KILL);
         char path[DISK_PATH_MAX];
         snprintf(path, sizeof(path), "/data/groups/%020u/checkpoint-%020" PRIu64 ".snap", 0u,
@@ -924,13 +691,13 @@ Test(simulated_install, a_deleted_replica_is_not_made_again_when_a_checkpoint_is
         /* Alone it hears of no commit, and has only what it finds. */
         sim_isolate(cluster->sim, 1, SIM_LINK_CUT);
         cluster_start(cluster, 1);
-        cr_assert_gt(look(cluster, 1, 0).applied_index, 0);
-        cr_assert_lt(look(cluster, 1, 0).applied_index, index);
+        cr_assert_gt(behind_look(cluster, 1, 0).applied_index, 0);
+        cr_assert_lt(behind_look(cluster, 1, 0).applied_index, index);
         sim_run_for(cluster->sim, SECOND_US);
         struct peek_group peek;
         cr_assert_not(peek_group(cluster->nodes[1].node, group, &peek), "it was made again");
         sim_heal(cluster->sim);
-        expect_same(cluster, 0);
+        behind_expect_same(cluster, 0);
         cr_assert_not(peek_group(cluster->nodes[1].node, group, &peek));
         cluster_destroy(cluster);
     }

@@ -677,9 +677,8 @@ static void expect_end(uint64_t last_index)
     }
 }
 
-/* A torn record, all zeros but for a header in the sector of the record before: zeros over the torn tail, or a longer file, would make it
- * whole. What a start found the next one finds again, or a replica votes by a log that is another one behind a restart. */
-Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once)
+/* A short record, and behind it one of zeros that was written and not synced when its process was killed. */
+static void leave_zeros_unsynced(void)
 {
     struct segment_log *log = fixture_create(&options);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
@@ -689,13 +688,20 @@ Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once)
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_IO);
     segment_log_close(log);
     memory_disk_crash(disk, MEMORY_DISK_KILL);
+}
+
+/* A torn record, all zeros but for a header in the sector of the record before: zeros over the torn tail, or a longer file, would make it
+ * whole. What a start found the next one finds again, or a replica votes by a log that is another one behind a restart. */
+Test(segment_log_recovery, a_torn_record_of_zeros_is_judged_once)
+{
+    leave_zeros_unsynced();
     struct disk *const before = disk;
     /* Noise in each of its sectors but the first. */
     for (uint64_t pos = 12288 + 512; pos < 12288 + 6144; pos += 512) {
         options.disk = disk = memory_disk_clone(before, pos);
         cr_assert_eq(memory_disk_flip(disk, path, pos + 8, 7), 0);
         expect_end(1);
-        log = fixture_open(&options);
+        struct segment_log *log = fixture_open(&options);
         fixture_append(log, 2, 1, 100);
         cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
         segment_log_close(log);
@@ -721,17 +727,10 @@ static bool is_judged_once_on_a_full_disk(uint64_t seed, uint64_t stop_at)
 {
     struct disk *const before = disk;
     options.disk = disk = memory_disk_create(seed);
-    struct segment_log *log = fixture_create(&options);
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_OK);
-    cr_assert_eq(fixture_try_append(log, 1, ENTRY_OFFSETS, 100), SEGMENT_LOG_OK);
-    append_zeros(log, 6000);
-    memory_disk_stop_at(disk, 2); /* written, not synced */
-    cr_assert_eq(fixture_flush(log), SEGMENT_LOG_IO);
-    segment_log_close(log);
-    memory_disk_crash(disk, MEMORY_DISK_KILL);
+    leave_zeros_unsynced();
     cr_assert_eq(memory_disk_flip(disk, path, 12288 + 1024 + 8, 7), 0);
     expect_end(1);
-    log = fixture_open(&options);
+    struct segment_log *log = fixture_open(&options);
     memory_disk_set_capacity(disk, memory_disk_used(disk));
     fixture_append(log, 2, 1, 30000);
     cr_assert_eq(fixture_flush(log), SEGMENT_LOG_FULL);

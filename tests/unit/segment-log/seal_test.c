@@ -385,18 +385,40 @@ Test(segment_log_seal, a_truncation_into_a_sealed_segment_makes_its_footer_void)
     fixture_check_all(log_);
 }
 
-/* A read loads the sparse index of the segment in between: it is of records that are gone, and of no use when there are others. */
-Test(segment_log_seal, an_index_that_a_read_loads_beside_a_truncation_is_forgotten)
+static void begin_large_files(void)
 {
     options.segment_bytes_max = 1u << 20;
     segment_log_close(log_);
     cr_assert_eq(segment_log_remove(disk, "/group"), 0);
     log_ = fixture_create(&options);
-    for (uint32_t i = 0; i < 100; i++) {
-        fixture_append(log_, 1, 1, 4000 + i % 7 * 100);
+}
+
+/* Entries of `bytes` and more, no two of which in a row are equally long, so that places differ; then the file ends. */
+static void fill_file(uint64_t term, uint32_t count, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        fixture_append(log_, term, 1, bytes + i % 7 * 100);
         cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
     }
     (void)segment_log_roll(log_);
+}
+
+static void expect_to_read(uint64_t last_index)
+{
+    for (uint64_t i = 1; i <= last_index; i++) {
+        struct segment_log_view view;
+        struct segment_log_problem problem;
+        cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, i, i, 100, &view, &problem),
+                     SEGMENT_LOG_OK, "entry %" PRIu64 ": %s", i, problem.reason);
+        segment_log_view_release(&view);
+    }
+}
+
+/* A read loads the sparse index of the segment in between: it is of records that are gone, and of no use when there are others. */
+Test(segment_log_seal, an_index_that_a_read_loads_beside_a_truncation_is_forgotten)
+{
+    begin_large_files();
+    fill_file(1, 100, 4000);
     append_flush(1, 2);
     cr_assert_eq(fixture_seal(log_, 100), SEGMENT_LOG_OK);
     cr_assert_eq(segment_log_sealed_count(log_), 1);
@@ -415,33 +437,19 @@ Test(segment_log_seal, an_index_that_a_read_loads_beside_a_truncation_is_forgott
     struct segment_log_job_result result;
     segment_log_job_finish(log_, job, &result);
     cr_assert_eq(result.status, SEGMENT_LOG_OK);
-    for (uint32_t i = 0; i < 60; i++) {
-        fixture_append(log_, 2, 1, 5000 + i % 5 * 100);
-        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
-    }
-    (void)segment_log_roll(log_);
+    fill_file(2, 60, 5000);
     append_flush(2, 2);
     cr_assert_eq(fixture_seal(log_, 90), SEGMENT_LOG_OK);
     cr_assert_eq(segment_log_sealed_count(log_), 1);
-    for (uint64_t i = 1; i <= 90; i++) {
-        cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, i, i, 100, &view, &problem),
-                     SEGMENT_LOG_OK, "entry %" PRIu64 ": %s", i, problem.reason);
-        segment_log_view_release(&view);
-    }
+    expect_to_read(90);
 }
 
 /* A read of a later file, which the cut removes, and which another one takes the place of. */
 Test(segment_log_seal, an_index_of_a_file_that_a_truncation_removes_is_forgotten)
 {
-    options.segment_bytes_max = 1u << 20;
-    segment_log_close(log_);
-    cr_assert_eq(segment_log_remove(disk, "/group"), 0);
-    log_ = fixture_create(&options);
-    for (uint32_t i = 0; i < 200; i++) {
-        fixture_append(log_, 1, 1, 4000 + i % 7 * 100);
-        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
-        if (i % 100 == 99) (void)segment_log_roll(log_);
-    }
+    begin_large_files();
+    fill_file(1, 100, 4000);
+    fill_file(1, 100, 4000);
     append_flush(1, 2);
     cr_assert_eq(fixture_seal(log_, 200), SEGMENT_LOG_OK);
     cr_assert_eq(segment_log_sealed_count(log_), 2);
@@ -461,18 +469,10 @@ Test(segment_log_seal, an_index_of_a_file_that_a_truncation_removes_is_forgotten
     cr_assert_eq(result.status, SEGMENT_LOG_OK);
     cr_assert_eq(fixture_info(log_).segments_count, 1);
     (void)segment_log_roll(log_);
-    for (uint32_t i = 0; i < 170; i++) {
-        fixture_append(log_, 2, 1, 5000 + i % 5 * 100);
-        cr_assert_eq(fixture_flush(log_), SEGMENT_LOG_OK);
-    }
-    (void)segment_log_roll(log_);
+    fill_file(2, 170, 5000);
     append_flush(2, 2);
     cr_assert_eq(fixture_seal(log_, 200), SEGMENT_LOG_OK);
-    for (uint64_t i = 1; i <= 200; i++) {
-        cr_assert_eq(fixture_read_files(log_, SEGMENT_LOG_BY_INDEX, i, i, 100, &view, &problem),
-                     SEGMENT_LOG_OK, "entry %d: %s", (int)i, problem.reason);
-        segment_log_view_release(&view);
-    }
+    expect_to_read(200);
     cr_assert_eq(fixture_info(log_).holes_count, 0);
 }
 
